@@ -118,6 +118,28 @@ def test_the_word_after_the_prompt_is_one_that_the_teacher_finds_near(tiny, text
     assert abs(with_words - alone - 0.5 * expected) < 1e-4
 
 
+def test_the_head_multiplies_in_the_precision_of_the_training(tiny, texts, distilled, tmp_path, monkeypatch):
+    """The stock trainer's mixed precision ends at the model, so the loss has to be told."""
+    seen = set()
+    linear = torch.nn.functional.linear
+
+    def watched(inputs, weight, *rest):
+        result = linear(inputs, weight, *rest)
+        if weight.shape[0] == pieces and result.requires_grad:
+            seen.add(result.dtype)
+        return result
+
+    model = PromptEOL(tiny("llama"), device="cpu")
+    pieces = len(model.module.transformer.model.get_input_embeddings().weight)
+    vectors = np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32)
+    recipe = replace(distilled, language_weight=0.1, epochs=0.25)
+    plain = train(model, tmp_path / "a", texts, recipe, teacher=vectors)
+    monkeypatch.setattr(torch.nn.functional, "linear", watched)
+    half = train(tiny("llama"), tmp_path / "b", texts, recipe, teacher=vectors, arguments={"bf16": True}, device="cpu")
+    assert seen == {torch.bfloat16}
+    assert half.curve[0].loss == pytest.approx(plain.curve[0].loss, rel=1e-2)
+
+
 def test_running_text_and_words_go_with_their_weights(tiny, texts, distilled, tmp_path):
     vectors = np.random.default_rng(0).normal(size=(64, 20)).astype(np.float32)
     wanted = {"teacher": vectors, "device": "cpu"}

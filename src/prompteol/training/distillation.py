@@ -39,6 +39,8 @@ class DistillationLoss(EmbedDistillLoss):
         words: for ``word_weight``: unit vectors like the targets, a row for each piece of the tokenizer, zero where a
             piece is no word.
         distributed: compare with the rows of all processes, which must have none of running text.
+        precision: what the LM head multiplies in, ``None`` for that of the weights. The trainer's mixed precision ends
+            where the model does, and the head is the greatest matrix of a small model.
 
     Raises:
         SettingError: ``language_weight`` or ``word_weight`` with a model whose LM head cannot be had, or whose
@@ -53,6 +55,7 @@ class DistillationLoss(EmbedDistillLoss):
         *,
         words: Vectors | None = None,
         distributed: bool = False,
+        precision: torch.dtype | None = None,
     ) -> None:
         super().__init__(model, distance_metric="cosine")
         # On the CPU, in half the memory: only a batch of it goes to the device.
@@ -60,6 +63,7 @@ class DistillationLoss(EmbedDistillLoss):
         self.words = None if words is None else torch.from_numpy(np.asarray(words, dtype=np.float32))
         self.recipe = recipe
         self.distributed = distributed
+        self.precision = precision
         self.prompter = model.module.prompter
         # In a list, because the head must not become one of the loss's own modules, which are trained and moved.
         self._head = [_output_head(model)] if recipe.language_weight or recipe.word_weight else []
@@ -101,8 +105,8 @@ class DistillationLoss(EmbedDistillLoss):
             longest = int(mask[rows].sum(dim=1).max())
             output = self.model({"input_ids": ids[rows, :longest], "attention_mask": mask[rows, :longest]})
             embeddings.append(output["sentence_embedding"])
-            for head in self._head if speaking else ():
-                total = total + _surprise(output, head)
+            if speaking:
+                total = total + self._surprise(output)
         share = self._share(mask.sum() - len(mask)) if speaking else 0.0
         return torch.cat(embeddings)[order.argsort()], total * share
 
@@ -123,11 +127,22 @@ class DistillationLoss(EmbedDistillLoss):
 
     def _word_loss(self, students: Tensor, teachers: Tensor) -> Tensor:
         """Return the cross-entropy of the word after the prompt, against how near the teacher finds each word."""
-        (head,), words = self._head, self.words
-        assert words is not None
-        words = words.to(students.device)
+        assert self.words is not None
+        words = self.words.to(students.device)
         near = (teachers.float() @ words.T / _WORD_TEMPERATURE).masked_fill(~words.any(dim=1), -torch.inf)
-        return nn.functional.cross_entropy(head(students).float(), near.softmax(dim=-1))
+        return nn.functional.cross_entropy(self._logits(students), near.softmax(dim=-1))
+
+    def _surprise(self, output: dict[str, Tensor]) -> Tensor:
+        """Return the summed cross-entropy of all tokens but the first of each row."""
+        states, ids, mask = (output[name] for name in ("token_embeddings", "input_ids", "attention_mask"))
+        real = mask[:, 1:] > 0
+        return nn.functional.cross_entropy(self._logits(states[:, :-1][real]), ids[:, 1:][real], reduction="sum")
+
+    def _logits(self, states: Tensor) -> Tensor:
+        (head,) = self._head
+        with torch.autocast(states.device.type, self.precision, enabled=self.precision is not None):
+            logits: Tensor = head(states)
+        return logits.float()
 
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], teacher_embeddings: list[Tensor]) -> Tensor:
         """Return the stock loss, plus the weighted squared error between the batch's cosines."""
@@ -144,13 +159,6 @@ class DistillationLoss(EmbedDistillLoss):
         units = nn.functional.normalize(vectors, dim=-1)
         everyone: Tensor = all_gather_with_grad(units) if self.distributed else units
         return units @ everyone.T
-
-
-def _surprise(output: dict[str, Tensor], head: nn.Module) -> Tensor:
-    """Return the summed cross-entropy of all tokens but the first of each row."""
-    states, ids, mask = (output[name] for name in ("token_embeddings", "input_ids", "attention_mask"))
-    real = mask[:, 1:] > 0
-    return nn.functional.cross_entropy(head(states[:, :-1][real]).float(), ids[:, 1:][real], reduction="sum")
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from transformers import TrainerCallback, set_seed
 
 from prompteol.errors import SettingError, TrainingError
@@ -26,6 +27,7 @@ from prompteol.training.stock import check_extra, launched_processes, stock_argu
 from prompteol.training.teacher import Advance, Teacher, Vectors, fit_dimension, teacher_name, teacher_vectors
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformerTrainingArguments
     from torch import nn
 
 __all__ = ["Training", "train"]
@@ -140,7 +142,7 @@ def train(
     if recipe.lora is not None:
         attach_adapter(model, recipe.lora)
     with settings.main_process_first(local=False, desc="the teacher's vectors"):
-        loss = _loss(model, recipe, examples, teacher, words, workspace, advance, distributed=settings.world_size > 1)
+        loss = _loss(model, recipe, examples, teacher, words, workspace, advance, settings)
 
     trainer = stock_trainer(model, settings, stock_dataset(examples, model, recipe, running_text), loss, pairs)
     remembered = read_state(checkpoint) if checkpoint else None
@@ -227,9 +229,9 @@ def _loss(
     words: Vectors | None,
     workspace: Workspace,
     advance: Advance | None,
-    *,
-    distributed: bool,
+    settings: SentenceTransformerTrainingArguments,
 ) -> nn.Module:
+    distributed = settings.world_size > 1
     if recipe.objective != "distillation" or teacher is None:
         return contrastive_loss(model, recipe, distributed=distributed)
     texts = examples.columns["text"]
@@ -243,6 +245,7 @@ def _loss(
         recipe,
         words=None if words is None else targets[len(texts) :],
         distributed=distributed,
+        precision=torch.bfloat16 if settings.bf16 else torch.float16 if settings.fp16 else None,
     )
 
 
