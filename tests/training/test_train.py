@@ -40,6 +40,21 @@ def test_the_best_checkpoint_is_kept(adapter):
     assert np.abs(best - adapter.model.encode(SENTENCES)).max() < 1e-5 * np.abs(best).max()
 
 
+def test_the_last_checkpoint_is_kept_if_that_is_wanted(tiny, tmp_path, triplets, dev, quick, adapter):
+    """Of a training that destroys the model, which the best would undo."""
+    recipe = replace(quick, keep="last", learning_rate=1.0, lora=None)
+    done = train(tiny("llama"), tmp_path / "out", triplets, recipe, dev=dev, device="cpu")
+    scored = [point for point in done.curve if point.score is not None]
+    assert done.kept == scored[-1] != done.best
+    checkpoint = done.out / "checkpoints" / f"checkpoint-{done.kept.step}"
+    last = SentenceTransformer(str(checkpoint), device="cpu").encode(SENTENCES)
+    assert np.abs(last - done.model.encode(SENTENCES)).max() < 1e-5 * np.abs(last).max()
+    assert "The weights are those of the last step" in (done.out / "README.md").read_text()
+    assert adapter.kept == adapter.best
+    with pytest.raises(SettingError, match="patience=3: expected none with keep='last'"):
+        replace(recipe, patience=3)
+
+
 def test_the_curve_is_written_while_it_runs(adapter, tmp_path):
     assert read_curve(adapter.out / "curve.jsonl") == adapter.curve
     assert len(losses(adapter)) == 8

@@ -54,7 +54,7 @@ def train(
     ],
     dev: Annotated[
         Path | None,
-        typer.Option("--dev", metavar="FILE", help="Scored pairs that the best checkpoint is chosen by."),
+        typer.Option("--dev", metavar="FILE", help="Scored pairs to evaluate checkpoints on."),
     ] = None,
     recipe: Annotated[
         Literal["contrastive", "unsupervised", "distillation"],
@@ -101,6 +101,9 @@ def train(
         int | None,
         typer.Option(metavar="N", help="Stop after so many checkpoints without a better one.", show_default="never"),
     ] = None,
+    keep: Annotated[
+        Literal["best", "last"], typer.Option("--keep", help="Of the checkpoints: the best by --dev, or the last.")
+    ] = "best",
     language_weight: Annotated[
         float | None, typer.Option(metavar="W", help="Distillation: of the next-token loss.", show_default="0")
     ] = None,
@@ -134,6 +137,7 @@ def train(
         "max_text_tokens": max_text_tokens,
         "eval_steps": eval_steps,
         "patience": patience,
+        "keep": keep,
         "language_weight": language_weight,
         "seed": seed,
     }
@@ -210,8 +214,8 @@ def _conclude(done: Training, recipe: Recipe) -> None:
     losses = [point for point in done.curve if point.loss is not None]
     if losses:
         console.note(f"loss {losses[0].loss:.4f} at step {losses[0].step}, {losses[-1].loss:.4f} at {losses[-1].step}")
-    if done.best is not None and done.before is not None:
-        console.note(f"score {done.before:.2f} before, {done.best.score:.2f} at step {done.best.step}, which was kept")
+    if done.kept is not None and done.before is not None:
+        console.note(f"score {done.before:.2f} before, {done.kept.score:.2f} at step {done.kept.step}, which was kept")
     out = done.out
     if recipe.lora is not None:
         console.note(f"{out}: an adapter; one model with its base: prompteol merge {out} -o {out}-merged")

@@ -9,7 +9,7 @@ from prompteol.backbone import find_source
 from prompteol.errors import PromptEOLError
 from prompteol.training.curve import Point
 from prompteol.training.examples import Examples
-from prompteol.training.recipe import Recipe
+from prompteol.training.recipe import Keep, Recipe
 
 __all__ = ["base_licence", "training_section"]
 
@@ -46,7 +46,7 @@ def training_section(
         curve: of the training.
         base: what was trained.
         licence: of the base.
-        dev: the pairs that the checkpoint was chosen by.
+        dev: the pairs that the checkpoints were evaluated on.
         teacher: of a distillation.
         running_text: that the language was learnt from.
     """
@@ -56,7 +56,7 @@ def training_section(
         *([f"- Running text: {_data(running_text)}"] if running_text else []),
         *([f"- Teacher: `{teacher}`"] if teacher else []),
         f"- Recipe: {_recipe(recipe)}",
-        *_scores(curve, dev),
+        *_scores(curve, dev, recipe.keep),
         "",
     ]
     return TRAINING_HEADING + "\n".join(lines)
@@ -75,15 +75,16 @@ def _recipe(recipe: Recipe) -> str:
     return "; ".join([*shown, adapter])
 
 
-def _scores(curve: Sequence[Point], dev: str | None) -> list[str]:
+def _scores(curve: Sequence[Point], dev: str | None, keep: Keep) -> list[str]:
     scored = [point for point in curve if point.score is not None]
     if not scored or dev is None:
         return ["- No development pairs: the weights are those of the last step"]
     losses = {point.step: point.loss for point in curve if point.loss is not None}
     shown = scored[:: max(1, -(-len(scored) // _ROWS))]
     shown = shown if shown[-1] is scored[-1] else [*shown, scored[-1]]
+    which = "The checkpoint was chosen by" if keep == "best" else "The weights are those of the last step;"
     return [
-        f"- The checkpoint was chosen by Spearman's correlation x 100 of the cosine on `{dev}`; step 0 is the base:",
+        f"- {which} Spearman's correlation x 100 of the cosine on `{dev}`; step 0 is the base:",
         "",
         "| step | score | loss before it |",
         "|---|---|---|",

@@ -8,9 +8,10 @@ from typing import Any, Literal, get_args
 
 from prompteol.errors import SettingError
 
-__all__ = ["Lora", "Objective", "Recipe"]
+__all__ = ["Keep", "Lora", "Objective", "Recipe"]
 
 Objective = Literal["contrastive", "unsupervised", "distillation"]
+Keep = Literal["best", "last"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Recipe:
         seed: of the order of rows, the adapter's first weights and dropout.
         eval_steps: steps between two checkpoints, each evaluated on the development pairs.
         patience: stop after so many checkpoints without a better one. ``None``: run to the end.
+        keep: of the checkpoints: ``"best"`` by the development pairs, where there are any, or ``"last"``, for a
+            training that shall learn what those pairs do not ask for.
         log_steps: steps between two points of the loss curve.
         similarity_weight: distillation only: of the squared error between the cosines of a batch's student vectors
             and those of its teacher vectors.
@@ -80,6 +83,7 @@ class Recipe:
     seed: int = 42
     eval_steps: int = 50
     patience: int | None = None
+    keep: Keep = "best"
     log_steps: int = 10
     similarity_weight: float = 20.0
     language_weight: float = 0.0
@@ -89,6 +93,8 @@ class Recipe:
     def __post_init__(self) -> None:
         known = get_args(Objective)
         _check(self.objective in known, f"objective={self.objective!r}", f"one of {', '.join(map(repr, known))}")
+        _check(self.keep in get_args(Keep), f"keep={self.keep!r}", "'best' or 'last'")
+        _check(self.keep == "best" or not self.patience, f"patience={self.patience}", "none with keep='last'")
         for name in ("temperature", "learning_rate", "epochs"):
             value = getattr(self, name)
             _check(math.isfinite(value) and value > 0, f"{name}={value}", "a finite number above 0")

@@ -82,8 +82,8 @@ def stock_arguments(
         "save_total_limit": _KEPT_CHECKPOINTS,
         "eval_strategy": "steps" if scored else "no",
         "eval_steps": recipe.eval_steps if scored else None,
-        "metric_for_best_model": SCORE if scored else None,
-        "greater_is_better": True if scored else None,
+        "metric_for_best_model": SCORE if scored and recipe.keep == "best" else None,
+        "greater_is_better": True if scored and recipe.keep == "best" else None,
         "report_to": "none",
         "disable_tqdm": quiet,
     }

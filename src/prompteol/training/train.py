@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +38,16 @@ class Training:
     """A training that is done.
 
     Args:
-        model: with the weights of the best checkpoint, or of the last where there were no development pairs.
+        model: with the weights of the checkpoint that was kept, or of the last where there were no development pairs.
         out: the folder that it is saved in.
         curve: loss and score by step.
+        kept: the evaluation of these weights, where there were development pairs.
     """
 
     model: PromptEOL
     out: Path
     curve: Sequence[Point]
+    kept: Point | None = None
 
     @property
     def before(self) -> float | None:
@@ -54,7 +56,7 @@ class Training:
 
     @property
     def best(self) -> Point | None:
-        """The evaluation that chose the weights, where there were development pairs."""
+        """The evaluation with the highest score, where there were development pairs."""
         scored = [point for point in self.curve if point.score is not None and point.step > 0]
         return max(scored, key=lambda point: (point.score or 0.0, -point.step), default=None)
 
@@ -89,7 +91,7 @@ def train(
             vectors.
         examples: rows to train on, or a file or Hub name of them.
         recipe: the paper's by default.
-        dev: scored pairs that the best checkpoint is chosen by, or a file of them.
+        dev: scored pairs that the checkpoints are evaluated on, or a file of them.
         teacher: for distillation; see :func:`prompteol.training.teacher_vectors`.
         running_text: for distillation with a ``language_weight``: paragraphs, mixed evenly among the examples, that the
             next token is learnt from.
@@ -156,7 +158,10 @@ def train(
     if trainer.state.best_model_checkpoint is not None:
         restore(model, trainer.state.best_model_checkpoint)
     model.eval()
-    result = Training(model, Path(out), points(trainer.state.log_history))
+    curve = points(trainer.state.log_history)
+    result = Training(model, Path(out), curve)
+    last = next((point for point in reversed(curve) if point.score is not None and point.step > 0), None)
+    result = replace(result, kept=last if recipe.keep == "last" else result.best)
     if trainer.is_world_process_zero():
         _save(result, recipe, examples, pairs, teacher, running_text)
     trainer.accelerator.wait_for_everyone()
