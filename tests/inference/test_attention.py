@@ -226,6 +226,28 @@ class TestTiming:
         assert engine.token_budget == 10_000
         assert engine.counters.stock_tokens == 0
 
+    @pytest.mark.parametrize("others_break", [False, True])
+    def test_what_is_in_use_and_seen_to_differ_is_left(
+        self, engine, used, kernel, many_rows, prefix, ordinary, apart, monkeypatch, recwarn, others_break
+    ):
+        keep = Pass.keep
+
+        def differs(this, entry, states):
+            wrong = this.attention.name != "varlen" and len(this.lengths) > 100
+            return keep(this, entry, states * (1.01 if wrong else 1))
+
+        def broken(*args, **kwargs):
+            raise RuntimeError("no kernel for this device")
+
+        monkeypatch.setattr(Pass, "keep", differs)
+        if others_break:
+            monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", broken)
+        states = engine.last_token_states(many_rows, prefix=prefix)
+        assert apart(states, ordinary(engine.backbone, many_rows)) < 2e-6
+        used()
+        engine.last_token_states(many_rows, prefix=prefix)
+        assert used() == ({"eager"} if others_break else {"varlen"})
+
     def test_what_breaks_later_makes_room_for_what_it_beat(
         self, engine, used, kernel, many_rows, prefix, ordinary, apart, monkeypatch, caplog
     ):

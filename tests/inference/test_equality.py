@@ -117,6 +117,19 @@ def test_rows_whose_angles_depend_on_their_company_go_alone(backbone, rope_type,
     assert engine.counters.stock_tokens > 0
 
 
+@torch.inference_mode()
+def test_attention_that_goes_by_the_place_in_a_pack_gets_small_packs(backbone, prefix, ordinary, apart):
+    """Llama 4 scales queries by their place in the forward; the rows at the end of a large pack would feel it."""
+    model = backbone("llama4_text", floor_scale=64, attn_scale=0.5)
+    rows = [[*prefix, first, second] for first in range(3, 13) for second in range(20, 30)]
+    engine = SharedPrefixEngine(model)
+    assert apart(engine.last_token_states(rows, prefix=prefix), ordinary(model, rows)) < 2e-6
+    assert engine.counters.stock_tokens == 0
+    long = [*prefix, *range(3, 40)]
+    assert apart(engine.last_token_states([long], prefix=prefix), ordinary(model, [long])) < 2e-6
+    assert engine.counters.stock_tokens == len(long)
+
+
 def test_a_layer_that_is_not_there(backbone, rows):
     engine = SharedPrefixEngine(backbone("llama"))
     for layer in (0, 1, -6):

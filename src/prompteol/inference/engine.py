@@ -18,7 +18,7 @@ from prompteol.inference.choice import AttentionChoice, Choice
 from prompteol.inference.counters import Counters
 from prompteol.inference.packed import PackedRoad, Prefix
 from prompteol.inference.packing import Row
-from prompteol.inference.reach import longest_independent_row
+from prompteol.inference.reach import largest_independent_pack, longest_independent_row
 from prompteol.inference.state import weights_state
 from prompteol.inference.stock import stock_states
 from prompteol.inference.trust import Trust, describe
@@ -65,8 +65,8 @@ class SharedPrefixEngine:
     ) -> None:
         self.backbone = backbone
         self.counters = Counters()
-        on_cpu = self._device.type == "cpu"
-        self._budget = TokenBudget(token_budget or (_CPU_BUDGET if on_cpu else _ACCELERATOR_BUDGET))
+        asked = token_budget or (_CPU_BUDGET if self._device.type == "cpu" else _ACCELERATOR_BUDGET)
+        self._budget = TokenBudget(int(min(asked, largest_independent_pack(backbone.config.get_text_config()))))
         self._cached_tokens = cached_tokens
         self._choice = Choice(attention)
         self._trust: Trust | None = None

@@ -1,4 +1,4 @@
-"""How long a row may be before its angles depend on the rows beside it."""
+"""How long a row, and a pack of rows, may be before what is beside a row decides its states."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-__all__ = ["longest_independent_row"]
+__all__ = ["largest_independent_pack", "longest_independent_row"]
+
+
+def largest_independent_pack(config: PretrainedConfig) -> float:
+    """Return the most tokens, a prefix aside, that may be computed at once, or infinity.
+
+    Llama 4 scales attention by a token's place in the forward, not in its row: by one up to the first
+    ``floor_scale``. The prefix is granted as much as the pack.
+    """
+    tuned = getattr(config, "attn_temperature_tuning", None)
+    return config.floor_scale // 2 - 1 if tuned else math.inf
 
 
 def longest_independent_row(config: PretrainedConfig) -> float:
-    """Return the most tokens for which rotary angles are the same in any company, or infinity.
+    """Return the most tokens, a prefix included, for which a row's states are the same in any company, or infinity.
 
     ``dynamic`` and ``longrope`` rescale every row of a forward once one of them is longer than what the model
     was first trained on, so neither a cached prefix nor a pack may hold such a row.
@@ -22,7 +32,7 @@ def longest_independent_row(config: PretrainedConfig) -> float:
         for rope in _rotary_settings(getattr(config, "rope_parameters", None))
         if rope.get("rope_type") in ("dynamic", "longrope")
     ]
-    return min(limits, default=math.inf)
+    return min([*limits, largest_independent_pack(config)])
 
 
 def _rotary_settings(value: Any) -> Iterator[dict[str, Any]]:

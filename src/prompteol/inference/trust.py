@@ -80,7 +80,7 @@ class Trust:
             if self._refused or not self._roads or not self._proven(prefix, rows, layers):
                 return None
             self._time_others(self._roads, prefix, rows, layers)
-            return self._roads[0]
+            return self._roads[0] if self._roads and self._proven(prefix, rows, layers) else None
 
     def _proven(self, prefix: Prefix, rows: Sequence[Row], layers: tuple[int, ...]) -> bool:
         return len(rows[-1]) <= 2 * self._reach.get((prefix, layers), 0)
@@ -134,13 +134,17 @@ class Trust:
     def _time_others(
         self, roads: list[PackedRoad], prefix: Prefix, rows: Sequence[Row], layers: tuple[int, ...]
     ) -> None:
-        """Go on with another way to attend if it equals the stock road on a whole pack and is faster there."""
+        """Go on with another way to attend if it equals the stock road on a whole pack and is faster there.
+
+        The one in use is left where it is seen to differ.
+        """
         pack = packs([row[len(prefix) :] for row in rows], self._budget.tokens)[-1]
         others = self._choice.due(self._place, self._counters.text_tokens, sum(map(len, pack)))
         comparison = self._stock_says(prefix, pack, layers) if others else None
         if comparison is None:
             return
-        took = {}
+        took: dict[PackedRoad, float] = {}
+        wrong = ""
         for road in (roads[0], *map(self._road, others)):
             # Not under the budget: memory that one of them lacks says nothing about the others.
             compute = partial(road.states, prefix, pack, layers)
@@ -148,15 +152,22 @@ class Trust:
                 reason = self._difference(comparison, compute, sum(map(len, pack)))
                 if not reason:
                     took[road] = seconds(compute)
+                elif road is roads[0]:
+                    wrong = reason
             except Exception as error:
                 reason = describe(error)
             logger.debug("attention %s: %s", road.attention.name, reason or f"{took[road]:.2e} s")
         fastest = min(took, key=took.__getitem__, default=roads[0])
-        if fastest is not roads[0]:
+        roads = roads[1:] if wrong else roads
+        if fastest in took and fastest not in roads[:1]:
             # Those that follow are made anew, so that no prefix is kept twice.
             self._roads = [fastest, *(self._road(road.attention) for road in roads)]
             self._reach = {(prefix, layers): len(rows[-1])}
             self._choice.settle(self._place, fastest.attention)
+        elif wrong and roads:
+            self._roads, self._reach = roads, {}
+        elif wrong:
+            self._refuse(wrong)
 
     def _stock_says(self, prefix: Prefix, rests: Sequence[Row], layers: tuple[int, ...]) -> Comparison | None:
         def stock(rows: Sequence[Row]) -> list[Tensor]:
