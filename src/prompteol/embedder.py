@@ -58,8 +58,8 @@ class TextEmbedder:
         encode_kwargs: passed on to ``encode_query`` and ``encode_document``; they win over everything above.
 
     Raises:
-        SettingError: an unknown role in ``prompts``, a size below 1, or one of ``convert_to_tensor``,
-            ``convert_to_numpy`` and ``output_value``, which would change what comes back.
+        SettingError: an unknown role in ``prompts``, a size below 1, one of ``convert_to_tensor``,
+            ``convert_to_numpy`` and ``output_value``, which would change what comes back, or an 8-bit ``precision``.
     """
 
     model: SentenceTransformer
@@ -137,6 +137,12 @@ def _check_encode_kwargs(encode_kwargs: Mapping[str, Any]) -> None:
         raise SettingError(
             f"encode_kwargs holds {', '.join(refused)}, but an embedder returns lists of floats; remove it, "
             "or call model.encode_query and model.encode_document yourself"
+        )
+    precision = encode_kwargs.get("precision")
+    if precision in ("int8", "uint8"):
+        raise SettingError(
+            f"encode_kwargs holds precision={precision!r}, whose steps are chosen anew from each call's texts: vectors "
+            "of two calls cannot be compared; leave it out, and let the vector store quantise, or use 'binary'"
         )
 
 

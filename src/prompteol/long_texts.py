@@ -36,13 +36,14 @@ class LongTextNotice:
     def check(self, model: SentenceTransformer, texts: Sequence[str]) -> None:
         """Warn with :class:`LongTextWarning` if the longest text runs past the sensible length.
 
-        Tokenises at most one text, and none that is too short to matter. Call it while holding the model's lock.
+        Tokenises the prompt and at most one text, none that is too short to matter. Call it while holding the model's
+        lock.
         """
         # A bag of static word vectors has a bare tokenizer, and no last word to put a text into.
         tokenizer = model.tokenizer
         if self.given or not texts or not callable(tokenizer):
             return
-        limit = min(SENSIBLE_TOKENS, model.max_seq_length or SENSIBLE_TOKENS)
+        limit = min(SENSIBLE_TOKENS, _room(model))
         longest = max(texts, key=_bytes)
         # A token holds a byte or more, so a text of few bytes cannot hold many tokens.
         if _bytes(longest) <= limit:
@@ -60,6 +61,13 @@ class LongTextNotice:
             LongTextWarning,
             stacklevel=3,
         )
+
+
+def _room(model: SentenceTransformer) -> int:
+    """Return how many tokens of text the model takes, its prompt aside."""
+    if not model.max_seq_length:
+        return SENSIBLE_TOKENS
+    return max(0, model.max_seq_length - len(model.preprocess([""])["input_ids"][0]))
 
 
 def _bytes(text: str) -> int:
