@@ -29,6 +29,14 @@ def test_the_mean_of_all_tokens_one_sentence_at_a_time(tiny, name):
     assert np.abs(pooled - prompted).max() > 0.01
 
 
+def test_a_text_of_no_token_has_a_mean_too(tiny):
+    model = PromptEOL(tiny("qwen2"), device="cpu")
+    assert not model.tokenizer("")["input_ids"]
+    pooled = MeanPooling(model).encode(["", "Two dogs"])
+    assert np.isfinite(pooled).all()
+    np.testing.assert_allclose(pooled[1:], MeanPooling(model).encode(["Two dogs"]), atol=1e-6)
+
+
 def test_a_portable_model_has_the_same_backbone(tiny, tmp_path):
     model = PromptEOL(tiny("llama"), device="cpu")
     model.save_pretrained(str(tmp_path / "saved"))

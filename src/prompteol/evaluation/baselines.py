@@ -54,7 +54,9 @@ class MeanPooling:
         """Embed sentences: float32, shape (sentences, hidden size)."""
         import torch
 
-        tokens = self._tokenizer(list(sentences), truncation=True)["input_ids"]
+        # A text of no token, an empty one without BOS, is taken for the end of a text.
+        end = self._tokenizer.eos_token_id or 0
+        tokens = [ids or [end] for ids in self._tokenizer(list(sentences), truncation=True)["input_ids"]]
         order = sorted(range(len(tokens)), key=lambda number: len(tokens[number]))
         rows: list[NDArray[np.float32]] = []
         with torch.inference_mode():
