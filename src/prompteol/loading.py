@@ -22,6 +22,7 @@ from prompteol.backbone import (
     backbone_of,
     check_causal,
     find_source,
+    layer_read,
     load_backbone,
     resolve_layer,
 )
@@ -65,7 +66,8 @@ class Parts:
         source: where they came from.
         chosen: how template, demonstrations and layer came to be.
         settings: a saved model's prompts, similarity and dimension.
-        card: a saved model's card, where the prompt is the saved one too.
+        card: a saved model's card.
+        fingerprint: the one that was saved, for which that card was written.
         notes: that card's section on training, which holds with any prompt.
         licence: that card's.
         revision: the first digits of a saved model's fingerprint, which evaluations file results under; None where
@@ -78,6 +80,7 @@ class Parts:
     chosen: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)
     card: str | None = None
+    fingerprint: str | None = None
     notes: str = ""
     licence: str | None = None
     revision: str | None = None
@@ -109,11 +112,12 @@ class Parts:
 def prompts_for(template: PromptTemplate | RetrievalTemplate, prompts: Mapping[str, Any]) -> dict[str, Any]:
     """Return sentence-transformers prompts that go with a template.
 
-    Those of a pair of templates are the names of its roles; a single template has no use for these.
+    Those of a pair of templates are the names of its roles; those of a single template are empty by default, as a saved
+    model has them.
     """
     roles: dict[str, str] = {role: role for role in ROLES}
     kept = {name: text for name, text in prompts.items() if text != roles.get(name)}
-    return {**kept, **(roles if isinstance(template, RetrievalTemplate) else {})}
+    return {**dict.fromkeys(ROLES, ""), **kept, **(roles if isinstance(template, RetrievalTemplate) else {})}
 
 
 def load_parts(name: str | Path | None, request: Request, options: LoadOptions, *, device: str, **files: Any) -> Parts:
@@ -153,6 +157,8 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
         **files,
     )
     transformer, after = _split(stock, source)
+    if request.layer is None:
+        layer = _layer_read(transformer, config, manifest, source)
     same_vectors = as_saved and not with_options and transformer.model.dtype == config.dtype
     card = _card(source)
     return Parts(
@@ -166,8 +172,8 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
             "similarity_fn_name": stock.similarity_fn_name,
             "truncate_dim": stock.truncate_dim,
         },
-        # A saved card and fingerprint are those of the saved prompt; with another prompt they would lie.
-        card=card if as_saved else None,
+        card=card,
+        fingerprint=manifest.fingerprint if manifest else None,
         notes=training_notes(card or ""),
         licence=stated_licence(card or ""),
         revision=manifest.fingerprint[:12] if manifest and same_vectors else None,
@@ -234,6 +240,17 @@ def _split(stock: SentenceTransformer, source: Source) -> tuple[Transformer, lis
     if len(modules) < 2 or not isinstance(modules[1], Pooling):
         raise ArtefactError(f"{source.name!r} has no Pooling after its Transformer; found {modules[1:]}")
     return modules[0], modules[2:]
+
+
+def _layer_read(transformer: Transformer, config: PretrainedConfig, manifest: Manifest | None, source: Source) -> int:
+    """Return the layer that the stock module reads, which is the one that a saved model says it has."""
+    read = layer_read(transformer)
+    if manifest is not None and read != resolve_layer(manifest.layer, config):
+        raise ArtefactError(
+            f"{source.name!r}: {MANIFEST} says layer {manifest.layer}, and sentence_bert_config.json reads layer "
+            f"{read}; pass layer=... to settle it, then save the model"
+        )
+    return read
 
 
 def _card(source: Source) -> str | None:

@@ -114,6 +114,7 @@ class PromptEOL(SentenceTransformer):
         self.model_card_data.license = self.model_card_data.license or parts.licence
         self._source = parts.source
         self._card = parts.card
+        self._saved_fingerprint = parts.fingerprint
         self._head: LanguageModelHead | None = None
         self.chosen = parts.chosen
         #: Markdown for the model card: how the weights came to be.
@@ -156,10 +157,21 @@ class PromptEOL(SentenceTransformer):
         depth = old.layer if layer is None else layer
         self[0] = PromptEOLModule(old.transformer, template, layer=depth, engine=old.engine)
         self.prompts = prompts_for(template, self.prompts)
-        self.chosen = {**self.chosen, **(chosen or {})}
-        # A card that was written for the old prompt would lie, and results would be filed under its revision.
-        self._card = None
+        told = dict(self.chosen)
+        if template != old.template:
+            told.pop("demonstrations", None)
+        if template.with_demonstrations(()) != old.template.with_demonstrations(()):
+            told["template"] = "given"
+        self.chosen = {**told, **(chosen or {})}
+        # Results would be filed under the old prompt's revision.
         self.model_card_data.base_model_revision = None
+
+    def train(self, mode: bool = True) -> PromptEOL:
+        """Set training mode; from then on the weights may not be those that a revision was saved of."""
+        if mode and hasattr(self, "_saved_fingerprint"):
+            self.model_card_data.base_model_revision = None
+        super().train(mode)
+        return self
 
     def fingerprint(self) -> str:
         """Return 64 hex digits over everything that decides the vectors; see :func:`prompteol.fingerprint`."""
@@ -280,10 +292,11 @@ class PromptEOL(SentenceTransformer):
             truncate_dim=self.truncate_dim,
             model_card_data=self.model_card_data,
         )
-        # A card that was written for these weights is kept; training makes it a new model.
-        untrained = "generated_from_trainer" not in self.model_card_data.tags
-        card = self._card if create_model_card and untrained and self._card else create_model_card
-        save_portable(stock, path, self._manifest(), card=card, notes=self.notes, model_name=model_name, **options)
+        manifest = self._manifest()
+        # A card that was written for this very model is kept.
+        same = manifest.fingerprint == self._saved_fingerprint
+        card = self._card if create_model_card and same and self._card else create_model_card
+        save_portable(stock, path, manifest, card=card, notes=self.notes, model_name=model_name, **options)
         self.model_card_data.register_model(self)
 
     def save_pretrained(self, path: str | Path, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]

@@ -12,6 +12,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
 from prompteol import TEMPLATES, PromptEOL, PromptTemplate
 from prompteol.errors import ArtefactError
+from prompteol.prompts import resolve_template
 
 TEXTS = [
     "A man is playing a guitar.",
@@ -174,8 +175,28 @@ def test_the_card_tells_the_prompt_and_is_kept(tiny, tmp_path):
     (tmp_path / "a" / "README.md").write_text(card + "\nwritten by hand\n")
     PromptEOL(tmp_path / "a").save_pretrained(tmp_path / "b")
     assert "written by hand" in (tmp_path / "b" / "README.md").read_text()
-    PromptEOL(tmp_path / "a", template="prompt").save_pretrained(tmp_path / "c")
-    assert "written by hand" not in (tmp_path / "c" / "README.md").read_text()
+    others = (
+        {"template": "prompt"},
+        {"truncate_dim": 8},
+        {"prompts": {"a": "A "}},
+        {"model_kwargs": {"dtype": "float16"}},
+    )
+    for number, other in enumerate(others):
+        model = PromptEOL(tmp_path / "a", **other)
+        model.save_pretrained(tmp_path / f"c{number}")
+        card = (tmp_path / f"c{number}" / "README.md").read_text()
+        assert "written by hand" not in card
+        assert model.fingerprint() in card
+
+
+def test_a_saved_single_template_has_the_prompts_it_had(tiny, tmp_path):
+    model = PromptEOL(tiny("llama"), template="promptreps", demonstrations=[("A cat.", "pet")], device="cpu")
+    model.set_prompt(resolve_template("pretended-cot"))
+    model.save_pretrained(tmp_path)
+    again = PromptEOL(tmp_path, device="cpu")
+    assert again.prompts == model.prompts == {"query": "", "document": ""}
+    assert again.fingerprint() == model.fingerprint()
+    assert model.chosen == {"template": "given"}
 
 
 def test_the_fingerprint_sees_what_changes_vectors_and_nothing_else(tiny):

@@ -95,6 +95,7 @@ OTHERS = {
     "layer": lambda saved: PromptEOL(saved, device="cpu", layer=-2),
     "tokenizer": lambda saved: PromptEOL(saved, device="cpu", processor_kwargs={"model_max_length": 64}),
     "prompt": other_prompt,
+    "training": lambda saved: PromptEOL(saved, device="cpu").train(),
 }
 
 

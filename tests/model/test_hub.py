@@ -82,8 +82,10 @@ def test_what_is_pushed_is_the_portable_form(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", create_repo)
     monkeypatch.setattr(huggingface_hub.HfApi, "upload_folder", upload_folder)
-    model = PromptEOL(tiny("qwen2"), demonstrations="opt-2.7b", device="cpu")
+    PromptEOL(tiny("qwen2"), demonstrations="opt-2.7b", device="cpu").save_pretrained(tmp_path / "saved")
+    model = PromptEOL(tmp_path / "saved", device="cpu")
     assert model.push_to_hub("someone/promptEOL-tiny") == "https://example.org/someone/promptEOL-tiny"
     stock = SentenceTransformer(str(tmp_path / "uploaded"), device="cpu")
     assert np.allclose(stock.encode("hello"), model.encode("hello"), atol=1e-5)
     assert (tmp_path / "uploaded" / "prompteol.json").exists()
+    assert 'SentenceTransformer("someone/promptEOL-tiny")' in (tmp_path / "uploaded" / "README.md").read_text()

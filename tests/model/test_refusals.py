@@ -7,7 +7,15 @@ from sentence_transformers import SentenceTransformer
 from transformers import BertConfig, BertModel, LlamaConfig, T5Config, XLMConfig, XLNetConfig
 
 from prompteol import PromptEOL, PromptTemplate
-from prompteol.errors import InputError, LayerError, ModelError, ModelNotFoundError, NonFiniteError, TemplateError
+from prompteol.errors import (
+    ArtefactError,
+    InputError,
+    LayerError,
+    ModelError,
+    ModelNotFoundError,
+    NonFiniteError,
+    TemplateError,
+)
 
 
 @pytest.fixture
@@ -134,6 +142,19 @@ def test_a_sentence_transformers_model_that_is_no_artefact(tiny, tmp_path):
         PromptEOL(tmp_path)
     wrapped = PromptEOL(tmp_path, template="prompteol", device="cpu")
     assert np.allclose(wrapped.encode("hi"), PromptEOL(tiny("llama"), device="cpu").encode("hi"), atol=1e-6)
+
+
+def test_the_layer_that_a_stock_model_reads_is_kept(tiny, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    PromptEOL(tiny("llama"), layer=-2, device="cpu").save_pretrained(tmp_path / "ours")
+    SentenceTransformer(str(tmp_path / "ours"), device="cpu").save_pretrained(str(tmp_path / "stock"))
+    assert PromptEOL(tmp_path / "stock", template="prompteol", device="cpu").layer == -2
+    manifest = tmp_path / "ours" / "prompteol.json"
+    manifest.write_text(manifest.read_text().replace('"layer": -2', '"layer": -1'))
+    with pytest.raises(ArtefactError, match=r"prompteol\.json says layer -1, and .* reads layer -2"):
+        PromptEOL(tmp_path / "ours", device="cpu")
+    assert PromptEOL(tmp_path / "ours", layer=-2, device="cpu").layer == -2
 
 
 def test_an_encoder_saved_by_sentence_transformers(tmp_path):

@@ -25,6 +25,8 @@ _OLD_POOLING_KEYS = {
     "lasttoken": "pooling_mode_lasttoken",
 }
 
+_PLACEHOLDER = "sentence_transformers_model_id"
+
 
 def save_portable(
     stock: SentenceTransformer,
@@ -51,7 +53,9 @@ def save_portable(
     stock.save(str(path), create_model_card=card is True, **options)
     readme = Path(path) / "README.md"
     if isinstance(card, str):
-        readme.write_text(card, encoding="utf-8")
+        # As the stock library fills in the name that a model is pushed under.
+        name = stock.model_card_data.model_id
+        readme.write_text(card.replace(_PLACEHOLDER, name) if name else card, encoding="utf-8")
     elif card:
         readme.write_text(readme.read_text(encoding="utf-8") + "\n" + _section(manifest) + notes, encoding="utf-8")
     for index, module in enumerate(stock):

@@ -10,7 +10,7 @@ from transformers import PretrainedConfig
 
 from prompteol.errors import LayerError
 
-__all__ = ["read_from_layer", "resolve_layer"]
+__all__ = ["layer_read", "read_from_layer", "resolve_layer"]
 
 
 def resolve_layer(layer: int | float, config: PretrainedConfig) -> int:
@@ -37,6 +37,12 @@ def resolve_layer(layer: int | float, config: PretrainedConfig) -> int:
         f"layer={layer!r} is outside this backbone of {depth} layers: give a negative index from -{depth} to -1, "
         f"or a fraction of depth such as 0.9{hint}"
     )
+
+
+def layer_read(transformer: Transformer) -> int:
+    """Return the layer whose hidden states a stock Transformer module gives, as a negative index."""
+    output: Any = (transformer.modality_config.get("text") or {}).get("method_output_name")
+    return int(output[1]) if isinstance(output, (list, tuple)) and output[:1] == ["hidden_states"] else -1
 
 
 def _is_index(layer: int | float, depth: int) -> bool:

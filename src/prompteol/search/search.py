@@ -141,6 +141,6 @@ def _result(
         "layer": f"searched with the demonstrations, from {layers[0]} to {layers[-1]}" if len(layers) > 1 else "given",
         "labels": f"{labels} ({given.name}); scores on these pairs flatter this model",
     }
-    if len(named) > 1:
-        chosen["template"] = f"searched with the demonstrations, one of: {'; '.join(named)}"
+    one_of = "searched with the demonstrations, one of: " if len(named) > 1 else ""
+    chosen["template"] = one_of + "; ".join(named)
     return SearchResult(standings, baseline, gain, measure, tokens, chosen)
