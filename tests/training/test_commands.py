@@ -31,15 +31,15 @@ QUICK = ("--batch-size", 16, "--learning-rate", 0.005, "--warmup-steps", 2, "--e
 
 
 def test_train_resume_and_merge(prompteol, tiny, tmp_path):
-    command = ["train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev", "dev.tsv", "--lora-rank", 4, *QUICK]
+    lora = ("--lora-rank", 4, "--lora-alpha", 8, "--lora-dropout", 0, "--no-quantize")
+    command = ["train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev", "dev.tsv", *lora, *QUICK]
     done = prompteol(*command, "--data-licence", "CC BY-SA 4.0", "--plot", "curve.png")
     assert done.exit_code == 0, done.output
     for said in (" before, ", "which was kept", "prompteol merge out -o out-merged", "curve.png"):
         assert said in done.stderr
-    assert (
-        "nli.csv`, 64 rows of anchor, positive, negative; licence: CC BY-SA 4.0"
-        in (tmp_path / "out/README.md").read_text()
-    )
+    card = (tmp_path / "out/README.md").read_text()
+    assert "nli.csv`, 64 rows of anchor, positive, negative; licence: CC BY-SA 4.0" in card
+    assert "LoRA rank 4, alpha 8, dropout 0.0, quantize False" in card
     assert (tmp_path / "curve.png").stat().st_size > 5000
     steps = [point.step for point in read_curve("out/curve.jsonl") if point.score is not None]
     assert steps == [0, 2, 4]

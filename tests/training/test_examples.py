@@ -22,6 +22,9 @@ def written(tmp_path, name, content):
     [
         ("one.csv", "anchor\nA man sings.\n", r"one\.csv.*an anchor and a positive.*'anchor'"),
         ("headless.csv", "a,b,c,d\n1,2,3,4\n", r"headless\.csv.*--column.*'a', 'b', 'c', 'd'"),
+        ("lost.csv", "sent0,hard_neg,source\na,b,c\n", r"lost\.csv.*a positive.*'sent0', 'hard_neg', 'source'"),
+        ("pair.csv", "anchor,negative\na,b\n", r"pair\.csv.*--column; its columns: 'anchor', 'negative'"),
+        ("id.csv", "id,text\n1,b\n", r"id\.csv.*--column; its columns: 'id', 'text'"),
         ("empty.csv", GOOD + "A dog runs., ,Nothing.\n", r"empty\.csv, line 3: positive is empty"),
         ("same.csv", GOOD + "A dog runs.,A pet runs.,A pet runs.\n", r"same\.csv, line 3: the negative equals the p"),
         (

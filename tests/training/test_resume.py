@@ -47,6 +47,18 @@ def test_a_finished_training_stays_as_it_is(adapter, tiny, triplets, dev, quick)
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
 
+def test_a_folder_that_was_moved_keeps_its_best(tiny, tmp_path, triplets, dev, quick):
+    """The best checkpoint is the first one: the others are of weights that a huge learning rate has destroyed."""
+    recipe = replace(quick, lora=None, epochs=4, learning_rate=0.5, warmup_steps=0)
+    training_processes((tiny("llama"), tmp_path / "old", triplets, recipe), {"dev": dev}, kill_at=11)
+    (tmp_path / "old").rename(tmp_path / "new")
+    done = train(tiny("llama"), tmp_path / "new", triplets, recipe, dev=dev, resume=True, device="cpu")
+    best = load_file(tmp_path / "new" / "checkpoints" / f"checkpoint-{done.best.step}" / "model.safetensors")
+    saved = load_file(tmp_path / "new" / "model.safetensors")
+    assert done.best.step < 9
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in best.items())
+
+
 def test_patience_outlives_a_kill(tiny, tmp_path, triplets, dev, quick):
     """Nothing is learnt, so the third checkpoint after the first one is the last, whenever a process is killed."""
     recipe = replace(quick, learning_rate=1e-9, eval_steps=1, patience=3, epochs=4)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from sentence_transformers import SentenceTransformer
 
 from prompteol import PromptEOL
@@ -68,7 +69,7 @@ def test_the_card_says_how_it_was_made(adapter, tiny, tmp_path, triplets, quick)
         "## Training",
         "`triplets`, 64 rows of anchor, positive, negative; licence: CC0",
         "temperature 0.05",
-        "LoRA rank 4, alpha 16, dropout 0.05",
+        "LoRA rank 4, alpha 16, dropout 0.05, quantize False",
         f"| 0 | {adapter.before:.2f} |",
         "jiang-etal-2024-scaling",
     ):
@@ -162,6 +163,35 @@ def test_recipes_that_do_not_fit(tiny, tmp_path, triplets, texts, quick, adapter
     for wrong in ({"temperature": 0.0}, {"objective": "magic"}, {"batch_size": 1}, {"language_weight": 1.0}):
         with pytest.raises(SettingError, match=next(iter(wrong))):
             replace(quick, **wrong)
+
+
+def test_what_cannot_be_trained_is_said_before_anything_is_written(tiny, tmp_path, triplets, texts, quick, adapter):
+    out, full = tmp_path / "out", replace(quick, lora=None)
+    with pytest.raises(ModelError, match="adapter already"):
+        train(adapter.out, out, triplets, full, device="cpu")
+    half = PromptEOL(tiny("llama"), device="cpu", model_kwargs={"dtype": "bfloat16"})
+    with pytest.raises(SettingError, match=r'bfloat16, in which small steps are lost.*"dtype": "float32"'):
+        train(half, out, triplets, full)
+    assert not out.exists()
+    with pytest.raises(SettingError, match="unsupervised training needs dropout"):
+        train(tiny("llama"), out, texts, replace(full, objective="unsupervised"), device="cpu")
+    # No checkpoint was written, so there is nothing that another training could overwrite.
+    train(tiny("opt", dropout=0.1), out, texts, replace(full, objective="unsupervised", epochs=0.25), device="cpu")
+
+
+def test_an_adapter_of_half_a_base_is_trained_in_full(tiny, tmp_path, triplets, quick):
+    model = PromptEOL(tiny("llama"), device="cpu", model_kwargs={"dtype": "bfloat16"})
+    done = train(model, tmp_path / "out", triplets, quick)
+    adapter = {name: p.dtype for name, p in model.named_parameters() if "lora" in name}
+    assert set(adapter.values()) == {torch.float32}
+    assert model.transformers_model.get_input_embeddings().weight.dtype == torch.bfloat16
+    assert losses(done)[-1] < losses(done)[0]
+
+
+def test_a_loss_that_is_no_number_ends_the_training(tiny, tmp_path, triplets, quick):
+    recipe = replace(quick, temperature=1e-45)
+    with pytest.raises(TrainingError, match="the loss is nan at step 1; lower the learning rate"):
+        train(tiny("llama"), tmp_path / "out", triplets, recipe, device="cpu")
 
 
 def test_another_training_is_not_overwritten(adapter, tiny, tmp_path, triplets, dev, quick):

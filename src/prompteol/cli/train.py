@@ -79,6 +79,16 @@ def train(
     lora_rank: Annotated[
         int, typer.Option("--lora-rank", metavar="R", min=0, help="Of the adapter; 0 trains all weights.")
     ] = 64,
+    lora_alpha: Annotated[int, typer.Option("--lora-alpha", metavar="A", min=1, help="It is scaled by A / R.")] = 16,
+    lora_dropout: Annotated[float, typer.Option("--lora-dropout", metavar="P", min=0, help="Before it.")] = 0.05,
+    quantize: Annotated[
+        bool | None,
+        typer.Option(
+            "--quantize/--no-quantize",
+            help="Hold its base in 4 bits.",
+            show_default="on CUDA where bitsandbytes is installed",
+        ),
+    ] = None,
     temperature: Annotated[float | None, typer.Option(metavar="T", help="Of InfoNCE.", show_default="0.05")] = None,
     learning_rate: Annotated[float | None, typer.Option(metavar="RATE", show_default="5e-4")] = None,
     warmup_steps: Annotated[
@@ -141,7 +151,7 @@ def train(
         "language_weight": language_weight,
         "seed": seed,
     }
-    lora = Lora(lora_rank) if lora_rank else None
+    lora = Lora(lora_rank, lora_alpha, lora_dropout, quantize) if lora_rank else None
     chosen = Recipe(recipe, lora, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     examples = read_examples(data, chosen.objective, column or (), licence=data_licence)
     check_device(device)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from prompteol.errors import MissingExtraError, ModelError, SettingError
 from prompteol.training.recipe import Lora
@@ -15,20 +16,33 @@ from prompteol.training.recipe import Lora
 if TYPE_CHECKING:
     from prompteol.sentence_transformers import PromptEOL
 
-__all__ = ["attach_adapter", "base_options", "has_adapter", "restore"]
+__all__ = [
+    "ExactAdapter",
+    "attach_adapter",
+    "base_options",
+    "check_trainable",
+    "has_adapter",
+    "is_quantized",
+    "restore",
+]
 
 
-def base_options(lora: Lora | None) -> dict[str, Any]:
+def base_options(lora: Lora | None, device: str | None) -> dict[str, Any]:
     """Return how the base is loaded for training: in 4 bits under an adapter where that works, else in fp32.
 
     NF4 with double quantisation is the paper's; all that is trained stays in fp32.
 
+    Args:
+        lora: the adapter, if there will be one.
+        device: that was asked for; ``None`` is the best there is.
+
     Raises:
-        SettingError: 4 bits were asked for, and there is no CUDA device.
+        SettingError: 4 bits were asked for, and the device is no CUDA device.
         MissingExtraError: 4 bits were asked for, and bitsandbytes is not installed.
     """
     asked = lora is not None and lora.quantize
-    cuda, installed = torch.cuda.is_available(), find_spec("bitsandbytes") is not None
+    cuda = torch.cuda.is_available() and (device or "cuda").startswith("cuda")
+    installed = find_spec("bitsandbytes") is not None
     if asked and not cuda:
         # On a CPU bitsandbytes warns of silently incorrect gradients.
         raise SettingError("quantize=True: training on a 4-bit base needs a CUDA device; leave it out")
@@ -38,7 +52,7 @@ def base_options(lora: Lora | None) -> dict[str, Any]:
         return {"dtype": torch.float32}
     from transformers import BitsAndBytesConfig
 
-    half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    half = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=half
     )
@@ -50,21 +64,40 @@ def has_adapter(model: PromptEOL) -> bool:
     return bool(getattr(model.module.transformer.model, "peft_config", None))
 
 
+def is_quantized(model: PromptEOL) -> bool:
+    """Tell whether the backbone is held in fewer bits than it was saved in."""
+    return getattr(model.module.config, "quantization_config", None) is not None
+
+
+def check_trainable(model: PromptEOL, lora: Lora | None) -> None:
+    """Make sure that a training can change this model.
+
+    Raises:
+        ModelError: there is an adapter on it already.
+        SettingError: all its weights are to be trained, and they are in half precision.
+    """
+    if has_adapter(model):
+        raise ModelError(
+            "this model is an adapter already: merge it first (prompteol merge ADAPTER -o MERGED), then train that"
+        )
+    dtype = model.module.transformer.model.dtype
+    if lora is None and dtype != torch.float32:
+        raise SettingError(
+            f"the weights are in {str(dtype).removeprefix('torch.')}, in which small steps are lost: load the model "
+            'with model_kwargs={"dtype": "float32"}, or train an adapter'
+        )
+
+
 def attach_adapter(model: PromptEOL, lora: Lora) -> None:
-    """Put a fresh adapter on all linear layers of the backbone, and freeze everything else.
+    """Put a fresh adapter in fp32 on all linear layers of the backbone, and freeze everything else.
 
     Raises:
         MissingExtraError: peft is not installed.
-        ModelError: there is an adapter already.
     """
     try:
         from peft import LoraConfig
     except ImportError as error:
         raise MissingExtraError("peft", "training") from error
-    if has_adapter(model):
-        raise ModelError(
-            "this model is an adapter already: merge it first (prompteol merge ADAPTER -o MERGED), then train that"
-        )
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     model.add_adapter(
@@ -77,6 +110,9 @@ def attach_adapter(model: PromptEOL, lora: Lora) -> None:
             task_type="FEATURE_EXTRACTION",
         )
     )
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
     model.register_load_state_dict_pre_hook(_keep_the_base)  # type: ignore[no-untyped-call]
 
 
@@ -92,6 +128,18 @@ def restore(model: PromptEOL, checkpoint: str) -> None:
     read: Any = set_peft_model_state_dict(model.module.transformer.model, inner)
     if read.unexpected_keys:
         raise ModelError(f"checkpoint {checkpoint!r} does not fit the model: it holds {read.unexpected_keys[0]!r}")
+
+
+class ExactAdapter(TrainerCallback):
+    """Go on from an adapter as its checkpoint has it: the trainer reads it in the precision of the base."""
+
+    def __init__(self, model: PromptEOL, checkpoint: str) -> None:
+        self.model = model
+        self.checkpoint = checkpoint
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Read it once more, after the trainer has."""
+        restore(self.model, self.checkpoint)
 
 
 def _keep_the_base(module: nn.Module, state: dict[str, Any], *_: object) -> None:

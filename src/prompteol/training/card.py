@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from prompteol.artefact import TRAINING_HEADING, stated_licence
 from prompteol.backbone import find_source
@@ -37,6 +38,7 @@ def training_section(
     dev: str | None = None,
     teacher: str | None = None,
     running_text: Examples | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> str:
     """Write the section in Markdown.
 
@@ -49,6 +51,7 @@ def training_section(
         dev: the pairs that the checkpoints were evaluated on.
         teacher: of a distillation.
         running_text: that the language was learnt from.
+        arguments: of the trainer, over those of the recipe.
     """
     lines = [
         f"- Base: `{base}`; licence: {licence or _UNKNOWN}",
@@ -56,6 +59,7 @@ def training_section(
         *([f"- Running text: {_data(running_text)}"] if running_text else []),
         *([f"- Teacher: `{teacher}`"] if teacher else []),
         f"- Recipe: {_recipe(recipe)}",
+        *([f"- Trainer: {_listed(arguments)}"] if arguments else []),
         *_scores(curve, dev, recipe.keep),
         "",
     ]
@@ -70,9 +74,12 @@ def _data(examples: Examples) -> str:
 def _recipe(recipe: Recipe) -> str:
     record = recipe.as_record()
     lora = record.pop("lora")
-    shown = [f"{name} {value}" for name, value in record.items() if value is not None]
-    adapter = "all weights" if lora is None else "LoRA " + ", ".join(f"{name} {value}" for name, value in lora.items())
-    return "; ".join([*shown, adapter])
+    shown = {name: value for name, value in record.items() if value is not None}
+    return f"{_listed(shown)}; " + ("all weights" if lora is None else "LoRA " + _listed(lora, ", "))
+
+
+def _listed(settings: Mapping[str, Any], between: str = "; ") -> str:
+    return between.join(f"{name} {value}" for name, value in settings.items())
 
 
 def _scores(curve: Sequence[Point], dev: str | None, keep: Keep) -> list[str]:

@@ -18,6 +18,7 @@ from prompteol.errors import TrainingError
 __all__ = ["Workspace", "read_state"]
 
 _NAME = re.compile(r"checkpoint-(\d+)")
+_STATE = "trainer_state.json"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Workspace:
     def begin(self, about: Mapping[str, Any], *, resume: bool) -> None:
         """Make the folder, or make sure that the training in it is this one.
 
+        A training that never came to a checkpoint leaves nothing to be resumed, so another one may begin there.
+
         Raises:
             TrainingError: there is another training, or one that was not asked to be resumed.
         """
@@ -60,7 +63,7 @@ class Workspace:
         if known is None and self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise TrainingError(f"{str(self.out)!r} holds other files; name a folder that does not exist")
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        if known is None:
+        if known is None or self.last() is None:
             with replace_when_done(self.record) as partial:
                 partial.write_text(json.dumps(dict(about), indent=2) + "\n", encoding="utf-8")
             return
@@ -80,7 +83,8 @@ class Workspace:
     def last(self) -> Path | None:
         """Return the last whole checkpoint, and remove any that a kill left unfinished.
 
-        The trainer writes its state last, so a checkpoint without a readable one is not whole.
+        The trainer writes its state last, so a checkpoint without a readable one is not whole. Where the folder was
+        moved, the state is told where its best checkpoint lies now.
         """
         numbered = sorted(
             (int(match[1]), path) for path in self.checkpoints.iterdir() if (match := _NAME.fullmatch(path.name))
@@ -88,9 +92,18 @@ class Workspace:
         while numbered:
             _, path = numbered.pop()
             if _is_whole(path):
+                self._relocate(path)
                 return path
             shutil.rmtree(path)
         return None
+
+    def _relocate(self, checkpoint: Path) -> None:
+        state = read_state(checkpoint)
+        here = self.checkpoints / Path(state.best_model_checkpoint or "").name
+        if state.best_model_checkpoint and here != Path(state.best_model_checkpoint) and here.is_dir():
+            state.best_model_checkpoint = str(here)
+            with replace_when_done(checkpoint / _STATE) as partial:
+                state.save_to_json(str(partial))
 
     def _known(self) -> dict[str, Any] | None:
         try:
@@ -104,7 +117,7 @@ class Workspace:
 
 def read_state(checkpoint: Path) -> TrainerState:
     """Return what a whole checkpoint remembers of its training."""
-    state: TrainerState = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    state: TrainerState = TrainerState.load_from_json(str(checkpoint / _STATE))
     return state
 
 

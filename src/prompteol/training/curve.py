@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,16 @@ class CurveWriter(TrainerCallback):
         self._write(state, "w", points(state.log_history))
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Add the last point."""
+        """Add the last point.
+
+        Raises:
+            TrainingError: its loss is no number, so every weight will be none.
+        """
+        loss = state.log_history[-1].get("loss")
+        if loss is not None and not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss} at step {state.global_step}; lower the learning rate, or train in fp32"
+            )
         self._write(state, "a", points(state.log_history[-1:]))
         self._tell(state)
 

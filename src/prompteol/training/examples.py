@@ -23,6 +23,8 @@ _ANCHOR = ("anchor", "sent0", "sentence1", "premise", "query", "question")
 _POSITIVE = ("positive", "sent1", "sentence2", "entailment", "document", "answer")
 _NEGATIVE = ("negative", "hard_neg", "contradiction", "hard_negative")
 _TEXT = ("text", "sentence")
+# Names that no column of an example has.
+_NO_TEXT = ("id", "idx", "index", "uid", "source", "split")
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def read_examples(
         objective: decides what is wanted: two or three columns for ``"contrastive"``, else one.
         columns: their names in the order anchor, positive, negative. Default: names in common use
             (``anchor, positive, negative``; ``sent0, sent1, hard_neg``; ``text``), else all there are if there are
-            just so many and none is a label or a score.
+            just so many, none is a label or a score, and no name says that a column is something else.
         licence: of the data; ``None`` is what the Hub states.
 
     Raises:
@@ -180,7 +182,7 @@ def _choose_columns(name: str, existing: Sequence[str], objective: Objective) ->
         if all(found):
             negative = next((column for column in _NEGATIVE if column in existing), None)
             return tuple(column for column in (*found, negative) if column)
-        if len(existing) in (2, 3):
+        if len(existing) in (2, 3) and all(map(_may_hold, existing, (_ANCHOR, _POSITIVE, _NEGATIVE))):
             return tuple(existing)
         wanted = "an anchor and a positive, and a negative if there is one"
     else:
@@ -190,6 +192,11 @@ def _choose_columns(name: str, existing: Sequence[str], objective: Objective) ->
         wanted = "the text"
     listed = ", ".join(map(repr, existing)) or "none"
     raise CorpusError(f"{name!r}: which columns hold {wanted}? Name them with --column; its columns: {listed}")
+
+
+def _may_hold(column: str, names: Sequence[str]) -> bool:
+    """Tell whether a column may be what is commonly named so: not if its name is that of something else."""
+    return column in names or column not in (*_ANCHOR, *_POSITIVE, *_NEGATIVE, *_TEXT, *_NO_TEXT)
 
 
 def _refuse_scores(name: str, existing: Sequence[str], known: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from prompteol.training.card import base_licence
 __all__ = ["Merged", "merge"]
 
 _ADAPTER = "adapter_config.json"
+# Options of PromptEOL that say how files of the Hub are reached, the base's as the adapter's.
+_FILES = ("token", "cache_folder", "local_files_only")
 # Of the largest entry, in fp32.
 _EQUAL = 1e-4
 
@@ -73,12 +75,13 @@ def merge(
     """
     texts = list(texts or (one.sentence for one in everyday()))
     full = {"dtype": torch.float32}
-    with _on_base(adapter, base) as folder:
+    files = {name: options[name] for name in _FILES if name in options}
+    with _on_base(adapter, base, files | {"revision": options.get("revision")}) as folder:
         adapted = PromptEOL(folder, device=device, model_kwargs=full, **options)
     if not has_adapter(adapted):
         raise ModelError(f"{str(adapter)!r} is no adapter: it has no {_ADAPTER}; there is nothing to merge")
     both = _vectors(adapted, texts)
-    merged = _fresh_base(adapted, device)
+    merged = _fresh_base(adapted, device, {**files, "trust_remote_code": options.get("trust_remote_code", False)})
     alone = _vectors(merged, texts)
     merged.module.transformer.model.load_state_dict(_merged_weights(adapted))
     one = _vectors(merged, texts)
@@ -97,18 +100,18 @@ def merge(
 
 
 @contextmanager
-def _on_base(adapter: str | Path, base: str | Path | None) -> Iterator[str]:
+def _on_base(adapter: str | Path, base: str | Path | None, files: Mapping[str, Any]) -> Iterator[str]:
     """Lend a folder in which the adapter names another base."""
     if base is None:
         yield str(adapter)
         return
-    source = find_source(adapter)
+    source = find_source(adapter, **files)
     config = source.file(_ADAPTER)
     if config is None:
         raise ModelError(f"{str(adapter)!r} is no adapter: it has no {_ADAPTER}; there is nothing to merge")
     with tempfile.TemporaryDirectory() as folder:
         found = Path(source.name)
-        found = found if found.is_dir() else Path(snapshot_download(source.name))
+        found = found if found.is_dir() else Path(snapshot_download(source.name, **source.hub_kwargs))
         copy = Path(folder) / found.name
         shutil.copytree(found, copy, ignore=shutil.ignore_patterns("checkpoints", "teacher.safetensors"))
         record = json.loads(config.read_text(encoding="utf-8"))
@@ -116,7 +119,7 @@ def _on_base(adapter: str | Path, base: str | Path | None) -> Iterator[str]:
         yield str(copy)
 
 
-def _fresh_base(adapted: PromptEOL, device: str | None) -> PromptEOL:
+def _fresh_base(adapted: PromptEOL, device: str | None, files: Mapping[str, Any]) -> PromptEOL:
     """Read the base once more, without the adapter, and put the adapter's prompt and later modules around it."""
     name = str(adapted.module.config.name_or_path)
     model = PromptEOL(
@@ -129,13 +132,14 @@ def _fresh_base(adapted: PromptEOL, device: str | None) -> PromptEOL:
         default_prompt_name=adapted.default_prompt_name,
         similarity_fn_name=adapted.similarity_fn_name,
         truncate_dim=adapted.truncate_dim,
+        **files,
     )
     while len(model) > 1:
         del model[-1]
     for module in list(adapted.children())[1:]:
         model.append(module)
     model.notes = adapted.notes
-    model.model_card_data.license = base_licence(name)
+    model.model_card_data.license = base_licence(name) or adapted.model_card_data.license
     model.chosen = {**adapted.chosen, "weights": f"{adapted.chosen.get('weights', 'an adapter')}, merged with {name}"}
     return model
 

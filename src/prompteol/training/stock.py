@@ -60,7 +60,7 @@ def stock_arguments(
 
     on_cpu = device.type == "cpu"
     half = not on_cpu and torch.cuda.is_available()
-    bf16 = half and torch.cuda.is_bf16_supported()
+    bf16 = half and torch.cuda.is_bf16_supported(including_emulation=False)
     own: dict[str, Any] = {
         "learning_rate": recipe.learning_rate,
         "lr_scheduler_type": "linear",
@@ -78,6 +78,8 @@ def stock_arguments(
         "per_device_eval_batch_size": _EVALUATION_BATCH,
         "logging_steps": recipe.log_steps,
         "logging_first_step": True,
+        # Else a loss that is no number is shown as the mean of those before it.
+        "logging_nan_inf_filter": False,
         "save_steps": recipe.eval_steps,
         "save_total_limit": _KEPT_CHECKPOINTS,
         "eval_strategy": "steps" if scored else "no",
@@ -112,6 +114,7 @@ def stock_dataset(
         name: shorten(texts, model.tokenizer, recipe.max_text_tokens) for name, texts in examples.columns.items()
     }
     if recipe.objective == "unsupervised":
+        _check_dropout(model)
         columns = {"anchor": columns["text"], "positive": columns["text"]}
     elif recipe.objective == "distillation":
         columns["label"] = range(len(examples))
@@ -122,6 +125,17 @@ def stock_dataset(
                 "label": [*columns["label"], *[RUNNING_TEXT] * len(running)],
             }
     return Dataset.from_dict(columns)
+
+
+def _check_dropout(model: PromptEOL) -> None:
+    """Make sure that a text and itself are told apart by something."""
+    modules = any(module.p > 0 for module in model.modules() if isinstance(module, nn.Dropout))
+    settings = model.module.config.get_text_config().to_dict()
+    if not modules and not any("drop" in name and value for name, value in settings.items()):
+        raise SettingError(
+            "unsupervised training needs dropout, and this model has none: train an adapter with dropout above 0 "
+            "(--lora-rank, --lora-dropout)"
+        )
 
 
 def stock_trainer(

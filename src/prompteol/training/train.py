@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,14 @@ from transformers import TrainerCallback, set_seed
 from prompteol.errors import SettingError, TrainingError
 from prompteol.search import Pairs, read_pairs
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.adapter import attach_adapter, base_options, restore
+from prompteol.training.adapter import (
+    ExactAdapter,
+    attach_adapter,
+    base_options,
+    check_trainable,
+    is_quantized,
+    restore,
+)
 from prompteol.training.card import base_licence, training_section
 from prompteol.training.checkpoints import Workspace, read_state
 from prompteol.training.curve import CurveWriter, Point, Watcher, points
@@ -86,7 +94,7 @@ def train(
 
     Args:
         base: a base language model or a saved PromptEOL model, folder or Hub name; ``None`` is the small model that
-            ships with the package. A model that is loaded already is trained in place, in the dtype it has.
+            ships with the package. A model that is loaded already is trained in place.
         out: the folder of the result. While training runs it holds the checkpoints, the curves and the teacher's
             vectors.
         examples: rows to train on, or a file or Hub name of them.
@@ -106,7 +114,7 @@ def train(
         callbacks: further ones for the trainer.
 
     Raises:
-        TrainingError: the rows cannot be trained on, or ``out`` holds another training.
+        TrainingError: the rows cannot be trained on, ``out`` holds another training, or the loss is no number.
         SettingError: the recipe does not fit the data, the model or the number of processes.
         CorpusError: a file cannot be read or written.
         MissingExtraError: accelerate, datasets or peft is not installed.
@@ -127,6 +135,9 @@ def train(
 
     set_seed(recipe.seed)
     model = base if isinstance(base, PromptEOL) else _load(base, recipe, device, options or {})
+    check_trainable(model, recipe.lora)
+    if recipe.lora is not None:
+        recipe = replace(recipe, lora=replace(recipe.lora, quantize=is_quantized(model)))
     workspace = Workspace(Path(out))
     settings = stock_arguments(
         recipe,
@@ -138,7 +149,8 @@ def train(
     )
     with settings.main_process_first(local=False, desc="looking into the folder"):
         if settings.process_index == 0:
-            workspace.begin(_about(model, recipe, examples, pairs, teacher, running_text), resume=resume)
+            about = _about(model, recipe, examples, pairs, teacher, running_text, arguments or {})
+            workspace.begin(about, resume=resume)
         checkpoint = workspace.last()
     settings.eval_on_start = pairs is not None and checkpoint is None
     if recipe.lora is not None:
@@ -149,7 +161,8 @@ def train(
     trainer = stock_trainer(model, settings, stock_dataset(examples, model, recipe, running_text), loss, pairs)
     remembered = read_state(checkpoint) if checkpoint else None
     stop = [early_stop(recipe.patience, remembered)] if recipe.patience else []
-    for callback in (CurveWriter(workspace.curve, watch), *stop, *callbacks):
+    exact = [ExactAdapter(model, str(checkpoint))] if checkpoint and recipe.lora is not None else []
+    for callback in (*exact, CurveWriter(workspace.curve, watch), *stop, *callbacks):
         trainer.add_callback(callback)
     if remembered is not None and any(map(is_used_up, stop)):
         trainer.state = remembered
@@ -163,7 +176,7 @@ def train(
     last = next((point for point in reversed(curve) if point.score is not None and point.step > 0), None)
     result = replace(result, kept=last if recipe.keep == "last" else result.best)
     if trainer.is_world_process_zero():
-        _save(result, recipe, examples, pairs, teacher, running_text)
+        _save(result, recipe, examples, pairs, teacher, running_text, arguments or {})
     trainer.accelerator.wait_for_everyone()
     return result
 
@@ -204,7 +217,10 @@ def _check(recipe: Recipe, examples: Examples, teacher: Teacher | None, running_
 
 
 def _load(base: str | Path | None, recipe: Recipe, device: str | None, options: Mapping[str, Any]) -> PromptEOL:
-    return PromptEOL(base, device=device, **{"model_kwargs": base_options(recipe.lora), **options})
+    if torch.cuda.is_available() and launched_processes() > 1:
+        # The base is quantised where it is loaded: each process on its own device.
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    return PromptEOL(base, device=device, **{"model_kwargs": base_options(recipe.lora, device), **options})
 
 
 def _about(
@@ -214,6 +230,7 @@ def _about(
     pairs: Pairs | None,
     teacher: Teacher | None,
     running_text: Examples | None,
+    arguments: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Say what must be the same when a training is resumed."""
     return {
@@ -223,6 +240,7 @@ def _about(
         "dev": pairs.digest if pairs else None,
         "teacher": None if teacher is None else teacher_name(teacher),
         "running_text": running_text.digest if running_text else None,
+        "arguments": {name: str(value) for name, value in sorted(arguments.items())},
     }
 
 
@@ -261,6 +279,7 @@ def _save(
     pairs: Pairs | None,
     teacher: Teacher | None,
     running_text: Examples | None,
+    arguments: Mapping[str, Any],
 ) -> None:
     model = result.model
     base = str(model.module.config.name_or_path)
@@ -276,5 +295,6 @@ def _save(
         dev=pairs.name if pairs else None,
         teacher=None if teacher is None else teacher_name(teacher),
         running_text=running_text,
+        arguments=arguments,
     )
     model.save_pretrained(str(result.out))
