@@ -80,7 +80,8 @@ def main(
     words = np.array([piece.isalpha() and len(piece) > 2 and zipf_frequency(piece, "en") > COMMON for piece in pieces])
     words &= np.array([tokenizer.convert_ids_to_tokens(piece).startswith("Ġ") for piece in range(len(tokenizer))])
     packages, stretches = corpus.Packages(wordnet, gensim, factbook), len(texts) * STRETCHES // SENTENCES
-    running, _ = corpus.running_text(data, packages, stretches, STRETCH_WORDS, _excluded(data))
+    running, heldout = corpus.running_text(data, packages, stretches, STRETCH_WORDS, _excluded(data))
+    (out / "heldout.txt").write_text("\n".join(heldout), encoding="utf-8")
     training = train(
         PromptEOL(out / "start", device="cuda" if torch.cuda.is_available() else "cpu"),
         out / "trained",
