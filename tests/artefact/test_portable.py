@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+from tokenizers.normalizers import Lowercase
 
 from prompteol import TEMPLATES, PromptEOL, PromptTemplate
 from prompteol.errors import ArtefactError
@@ -197,6 +198,18 @@ def test_a_saved_single_template_has_the_prompts_it_had(tiny, tmp_path):
     assert again.prompts == model.prompts == {"query": "", "document": ""}
     assert again.fingerprint() == model.fingerprint()
     assert model.chosen == {"template": "given"}
+
+
+def test_the_fingerprint_sees_how_the_same_weights_are_read(tiny):
+    folder = tiny("llama")
+    plain = PromptEOL(folder, device="cpu")
+    rope = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
+    stretched = PromptEOL(folder, device="cpu", config_kwargs={"rope_parameters": rope})
+    lowered = PromptEOL(folder, device="cpu")
+    lowered.tokenizer.backend_tokenizer.normalizer = Lowercase()
+    for other in (stretched, lowered):
+        assert np.abs(other.encode("A Man sings.") - plain.encode("A Man sings.")).max() > 1e-3
+        assert other.fingerprint() != plain.fingerprint()
 
 
 def test_the_fingerprint_sees_what_changes_vectors_and_nothing_else(tiny):

@@ -23,10 +23,11 @@ __all__ = ["fingerprint"]
 def fingerprint(model: SentenceTransformer) -> str:
     """Return 64 hex digits over all that decides a model's vectors.
 
-    These are the weights with their dtypes, the tokenizer's vocabulary and chat template (so prompt template,
-    demonstrations and normalisation; of a tokenizer that has no chat template, all its settings), the layer, the
-    pooling, the modules after it, the saved prompts, and the dimension vectors are cut to. The device and the engine do
-    not count. Every weight is read, at about the speed of a copy to disk; keep the result.
+    These are the weights with their dtypes, the rotary settings, the tokenizer's vocabulary, normaliser, pre-tokeniser
+    and chat template (so prompt template, demonstrations and normalisation; of a tokenizer that has no chat template,
+    all its settings), the layer, the pooling, the modules after it, the saved prompts, and the dimension vectors are
+    cut to. The device and the engine do not count, nor do further settings of the backbone that its weights do not
+    show, such as the width of a sliding window. Every weight is read, at about the speed of a copy to disk; keep the result.
 
     Raises:
         ModelError: the weights are bitsandbytes' 4-bit ones and lie on a CPU.
@@ -34,7 +35,7 @@ def fingerprint(model: SentenceTransformer) -> str:
     _check_readable(model)
     digest = hashlib.sha256()
     for module in _stock_modules(model):
-        digest.update(_canonical([type(module).__name__, _settings(module)]))
+        digest.update(_canonical([type(module).__name__, _settings(module), _angles(module)]))
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(_canonical([name, str(tensor.dtype), list(tensor.shape)]))
             digest.update(_bytes(tensor))
@@ -65,6 +66,11 @@ def _settings(module: nn.Module) -> dict[str, Any]:
     return module.get_config_dict() if isinstance(module, Module) else {}
 
 
+def _angles(module: nn.Module) -> Any:
+    config = getattr(getattr(module, "model", None), "config", None)
+    return getattr(config.get_text_config(), "rope_parameters", None) if config else None
+
+
 def _tokenizer(tokenizer: Any) -> Any:
     """Return what decides a tokenizer's ids: of transformers' kind, of StaticEmbedding's, of the word models'."""
     if tokenizer is None:
@@ -73,7 +79,14 @@ def _tokenizer(tokenizer: Any) -> Any:
         return tokenizer.to_str()
     if isinstance(tokenizer, WordTokenizer):
         return [type(tokenizer).__name__, {name: _plain(value) for name, value in vars(tokenizer).items()}]
-    return [tokenizer.chat_template, sorted(tokenizer.get_vocab().items())]
+    return [tokenizer.chat_template, sorted(tokenizer.get_vocab().items()), _reading(tokenizer)]
+
+
+def _reading(tokenizer: PreTrainedTokenizerBase) -> Any:
+    """Return how a fast tokenizer reads characters before it looks for pieces."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    parts = json.loads(backend.to_str()) if isinstance(backend, Tokenizer) else {}
+    return [parts.get(name) for name in ("normalizer", "pre_tokenizer")]
 
 
 def _plain(value: Any) -> Any:
