@@ -27,7 +27,8 @@ def fingerprint(model: SentenceTransformer) -> str:
     and chat template (so prompt template, demonstrations and normalisation; of a tokenizer that has no chat template,
     all its settings), the layer, the pooling, the modules after it, the saved prompts, and the dimension vectors are
     cut to. The device and the engine do not count, nor do further settings of the backbone that its weights do not
-    show, such as the width of a sliding window. Every weight is read, at about the speed of a copy to disk; keep the result.
+    show, such as the width of a sliding window. Every weight is read, at about the speed of a copy to disk; keep the
+    result.
 
     Raises:
         ModelError: the weights are bitsandbytes' 4-bit ones and lie on a CPU.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sentence_transformers.base.modules import Transformer
@@ -41,8 +42,9 @@ def resolve_layer(layer: int | float, config: PretrainedConfig) -> int:
 
 def layer_read(transformer: Transformer) -> int:
     """Return the layer whose hidden states a stock Transformer module gives, as a negative index."""
-    output: Any = (transformer.modality_config.get("text") or {}).get("method_output_name")
-    return int(output[1]) if isinstance(output, (list, tuple)) and output[:1] == ["hidden_states"] else -1
+    read: Mapping[str, Any] = transformer.modality_config.get("text") or {}
+    path = read.get("method_output_name")
+    return int(path[1]) if isinstance(path, list) and path[0] == "hidden_states" else -1
 
 
 def _is_index(layer: int | float, depth: int) -> bool:

@@ -17,8 +17,9 @@ def largest_independent_pack(config: PretrainedConfig) -> float:
     Llama 4 scales attention by a token's place in the forward, not in its row: by one up to the first
     ``floor_scale``. The prefix is granted as much as the pack.
     """
-    tuned = getattr(config, "attn_temperature_tuning", None)
-    return config.floor_scale // 2 - 1 if tuned else math.inf
+    if not getattr(config, "attn_temperature_tuning", None):
+        return math.inf
+    return float(config.floor_scale // 2 - 1)
 
 
 def longest_independent_row(config: PretrainedConfig) -> float:
@@ -32,7 +33,7 @@ def longest_independent_row(config: PretrainedConfig) -> float:
         for rope in _rotary_settings(getattr(config, "rope_parameters", None))
         if rope.get("rope_type") in ("dynamic", "longrope")
     ]
-    return min([*limits, largest_independent_pack(config)])
+    return float(min([*limits, largest_independent_pack(config)]))
 
 
 def _rotary_settings(value: Any) -> Iterator[dict[str, Any]]:
