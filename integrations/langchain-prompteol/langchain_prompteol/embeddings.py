@@ -90,7 +90,7 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
     client: Any = Field(default=None, exclude=True, repr=False)
     """The model object; left out, it is loaded from ``model_name``."""
 
-    _loaded_by_name: bool = PrivateAttr(default=False)
+    _loaded: tuple[Any, ...] | None = PrivateAttr(default=None)
     _notice: LongTextNotice = PrivateAttr(default_factory=LongTextNotice)
 
     def __init__(self, **fields: Any) -> None:
@@ -100,7 +100,7 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
             from prompteol import PromptEOL
 
             self.client = PromptEOL(self.model_name, **self.model_kwargs)
-            self._loaded_by_name = True
+            self._loaded = self._model_as_it_is()
         for role in ("query", "document"):
             self._embedder(role)
 
@@ -155,6 +155,10 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
     def __reduce__(self) -> tuple[Callable[..., PromptEOLEmbeddings], tuple[()]]:
         """Pickle the fields, and the network only where no name can bring it back."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        if self._loaded_by_name:
+        if self._loaded == self._model_as_it_is():
             del fields["client"]
         return partial(type(self), **fields), ()
+
+    def _model_as_it_is(self) -> tuple[Any, ...]:
+        """Return the model and its prompt: either may have been exchanged since it was loaded."""
+        return self.client, getattr(self.client, "template", None), getattr(self.client, "layer", None)

@@ -20,6 +20,7 @@ from prompteol import fingerprint
 from prompteol.errors import IndexMismatchError, InputError, ModelNotFoundError, SettingError
 from prompteol.index_safety import check_index, index_metadata
 from prompteol.long_texts import LongTextWarning
+from prompteol.prompts import resolve_template
 from small_models import base_model_folder, stock_model
 
 TEXTS = ["a guitar", "a horse\nin the snow", "", "The president is riding a horse and playing a guitar.", "two dogs"]
@@ -166,6 +167,17 @@ def test_a_pickle_by_name_is_small_and_keeps_every_field():
     assert twin.client is not embeddings.client
     np.testing.assert_allclose(twin.embed_documents(TEXTS), embeddings.embed_documents(TEXTS), atol=1e-6)
     np.testing.assert_allclose(twin.embed_query("a"), embeddings.embed_query("a"), atol=1e-6)
+
+
+def test_a_pickle_holds_the_prompt_and_the_model_that_embed_now():
+    embeddings = by_name()
+    embeddings.client.set_prompt(resolve_template("pretended-cot"))
+    twin = pickle.loads(pickle.dumps(embeddings))
+    np.testing.assert_allclose(both_roles(twin), both_roles(embeddings), atol=1e-6)
+    assert differ(both_roles(twin), both_roles(by_name()))
+    embeddings.client = stock_model(seed=1)
+    twin = pickle.loads(pickle.dumps(embeddings))
+    np.testing.assert_allclose(both_roles(twin), both_roles(embeddings), atol=1e-6)
 
 
 def test_a_model_in_memory_is_pickled_with_its_weights(model):
