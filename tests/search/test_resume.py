@@ -71,6 +71,14 @@ def test_what_is_known_serves_other_demonstrations_and_an_exhaustive_search(mode
     assert len(judged) == len(set(judged))
 
 
+def test_what_other_searches_computed_is_not_counted(model, pairs, shots, tmp_path):
+    alone = search_demonstrations(model, pairs, shots[:3], templates=["pretended-cot"])
+    search_demonstrations(model, pairs, shots[3:], results=tmp_path / "r.jsonl")
+    for _ in range(2):
+        options = {"templates": ["pretended-cot"], "results": tmp_path / "r.jsonl"}
+        assert search_demonstrations(model, pairs, shots[:3], **options).tokens == alone.tokens
+
+
 def test_another_searchs_results_are_refused(model, pairs, shots, tmp_path):
     path = tmp_path / "r.jsonl"
     search_demonstrations(model, pairs, shots[:2], results=path)

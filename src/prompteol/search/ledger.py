@@ -41,7 +41,7 @@ class Ledger:
         self._path = path
         self._file: BinaryIO | None = None
         self.resumed = 0
-        self.tokens = 0
+        self._asked: dict[tuple[str, int, int], int] = {}
         if path is None:
             return
         try:
@@ -57,11 +57,15 @@ class Ledger:
 
     def get(self, candidate: Candidate, start: int, stop: int) -> Judgement | None:
         """Return what is known of a slice."""
-        return self._known.get((candidate.key, start, stop))
+        known = self._known.get((candidate.key, start, stop))
+        if known is not None:
+            self._asked[candidate.key, start, stop] = known.tokens
+        return known
 
     def add(self, candidate: Candidate, start: int, stop: int, judgement: Judgement) -> None:
         """Remember a slice, on disk before this returns."""
-        self._remember(candidate.key, start, stop, judgement)
+        self._known[candidate.key, start, stop] = judgement
+        self._asked[candidate.key, start, stop] = judgement.tokens
         self._append(
             {
                 "prompt": candidate.key,
@@ -72,6 +76,11 @@ class Ledger:
                 "values": base64.b64encode(judgement.values.astype("<f4").tobytes()).decode("ascii"),
             }
         )
+
+    @property
+    def tokens(self) -> int:
+        """Computed for the slices that this search asked for, by earlier runs too."""
+        return sum(self._asked.values())
 
     def close(self) -> None:
         """Close the file."""
@@ -84,10 +93,6 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _remember(self, key: str, start: int, stop: int, judgement: Judgement) -> None:
-        self._known[key, start, stop] = judgement
-        self.tokens += judgement.tokens
 
     def _read(self, file: BinaryIO) -> None:
         lines = file.read().split(b"\n")
@@ -114,7 +119,7 @@ class Ledger:
         start, stop = record["pairs"]
         values = np.frombuffer(base64.b64decode(record["values"], validate=True), "<f4")
         values = values.reshape(len(self._about["layers"]), stop - start)
-        self._remember(record["prompt"], start, stop, Judgement(values, record["tokens"]))
+        self._known[record["prompt"], start, stop] = Judgement(values, record["tokens"])
         self.resumed += 1
 
     def _check(self, record: dict[str, Any]) -> None:
