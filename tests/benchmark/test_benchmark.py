@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from prompteol import PromptEOL
 from prompteol.benchmark import build_shape, contestants, race, sentences
 from prompteol.cli.benchmark import benchmark
+from prompteol.errors import CorpusError
 
 TEXTS = sentences(7)
 
@@ -74,6 +75,10 @@ def test_the_command(tiny, tmp_path):
     ours = figures["runs"][0]["results"][0]
     assert ours["texts"] == 3
     assert len(ours["seconds"]) == 1
+    again = CliRunner().invoke(app, [tiny("opt"), *map(str, options)])
+    assert isinstance(again.exception, CorpusError)
+    assert "--force" in str(again.exception)
+    assert json.loads(report.read_text()) == figures
 
 
 def test_a_shape_is_a_model(tmp_path, monkeypatch):

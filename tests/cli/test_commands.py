@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -194,6 +195,22 @@ def test_create_replaces_a_model_only_with_force_and_other_folders_never(prompte
     assert (spared.exit_code, "holds other files" in spared.stderr) == (2, True)
     assert [path.name for path in other.iterdir()] == ["thesis.tex"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "other"]
+
+
+def test_a_replacement_that_fails_leaves_the_old_model(prompteol, base, tmp_path, monkeypatch):
+    prompteol("create", base, tmp_path / "model")
+    replace = os.replace
+
+    def held(source, target):
+        if str(source).endswith(".partial") and str(target).endswith("model"):
+            raise PermissionError(13, "a scanner holds it")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", held)
+    failed = prompteol("create", base, tmp_path / "model", "--template", "prompt", "--force")
+    assert (failed.exit_code, "was not written: a scanner holds it" in failed.stderr) == (2, True)
+    assert PromptEOL(str(tmp_path / "model")).template.suffix == '" means in one word:"'
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_create_that_fails_leaves_no_folder(prompteol, base, tmp_path):

@@ -77,6 +77,16 @@ def test_the_prompt_is_the_one_asked_for(prompteol, base, sentences, tmp_path):
     close(np.load(tmp_path / "v.npy"), expected)
 
 
+def test_the_numbers_of_a_model_in_half_precision_are_whole(prompteol, base, sentences, tmp_path, monkeypatch):
+    half = PromptEOL(base, device="cpu", model_kwargs={"dtype": "float16"})
+    monkeypatch.setattr("prompteol.cli.encode.load_model", lambda *_, **__: half)
+    prompteol("encode", sentences, "-o", tmp_path / "v.jsonl")
+    lines = [json.loads(line)["embedding"] for line in (tmp_path / "v.jsonl").read_text().splitlines()]
+    expected = half.encode(sentences.read_text().splitlines())
+    assert expected.dtype == np.float16
+    assert lines == [[float(str(np.float32(number))) for number in row] for row in expected]
+
+
 @pytest.mark.parametrize("role", ["query", "document"])
 def test_a_role_takes_its_own_template(prompteol, base, sentences, tmp_path, role):
     result = prompteol("encode", sentences, "-o", tmp_path / "v.npy", "-m", base, "-t", "promptreps", "--role", role)
@@ -125,6 +135,7 @@ def test_force_never_replaces_the_input(prompteol, base, tmp_path):
     ("arguments", "said"),
     [
         (["nowhere.txt", "-o", "v.npy"], "no such file: 'nowhere.txt'"),
+        (["a text " * 50, "-o", "v.npy"], "no such file: 'a text a text"),
         (["{sentences}", "-o", "v.pkl"], "ends in .npy, .parquet or .jsonl"),
         (["{sentences}", "-o", "nowhere/v.npy"], "does not exist; make it first"),
         (["{sentences}", "-o", "v.npy", "--column", "text"], "has no columns"),

@@ -118,6 +118,16 @@ def test_what_is_done_is_kept_when_a_later_model_fails(tiny, whole_senteval, tmp
     assert "Spearman" in result.stdout
 
 
+def test_a_reader_that_goes_away_costs_no_result(tiny, whole_senteval, tmp_path, monkeypatch):
+    def gone(_):
+        raise SystemExit(1)
+
+    monkeypatch.setattr("prompteol.cli.console.show", gone)
+    options = ["--senteval", whole_senteval, "--tasks", "sts-b", "--json", tmp_path / "r.json"]
+    run("evaluate", tiny("opt"), *options, code=1)
+    assert read_results([tmp_path / "r.json"])[0].scores
+
+
 def test_nothing_is_written_when_the_first_model_fails(whole_senteval, tmp_path):
     run("evaluate", "no/such", "--senteval", whole_senteval, "--tasks", "sts13", "--json", tmp_path / "out", code=2)
     assert not (tmp_path / "out").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,9 +129,10 @@ def check_causal(source: Source, *, trust_remote_code: bool = False) -> Pretrain
 
 def _existing(name: str | Path) -> str:
     path = Path(name).expanduser()
-    if path.is_dir():
+    # Not the methods of Path, which raise where a name is too long to be one.
+    if os.path.isdir(path):
         return str(path)
-    if path.is_file():
+    if os.path.isfile(path):
         raise ModelNotFoundError(f"{str(name)!r} is a file: give the folder that holds config.json")
     if path.is_absolute() or str(name).startswith((".", "~")) or str(name).count("/") > 1:
         raise ModelNotFoundError(f"no such folder: {str(name)!r}")

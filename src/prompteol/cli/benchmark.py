@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,6 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from prompteol.cli.options import ForceOption, check_device
+from prompteol.corpus import TextSource, refuse_overwrite, replace_when_done
 
 if TYPE_CHECKING:
     from prompteol.benchmark import Result
@@ -34,13 +38,11 @@ def benchmark(
         ),
     ] = None,
     sentences: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--sentences",
             metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="Texts, one a line.",
+            help="Texts: one a line, or a table's first column.",
             show_default="made up, with the lengths of STS-B's",
         ),
     ] = None,
@@ -59,8 +61,12 @@ def benchmark(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write every figure here, as JSON.")
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Compare prompteol with stock sentence-transformers, the authors' way, and llemb where it is installed."""
+    if output:
+        refuse_overwrite(output, force=force)
+    check_device(device)
     import torch
 
     from prompteol.benchmark import contestants, describe_machine, race
@@ -68,7 +74,7 @@ def benchmark(
 
     if threads:
         torch.set_num_threads(threads)
-    texts = sentences.read_text(encoding="utf-8").splitlines()[:count] if sentences else made_up(count)
+    texts = list(islice(TextSource.open(sentences).texts(), count)) if sentences else made_up(count)
     clock = time.process_time if processor_time else time.perf_counter
     runs: list[dict[str, Any]] = []
     with Console(stderr=True).status("building the models") as status:
@@ -87,7 +93,8 @@ def benchmark(
             "clock": clock.__name__,
             "runs": runs,
         }
-        output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        with replace_when_done(output) as partial:
+            partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def _sources(model: str | None) -> Iterator[tuple[str, str]]:

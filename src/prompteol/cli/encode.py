@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -128,7 +128,8 @@ def _vectors(
     embedder: PromptEOL, texts: list[str], role: Role | None, *, batch_size: int | None, normalize: bool
 ) -> NDArray[np.float32]:
     method = {None: "encode", "query": "encode_query", "document": "encode_document"}[role]
-    vectors: NDArray[np.float32] = getattr(embedder, method)(
+    vectors: NDArray[np.floating[Any]] = getattr(embedder, method)(
         texts, batch_size=batch_size, normalize_embeddings=normalize, show_progress_bar=False
     )
-    return vectors
+    # A model in fp16 gives fp16.
+    return vectors.astype("float32", copy=False)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -70,10 +70,8 @@ def evaluate(
     demonstration: DemonstrationOption = None,
     layer: LayerOption = None,
     dtype: Annotated[
-        str | None,
-        typer.Option(
-            "--dtype", help="float32, float16 or bfloat16.", show_default="float32 on a CPU, else the checkpoint's"
-        ),
+        Literal["float32", "float16", "bfloat16"] | None,
+        typer.Option("--dtype", help="Of the weights.", show_default="float32 on a CPU, else the checkpoint's"),
     ] = None,
     device: DeviceOption = None,
     batch_size: BatchSizeOption = None,
@@ -231,15 +229,18 @@ def _report(results: list[Evaluation], json: str | None, markdown: Path | None, 
     from prompteol.evaluation.report import markdown as as_markdown
     from prompteol.evaluation.report import tables
 
-    if json == "-":
-        typer.echo(write_results(results), nl=False)
-    else:
-        console.show(tables(results))
-    if json and json != "-":
-        write(Path(json), write_results(results))
-    if markdown:
-        write(markdown, as_markdown(results))
-    if plot:
-        from prompteol.evaluation.plots import plot_tasks
+    # A reader that goes away, such as less, ends the program: the files come first.
+    try:
+        if json and json != "-":
+            write(Path(json), write_results(results))
+        if markdown:
+            write(markdown, as_markdown(results))
+        if plot:
+            from prompteol.evaluation.plots import plot_tasks
 
-        plot_tasks(results, plot, force=True)
+            plot_tasks(results, plot, force=True)
+    finally:
+        if json == "-":
+            typer.echo(write_results(results), nl=False)
+        else:
+            console.show(tables(results))

@@ -47,5 +47,7 @@ def folder_when_done(out: Path) -> Iterator[Path]:
     except OSError as error:
         raise CorpusError(f"{str(out)!r} was not written: {error.strerror or error}") from error
     finally:
+        if old.exists() and not out.exists():
+            os.replace(old, out)
         for leftover in (partial, old):
             shutil.rmtree(leftover, ignore_errors=True)

@@ -141,13 +141,17 @@ def search(
             results=ledger,
             watch=watch,
         )
-    _show(found)
-    _conclude(found, ledger)
-    _draw(found, plot_scores, plot_layers, force=force)
+    # A reader that goes away, such as less, ends the program: what is kept comes first.
+    try:
+        if output is not None:
+            found.apply_to(loaded)
+            with console.waiting("saving"), folder_when_done(output) as partial:
+                loaded.save_pretrained(str(partial))
+        _draw(found, plot_scores, plot_layers, force=force)
+    finally:
+        _show(found)
+        _conclude(found, ledger)
     if output is not None:
-        found.apply_to(loaded)
-        with console.waiting("saving"), folder_when_done(output) as partial:
-            loaded.save_pretrained(str(partial))
         console.note(f'{output}: load it with SentenceTransformer("{output}") or PromptEOL("{output}")')
 
 

@@ -123,6 +123,7 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", show_default="42")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="IMAGE", help="Draw loss and score by step.")] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace the image if it exists.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
     device: DeviceOption = None,
 ) -> None:
@@ -133,7 +134,7 @@ def train(
     """
     options = _model_options(template, demonstration, layer)
     if plot is not None:
-        check_picture(plot)
+        check_picture(plot, force=force)
     from prompteol.training import Lora, Recipe, plot_curve, read_examples
     from prompteol.training import train as train_model
 
@@ -174,7 +175,7 @@ def train(
     if _is_first_process():
         _conclude(done, chosen)
         if plot is not None:
-            plot_curve(done.curve, plot)
+            plot_curve(done.curve, plot, force=force)
             console.note(f"{plot}: loss and score by step")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -93,8 +94,9 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 def _format(name: str, format: str | None) -> Format:
     path = Path(name)
-    if name != "-" and not path.exists():
-        raise CorpusError(f"no such file: {name!r}")
+    # Not Path.exists(), which raises where a name is too long to be one: a text in place of a file.
+    if name != "-" and not os.path.exists(name):
+        raise CorpusError(f"no such file: {name!r:.200}")
     if path.is_dir():
         raise CorpusError(f"{name!r} is a folder; give the files in it")
     # A pipe, `-` or `<(command)`, has no suffix that says anything.
