@@ -100,6 +100,18 @@ def test_running_text_is_learnt_from_without_the_prompt(tiny, texts, distilled):
     assert abs(mixed - alone - 0.5 * total / count) < 1e-4
 
 
+def test_a_long_row_does_not_make_short_ones_long(tiny, texts, distilled):
+    model = PromptEOL(tiny("llama"), device="cpu").train()
+    rows = [*texts.columns["text"][:6], " ".join(texts.columns["text"][:20])]
+    features = model.preprocess(rows)
+    shapes = []
+    backbone = model.module.transformer.model
+    backbone.register_forward_pre_hook(lambda *call: shapes.append(call[2]["input_ids"].shape), with_kwargs=True)
+    DistillationLoss(model, fit_dimension(np.eye(7, 40), 32, seed=0), distilled)([features], torch.arange(7))
+    lengths = features["attention_mask"].sum(dim=1).tolist()
+    assert shapes == [(6, max(lengths[:6])), (1, lengths[6])]
+
+
 def test_the_word_after_the_prompt_is_one_that_the_teacher_finds_near(tiny, texts, distilled):
     model = PromptEOL(tiny("llama"), device="cpu").train()
     rows = list(texts.columns["text"][:3])

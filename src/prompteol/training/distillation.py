@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -99,10 +99,11 @@ class DistillationLoss(EmbedDistillLoss):
 
         Rows of like length run together: a short text waits for no long one.
         """
-        order = mask.sum(dim=1).argsort()
+        lengths = mask.sum(dim=1)
+        order = lengths.argsort()
         embeddings, total = [], torch.zeros((), device=ids.device)
-        for rows in order.split(_TOGETHER):
-            longest = int(mask[rows].sum(dim=1).max())
+        for rows in order.split(_alike(lengths[order].tolist())):
+            longest = int(lengths[rows].max())
             output = self.model({"input_ids": ids[rows, :longest], "attention_mask": mask[rows, :longest]})
             embeddings.append(output["sentence_embedding"])
             if speaking:
@@ -159,6 +160,18 @@ class DistillationLoss(EmbedDistillLoss):
         units = nn.functional.normalize(vectors, dim=-1)
         everyone: Tensor = all_gather_with_grad(units) if self.distributed else units
         return units @ everyone.T
+
+
+def _alike(lengths: Sequence[int]) -> list[int]:
+    """Return how many rows run together, one lot after the other: none is more than twice as long as another."""
+    lots: list[int] = []
+    shortest = 0
+    for length in lengths:
+        if not lots or lots[-1] == _TOGETHER or length > 2 * shortest:
+            lots.append(0)
+            shortest = length
+        lots[-1] += 1
+    return lots
 
 
 @torch.no_grad()
