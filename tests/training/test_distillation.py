@@ -100,13 +100,18 @@ def test_running_text_is_learnt_from_without_the_prompt(tiny, texts, distilled):
     assert abs(mixed - alone - 0.5 * total / count) < 1e-4
 
 
-def test_a_long_row_does_not_make_short_ones_long(tiny, texts, distilled):
+def test_a_long_row_does_not_make_short_ones_long(tiny, texts, distilled, monkeypatch):
     model = PromptEOL(tiny("llama"), device="cpu").train()
     rows = [*texts.columns["text"][:6], " ".join(texts.columns["text"][:20])]
     features = model.preprocess(rows)
     shapes = []
-    backbone = model.module.transformer.model
-    backbone.register_forward_pre_hook(lambda *call: shapes.append(call[2]["input_ids"].shape), with_kwargs=True)
+    backbone, forward = model.transformers_model, model.transformers_model.forward
+
+    def watched(*args, **kwargs):
+        shapes.append(tuple(kwargs["input_ids"].shape))
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(backbone, "forward", watched)
     DistillationLoss(model, fit_dimension(np.eye(7, 40), 32, seed=0), distilled)([features], torch.arange(7))
     lengths = features["attention_mask"].sum(dim=1).tolist()
     assert shapes == [(6, max(lengths[:6])), (1, lengths[6])]
