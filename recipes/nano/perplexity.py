@@ -13,23 +13,22 @@ import torch
 import typer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-_CONTEXT = 128
-
 
 @torch.inference_mode()
 def main(
     model: Annotated[str, typer.Argument(help="Folder or Hub name of a causal LM.")],
     text: Annotated[list[Path], typer.Option(help="Text files; perplexity is given for each.")],
     tokens: Annotated[int, typer.Option(help="Of each file at most.")] = 60_000,
+    context: Annotated[int, typer.Option(help="Of a stretch.")] = 128,
 ) -> None:
-    """Cut each text into stretches of 128 tokens, each after BOS, and score every token by those before it."""
+    """Cut each text into stretches of so many tokens, each after BOS, and score every token by those before it."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     language_model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
     for path in text:
         content = path.read_text(encoding="utf-8")
         encoded = tokenizer(content, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        whole = min(tokens, len(encoded["input_ids"])) // _CONTEXT * _CONTEXT
-        rows = torch.tensor(encoded["input_ids"][:whole]).view(-1, _CONTEXT)
+        whole = min(tokens, len(encoded["input_ids"])) // context * context
+        rows = torch.tensor(encoded["input_ids"][:whole]).view(-1, context)
         rows = torch.cat([torch.full((len(rows), 1), tokenizer.bos_token_id), rows], dim=1)
         surprise = sum(language_model(row, labels=row).loss.item() * len(row) for row in rows.split(16)) / len(rows)
         characters = encoded["offset_mapping"][whole - 1][1]
