@@ -38,7 +38,7 @@ from prompteol.prompts import (
 )
 from prompteol.tokens import PromptTokenizer
 
-__all__ = ["Parts", "Request", "embedded_model", "load_parts", "prompts_for"]
+__all__ = ["Parts", "Request", "embedded_model", "load_parts", "prompts_for", "still_told"]
 
 
 def embedded_model() -> Path:
@@ -118,6 +118,15 @@ def prompts_for(template: PromptTemplate | RetrievalTemplate, prompts: Mapping[s
     roles: dict[str, str] = {role: role for role in ROLES}
     kept = {name: text for name, text in prompts.items() if text != roles.get(name)}
     return {**dict.fromkeys(ROLES, ""), **kept, **(roles if isinstance(template, RetrievalTemplate) else {})}
+
+
+def still_told(
+    chosen: Mapping[str, Any], old: PromptTemplate | RetrievalTemplate, new: PromptTemplate | RetrievalTemplate
+) -> dict[str, Any]:
+    """Return what holds with another template of how template, demonstrations and layer came to be."""
+    kept = {name: how for name, how in chosen.items() if name != "demonstrations" or new == old}
+    same = new.with_demonstrations(()) == old.with_demonstrations(())
+    return kept if same else {**kept, "template": "given"}
 
 
 def load_parts(name: str | Path | None, request: Request, options: LoadOptions, *, device: str, **files: Any) -> Parts:

@@ -20,7 +20,7 @@ from prompteol.artefact import Manifest, fingerprint, save_portable
 from prompteol.backbone import LanguageModelHead, LoadOptions, Word
 from prompteol.checks import check_finite, check_texts
 from prompteol.errors import InputError
-from prompteol.loading import Request, load_parts, prompts_for
+from prompteol.loading import Request, load_parts, prompts_for, still_told
 from prompteol.module import Engine, PromptEOLModule
 from prompteol.prompts import Demonstration, PromptTemplate, RetrievalTemplate
 
@@ -157,12 +157,7 @@ class PromptEOL(SentenceTransformer):
         depth = old.layer if layer is None else layer
         self[0] = PromptEOLModule(old.transformer, template, layer=depth, engine=old.engine)
         self.prompts = prompts_for(template, self.prompts)
-        told = dict(self.chosen)
-        if template != old.template:
-            told.pop("demonstrations", None)
-        if template.with_demonstrations(()) != old.template.with_demonstrations(()):
-            told["template"] = "given"
-        self.chosen = {**told, **(chosen or {})}
+        self.chosen = {**still_told(self.chosen, old.template, template), **(chosen or {})}
         # Results would be filed under the old prompt's revision.
         self.model_card_data.base_model_revision = None
 
@@ -170,8 +165,7 @@ class PromptEOL(SentenceTransformer):
         """Set training mode; from then on the weights may not be those that a revision was saved of."""
         if mode and hasattr(self, "_saved_fingerprint"):
             self.model_card_data.base_model_revision = None
-        super().train(mode)
-        return self
+        return super().train(mode)  # type: ignore[no-any-return]
 
     def fingerprint(self) -> str:
         """Return 64 hex digits over everything that decides the vectors; see :func:`prompteol.fingerprint`."""
@@ -276,11 +270,7 @@ class PromptEOL(SentenceTransformer):
     ) -> None:
         """Save in the portable form: stock modules, the prompt as chat template, ``prompteol.json`` beside them.
 
-        Args:
-            path: folder, made if missing.
-            model_name: for the model card.
-            create_model_card: write ``README.md``.
-            options: as ``SentenceTransformer.save`` has them.
+        The arguments are those of ``SentenceTransformer.save``.
         """
         after = list(self.children())[1:]
         stock = SentenceTransformer(
@@ -293,9 +283,8 @@ class PromptEOL(SentenceTransformer):
             model_card_data=self.model_card_data,
         )
         manifest = self._manifest()
-        # A card that was written for this very model is kept.
-        same = manifest.fingerprint == self._saved_fingerprint
-        card = self._card if create_model_card and same and self._card else create_model_card
+        unchanged = manifest.fingerprint == self._saved_fingerprint
+        card = create_model_card and ((unchanged and self._card) or True)
         save_portable(stock, path, manifest, card=card, notes=self.notes, model_name=model_name, **options)
         self.model_card_data.register_model(self)
 
