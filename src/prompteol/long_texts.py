@@ -22,6 +22,9 @@ or where the model itself begins to cut.
 # No tokenizer in use makes fewer tokens of ordinary text than one to 16 characters: enough to see that a text is long.
 _CHARACTERS_READ_PER_TOKEN = 16
 
+# A text of so few bytes fits beside any prompt that leaves room for a sentence: the prompt need not be measured.
+_CERTAIN_SHARE = 0.25
+
 
 class LongTextWarning(UserWarning):
     """A text is longer than one sentence embedding should stand for."""
@@ -43,8 +46,11 @@ class LongTextNotice:
         tokenizer = model.tokenizer
         if self.given or not texts or not callable(tokenizer):
             return
-        limit = min(SENSIBLE_TOKENS, _room(model))
+        limit = min(SENSIBLE_TOKENS, model.max_seq_length or SENSIBLE_TOKENS)
         longest = max(texts, key=_bytes)
+        if _bytes(longest) <= limit * _CERTAIN_SHARE:
+            return
+        limit = min(limit, _room(model))
         # A token holds a byte or more, so a text of few bytes cannot hold many tokens.
         if _bytes(longest) <= limit:
             return
