@@ -173,8 +173,9 @@ def test_what_cannot_be_trained_is_said_before_anything_is_written(tiny, tmp_pat
     with pytest.raises(SettingError, match=r'bfloat16, in which small steps are lost.*"dtype": "float32"'):
         train(half, out, triplets, full)
     assert not out.exists()
-    with pytest.raises(SettingError, match="unsupervised training needs dropout"):
-        train(tiny("llama"), out, texts, replace(full, objective="unsupervised"), device="cpu")
+    for base in (tiny("llama"), tiny("llama", classifier_dropout=0.1)):
+        with pytest.raises(SettingError, match="unsupervised training needs dropout"):
+            train(base, out, texts, replace(full, objective="unsupervised"), device="cpu")
     # No checkpoint was written, so there is nothing that another training could overwrite.
     train(tiny("opt", dropout=0.1), out, texts, replace(full, objective="unsupervised", epochs=0.25), device="cpu")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,9 @@ __all__ = [
     "ExactAdapter",
     "attach_adapter",
     "base_options",
-    "check_trainable",
     "has_adapter",
-    "is_quantized",
     "restore",
+    "settle_adapter",
 ]
 
 
@@ -64,13 +64,8 @@ def has_adapter(model: PromptEOL) -> bool:
     return bool(getattr(model.module.transformer.model, "peft_config", None))
 
 
-def is_quantized(model: PromptEOL) -> bool:
-    """Tell whether the backbone is held in fewer bits than it was saved in."""
-    return getattr(model.module.config, "quantization_config", None) is not None
-
-
-def check_trainable(model: PromptEOL, lora: Lora | None) -> None:
-    """Make sure that a training can change this model.
+def settle_adapter(model: PromptEOL, lora: Lora | None) -> Lora | None:
+    """Make sure that a training can change this model, and say of the adapter whether its base is quantised.
 
     Raises:
         ModelError: there is an adapter on it already.
@@ -86,6 +81,7 @@ def check_trainable(model: PromptEOL, lora: Lora | None) -> None:
             f"the weights are in {str(dtype).removeprefix('torch.')}, in which small steps are lost: load the model "
             'with model_kwargs={"dtype": "float32"}, or train an adapter'
         )
+    return lora and replace(lora, quantize=getattr(model.module.config, "quantization_config", None) is not None)
 
 
 def attach_adapter(model: PromptEOL, lora: Lora) -> None:

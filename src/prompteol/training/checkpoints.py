@@ -63,7 +63,8 @@ class Workspace:
         if known is None and self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise TrainingError(f"{str(self.out)!r} holds other files; name a folder that does not exist")
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        if known is None or self.last() is None:
+        # Nothing is removed here: another process may be writing a checkpoint just now.
+        if known is None or not any(map(_is_whole, self._numbered())):
             with replace_when_done(self.record) as partial:
                 partial.write_text(json.dumps(dict(about), indent=2) + "\n", encoding="utf-8")
             return
@@ -86,16 +87,16 @@ class Workspace:
         The trainer writes its state last, so a checkpoint without a readable one is not whole. Where the folder was
         moved, the state is told where its best checkpoint lies now.
         """
-        numbered = sorted(
-            (int(match[1]), path) for path in self.checkpoints.iterdir() if (match := _NAME.fullmatch(path.name))
-        )
-        while numbered:
-            _, path = numbered.pop()
+        for path in reversed(self._numbered()):
             if _is_whole(path):
                 self._relocate(path)
                 return path
             shutil.rmtree(path)
         return None
+
+    def _numbered(self) -> list[Path]:
+        steps = {path: match for path in self.checkpoints.iterdir() if (match := _NAME.fullmatch(path.name))}
+        return sorted(steps, key=lambda path: int(steps[path][1]))
 
     def _relocate(self, checkpoint: Path) -> None:
         state = read_state(checkpoint)

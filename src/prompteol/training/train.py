@@ -15,14 +15,7 @@ from transformers import TrainerCallback, set_seed
 from prompteol.errors import SettingError, TrainingError
 from prompteol.search import Pairs, read_pairs
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.adapter import (
-    ExactAdapter,
-    attach_adapter,
-    base_options,
-    check_trainable,
-    is_quantized,
-    restore,
-)
+from prompteol.training.adapter import ExactAdapter, attach_adapter, base_options, restore, settle_adapter
 from prompteol.training.card import base_licence, training_section
 from prompteol.training.checkpoints import Workspace, read_state
 from prompteol.training.curve import CurveWriter, Point, Watcher, points
@@ -30,7 +23,7 @@ from prompteol.training.distillation import DistillationLoss
 from prompteol.training.examples import Examples, read_examples
 from prompteol.training.losses import contrastive_loss
 from prompteol.training.patience import early_stop, is_used_up
-from prompteol.training.recipe import Recipe
+from prompteol.training.recipe import Keep, Recipe
 from prompteol.training.stock import check_extra, launched_processes, stock_arguments, stock_dataset, stock_trainer
 from prompteol.training.teacher import Advance, Teacher, Vectors, fit_dimension, teacher_name, teacher_vectors
 
@@ -49,13 +42,13 @@ class Training:
         model: with the weights of the checkpoint that was kept, or of the last where there were no development pairs.
         out: the folder that it is saved in.
         curve: loss and score by step.
-        kept: the evaluation of these weights, where there were development pairs.
+        keep: which of the checkpoints was kept.
     """
 
     model: PromptEOL
     out: Path
     curve: Sequence[Point]
-    kept: Point | None = None
+    keep: Keep = "best"
 
     @property
     def before(self) -> float | None:
@@ -65,8 +58,15 @@ class Training:
     @property
     def best(self) -> Point | None:
         """The evaluation with the highest score, where there were development pairs."""
-        scored = [point for point in self.curve if point.score is not None and point.step > 0]
-        return max(scored, key=lambda point: (point.score or 0.0, -point.step), default=None)
+        return max(self._scored(), key=lambda point: (point.score or 0.0, -point.step), default=None)
+
+    @property
+    def kept(self) -> Point | None:
+        """The evaluation of the weights that were kept, where there were development pairs."""
+        return self.best if self.keep == "best" else next(reversed(self._scored()), None)
+
+    def _scored(self) -> list[Point]:
+        return [point for point in self.curve if point.score is not None and point.step > 0]
 
 
 def train(
@@ -135,9 +135,7 @@ def train(
 
     set_seed(recipe.seed)
     model = base if isinstance(base, PromptEOL) else _load(base, recipe, device, options or {})
-    check_trainable(model, recipe.lora)
-    if recipe.lora is not None:
-        recipe = replace(recipe, lora=replace(recipe.lora, quantize=is_quantized(model)))
+    recipe = replace(recipe, lora=settle_adapter(model, recipe.lora))
     workspace = Workspace(Path(out))
     settings = stock_arguments(
         recipe,
@@ -171,10 +169,7 @@ def train(
     if trainer.state.best_model_checkpoint is not None:
         restore(model, trainer.state.best_model_checkpoint)
     model.eval()
-    curve = points(trainer.state.log_history)
-    result = Training(model, Path(out), curve)
-    last = next((point for point in reversed(curve) if point.score is not None and point.step > 0), None)
-    result = replace(result, kept=last if recipe.keep == "last" else result.best)
+    result = Training(model, Path(out), points(trainer.state.log_history), recipe.keep)
     if trainer.is_world_process_zero():
         _save(result, recipe, examples, pairs, teacher, running_text, arguments or {})
     trainer.accelerator.wait_for_everyone()
