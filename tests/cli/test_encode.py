@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prompteol import PromptEOL
+from prompteol.long_texts import LongTextWarning
 
 DEMONSTRATION = ("A jockey riding a horse.", "Equestrian")
 
@@ -104,6 +105,16 @@ def test_without_a_model_the_one_that_ships_is_used(prompteol, sentences, tmp_pa
 
     assert result.exit_code == 0, result.output
     close(np.load(tmp_path / "v.npy"), PromptEOL().encode(sentences.read_text().splitlines()))
+
+
+def test_a_text_too_long_for_one_vector_is_mentioned_once(prompteol, base, tmp_path):
+    (tmp_path / "long.txt").write_text("word " * 400 + "\n" + "word " * 500 + "\n")
+
+    with pytest.warns(LongTextWarning) as warnings:
+        result = prompteol("encode", tmp_path / "long.txt", "-o", tmp_path / "v.npy", "-m", base)
+
+    assert result.exit_code == 0, result.output
+    assert [warning.category for warning in warnings].count(LongTextWarning) == 1
 
 
 def test_nothing_is_overwritten_unless_told(prompteol, base, sentences, tmp_path):

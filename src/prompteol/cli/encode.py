@@ -33,6 +33,7 @@ from prompteol.corpus import (
     writer_format,
 )
 from prompteol.errors import CorpusError, NonFiniteError
+from prompteol.long_texts import LongTextNotice
 from prompteol.prompts import Role
 
 if TYPE_CHECKING:
@@ -82,10 +83,12 @@ def encode(
     total = _count(sources)
 
     embedder = load_model(model, template=template, demonstrations=demonstration, layer=layer, device=device)
+    notice = LongTextNotice()
     rows = 0
     texts = (text for source in sources for text in source.texts())
     with _writer(destination) as writer, console.progress("encoding", total) as bar:
         for chunk in chunks(texts, max(_TEXTS_PER_CHUNK, batch_size or 0)):
+            notice.check(embedder, chunk)
             try:
                 vectors = _vectors(embedder, chunk, role, batch_size=batch_size, normalize=normalize)
             except NonFiniteError as error:
