@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 from typer.testing import CliRunner
 
 from prompteol import PromptEOL
@@ -35,6 +35,7 @@ def test_train_resume_and_merge(prompteol, tiny, tmp_path):
     command = ["train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev", "dev.tsv", *lora, *QUICK]
     done = prompteol(*command, "--data-licence", "CC BY-SA 4.0", "--plot", "curve.png")
     assert done.exit_code == 0, done.output
+    assert [line for line in done.stderr.splitlines() if line.startswith("step 4 of 4: ")]
     for said in (" before, ", "which was kept", "prompteol merge out -o out-merged", "curve.png"):
         assert said in done.stderr
     card = (tmp_path / "out/README.md").read_text()
@@ -86,6 +87,44 @@ def test_faults(prompteol, tmp_path, arguments, said):
     assert done.exit_code == 2, done.output
     assert said in done.stderr.replace("\n", " ")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_seldom_meant_is_warned_of(prompteol, tiny, tmp_path):
+    rows = (tmp_path / "nli.csv").read_text().splitlines()
+    (tmp_path / "twice.csv").write_text("\n".join([*rows, *rows[1:3]]))
+    command = ["train", tiny("llama"), "--data", "twice.csv", "--lora-rank", 4, "-b", 16, "--device", "cpu"]
+    done = prompteol(*command, "-o", "one")
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.stderr.split())
+    assert "the rate rises for 100 steps, and there are 4: give a share, --warmup-steps 0.1" in said
+    assert "twice.csv: 2 rows have the positive of an earlier one (line 66 that of line 2)" in said
+    apart = prompteol(*command, "-o", "two", "--no-duplicates", "--warmup-steps", 0.1)
+    assert apart.exit_code == 0, apart.output
+    assert "warning" not in apart.stderr
+    assert "batch_sampler no_duplicates" in (tmp_path / "two" / "README.md").read_text()
+
+
+def test_ctrl_c_says_how_to_go_on(prompteol, tiny, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SentenceTransformerTrainer, "train", interrupted)
+    done = prompteol("train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--lora-rank", 4, *QUICK)
+    assert done.exit_code == 130
+    assert "--resume goes on from the last checkpoint in out" in done.stderr
+    assert "nothing half-written" not in done.stderr
+
+
+def test_columns_of_the_development_pairs(prompteol, tiny, tmp_path):
+    dev = (tmp_path / "dev.tsv").read_text().splitlines()
+    (tmp_path / "odd.tsv").write_text("\n".join(["a\tb\trating\tnote", *(f"{line}\tx" for line in dev[1:])]))
+    command = ["train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev", "odd.tsv", "--lora-rank", 4, *QUICK]
+    unnamed = prompteol(*command)
+    assert unnamed.exit_code == 2
+    assert "--dev-column" in unnamed.stderr
+    named = prompteol(*command, "--dev-column", "a", "--dev-column", "b", "--dev-column", "rating")
+    assert named.exit_code == 0, named.output
+    assert "which was kept" in named.stderr
 
 
 def test_two_processes_as_documented(prompteol, tiny, tmp_path):

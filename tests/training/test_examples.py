@@ -53,6 +53,33 @@ def written(tmp_path, name, content):
         ),
         ("sts.csv", "text1,text2,score\nA man sings.,Nobody sings.,0.2\n" * 2, r"sts\.csv': 'score' seems"),
         ("sim.csv", "sentence1,sentence2,score\nA man sings.,Nobody sings.,0.2\n" * 2, r"sim\.csv': 'score' seems"),
+        (
+            "qqp.csv",
+            "question1,question2,is_duplicate\n" + "Who sings?,Who is singing?,1\n" * 2,
+            r"qqp\.csv': 'is_duplicate' seems.*--column question1 --column question2$",
+        ),
+        (
+            "upper.csv",
+            "Premise,Hypothesis,Label\nA man sings.,Someone sings.,entailment\n",
+            r"upper\.csv': 'Label' seems.*--column Premise --column Hypothesis$",
+        ),
+        (
+            "sick.csv",
+            "sentence_A,sentence_B,relatedness_score\na b,c d,2.1\n",
+            r"sick\.csv': 'relatedness_score' seems",
+        ),
+        ("upper_id.csv", "ID,Left,Right\n1,A man sings.,Someone sings.\n", r"upper_id\.csv.*--column.*'ID', 'Left'"),
+        ("bare.csv", "A man sings a song.,Someone sings.\nA dog runs.,A pet runs.\n", r"bare\.csv.*--column"),
+        (
+            "numbers.csv",
+            "left,right,far\na b,c d,0.5\ne f,g h,1\n",
+            r"numbers\.csv': 'far' holds '0\.5', '1', which are",
+        ),
+        (
+            "labels.csv",
+            "left,right,far\n" + "".join(f"a {n},b {n},{'yes' if n % 2 else 'no'}\n" for n in range(20)),
+            r"labels\.csv': 'far' holds 'no', 'yes', which are no texts",
+        ),
         ("plain.txt", "A man sings.\n", r"plain\.txt' is plain text; contrastive"),
     ],
 )
@@ -67,6 +94,7 @@ def test_bad_rows_stop_a_training_before_the_base_is_looked_at(tmp_path, name, c
     ("content", "message"),
     [
         ("sentence1,sentence2,score\n" + "a b,c d,1\n" * 8 + "e,f,nan\n", r"dev\.csv', line 10: the score 'nan'"),
+        ("id,one,two,rating\n" + "1,a b,c d,1\n" * 9, r"dev\.csv.*--dev-column.*'id', 'one', 'two', 'rating'"),
         ("sentence1,sentence2\n" + "a b,c d\n" * 9, r"dev\.csv: the development pairs have no scores"),
         ("sentence1,sentence2,score\n" + "a b,c d,1\n" * 8 + "e,,2\n", r"dev\.csv', line 10: a sentence is empty"),
     ],
@@ -104,11 +132,30 @@ def test_the_common_names_and_forms(tmp_path):
     assert texts.digest != read_examples(written(tmp_path, "other.txt", "Two.\nOne.\n"), "unsupervised").digest
 
 
+def test_names_without_case_and_with_blanks(tmp_path):
+    swapped = written(tmp_path, "swapped.csv", "Anchor, Negative, Positive\nA man sings.,Nobody.,Someone sings.\n")
+    expected = {"anchor": ["A man sings."], "positive": ["Someone sings."], "negative": ["Nobody."]}
+    assert dict(read_examples(swapped).columns) == expected
+    numbered = written(tmp_path, "numbered.csv", "ID,Sentence1,Sentence2\n1,A man sings.,Someone sings.\n")
+    assert list(read_examples(numbered).columns.values()) == [["A man sings."], ["Someone sings."]]
+    unknown = written(tmp_path, "unknown.csv", "links,rechts\nA man sings.,Someone sings.\n")
+    assert list(read_examples(unknown).columns.values()) == [["A man sings."], ["Someone sings."]]
+
+
+def test_rows_with_one_positive_are_told(tmp_path):
+    path = written(tmp_path, "twice.csv", "anchor,positive\nA b,C d\nE f,G h\nI j,C  d.\n")
+    assert read_examples(path).repeated == [("line 2", "line 4")]
+    assert Examples({"text": ["One.", "One."]}).repeated == []
+
+
 def test_parquet_and_a_data_set_by_name(tmp_path, monkeypatch):
     import datasets
+    import huggingface_hub
 
     rows = {"query": ["Who sings?"], "answer": ["A man."], "id": [7]}
-    table = datasets.Dataset.from_dict(rows, info=datasets.DatasetInfo(license="mit"))
+    table = datasets.Dataset.from_dict(rows)
+    card = huggingface_hub.DatasetCard("---\nlicense: mit\n---\n# Pairs\n")
+    monkeypatch.setattr(huggingface_hub.DatasetCard, "load", lambda name: card if name == "owner/pairs" else None)
     table.to_parquet(tmp_path / "pairs.parquet")
     assert dict(read_examples(tmp_path / "pairs.parquet").columns) == {"anchor": ["Who sings?"], "positive": ["A man."]}
 
@@ -117,11 +164,18 @@ def test_parquet_and_a_data_set_by_name(tmp_path, monkeypatch):
     found = read_examples("owner/pairs:small")
     assert asked == [(("owner/pairs", "small"), {"split": "train"})]
     assert (found.name, found.licence, len(found)) == ("owner/pairs:small", "mit", 1)
-    for name in ("wikimedia/wikipedia:20231101.en", "owner/pairs-v1.5"):
-        assert read_examples(name).name == name
+    for name in (
+        "wikimedia/wikipedia:20231101.en",
+        "owner/pairs-v1.5",
+        "owner/pairs:small@dev",
+        "owner/pairs@test[:9]",
+    ):
+        assert read_examples(name, licence="CC0").name == name
     assert asked[1:] == [
         (("wikimedia/wikipedia", "20231101.en"), {"split": "train"}),
         (("owner/pairs-v1.5", None), {"split": "train"}),
+        (("owner/pairs", "small"), {"split": "dev"}),
+        (("owner/pairs", None), {"split": "test[:9]"}),
     ]
     with pytest.raises(CorpusError, match=r"no column 'text'; its columns: query, answer, id"):
         read_examples("owner/pairs", "unsupervised", ["text"])
@@ -136,6 +190,23 @@ def test_a_hole_in_a_data_set_is_named(monkeypatch):
         read_examples("owner/pairs")
     with pytest.raises(InputError, match="given examples, column 'text': text 1 is int 3"):
         Examples({"text": ["One.", 3]})
+
+
+def test_why_a_data_set_cannot_be_read(monkeypatch):
+    import datasets
+
+    def fails(*_, **__):
+        raise fault
+
+    monkeypatch.setattr(datasets, "load_dataset", fails)
+    for fault in (
+        ValueError("Config name is missing.\nPlease pick one among the available configs: ['triplet', 'pair']"),
+        RuntimeError("Dataset scripts are no longer supported, but found pairs.py"),
+        datasets.exceptions.DatasetGenerationError("An error occurred"),
+    ):
+        with pytest.raises(CorpusError, match=r"owner/pairs.*CONFIGURATION@SPLIT") as caught:
+            read_examples("owner/pairs")
+        assert " ".join(str(fault).split()) in str(caught.value)
 
 
 def test_no_such_data_anywhere():

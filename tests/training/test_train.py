@@ -1,6 +1,8 @@
 """A training changes vectors, keeps the best checkpoint, and leaves what everybody can load."""
 
+import errno
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -13,6 +15,7 @@ from prompteol import PromptEOL
 from prompteol.errors import ModelError, SettingError, TrainingError
 from prompteol.prompts import resolve_template
 from prompteol.training import Examples, Lora, Recipe, plot_curve, read_curve, train
+from prompteol.training.curve import CurveWriter
 
 SENTENCES = ["A man sings.", "The dog sleeps here.", "A long text about nothing in particular."]
 
@@ -187,6 +190,44 @@ def test_an_adapter_of_half_a_base_is_trained_in_full(tiny, tmp_path, triplets, 
     assert set(adapter.values()) == {torch.float32}
     assert model.transformers_model.get_input_embeddings().weight.dtype == torch.bfloat16
     assert losses(done)[-1] < losses(done)[0]
+
+
+def test_a_folder_or_a_teacher_that_will_not_do_is_said_before_the_base_is_looked_at(tmp_path, triplets, texts, quick):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(TrainingError, match="file' holds other files"):
+        train("/no/such/base", tmp_path / "file", triplets, quick)
+    with pytest.raises(TrainingError, match="holds other files"):
+        train("/no/such/base", tmp_path, triplets, quick)
+    distilled = replace(quick, objective="distillation")
+    with pytest.raises(TrainingError, match=r"shape \(3, 8\); expected 64 rows"):
+        train("/no/such/base", tmp_path / "out", texts, distilled, teacher=np.ones((3, 8)))
+
+
+def test_a_teacher_that_cannot_be_loaded_is_named(tiny, tmp_path, texts, quick):
+    distilled = replace(quick, objective="distillation")
+    with pytest.raises(TrainingError, match="the teacher '/no/such/teacher' cannot be loaded"):
+        train(tiny("llama"), tmp_path / "out", texts, distilled, teacher="/no/such/teacher", device="cpu")
+
+
+def test_a_disk_that_fails_says_how_to_go_on(tiny, tmp_path, triplets, quick, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CurveWriter, "on_log", full)
+        with pytest.raises(TrainingError, match=r"out'.*No space left on device\. Whole checkpoints.*--resume"):
+            train(tiny("llama"), tmp_path / "out", triplets, quick, device="cpu")
+    assert train(tiny("llama"), tmp_path / "out", triplets, quick, resume=True, device="cpu").curve
+
+
+def test_an_adapter_finds_its_base_from_every_folder(tiny, tmp_path, triplets, quick, monkeypatch):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "base").symlink_to(tiny("llama"))
+    monkeypatch.chdir(tmp_path)
+    done = train("models/base", tmp_path / "out", triplets, quick, device="cpu")
+    monkeypatch.chdir("/")
+    found = PromptEOL(tmp_path / "out", device="cpu").encode("A cat.")
+    assert abs(found - done.model.encode("A cat.")).max() < 1e-5 * abs(found).max()
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tiny, tmp_path, triplets, quick):

@@ -24,8 +24,6 @@ from prompteol.errors import PromptEOLError
 
 __all__ = ["app"]
 
-_INTERRUPTED = 130
-
 
 class _Commands(TyperGroup):
     """Turn every failure we know into one line on stderr: exit code 2, or 130 for Ctrl-C."""
@@ -38,7 +36,7 @@ class _Commands(TyperGroup):
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             console.error("interrupted; nothing half-written was left behind")
-            raise typer.Exit(_INTERRUPTED) from None
+            raise typer.Exit(console.INTERRUPTED) from None
 
 
 app = typer.Typer(

@@ -11,7 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-__all__ = ["cell", "error", "is_terminal", "note", "progress", "rows", "show", "waiting", "warning"]
+__all__ = ["INTERRUPTED", "cell", "error", "is_terminal", "note", "progress", "rows", "show", "waiting", "warning"]
+
+INTERRUPTED = 130
+"""What a command that Ctrl-C stopped exits with."""
 
 
 def is_terminal() -> bool:

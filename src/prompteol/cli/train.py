@@ -27,8 +27,8 @@ from prompteol.corpus import check_picture
 from prompteol.prompts import resolve_demonstrations, resolve_template
 
 if TYPE_CHECKING:
+    from prompteol.training import Examples, Point, Recipe, Training
     from prompteol.training import Progress as TrainingProgress
-    from prompteol.training import Recipe, Training
 
 __all__ = ["train"]
 
@@ -55,6 +55,9 @@ def train(
     dev: Annotated[
         Path | None,
         typer.Option("--dev", metavar="FILE", help="Scored pairs to evaluate checkpoints on."),
+    ] = None,
+    dev_column: Annotated[
+        list[str] | None, typer.Option("--dev-column", metavar="NAME", help="Its two sentences and score, in turn.")
     ] = None,
     recipe: Annotated[
         Literal["contrastive", "unsupervised", "distillation"],
@@ -121,6 +124,9 @@ def train(
         str | None,
         typer.Option("--running-text", metavar="DATA", help="Distillation: what the next token is learnt from."),
     ] = None,
+    no_duplicates: Annotated[
+        bool, typer.Option("--no-duplicates", help="Keep rows that have a text in common out of one batch.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(metavar="N", show_default="42")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="IMAGE", help="Draw loss and score by step.")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the image if it exists.")] = False,
@@ -135,6 +141,7 @@ def train(
     options = _model_options(template, demonstration, layer)
     if plot is not None:
         check_picture(plot, force=force)
+    from prompteol.search import read_pairs
     from prompteol.training import Lora, Recipe, plot_curve, read_examples
     from prompteol.training import train as train_model
 
@@ -155,15 +162,17 @@ def train(
     lora = Lora(lora_rank, lora_alpha, lora_dropout, quantize) if lora_rank else None
     chosen = Recipe(recipe, lora, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     examples = read_examples(data, chosen.objective, column or (), licence=data_licence)
+    pairs = None if dev is None else read_pairs(dev, dev_column or ())
     check_device(device)
+    _advise(examples, chosen, no_duplicates=no_duplicates)
     quiet()
-    with _bars() as bars:
+    with _resumable(output), _bars() as bars:
         done = train_model(
             base,
             output,
             examples,
             chosen,
-            dev=dev,
+            dev=pairs,
             teacher=teacher,
             running_text=running_text,
             resume=resume,
@@ -171,6 +180,7 @@ def train(
             watch=bars.trained,
             advance=bars.embedded,
             options=options,
+            arguments={"batch_sampler": "no_duplicates"} if no_duplicates else None,
         )
     if _is_first_process():
         _conclude(done, chosen)
@@ -193,13 +203,40 @@ def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-class _Bars:
-    """Show how far the teacher and the training are."""
+def _advise(examples: Examples, recipe: Recipe, *, no_duplicates: bool) -> None:
+    """Warn of what is allowed and seldom meant."""
+    steps = int(len(examples) // recipe.batch_size * recipe.epochs)
+    if _is_first_process() and recipe.warmup_steps >= max(1, steps):
+        console.warning(
+            f"the rate rises for {recipe.warmup_steps} steps, and there are {steps}: give a share, --warmup-steps 0.1"
+        )
+    repeated = [] if no_duplicates or recipe.objective != "contrastive" else examples.repeated
+    if _is_first_process() and repeated:
+        first, again = repeated[0]
+        console.warning(
+            f"{examples.name}: {len(repeated)} rows have the positive of an earlier one ({again} that of {first}); in "
+            "one batch it is a negative of its own anchor. Remove them, or add --no-duplicates"
+        )
 
-    def __init__(self, progress: Progress) -> None:
+
+@contextmanager
+def _resumable(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.error(f"interrupted; the same command with --resume goes on from the last checkpoint in {out}")
+        raise typer.Exit(console.INTERRUPTED) from None
+
+
+class _Bars:
+    """Show how far the teacher and the training are: in bars, or a line a point where nobody watches."""
+
+    def __init__(self, progress: Progress, *, lines: bool) -> None:
         self.progress = progress
+        self.lines = lines
         self.teacher = progress.add_task("teacher", total=None, visible=False)
         self.training = progress.add_task("loading", total=None)
+        self.said: Point | None = None
 
     def embedded(self, done: int, total: int) -> None:
         self.progress.update(self.teacher, completed=done, total=total, visible=True)
@@ -209,6 +246,9 @@ class _Bars:
         if progress.last is not None:
             loss, score = progress.last.loss, progress.last.score
             shown = f"loss {loss:.3f}" if loss is not None else f"score {score:.2f}"
+            if self.lines and progress.last != self.said:
+                self.said = progress.last
+                console.note(f"step {progress.last.step} of {progress.steps}: {shown}")
         self.progress.update(self.training, completed=progress.step, total=progress.steps, description=shown)
 
 
@@ -218,7 +258,7 @@ def _bars() -> Iterator[_Bars]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = not err.is_terminal or not _is_first_process()
     with Progress(*columns, console=err, disable=hidden) as progress:
-        yield _Bars(progress)
+        yield _Bars(progress, lines=not err.is_terminal and _is_first_process())
 
 
 def _conclude(done: Training, recipe: Recipe) -> None:

@@ -16,14 +16,22 @@ from prompteol.checks import check_texts
 from prompteol.corpus import TextSource
 from prompteol.errors import CorpusError, SearchError
 
-__all__ = ["SCORE_COLUMNS", "Pairs", "read_pairs"]
+__all__ = ["SCORE_COLUMNS", "Pairs", "by_plain_name", "read_pairs"]
 
 # Fewer say nothing, whatever the model.
 _FEWEST = 8
-# Names of columns in use, by what they hold.
-_FIRST = ("sentence1", "sentence_1", "text1", "sent0", "anchor", "query", "left")
-_SECOND = ("sentence2", "sentence_2", "text2", "sent1", "positive", "document", "right")
-SCORE_COLUMNS = ("score", "similarity_score", "similarity", "label", "gold", "gold_label")
+# Names of columns in use, without case, by what they hold.
+_FIRST = ("sentence1", "sentence_1", "sentence_a", "text1", "sent0", "anchor", "query", "left")
+_SECOND = ("sentence2", "sentence_2", "sentence_b", "text2", "sent1", "positive", "document", "right")
+SCORE_COLUMNS = (
+    "score", "similarity_score", "relatedness_score", "similarity", "label", "gold", "gold_label", "is_duplicate",
+)  # fmt: skip
+_USUAL = (_FIRST, _SECOND, SCORE_COLUMNS)
+
+
+def by_plain_name(columns: Sequence[str]) -> dict[str, str]:
+    """Return the columns of a table by their names without case and blanks around; the first of equal ones."""
+    return {column.strip().casefold(): column for column in reversed(columns)}
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,8 @@ class _PairSource(TextSource):
     """A table of which the columns of a pair are wanted, under any of their common names."""
 
     def choose(self, existing: Sequence[str]) -> tuple[str, ...]:
-        known = [next((name for name in names if name in existing), None) for names in (_FIRST, _SECOND, SCORE_COLUMNS)]
+        plain = by_plain_name(existing)
+        known = [next((plain[name] for name in names if name in plain), None) for names in _USUAL]
         found = tuple(name for name in known if name is not None)
         if self.columns:
             return super().choose(existing)
@@ -149,8 +158,8 @@ class _PairSource(TextSource):
             return tuple(existing)
         listed = ", ".join(map(repr, existing)) or "none"
         raise CorpusError(
-            f"{self.name!r}: which columns hold the pair? Name them with --column, two of sentences and, if there is "
-            f"one, the score's; its columns: {listed}"
+            f"{self.name!r}: which columns hold the pair? Name them with --column (of train: --dev-column), two of "
+            f"sentences and, if there is one, the score's; its columns: {listed}"
         )
 
     def numeric(self, chosen: Sequence[str]) -> Sequence[str]:

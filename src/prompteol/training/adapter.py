@@ -115,7 +115,8 @@ def attach_adapter(model: PromptEOL, lora: Lora) -> None:
 def restore(model: PromptEOL, checkpoint: str) -> None:
     """Give a model the weights of one of its checkpoints; of an adapter's, the adapter alone is read."""
     if not has_adapter(model):
-        model.load_state_dict(type(model)(checkpoint, device="cpu").state_dict())
+        saved = type(model)(checkpoint, device="cpu", trust_remote_code=model.trust_remote_code)
+        model.load_state_dict(saved.state_dict())
         return
     from peft import load_peft_weights, set_peft_model_state_dict
 

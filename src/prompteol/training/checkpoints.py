@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import TrainerState
 
 from prompteol.corpus import replace_when_done
@@ -51,35 +53,62 @@ class Workspace:
         """The recipe and the data, so that a training is resumed with the same ones."""
         return self.out / "training.json"
 
-    def begin(self, about: Mapping[str, Any], *, resume: bool) -> None:
-        """Make the folder, or make sure that the training in it is this one.
+    def check(self, *, resume: bool) -> Mapping[str, Any] | None:
+        """Return what is known of a training in the folder that has come to a checkpoint, or ``None``.
 
-        A training that never came to a checkpoint leaves nothing to be resumed, so another one may begin there.
+        One that never came to a checkpoint leaves nothing to be resumed, so another one may begin there.
 
         Raises:
-            TrainingError: there is another training, or one that was not asked to be resumed.
+            TrainingError: there are other files, or a training that was not asked to be resumed.
         """
         known = self._known()
         if known is None and self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise TrainingError(f"{str(self.out)!r} holds other files; name a folder that does not exist")
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
         # Nothing is removed here: another process may be writing a checkpoint just now.
         if known is None or not any(map(_is_whole, self._numbered())):
-            with replace_when_done(self.record) as partial:
-                partial.write_text(json.dumps(dict(about), indent=2) + "\n", encoding="utf-8")
-            return
+            return None
         if not resume:
             raise TrainingError(
                 f"{str(self.out)!r} holds a training already: add --resume (resume=True) to go on with it, or name "
                 "another folder"
             )
+        return known
+
+    def begin(self, about: Mapping[str, Any], *, resume: bool) -> None:
+        """Make the folder, or make sure that the training in it is this one.
+
+        Raises:
+            TrainingError: as for :meth:`check`; there is another training; the folder cannot be made.
+        """
+        known = self.check(resume=resume)
+        if known is None:
+            try:
+                self.checkpoints.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise TrainingError(f"cannot make the folder {str(self.out)!r}: {error.strerror}") from error
+            with replace_when_done(self.record) as partial:
+                partial.write_text(json.dumps(dict(about), indent=2) + "\n", encoding="utf-8")
+            return
         changed = sorted(name for name in known.keys() | about.keys() if known.get(name) != about.get(name))
         if changed:
-            name = changed[0]
+            listed = "; ".join(f"{name} was {known.get(name)!r}, now it is {about.get(name)!r}" for name in changed)
             raise TrainingError(
-                f"{str(self.out)!r} holds another training: its {name} was {known.get(name)!r}, now it is "
-                f"{about.get(name)!r}. Resume with the old one, or name another folder"
+                f"{str(self.out)!r} holds another training: its {listed}. Resume with the old, or name another folder"
             )
+
+    @contextmanager
+    def kept_on_failure(self) -> Iterator[None]:
+        """Say of a disk that fails that the training can go on from where it was."""
+        try:
+            yield
+        except (OSError, SafetensorError, RuntimeError) as error:
+            # That is how torch.save says that a file cannot be written.
+            if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+                raise
+            raise TrainingError(
+                f"{str(self.out)!r}: {' '.join(str(error).split())}. Whole checkpoints are kept: mend that, and go on "
+                "with --resume (resume=True)"
+            ) from error
 
     def last(self) -> Path | None:
         """Return the last whole checkpoint, and remove any that a kill left unfinished.
@@ -95,7 +124,8 @@ class Workspace:
         return None
 
     def _numbered(self) -> list[Path]:
-        steps = {path: match for path in self.checkpoints.iterdir() if (match := _NAME.fullmatch(path.name))}
+        found = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
+        steps = {path: match for path in found if (match := _NAME.fullmatch(path.name))}
         return sorted(steps, key=lambda path: int(steps[path][1]))
 
     def _relocate(self, checkpoint: Path) -> None:
@@ -109,7 +139,7 @@ class Workspace:
     def _known(self) -> dict[str, Any] | None:
         try:
             record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except ValueError as error:
             raise TrainingError(f"{str(self.record)!r} is damaged: {error}; name another folder") from error

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
 from prompteol.checks import check_texts
 from prompteol.corpus import Format, TextSource
-from prompteol.errors import CorpusError, InputError, MissingExtraError, TrainingError
+from prompteol.errors import CorpusError, InputError, TrainingError
 from prompteol.prompts.normalization import normalization
-from prompteol.search.pairs import SCORE_COLUMNS
+from prompteol.training.columns import choose_columns, refuse_labels
+from prompteol.training.hub import hub_table, licence_on_hub
 from prompteol.training.recipe import Objective
 
 __all__ = ["Examples", "read_examples"]
-
-# Names of columns in use, by what they hold.
-_ANCHOR = ("anchor", "sent0", "sentence1", "premise", "query", "question")
-_POSITIVE = ("positive", "sent1", "sentence2", "entailment", "document", "answer")
-_NEGATIVE = ("negative", "hard_neg", "contradiction", "hard_negative")
-_TEXT = ("text", "sentence")
-# Names that no column of an example has.
-_NO_TEXT = ("id", "idx", "index", "uid", "source", "split")
 
 
 @dataclass(frozen=True)
@@ -75,6 +68,14 @@ class Examples:
             for text in texts:
                 digest.update(text.encode() + b"\0")
         return digest.hexdigest()[:16]
+
+    @property
+    def repeated(self) -> list[tuple[str, str]]:
+        """The places of rows with one positive, an earlier row's first: in one batch a negative of its own anchor."""
+        first: dict[str, int] = {}
+        positives = map(_as_read, self.columns.get("positive", ()))
+        rows = ((first.setdefault(text, index), index) for index, text in enumerate(positives))
+        return [(self._place(earlier), self._place(index)) for earlier, index in rows if earlier != index]
 
     def _check_rows(self) -> None:
         for index, row in enumerate(zip(*self.columns.values(), strict=True)):
@@ -127,12 +128,12 @@ def read_examples(
 
     Args:
         source: a table with a header (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``); plain text, a text a line, where
-            one column is wanted; or the name of a data set on the Hub, whose ``train`` split is taken, and behind a
-            colon its configuration: ``"sentence-transformers/all-nli:triplet"``.
+            one column is wanted; or the name of a data set on the Hub, behind a colon its configuration, and behind an
+            at sign its split, by default ``train``: ``"sentence-transformers/all-nli:triplet@dev"``.
         objective: decides what is wanted: two or three columns for ``"contrastive"``, else one.
-        columns: their names in the order anchor, positive, negative. Default: names in common use
+        columns: their names in the order anchor, positive, negative. Default: names in common use, without case
             (``anchor, positive, negative``; ``sent0, sent1, hard_neg``; ``text``), else all there are if there are
-            just so many, none is a label or a score, and no name says that a column is something else.
+            just so many, no name says that a column is something else, and none holds labels or numbers.
         licence: of the data; ``None`` is what the Hub states.
 
     Raises:
@@ -146,10 +147,7 @@ def read_examples(
         raise CorpusError(f"{name!r}: {len(columns)} columns named; {objective} training takes {_said(wanted)}")
     # A dot alone makes no file: names on the Hub have them, as in wikimedia/wikipedia:20231101.en.
     if Path(name).exists() or Path(name).suffix.lstrip(".").lower() in get_args(Format) or name == "-":
-        rows = list(_file_rows(name, objective, columns))
-        places = [f"line {line}" for line, _ in rows] if Path(name).suffix != ".parquet" else []
-        named = _columns((row for _, row in rows), len(rows[0][1]))
-        return Examples(named, Path(name).name, licence, places or [f"row {row}" for row, _ in rows])
+        return _from_file(name, objective, columns, licence)
     return _from_hub(name, objective, columns, licence)
 
 
@@ -167,53 +165,16 @@ class _ExampleSource(TextSource):
     """A table of which the columns of an example are wanted, under any of their common names."""
 
     objective: Objective = "contrastive"
+    chosen: list[str] = field(default_factory=list)
 
     def choose(self, existing: Sequence[str]) -> tuple[str, ...]:
         if self.columns:
             return super().choose(existing)
-        return _choose_columns(self.name, existing, self.objective)
+        self.chosen[:] = choose_columns(self.name, existing, self.objective)
+        return tuple(self.chosen)
 
 
-def _choose_columns(name: str, existing: Sequence[str], objective: Objective) -> tuple[str, ...]:
-    """Settle which columns of a table are the example's."""
-    if objective == "contrastive":
-        found = [next((column for column in names if column in existing), None) for names in (_ANCHOR, _POSITIVE)]
-        _refuse_scores(name, existing, [column for column in found if column])
-        if all(found):
-            negative = next((column for column in _NEGATIVE if column in existing), None)
-            return tuple(column for column in (*found, negative) if column)
-        if len(existing) in (2, 3) and all(map(_may_hold, existing, (_ANCHOR, _POSITIVE, _NEGATIVE))):
-            return tuple(existing)
-        wanted = "an anchor and a positive, and a negative if there is one"
-    else:
-        text = next((column for column in _TEXT if column in existing), None)
-        if text or len(existing) == 1:
-            return (text or existing[0],)
-        wanted = "the text"
-    listed = ", ".join(map(repr, existing)) or "none"
-    raise CorpusError(f"{name!r}: which columns hold {wanted}? Name them with --column; its columns: {listed}")
-
-
-def _may_hold(column: str, names: Sequence[str]) -> bool:
-    """Tell whether a column may be what is commonly named so: not if its name is that of something else."""
-    return column in names or column not in (*_ANCHOR, *_POSITIVE, *_NEGATIVE, *_TEXT, *_NO_TEXT)
-
-
-def _refuse_scores(name: str, existing: Sequence[str], known: Sequence[str]) -> None:
-    """Make sure that no column tells good pairs from bad ones, which would all be positives."""
-    score = next((column for column in SCORE_COLUMNS if column in existing), None)
-    if score is None:
-        return
-    others = [column for column in existing if column != score]
-    example = known if len(known) == 2 else others if len(others) == 2 else ("ANCHOR", "POSITIVE")
-    raise CorpusError(
-        f"{name!r}: {score!r} seems to say how well the texts of a row go together, but contrastive training takes "
-        "every row for a positive: keep the rows that are, then name the columns of text: "
-        + " ".join(f"--column {column}" for column in example)
-    )
-
-
-def _file_rows(name: str, objective: Objective, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _from_file(name: str, objective: Objective, columns: Sequence[str], licence: str | None) -> Examples:
     source = TextSource.open(name)
     if source.format == "txt" and objective == "contrastive":
         raise CorpusError(
@@ -221,28 +182,25 @@ def _file_rows(name: str, objective: Objective, columns: Sequence[str]) -> Itera
             ".parquet. Plain text suits --recipe unsupervised"
         )
     width = len(columns) or (1 if objective != "contrastive" else 2)
-    return _ExampleSource(source.name, source.format, tuple(columns), width, objective).numbered_rows()
+    table = _ExampleSource(source.name, source.format, tuple(columns), width, objective)
+    rows = list(table.numbered_rows())
+    unit = "row" if table.format == "parquet" else "line"
+    named = _columns((row for _, row in rows), len(rows[0][1]))
+    if table.chosen:
+        refuse_labels(name, table.chosen, named.values())
+    return Examples(named, Path(name).name, licence, [f"{unit} {number}" for number, _ in rows])
 
 
 def _from_hub(name: str, objective: Objective, columns: Sequence[str], licence: str | None) -> Examples:
-    try:
-        from datasets import load_dataset
-    except ImportError as error:
-        raise MissingExtraError("datasets", "training") from error
-    repository, _, config = name.partition(":")
-    try:
-        table = load_dataset(repository, config or None, split="train")
-    except (OSError, ValueError) as error:
-        raise CorpusError(
-            f"no file {name!r}, and no such data set on the Hub ({str(error).splitlines()[0]}); give a file, or "
-            "OWNER/NAME with the configuration behind a colon"
-        ) from error
+    table = hub_table(name)
     missing = [column for column in columns if column not in table.column_names]
     if missing:
         raise CorpusError(f"{name!r} has no column {missing[0]!r}; its columns: {', '.join(table.column_names)}")
-    chosen = tuple(columns) or _choose_columns(name, table.column_names, objective)
+    chosen = tuple(columns) or choose_columns(name, table.column_names, objective)
     read = {column: list(table[column]) for column in chosen}
     for column, texts in read.items():
         _check_column(name, column, texts)
+    if not columns:
+        refuse_labels(name, chosen, read.values())
     rows = zip(*read.values(), strict=True)
-    return Examples(_columns(rows, len(chosen)), name, licence or table.info.license or None)
+    return Examples(_columns(rows, len(chosen)), name, licence or licence_on_hub(name))

@@ -54,7 +54,7 @@ def stock_arguments(
     """Translate a recipe; the global batch is split over the processes that were launched.
 
     Raises:
-        SettingError: the batch cannot be split evenly.
+        SettingError: the batch cannot be split evenly, or one process would drive several GPUs.
     """
     from sentence_transformers import SentenceTransformerTrainingArguments
 
@@ -92,10 +92,15 @@ def stock_arguments(
     # The library's advice to drop the last batch or to use DDP, which is what happens here.
     logging.getLogger("sentence_transformers.base.training_args").setLevel(logging.ERROR)
     arguments = SentenceTransformerTrainingArguments(output_dir=str(folder), **{**own, **further})
-    shares = arguments.world_size * max(1, arguments.n_gpu)
+    if arguments.n_gpu > 1:
+        raise SettingError(
+            f"this process sees {arguments.n_gpu} GPUs: launch one for each (torchrun --nproc-per-node "
+            f"{arguments.n_gpu} -m prompteol train ...), or show it one (CUDA_VISIBLE_DEVICES=0)"
+        )
+    shares = arguments.world_size
     if recipe.batch_size % shares:
         raise SettingError(
-            f"batch_size={recipe.batch_size} does not divide over {shares} devices; give a multiple of {shares}"
+            f"batch_size={recipe.batch_size} does not divide over {shares} processes; give a multiple of {shares}"
         )
     arguments.per_device_train_batch_size = recipe.batch_size // shares
     return arguments

@@ -18,7 +18,7 @@ from prompteol.errors import MissingExtraError, TrainingError
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["Teacher", "Vectors", "fit_dimension", "teacher_name", "teacher_vectors"]
+__all__ = ["Teacher", "Vectors", "fit_dimension", "given_vectors", "teacher_name", "teacher_vectors"]
 
 Vectors: TypeAlias = NDArray[np.floating[Any]]
 Teacher: TypeAlias = "str | Path | SentenceTransformer | Vectors"
@@ -44,12 +44,12 @@ def teacher_vectors(
         An array of shape (texts, dimension), float16 or as it was given.
 
     Raises:
-        TrainingError: given vectors are of another number of texts, or not finite.
+        TrainingError: the teacher cannot be loaded; given vectors are of another number of texts, or not finite.
     """
-    if isinstance(teacher, np.ndarray):
-        return _checked(teacher, texts, "the given vectors")
-    if isinstance(teacher, (str, Path)) and Path(teacher).suffix == ".npy":
-        return _checked(_read_npy(Path(teacher)), texts, str(teacher))
+    given = given_vectors(teacher, texts)
+    if given is not None:
+        return given
+    assert not isinstance(teacher, np.ndarray)
     about = {"teacher": teacher_name(teacher), "texts": _digest(texts)}
     if kept.is_file() and (found := _read(kept, about)) is not None:
         return found
@@ -59,6 +59,19 @@ def teacher_vectors(
     with replace_when_done(kept) as partial:
         save_file({"vectors": vectors}, partial, metadata=about)
     return vectors
+
+
+def given_vectors(teacher: Teacher, texts: Sequence[str]) -> Vectors | None:
+    """Return the vectors that stand for a teacher, or ``None`` for a teacher that has to be asked.
+
+    Raises:
+        TrainingError: they are of another number of texts, or not finite.
+    """
+    if isinstance(teacher, np.ndarray):
+        return _checked(teacher, texts, "the given vectors")
+    if isinstance(teacher, (str, Path)) and Path(teacher).suffix == ".npy":
+        return _checked(_read_npy(Path(teacher)), texts, str(teacher))
+    return None
 
 
 def fit_dimension(vectors: Vectors, dimension: int, seed: int) -> Vectors:
@@ -111,7 +124,13 @@ def _encode(
 ) -> Vectors:
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(str(teacher), device=device) if isinstance(teacher, (str, Path)) else teacher
+    try:
+        model = SentenceTransformer(str(teacher), device=device) if isinstance(teacher, (str, Path)) else teacher
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"the teacher {str(teacher)!r} cannot be loaded as a sentence-transformers model: "
+            f"{' '.join(str(error).split())}"
+        ) from error
     done: list[Vectors] = []
     for batch in chunks(texts, _CHUNK):
         vectors = model.encode(batch, normalize_embeddings=True, show_progress_bar=False)

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from transformers import TrainerCallback, set_seed
 
-from prompteol.errors import SettingError, TrainingError
-from prompteol.search import Pairs, read_pairs
+from prompteol.search import Pairs
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.adapter import ExactAdapter, attach_adapter, base_options, restore, settle_adapter
 from prompteol.training.card import base_licence, training_section
+from prompteol.training.checking import check_training, development_pairs
 from prompteol.training.checkpoints import Workspace, read_state
 from prompteol.training.curve import CurveWriter, Point, Watcher, points
 from prompteol.training.distillation import DistillationLoss
@@ -114,9 +114,10 @@ def train(
         callbacks: further ones for the trainer.
 
     Raises:
-        TrainingError: the rows cannot be trained on, ``out`` holds another training, or the loss is no number.
+        TrainingError: the rows cannot be trained on, ``out`` holds another training or cannot be written, or the loss
+            is no number.
         SettingError: the recipe does not fit the data, the model or the number of processes.
-        CorpusError: a file cannot be read or written.
+        CorpusError: a file cannot be read.
         MissingExtraError: accelerate, datasets or peft is not installed.
     """
     recipe = recipe or Recipe()
@@ -124,19 +125,15 @@ def train(
     examples = examples if isinstance(examples, Examples) else read_examples(examples, recipe.objective)
     if running_text is not None and not isinstance(running_text, Examples):
         running_text = read_examples(running_text, "distillation")
-    pairs = _development_pairs(dev)
-    _check(recipe, examples, teacher, running_text)
-    if recipe.patience and pairs is None:
-        raise SettingError(f"patience={recipe.patience} needs development pairs: give dev (--dev), or leave it out")
-    if (words is None) == (recipe.word_weight > 0):
-        raise SettingError(
-            f"word_weight={recipe.word_weight}, and words were {'not ' * (words is None)}given: give both"
-        )
+    pairs = development_pairs(dev)
+    check_training(recipe, examples, pairs, teacher, running_text, words)
+    workspace = Workspace(Path(out))
+    if os.environ.get("RANK", "0") == "0":
+        workspace.check(resume=resume)
 
     set_seed(recipe.seed)
     model = base if isinstance(base, PromptEOL) else _load(base, recipe, device, options or {})
     recipe = replace(recipe, lora=settle_adapter(model, recipe.lora))
-    workspace = Workspace(Path(out))
     settings = stock_arguments(
         recipe,
         workspace.checkpoints,
@@ -165,56 +162,26 @@ def train(
     if remembered is not None and any(map(is_used_up, stop)):
         trainer.state = remembered
     else:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with workspace.kept_on_failure():
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.state.best_model_checkpoint is not None:
         restore(model, trainer.state.best_model_checkpoint)
     model.eval()
     result = Training(model, Path(out), points(trainer.state.log_history), recipe.keep)
     if trainer.is_world_process_zero():
-        _save(result, recipe, examples, pairs, teacher, running_text, arguments or {})
+        with workspace.kept_on_failure():
+            _save(result, recipe, examples, pairs, teacher, running_text, arguments or {})
     trainer.accelerator.wait_for_everyone()
     return result
-
-
-def _development_pairs(dev: Pairs | str | Path | None) -> Pairs | None:
-    pairs = dev if isinstance(dev, Pairs) or dev is None else read_pairs(dev)
-    if pairs is None:
-        return None
-    if pairs.scores is None:
-        raise TrainingError(f"{pairs.name}: the development pairs have no scores; give a third column of them")
-    for index, pair in enumerate(zip(pairs.first, pairs.second, strict=True)):
-        if not all(text.strip() for text in pair):
-            raise TrainingError(f"{pairs.name}: pair {index} has an empty sentence; remove it")
-    return pairs
-
-
-def _check(recipe: Recipe, examples: Examples, teacher: Teacher | None, running_text: Examples | None) -> None:
-    one_column = tuple(examples.columns) == ("text",)
-    if one_column == (recipe.objective == "contrastive"):
-        wanted = "anchor and positive" if one_column else "text alone"
-        raise TrainingError(
-            f"{examples.name}: {recipe.objective} training takes {wanted}, not {list(examples.columns)}"
-        )
-    if len(examples) < recipe.batch_size:
-        raise SettingError(
-            f"batch_size={recipe.batch_size} is more than the {len(examples)} rows of {examples.name}; lower it"
-        )
-    if (teacher is None) == (recipe.objective == "distillation"):
-        said = "needs a teacher" if teacher is None else "has no use for a teacher"
-        raise SettingError(f"objective={recipe.objective!r} {said}")
-    if running_text is not None and not recipe.language_weight:
-        raise SettingError("running_text is for distillation with language_weight above 0; leave it out, or set that")
-    if running_text is not None and launched_processes() > 1:
-        raise SettingError(
-            f"running_text with {launched_processes()} processes: each would have another share of it in its batch; "
-            "start one process, or leave it out"
-        )
 
 
 def _load(base: str | Path | None, recipe: Recipe, device: str | None, options: Mapping[str, Any]) -> PromptEOL:
     if torch.cuda.is_available() and launched_processes() > 1:
         # The base is quantised where it is loaded: each process on its own device.
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if base is not None and os.path.isdir(base):
+        # An adapter names its base, and is looked at from other folders too.
+        base = Path(base).resolve()
     return PromptEOL(base, device=device, **{"model_kwargs": base_options(recipe.lora, device), **options})
 
 
@@ -230,6 +197,8 @@ def _about(
     """Say what must be the same when a training is resumed."""
     return {
         "base": model.fingerprint(),
+        "template": repr(model.template),
+        "layer": model.layer,
         **recipe.as_record(),
         "examples": examples.digest,
         "dev": pairs.digest if pairs else None,

@@ -1,0 +1,99 @@
+"""Which columns of a table are anchor, positive and hard negative, or the text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from prompteol.errors import CorpusError
+from prompteol.search.pairs import SCORE_COLUMNS, by_plain_name
+from prompteol.training.recipe import Objective
+
+__all__ = ["choose_columns", "refuse_labels"]
+
+# Names in use, without case, by what the columns hold.
+_ANCHOR = ("anchor", "sent0", "sentence1", "sentence_1", "sentence_a", "premise", "query", "question", "question1")
+_POSITIVE = (
+    "positive", "sent1", "sentence2", "sentence_2", "sentence_b", "entailment", "document", "answer", "question2",
+)  # fmt: skip
+_NEGATIVE = ("negative", "hard_neg", "contradiction", "hard_negative")
+_TEXT = ("text", "sentence")
+# Names that no column of an example has.
+_NO_TEXT = ("id", "idx", "index", "uid", "source", "split")
+# A name is short; a longer one is a text, and the table has no header.
+_WORDS_OF_A_NAME = 3
+# Texts of so many rows are not all the same few.
+_ROWS, _FEW = 20, 3
+
+
+def choose_columns(name: str, existing: Sequence[str], objective: Objective) -> tuple[str, ...]:
+    """Settle which columns of a table are the example's: those with names in use, else all that there are.
+
+    Raises:
+        CorpusError: that cannot be told, or a column says how well the texts of a row go together.
+    """
+    known = by_plain_name(existing)
+    if objective == "contrastive":
+        found = [next((known[plain] for plain in names if plain in known), None) for names in (_ANCHOR, _POSITIVE)]
+        _refuse_scores(name, existing, [column for column in found if column])
+        if all(found):
+            negative = next((known[plain] for plain in _NEGATIVE if plain in known), None)
+            return tuple(column for column in (*found, negative) if column)
+        if len(existing) in (2, 3) and all(map(_may_hold, existing, (_ANCHOR, _POSITIVE, _NEGATIVE))):
+            return tuple(existing)
+        wanted = "an anchor and a positive, and a negative if there is one"
+    else:
+        text = next((known[plain] for plain in _TEXT if plain in known), None)
+        if text or len(existing) == 1:
+            return (text or existing[0],)
+        wanted = "the text"
+    listed = ", ".join(map(repr, existing)) or "none"
+    raise CorpusError(f"{name!r}: which columns hold {wanted}? Name them with --column; its columns: {listed}")
+
+
+def refuse_labels(name: str, chosen: Iterable[str], columns: Iterable[Sequence[str]]) -> None:
+    """Make sure that columns chosen by place, not by name, hold texts.
+
+    Raises:
+        CorpusError: one holds numbers, or the same few values in all rows.
+    """
+    for column, texts in zip(chosen, columns, strict=True):
+        plain = column.strip().casefold()
+        if plain in (*_ANCHOR, *_POSITIVE, *_NEGATIVE, *_TEXT):
+            continue
+        values = set(texts)
+        if all(map(_is_number, values)) or (len(texts) >= _ROWS and len(values) <= _FEW):
+            shown = ", ".join(map(repr, sorted(values)[:_FEW]))
+            raise CorpusError(
+                f"{name!r}: {column!r} holds {shown}{', ...' * (len(values) > _FEW)}, which are no texts; name the "
+                "columns that hold some with --column"
+            )
+
+
+def _may_hold(column: str, names: Sequence[str]) -> bool:
+    """Tell whether a column may be what is commonly named so: not if its name is that of something else."""
+    plain = column.strip().casefold()
+    taken = plain in (*_ANCHOR, *_POSITIVE, *_NEGATIVE, *_TEXT, *_NO_TEXT)
+    return plain in names or not (taken or len(plain.split()) > _WORDS_OF_A_NAME)
+
+
+def _refuse_scores(name: str, existing: Sequence[str], known: Sequence[str]) -> None:
+    """Make sure that no column tells good pairs from bad ones, which would all be positives."""
+    scores = by_plain_name(existing)
+    score = next((scores[plain] for plain in SCORE_COLUMNS if plain in scores), None)
+    if score is None:
+        return
+    others = [column for column in existing if column != score]
+    example = known if len(known) == 2 else others if len(others) == 2 else ("ANCHOR", "POSITIVE")
+    raise CorpusError(
+        f"{name!r}: {score!r} seems to say how well the texts of a row go together, but contrastive training takes "
+        "every row for a positive: keep the rows that are, then name the columns of text: "
+        + " ".join(f"--column {column}" for column in example)
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return not math.isnan(float(text))
+    except ValueError:
+        return False
