@@ -111,7 +111,7 @@ def test_ctrl_c_says_how_to_go_on(prompteol, tiny, monkeypatch):
     monkeypatch.setattr(SentenceTransformerTrainer, "train", interrupted)
     done = prompteol("train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--lora-rank", 4, *QUICK)
     assert done.exit_code == 130
-    assert "--resume goes on from the last checkpoint in out" in done.stderr
+    assert "if out holds a checkpoint, the same command with --resume goes on" in done.stderr
     assert "nothing half-written" not in done.stderr
 
 
@@ -122,6 +122,8 @@ def test_columns_of_the_development_pairs(prompteol, tiny, tmp_path):
     unnamed = prompteol(*command)
     assert unnamed.exit_code == 2
     assert "--dev-column" in unnamed.stderr
+    without = prompteol("train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev-column", "a")
+    assert (without.exit_code, "says nothing without --dev" in without.stderr) == (2, True)
     named = prompteol(*command, "--dev-column", "a", "--dev-column", "b", "--dev-column", "rating")
     assert named.exit_code == 0, named.output
     assert "which was kept" in named.stderr

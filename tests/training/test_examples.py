@@ -80,6 +80,12 @@ def written(tmp_path, name, content):
             "left,right,far\n" + "".join(f"a {n},b {n},{'yes' if n % 2 else 'no'}\n" for n in range(20)),
             r"labels\.csv': 'far' holds 'no', 'yes', which are no texts",
         ),
+        (
+            "genres.csv",
+            "left,right,genre\n" + "".join(f"a {n},b {n},{'abcde'[n % 5]}\n" for n in range(100)),
+            r"genres\.csv': 'genre' holds 'a', 'b', 'c', \.\.\., which are no texts",
+        ),
+        ("short.csv", "A man sings.,He sings.\nA dog runs.,A pet runs.\n", r"short\.csv.*--column.*'A man sings\.'"),
         ("plain.txt", "A man sings.\n", r"plain\.txt' is plain text; contrastive"),
     ],
 )
@@ -127,6 +133,9 @@ def test_the_common_names_and_forms(tmp_path):
     assert dict(read_examples(judged, "unsupervised", ["premise"]).columns) == {"text": ["A man sings."]}
     labelled = written(tmp_path, "labelled.csv", "text,label\nOne.,1\n")
     assert dict(read_examples(labelled, "distillation").columns) == {"text": ["One."]}
+    headless = written(tmp_path, "headless.csv", "A man sings.\nA dog runs.\n")
+    with pytest.raises(CorpusError, match=r"headless\.csv': which columns hold the text.*'A man sings\.'"):
+        read_examples(headless, "unsupervised")
     texts = read_examples(written(tmp_path, "texts.txt", "One.\nTwo.\n"), "unsupervised")
     assert dict(texts.columns) == {"text": ["One.", "Two."]}
     assert texts.digest != read_examples(written(tmp_path, "other.txt", "Two.\nOne.\n"), "unsupervised").digest
@@ -143,7 +152,7 @@ def test_names_without_case_and_with_blanks(tmp_path):
 
 
 def test_rows_with_one_positive_are_told(tmp_path):
-    path = written(tmp_path, "twice.csv", "anchor,positive\nA b,C d\nE f,G h\nI j,C  d.\n")
+    path = written(tmp_path, "twice.csv", "anchor,positive\nA b,C d\nE f,G h\nI j,C d\n")
     assert read_examples(path).repeated == [("line 2", "line 4")]
     assert Examples({"text": ["One.", "One."]}).repeated == []
 
@@ -154,8 +163,9 @@ def test_parquet_and_a_data_set_by_name(tmp_path, monkeypatch):
 
     rows = {"query": ["Who sings?"], "answer": ["A man."], "id": [7]}
     table = datasets.Dataset.from_dict(rows)
-    card = huggingface_hub.DatasetCard("---\nlicense: mit\n---\n# Pairs\n")
-    monkeypatch.setattr(huggingface_hub.DatasetCard, "load", lambda name: card if name == "owner/pairs" else None)
+    cards = {"owner/pairs": written(tmp_path, "README.md", "---\nlicense: mit\n---\n# Pairs\n")}
+    cards["owner/pairs-v1.5"] = written(tmp_path, "broken.md", "---\nlicense: [mit\n---\n# Pairs\n")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda name, *_, **__: cards.get(name, "/no/such/card"))
     table.to_parquet(tmp_path / "pairs.parquet")
     assert dict(read_examples(tmp_path / "pairs.parquet").columns) == {"anchor": ["Who sings?"], "positive": ["A man."]}
 
@@ -170,7 +180,11 @@ def test_parquet_and_a_data_set_by_name(tmp_path, monkeypatch):
         "owner/pairs:small@dev",
         "owner/pairs@test[:9]",
     ):
-        assert read_examples(name, licence="CC0").name == name
+        found = read_examples(name)
+        assert (found.name, found.licence) == (
+            name,
+            "mit" if name.startswith(("owner/pairs:", "owner/pairs@")) else None,
+        )
     assert asked[1:] == [
         (("wikimedia/wikipedia", "20231101.en"), {"split": "train"}),
         (("owner/pairs-v1.5", None), {"split": "train"}),
@@ -210,7 +224,7 @@ def test_why_a_data_set_cannot_be_read(monkeypatch):
 
 
 def test_no_such_data_anywhere():
-    with pytest.raises(CorpusError, match="no file 'owner/nothing', and no such data set"):
+    with pytest.raises(CorpusError, match="no file 'owner/nothing', and a data set of that name"):
         read_examples("owner/nothing")
     with pytest.raises(CorpusError, match=r"no such file: 'folder/pairs\.JSONL'"):
         read_examples("folder/pairs.JSONL")

@@ -5,17 +5,18 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 
 from prompteol import PromptEOL
 from prompteol.errors import ModelError, SettingError, TrainingError
 from prompteol.prompts import resolve_template
 from prompteol.training import Examples, Lora, Recipe, plot_curve, read_curve, train
-from prompteol.training.curve import CurveWriter
 
 SENTENCES = ["A man sings.", "The dog sleeps here.", "A long text about nothing in particular."]
 
@@ -192,12 +193,19 @@ def test_an_adapter_of_half_a_base_is_trained_in_full(tiny, tmp_path, triplets, 
     assert losses(done)[-1] < losses(done)[0]
 
 
-def test_a_folder_or_a_teacher_that_will_not_do_is_said_before_the_base_is_looked_at(tmp_path, triplets, texts, quick):
+def test_a_folder_or_a_teacher_that_will_not_do_is_said_before_the_base_is_looked_at(
+    tmp_path, triplets, texts, quick, monkeypatch
+):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(TrainingError, match="file' holds other files"):
         train("/no/such/base", tmp_path / "file", triplets, quick)
     with pytest.raises(TrainingError, match="holds other files"):
         train("/no/such/base", tmp_path, triplets, quick)
+    with pytest.raises(TrainingError, match="file' is a file"):
+        train("/no/such/base", tmp_path / "file" / "out", triplets, quick)
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)
+    with pytest.raises(TrainingError, match="out': no permission in"):
+        train("/no/such/base", tmp_path / "out", triplets, quick)
     distilled = replace(quick, objective="distillation")
     with pytest.raises(TrainingError, match=r"shape \(3, 8\); expected 64 rows"):
         train("/no/such/base", tmp_path / "out", texts, distilled, teacher=np.ones((3, 8)))
@@ -209,15 +217,36 @@ def test_a_teacher_that_cannot_be_loaded_is_named(tiny, tmp_path, texts, quick):
         train(tiny("llama"), tmp_path / "out", texts, distilled, teacher="/no/such/teacher", device="cpu")
 
 
-def test_a_disk_that_fails_says_how_to_go_on(tiny, tmp_path, triplets, quick, monkeypatch):
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+# How a full disk shows where checkpoints are written: in a file's own writing, in safetensors, in torch.save.
+FULL = (OSError(errno.ENOSPC, "full"), SafetensorError("full"), RuntimeError("inline_container.cc:664] . full"))
+
+
+@pytest.mark.parametrize("fault", FULL, ids=lambda fault: type(fault).__name__)
+def test_a_disk_that_fails_says_how_to_go_on(tiny, tmp_path, triplets, quick, monkeypatch, fault):
+    out, writing = tmp_path / "out", torch.save
+
+    def full(state, file, *_, **__):
+        if "checkpoint-6" in str(file):
+            raise fault
+        writing(state, file)
 
     with monkeypatch.context() as patched:
-        patched.setattr(CurveWriter, "on_log", full)
-        with pytest.raises(TrainingError, match=r"out'.*No space left on device\. Whole checkpoints.*--resume"):
-            train(tiny("llama"), tmp_path / "out", triplets, quick, device="cpu")
-    assert train(tiny("llama"), tmp_path / "out", triplets, quick, resume=True, device="cpu").curve
+        patched.setattr(torch, "save", full)
+        with pytest.raises(TrainingError, match=r"out'.*full\. Mend that, and go on.*--resume"):
+            train(tiny("llama"), out, triplets, quick, device="cpu")
+    before = read_curve(out / "curve.jsonl")
+    done = train(tiny("llama"), out, triplets, quick, resume=True, device="cpu")
+    # The first three steps were not done again: their points are those of the first run.
+    assert [point for point in done.curve if point.step <= 3] == [point for point in before if point.step <= 3]
+    assert done.curve[-1].step == 8
+
+
+def test_a_finished_model_is_not_overwritten_for_lack_of_checkpoints(tiny, tmp_path, triplets, quick):
+    out = tmp_path / "out"
+    train(tiny("llama"), out, triplets, quick, device="cpu")
+    shutil.rmtree(out / "checkpoints")
+    with pytest.raises(TrainingError, match="holds a finished model"):
+        train(tiny("llama"), out, triplets, quick, resume=True, device="cpu")
 
 
 def test_an_adapter_finds_its_base_from_every_folder(tiny, tmp_path, triplets, quick, monkeypatch):

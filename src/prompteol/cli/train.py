@@ -24,6 +24,7 @@ from prompteol.cli.options import (
     quiet,
 )
 from prompteol.corpus import check_picture
+from prompteol.errors import SettingError
 from prompteol.prompts import resolve_demonstrations, resolve_template
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def train(
         typer.Option("--running-text", metavar="DATA", help="Distillation: what the next token is learnt from."),
     ] = None,
     no_duplicates: Annotated[
-        bool, typer.Option("--no-duplicates", help="Keep rows that have a text in common out of one batch.")
+        bool, typer.Option("--no-duplicates", help="Keep rows that share a text out of a process's batch.")
     ] = False,
     seed: Annotated[int | None, typer.Option(metavar="N", show_default="42")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="IMAGE", help="Draw loss and score by step.")] = None,
@@ -162,9 +163,13 @@ def train(
     lora = Lora(lora_rank, lora_alpha, lora_dropout, quantize) if lora_rank else None
     chosen = Recipe(recipe, lora, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     examples = read_examples(data, chosen.objective, column or (), licence=data_licence)
+    running = None if running_text is None else read_examples(running_text, "distillation")
+    if dev_column and dev is None:
+        raise SettingError(f"--dev-column {dev_column[0]} says nothing without --dev")
     pairs = None if dev is None else read_pairs(dev, dev_column or ())
     check_device(device)
-    _advise(examples, chosen, no_duplicates=no_duplicates)
+    if _is_first_process():
+        _advise(examples, running, chosen, no_duplicates=no_duplicates)
     quiet()
     with _resumable(output), _bars() as bars:
         done = train_model(
@@ -174,7 +179,7 @@ def train(
             chosen,
             dev=pairs,
             teacher=teacher,
-            running_text=running_text,
+            running_text=running,
             resume=resume,
             device=device,
             watch=bars.trained,
@@ -203,15 +208,16 @@ def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _advise(examples: Examples, recipe: Recipe, *, no_duplicates: bool) -> None:
+def _advise(examples: Examples, running: Examples | None, recipe: Recipe, *, no_duplicates: bool) -> None:
     """Warn of what is allowed and seldom meant."""
-    steps = int(len(examples) // recipe.batch_size * recipe.epochs)
-    if _is_first_process() and recipe.warmup_steps >= max(1, steps):
+    rows = len(examples) + (len(running) if running else 0)
+    steps = int(rows // recipe.batch_size * recipe.epochs)
+    if 0 < steps <= recipe.warmup_steps:
         console.warning(
             f"the rate rises for {recipe.warmup_steps} steps, and there are {steps}: give a share, --warmup-steps 0.1"
         )
-    repeated = [] if no_duplicates or recipe.objective != "contrastive" else examples.repeated
-    if _is_first_process() and repeated:
+    repeated = [] if no_duplicates else examples.repeated
+    if repeated:
         first, again = repeated[0]
         console.warning(
             f"{examples.name}: {len(repeated)} rows have the positive of an earlier one ({again} that of {first}); in "
@@ -224,7 +230,8 @@ def _resumable(out: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.error(f"interrupted; the same command with --resume goes on from the last checkpoint in {out}")
+        if _is_first_process():
+            console.error(f"interrupted; if {out} holds a checkpoint, the same command with --resume goes on from it")
         raise typer.Exit(console.INTERRUPTED) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import TrainerState
 
+from prompteol.backbone import MANIFEST
 from prompteol.corpus import replace_when_done
 from prompteol.errors import TrainingError
 
@@ -59,13 +61,17 @@ class Workspace:
         One that never came to a checkpoint leaves nothing to be resumed, so another one may begin there.
 
         Raises:
-            TrainingError: there are other files, or a training that was not asked to be resumed.
+            TrainingError: there are other files, a training that was not asked to be resumed, or a model whose
+                checkpoints were removed; or the folder cannot be made.
         """
+        self._check_writable()
         known = self._known()
         if known is None and self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise TrainingError(f"{str(self.out)!r} holds other files; name a folder that does not exist")
         # Nothing is removed here: another process may be writing a checkpoint just now.
         if known is None or not any(map(_is_whole, self._numbered())):
+            if (self.out / MANIFEST).exists():
+                raise TrainingError(f"{str(self.out)!r} holds a finished model; name another folder")
             return None
         if not resume:
             raise TrainingError(
@@ -78,14 +84,11 @@ class Workspace:
         """Make the folder, or make sure that the training in it is this one.
 
         Raises:
-            TrainingError: as for :meth:`check`; there is another training; the folder cannot be made.
+            TrainingError: as for :meth:`check`, or there is another training.
         """
         known = self.check(resume=resume)
         if known is None:
-            try:
-                self.checkpoints.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise TrainingError(f"cannot make the folder {str(self.out)!r}: {error.strerror}") from error
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
             with replace_when_done(self.record) as partial:
                 partial.write_text(json.dumps(dict(about), indent=2) + "\n", encoding="utf-8")
             return
@@ -102,12 +105,12 @@ class Workspace:
         try:
             yield
         except (OSError, SafetensorError, RuntimeError) as error:
-            # That is how torch.save says that a file cannot be written.
-            if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+            # That is where torch.save, and the closing of its file, say that it cannot be written.
+            if isinstance(error, RuntimeError) and "inline_container.cc" not in str(error):
                 raise
             raise TrainingError(
-                f"{str(self.out)!r}: {' '.join(str(error).split())}. Whole checkpoints are kept: mend that, and go on "
-                "with --resume (resume=True)"
+                f"{str(self.out)!r}: {' '.join(str(error).split())}. Mend that, and go on from the last whole "
+                "checkpoint, or from the start, with --resume (resume=True)"
             ) from error
 
     def last(self) -> Path | None:
@@ -135,6 +138,13 @@ class Workspace:
             state.best_model_checkpoint = str(here)
             with replace_when_done(checkpoint / _STATE) as partial:
                 state.save_to_json(str(partial))
+
+    def _check_writable(self) -> None:
+        parent = next(path for path in (self.out, *self.out.absolute().parents) if path.exists())
+        if parent != self.out and not parent.is_dir():
+            raise TrainingError(f"cannot make the folder {str(self.out)!r}: {str(parent)!r} is a file")
+        if not os.access(parent, os.R_OK | os.W_OK | os.X_OK if parent.is_dir() else os.R_OK):
+            raise TrainingError(f"cannot write the folder {str(self.out)!r}: no permission in {str(parent)!r}")
 
     def _known(self) -> dict[str, Any] | None:
         try:

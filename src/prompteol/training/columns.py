@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 
 from prompteol.errors import CorpusError
@@ -20,10 +21,11 @@ _NEGATIVE = ("negative", "hard_neg", "contradiction", "hard_negative")
 _TEXT = ("text", "sentence")
 # Names that no column of an example has.
 _NO_TEXT = ("id", "idx", "index", "uid", "source", "split")
-# A name is short; a longer one is a text, and the table has no header.
-_WORDS_OF_A_NAME = 3
-# Texts of so many rows are not all the same few.
-_ROWS, _FEW = 20, 3
+# A name is short; what is longer, or ends as a sentence does, is a text, and the table has no header.
+_WORDS_OF_A_NAME, _LETTERS_OF_A_NAME = 3, 40
+_ENDS = (".", "?", "!", "。", "？", "！")
+# Labels are few: so many, or one to so many rows.
+_FEW, _ROWS_PER_LABEL = 3, 20
 
 
 def choose_columns(name: str, existing: Sequence[str], objective: Objective) -> tuple[str, ...]:
@@ -44,7 +46,7 @@ def choose_columns(name: str, existing: Sequence[str], objective: Objective) -> 
         wanted = "an anchor and a positive, and a negative if there is one"
     else:
         text = next((known[plain] for plain in _TEXT if plain in known), None)
-        if text or len(existing) == 1:
+        if text or (len(existing) == 1 and _may_hold(existing[0], _TEXT)):
             return (text or existing[0],)
         wanted = "the text"
     listed = ", ".join(map(repr, existing)) or "none"
@@ -55,14 +57,15 @@ def refuse_labels(name: str, chosen: Iterable[str], columns: Iterable[Sequence[s
     """Make sure that columns chosen by place, not by name, hold texts.
 
     Raises:
-        CorpusError: one holds numbers, or the same few values in all rows.
+        CorpusError: one holds numbers, or the same few words in all rows.
     """
     for column, texts in zip(chosen, columns, strict=True):
         plain = column.strip().casefold()
         if plain in (*_ANCHOR, *_POSITIVE, *_NEGATIVE, *_TEXT):
             continue
         values = set(texts)
-        if all(map(_is_number, values)) or (len(texts) >= _ROWS and len(values) <= _FEW):
+        few = len(texts) >= _ROWS_PER_LABEL and len(values) <= max(_FEW, len(texts) // _ROWS_PER_LABEL)
+        if all(map(_is_number, values)) or (few and max(map(len, map(str.split, values))) <= _WORDS_OF_A_NAME):
             shown = ", ".join(map(repr, sorted(values)[:_FEW]))
             raise CorpusError(
                 f"{name!r}: {column!r} holds {shown}{', ...' * (len(values) > _FEW)}, which are no texts; name the "
@@ -74,7 +77,8 @@ def _may_hold(column: str, names: Sequence[str]) -> bool:
     """Tell whether a column may be what is commonly named so: not if its name is that of something else."""
     plain = column.strip().casefold()
     taken = plain in (*_ANCHOR, *_POSITIVE, *_NEGATIVE, *_TEXT, *_NO_TEXT)
-    return plain in names or not (taken or len(plain.split()) > _WORDS_OF_A_NAME)
+    is_text = len(plain.split()) > _WORDS_OF_A_NAME or len(plain) > _LETTERS_OF_A_NAME or plain.endswith(_ENDS)
+    return plain in names or not (taken or is_text)
 
 
 def _refuse_scores(name: str, existing: Sequence[str], known: Sequence[str]) -> None:
@@ -88,7 +92,7 @@ def _refuse_scores(name: str, existing: Sequence[str], known: Sequence[str]) -> 
     raise CorpusError(
         f"{name!r}: {score!r} seems to say how well the texts of a row go together, but contrastive training takes "
         "every row for a positive: keep the rows that are, then name the columns of text: "
-        + " ".join(f"--column {column}" for column in example)
+        + " ".join(f"--column {shlex.quote(column)}" for column in example)
     )
 
 

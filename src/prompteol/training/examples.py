@@ -73,8 +73,7 @@ class Examples:
     def repeated(self) -> list[tuple[str, str]]:
         """The places of rows with one positive, an earlier row's first: in one batch a negative of its own anchor."""
         first: dict[str, int] = {}
-        positives = map(_as_read, self.columns.get("positive", ()))
-        rows = ((first.setdefault(text, index), index) for index, text in enumerate(positives))
+        rows = ((first.setdefault(text, index), index) for index, text in enumerate(self.columns.get("positive", ())))
         return [(self._place(earlier), self._place(index)) for earlier, index in rows if earlier != index]
 
     def _check_rows(self) -> None:

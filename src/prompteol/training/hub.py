@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prompteol.artefact import stated_licence
 from prompteol.errors import CorpusError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ def hub_table(name: str) -> Dataset:
     # An old data set that is a script is a RuntimeError.
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         said = " ".join(str(error).split())
-        missing = isinstance(error, (DatasetNotFoundError, ConnectionError))
-        fault = "no such data set on the Hub" if missing else "the data set of that name on the Hub cannot be read"
+        missing = isinstance(error, DatasetNotFoundError) and "gated" not in said
+        fault = "no such data set on the Hub" if missing else "a data set of that name on the Hub cannot be read"
         raise CorpusError(
             f"no file {name!r}, and {fault} ({said}); give a file, or OWNER/NAME:CONFIGURATION@SPLIT, of which the "
             "last two may be left out"
@@ -40,14 +42,13 @@ def hub_table(name: str) -> Dataset:
 
 def licence_on_hub(name: str) -> str | None:
     """Return the licence that the card of a data set states, or ``None``."""
-    from huggingface_hub import DatasetCard
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    from prompteol.artefact import stated_licence
+    from huggingface_hub import hf_hub_download
 
     try:
-        return stated_licence(DatasetCard.load(_parts(name)[0]).content)
-    except (OSError, ValueError, HfHubHTTPError, HFValidationError):
+        card = hf_hub_download(_parts(name)[0], "README.md", repo_type="dataset")
+        return stated_licence(Path(card).read_text(encoding="utf-8"))
+    # Also what the Hub's own errors are.
+    except (OSError, ValueError):
         return None
 
 

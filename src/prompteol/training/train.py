@@ -150,7 +150,7 @@ def train(
     settings.eval_on_start = pairs is not None and checkpoint is None
     if recipe.lora is not None:
         attach_adapter(model, recipe.lora)
-    with settings.main_process_first(local=False, desc="the teacher's vectors"):
+    with settings.main_process_first(local=False, desc="the teacher's vectors"), workspace.kept_on_failure():
         loss = _loss(model, recipe, examples, teacher, words, workspace, advance, settings)
 
     trainer = stock_trainer(model, settings, stock_dataset(examples, model, recipe, running_text), loss, pairs)
@@ -197,8 +197,6 @@ def _about(
     """Say what must be the same when a training is resumed."""
     return {
         "base": model.fingerprint(),
-        "template": repr(model.template),
-        "layer": model.layer,
         **recipe.as_record(),
         "examples": examples.digest,
         "dev": pairs.digest if pairs else None,
