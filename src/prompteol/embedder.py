@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from prompteol.checks import check_finite, check_texts
 from prompteol.errors import InputError, SettingError
 from prompteol.long_texts import LongTextNotice
 from prompteol.prompts import Role
@@ -20,12 +26,19 @@ if TYPE_CHECKING:
 __all__ = ["TextEmbedder", "lock_for"]
 
 _ROLES: tuple[Role, ...] = get_args(Role)
-# They decide what `encode` returns, and an embedder returns lists of floats.
-_REFUSED = frozenset({"convert_to_tensor", "convert_to_numpy", "output_value"})
+# They decide what `encode` returns, and an embedder returns lists of floats of a text in its role.
+_REFUSED = frozenset({"convert_to_tensor", "convert_to_numpy", "output_value", "task"})
 
 # Outside the models, so that pickling or copying one never meets a lock.
 _locks: WeakKeyDictionary[SentenceTransformer, threading.RLock] = WeakKeyDictionary()
 _locks_guard = threading.Lock()
+
+# One thread a model for asynchronous calls, which wait in its queue, where they can be cancelled: waiting for the lock
+# in threads of the event loop's own pool, they would keep everything else there from running.
+_workers: WeakKeyDictionary[SentenceTransformer, ThreadPoolExecutor] = WeakKeyDictionary()
+if hasattr(os, "register_at_fork"):
+    # Threads do not come along into a forked process.
+    os.register_at_fork(after_in_child=_workers.clear)
 
 
 def lock_for(model: SentenceTransformer) -> threading.RLock:
@@ -36,6 +49,13 @@ def lock_for(model: SentenceTransformer) -> threading.RLock:
     """
     with _locks_guard:
         return _locks.setdefault(model, threading.RLock())
+
+
+def _worker_for(model: SentenceTransformer) -> ThreadPoolExecutor:
+    with _locks_guard:
+        if model not in _workers:
+            _workers[model] = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompteol")
+        return _workers[model]
 
 
 @dataclass
@@ -58,8 +78,9 @@ class TextEmbedder:
         encode_kwargs: passed on to ``encode_query`` and ``encode_document``; they win over everything above.
 
     Raises:
-        SettingError: an unknown role in ``prompts``, a size below 1, one of ``convert_to_tensor``,
-            ``convert_to_numpy`` and ``output_value``, which would change what comes back, or an 8-bit ``precision``.
+        SettingError: ``model`` is none, an unknown role in ``prompts``, a size below 1, one of ``convert_to_tensor``,
+            ``convert_to_numpy``, ``output_value`` and ``task``, which would change what comes back, or an 8-bit
+            ``precision``.
     """
 
     model: SentenceTransformer
@@ -72,6 +93,10 @@ class TextEmbedder:
     notice: LongTextNotice = field(default_factory=LongTextNotice, kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not hasattr(self.model, "encode_query"):
+            raise SettingError(
+                f"model is {self.model!r:.60}, not a SentenceTransformer; load it first: PromptEOL({self.model!r:.60})"
+            )
         for role in self.prompts or {}:
             _check_role(role)
         for name in ("batch_size", "truncate_dim"):
@@ -92,7 +117,8 @@ class TextEmbedder:
 
         Raises:
             InputError: a bare string where a list belongs, or an item that is not a string (with its index).
-            SettingError: a role that does not exist.
+            SettingError: a role that does not exist, or ``truncate_dim`` is more than there is.
+            NonFiniteError: a vector holds NaN or infinity.
         """
         _check_role(role)
         texts = _checked(texts)
@@ -101,10 +127,20 @@ class TextEmbedder:
         encode = self.model.encode_query if role == "query" else self.model.encode_document
         with lock_for(self.model):
             self.notice.check(self.model, texts)
-            vectors = encode(texts, **self._encode_kwargs(role))
-        # Integer precisions too become floats: stores and JSON take those.
-        floats: list[list[float]] = np.asarray(vectors, dtype=np.float32).tolist()
+            options = self._encode_kwargs(role)
+            # Integer precisions too become floats: stores and JSON take those.
+            vectors = np.asarray(encode(texts, **options), dtype=np.float32)
+        check_finite(vectors, texts)
+        wanted = options["truncate_dim"]
+        if wanted is not None and vectors.shape[1] < wanted and "precision" not in options:
+            raise SettingError(f"truncate_dim={wanted}, but the model has {vectors.shape[1]} dimensions; lower it")
+        floats: list[list[float]] = vectors.tolist()
         return floats
+
+    async def aembed(self, texts: Sequence[str], role: Role) -> list[list[float]]:
+        """Do what :meth:`embed` does in a thread of the model's own, while the event loop goes on."""
+        work = partial(copy_context().run, self.embed, texts, role)
+        return await asyncio.get_running_loop().run_in_executor(_worker_for(self.model), work)
 
     @property
     def fingerprint(self) -> str:
@@ -135,7 +171,7 @@ def _check_role(role: str) -> None:
 def _check_encode_kwargs(encode_kwargs: Mapping[str, Any]) -> None:
     if refused := sorted(_REFUSED & encode_kwargs.keys()):
         raise SettingError(
-            f"encode_kwargs holds {', '.join(refused)}, but an embedder returns lists of floats; remove it, "
+            f"encode_kwargs holds {', '.join(refused)}, but an embedder returns lists of floats, by role; remove it, "
             "or call model.encode_query and model.encode_document yourself"
         )
     precision = encode_kwargs.get("precision")
@@ -147,8 +183,6 @@ def _check_encode_kwargs(encode_kwargs: Mapping[str, Any]) -> None:
 
 
 def _checked(texts: Sequence[str]) -> list[str]:
-    from prompteol.checks import check_texts
-
     if isinstance(texts, str):
         raise InputError(f"texts is the string {texts[:40]!r}, not a list of strings: write [text]")
     texts = list(texts)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -39,7 +39,7 @@ class LongTextNotice:
     def check(self, model: SentenceTransformer, texts: Sequence[str]) -> None:
         """Warn with :class:`LongTextWarning` if the longest text runs past the sensible length.
 
-        Tokenises the prompt and at most one text, none that is too short to matter. Call it while holding the model's
+        Tokenises the prompt and at most two texts, none that is too short to matter. Call it while holding the model's
         lock.
         """
         # A bag of static word vectors has a bare tokenizer, and no last word to put a text into.
@@ -47,26 +47,31 @@ class LongTextNotice:
         if self.given or not texts or not callable(tokenizer):
             return
         limit = min(SENSIBLE_TOKENS, model.max_seq_length or SENSIBLE_TOKENS)
-        longest = max(texts, key=_bytes)
-        if _bytes(longest) <= limit * _CERTAIN_SHARE:
+        # The longest, and the longest of a script of which a tokenizer may take every byte for itself.
+        longest = dict.fromkeys((max(texts, key=_bytes), max(texts, key=_further_bytes)))
+        if max(map(_bytes, longest)) <= limit * _CERTAIN_SHARE:
             return
         limit = min(limit, _room(model))
-        # A token holds a byte or more, so a text of few bytes cannot hold many tokens.
-        if _bytes(longest) <= limit:
-            return
-        read = longest[: limit * _CHARACTERS_READ_PER_TOKEN]
+        for text in longest:
+            # A token holds a byte or more, so a text of few bytes cannot hold many tokens.
+            if _bytes(text) > limit and self._check_text(tokenizer, text, limit):
+                return
+
+    def _check_text(self, tokenizer: Callable[..., Any], text: str, limit: int) -> bool:
+        read = text[: limit * _CHARACTERS_READ_PER_TOKEN]
         tokens = len(tokenizer(read, add_special_tokens=False, truncation=False, verbose=False)["input_ids"])
         if tokens <= limit:
-            return
+            return False
         self.given = True
-        counted = f"{tokens} tokens" if len(read) == len(longest) else f"more than {tokens} tokens"
+        counted = f"{tokens} tokens" if len(read) == len(text) else f"more than {tokens} tokens"
         warnings.warn(
             f"a text of {counted} is embedded as one vector, and this method is made for sentences: past {limit} "
             "tokens it loses what the text says, or the model cuts it. Split documents into windows of a few "
             "sentences first. This is said once.",
             LongTextWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
+        return True
 
 
 def _room(model: SentenceTransformer) -> int:
@@ -74,6 +79,10 @@ def _room(model: SentenceTransformer) -> int:
     if not model.max_seq_length:
         return SENSIBLE_TOKENS
     return max(0, model.max_seq_length - len(model.preprocess([""])["input_ids"][0]))
+
+
+def _further_bytes(text: str) -> int:
+    return _bytes(text) - len(text)
 
 
 def _bytes(text: str) -> int:

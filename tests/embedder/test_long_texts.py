@@ -46,6 +46,13 @@ def test_a_model_that_cuts_earlier_says_so_earlier(build):
         TextEmbedder(model).embed(["The cat sat on the mat. " * 12], "document")
 
 
+def test_a_text_of_few_bytes_and_many_tokens_is_seen_beside_a_longer_one(model):
+    plain, dense = " ".join(["This sentence means in one word"] * 36), "日本語" * 115
+    assert len(plain.encode()) > len(dense.encode())
+    with pytest.warns(LongTextWarning):
+        TextEmbedder(model).embed([plain, dense], "document")
+
+
 def test_a_book_is_not_read_to_its_end(model, monkeypatch):
     lengths: list[int] = []
     tokenizer_class = type(model.tokenizer)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from prompteol.embedder import TextEmbedder, lock_for
-from prompteol.errors import InputError, SettingError
+from prompteol.errors import InputError, NonFiniteError, SettingError
 from small_models import stock_model
 
 TEXTS = ["a guitar", "a horse in the snow", "", "The president is riding a horse and playing a guitar.", "two dogs"]
@@ -174,6 +176,39 @@ def test_settings_that_change_what_comes_back_are_refused(model, name):
 def test_settings_that_cannot_be_are_refused(model, settings):
     with pytest.raises(SettingError):
         TextEmbedder(model, **settings)
+
+
+def test_a_vector_that_is_not_finite_is_an_error_of_any_model(build, monkeypatch):
+    model = build()
+    monkeypatch.setattr(model, "encode_document", lambda texts, **_: np.array([[1.0, 2.0], [np.nan, 0.0]]))
+    with pytest.raises(NonFiniteError, match="text 1"):
+        TextEmbedder(model).embed(["a", "b"], "document")
+
+
+def test_a_cut_beyond_the_dimension_is_refused(model):
+    with pytest.raises(SettingError, match=r"truncate_dim=999, but the model has \d+ dimensions"):
+        TextEmbedder(model, truncate_dim=999).embed(["a"], "query")
+
+
+async def test_calls_that_wait_leave_the_loops_own_threads_alone(model, monkeypatch):
+    inside, free = threading.Event(), threading.Event()
+    original = model.encode_query
+    monkeypatch.setattr(
+        model, "encode_query", lambda *args, **kw: (inside.set(), free.wait(), original(*args, **kw))[2]
+    )
+    embedder = TextEmbedder(model)
+    calls = [asyncio.ensure_future(embedder.aembed([text], "query")) for text in TEXTS * 20]
+    while not inside.is_set():
+        await asyncio.sleep(0.01)
+    # With all of them waiting in the loop's own pool, this would wait too.
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), timeout=5) == "free"
+    for call in calls[1:]:
+        call.cancel()
+    free.set()
+    assert await calls[0] == embedder.embed(TEXTS[:1], "query")
+    assert all(
+        isinstance(error, asyncio.CancelledError) for error in await asyncio.gather(*calls[1:], return_exceptions=True)
+    )
 
 
 def test_an_unknown_role_is_refused(model):

@@ -10,6 +10,7 @@ from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from prompteol.embedder import TextEmbedder
+from prompteol.inference import weights_state
 from prompteol.long_texts import LongTextNotice
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
 
             vector = await embeddings.aembed_query("Who plays the guitar?")
 
-        The work runs in a thread, so the event loop goes on; one lock per model keeps the threads apart.
+        The work runs in a thread of the model's own, so the event loop goes on.
 
     Texts are embedded as they are, vectors have length 1 unless ``normalize_embeddings`` is off, and numbers come as
     Python floats. Errors are those of :mod:`prompteol.errors`; nothing is retried. Pickles by name where the model was
@@ -67,9 +68,9 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
         extra="forbid", populate_by_name=True, protected_namespaces=(), arbitrary_types_allowed=True
     )
 
-    model_name: str = Field(alias="model")
+    model_name: str = Field(alias="model", frozen=True)
     """Folder or Hub name of the model."""
-    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    model_kwargs: dict[str, Any] = Field(default_factory=dict, frozen=True)
     """For ``prompteol.PromptEOL``. Keep to JSON values, ``"bfloat16"`` and not ``torch.bfloat16``."""
     encode_kwargs: dict[str, Any] = Field(default_factory=dict)
     """For ``encode_query`` and ``encode_document``; ``{"device": ["cuda:0", "cuda:1"]}`` spreads over GPUs."""
@@ -133,13 +134,21 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
         """
         return self._embedder("query").embed([text], "query")[0]
 
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Do what :meth:`embed_documents` does in the model's own thread; a call that still waits can be cancelled."""
+        return await self._embedder("document").aembed(texts, "document")
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Do what :meth:`embed_query` does in the model's own thread; a call that still waits can be cancelled."""
+        return (await self._embedder("query").aembed([text], "query"))[0]
+
     @property
     def fingerprint(self) -> str:
         """The model's fingerprint, for :func:`prompteol.index_safety.check_index`."""
         return self._embedder("document").fingerprint
 
     def _embedder(self, role: Role) -> TextEmbedder:
-        """Read the fields as they are now: they may be assigned to."""
+        """Read the fields as they are now: all but name and arguments of the model may be assigned to."""
         for_queries = self.query_encode_kwargs if role == "query" else None
         return TextEmbedder(
             self.client,
@@ -160,5 +169,7 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
         return partial(type(self), **fields), ()
 
     def _model_as_it_is(self) -> tuple[Any, ...]:
-        """Return the model and its prompt: either may have been exchanged since it was loaded."""
-        return self.client, getattr(self.client, "template", None), getattr(self.client, "layer", None)
+        """Return what may have been changed since the model was loaded, so that its name no longer brings it back."""
+        settings = ("template", "layer", "max_seq_length", "truncate_dim", "default_prompt_name")
+        state = weights_state(self.client)
+        return state, dict(self.client.prompts), *(getattr(self.client, name, None) for name in settings)

@@ -263,6 +263,23 @@ def test_dict_and_json_build_the_same_embedding():
         np.testing.assert_allclose(both_roles(twin), both_roles(embedding), atol=1e-6)
 
 
+def test_a_dump_of_another_model_is_refused(model):
+    tuned = wrap(stock_model(seed=1), model_name=str(base_model_folder()))
+    with pytest.raises(IndexMismatchError, match="take 'fingerprint' out of the dump"):
+        PromptEOLEmbedding.from_dict(tuned.to_dict())
+
+
+@pytest.mark.parametrize("field", ["model_name", "model_kwargs"])
+def test_what_the_model_was_loaded_from_cannot_be_exchanged(model, field):
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(wrap(model), field, {})
+
+
+def test_a_name_is_no_model():
+    with pytest.raises(SettingError, match="not a SentenceTransformer; load it first"):
+        PromptEOLEmbedding.from_sentence_transformer("facebook/opt-125m")
+
+
 @pytest.mark.parametrize("field", ["normalize", "truncate_dim", "query_instruction", "text_instruction"])
 def test_the_ingestion_hash_sees_every_field_that_changes_vectors(model, field):
     nodes = [TextNode(text="a")]

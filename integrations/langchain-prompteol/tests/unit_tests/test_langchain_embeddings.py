@@ -13,6 +13,7 @@ import time
 import warnings
 
 import numpy as np
+import torch
 from langchain_prompteol import PromptEOLEmbeddings
 from pydantic import ValidationError
 
@@ -178,6 +179,42 @@ def test_a_pickle_holds_the_prompt_and_the_model_that_embed_now():
     embeddings.client = stock_model(seed=1)
     twin = pickle.loads(pickle.dumps(embeddings))
     np.testing.assert_allclose(both_roles(twin), both_roles(embeddings), atol=1e-6)
+
+
+def cut_short(model):
+    model.truncate_dim = 8
+
+
+def train(model):
+    with torch.no_grad():
+        model.module.transformer.model.norm.weight.mul_(torch.linspace(0.5, 1.5, 32))
+
+
+@pytest.mark.parametrize("change", [cut_short, train, lambda model: model.prompts.update(query="Other: ")])
+def test_a_pickle_holds_a_model_that_was_changed_in_place(change):
+    embeddings = by_name()
+    embeddings.embed_query("so that an engine exists")
+    change(embeddings.client)
+    twin = pickle.loads(pickle.dumps(embeddings))
+    np.testing.assert_allclose(both_roles(twin), both_roles(embeddings), atol=1e-6)
+    assert differ(both_roles(twin), both_roles(by_name()))
+
+
+def test_an_embedder_that_was_used_is_still_pickled_by_name():
+    embeddings = by_name()
+    embeddings.embed_documents(TEXTS)
+    assert len(pickle.dumps(embeddings)) < 2500
+
+
+@pytest.mark.parametrize("field", ["model_name", "model_kwargs"])
+def test_what_the_model_was_loaded_from_cannot_be_exchanged(model, field):
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(wrap(model), field, {})
+
+
+def test_a_name_is_no_model():
+    with pytest.raises(SettingError, match=r"model is 'facebook/opt-125m', not a SentenceTransformer; load it first"):
+        PromptEOLEmbeddings.from_sentence_transformer("facebook/opt-125m")
 
 
 def test_a_model_in_memory_is_pickled_with_its_weights(model):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +12,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from pydantic import computed_field
 
 from prompteol.embedder import TextEmbedder
-from prompteol.errors import SettingError
+from prompteol.errors import IndexMismatchError, SettingError
 from prompteol.long_texts import LongTextNotice
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class PromptEOLEmbedding(BaseEmbedding):
     """Embed queries and texts with a causal language model and a PromptEOL prompt.
 
     Texts are embedded as they are, vectors have length 1 unless ``normalize`` is off, and numbers come as Python
-    floats. Async calls work in a thread, so the event loop goes on; one lock per model keeps the threads apart. Errors
+    floats. Async calls work in a thread of the model's own, so the event loop goes on. Errors
     are those of :mod:`prompteol.errors`; nothing is retried. Pickles by name where the model was loaded by name, and
     with the model where it came as an object; callbacks and the rate limiter stay behind.
 
@@ -47,6 +46,7 @@ class PromptEOLEmbedding(BaseEmbedding):
     Raises:
         SettingError: there is no such argument.
         ModelError: there is no such model, or it is no causal language model.
+        IndexMismatchError: made from a dump of another model.
 
     Examples:
         ``pip install llama-index-embeddings-prompteol``
@@ -58,6 +58,7 @@ class PromptEOLEmbedding(BaseEmbedding):
         ```
     """
 
+    model_name: str = Field(default="unknown", frozen=True, description="Folder or Hub name of the model.")
     embed_batch_size: int = Field(default=32, gt=0, le=2048, description="Texts handed over at a time.")
     encode_batch_size: int | None = Field(
         default=None,
@@ -76,6 +77,7 @@ class PromptEOLEmbedding(BaseEmbedding):
     show_progress_bar: bool = Field(default=False, description="Draw a progress bar.")
     model_kwargs: dict[str, Any] = Field(
         default_factory=dict,
+        frozen=True,
         description='For prompteol.PromptEOL: template, layer, device, ... Keep to JSON values, "bfloat16" and not '
         "torch.bfloat16; a token belongs into the environment variable HF_TOKEN, since fields are dumped.",
     )
@@ -87,6 +89,7 @@ class PromptEOLEmbedding(BaseEmbedding):
 
     def __init__(self, model_name: str, *, model: SentenceTransformer | None = None, **kwargs: Any) -> None:
         self._refuse_unknown(kwargs)
+        dumped = kwargs.pop("fingerprint", None)
         super().__init__(model_name=model_name, **kwargs)
         self._owns_model = model is None
         if model is None:
@@ -96,6 +99,11 @@ class PromptEOLEmbedding(BaseEmbedding):
         self._model = model
         # Here, where waiting is expected: it reads every weight, and the framework dumps the fields on the event loop.
         self._fingerprint = self._embedder().fingerprint
+        if dumped not in (None, self._fingerprint):
+            raise IndexMismatchError(
+                f"the dump is of a model with the fingerprint {dumped}, and {model_name!r} has {self._fingerprint}: "
+                "load the model that was dumped, or take 'fingerprint' out of the dump"
+            )
         if self.embeddings_cache is not None:
             self._warn_if_roles_differ()
 
@@ -124,7 +132,7 @@ class PromptEOLEmbedding(BaseEmbedding):
         return self._fingerprint
 
     def _embedder(self) -> TextEmbedder:
-        """Read the fields as they are now: they may be assigned to."""
+        """Read the fields as they are now: all but name and arguments of the model may be assigned to."""
         return TextEmbedder(
             self._model,
             normalize=self.normalize,
@@ -145,13 +153,13 @@ class PromptEOLEmbedding(BaseEmbedding):
         return self._embedder().embed(texts, "document")
 
     async def _aget_query_embedding(self, query: str) -> Embedding:
-        return await asyncio.to_thread(self._get_query_embedding, query)
+        return (await self._embedder().aembed([query], "query"))[0]
 
     async def _aget_text_embedding(self, text: str) -> Embedding:
-        return await asyncio.to_thread(self._get_text_embedding, text)
+        return (await self._embedder().aembed([text], "document"))[0]
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return await asyncio.to_thread(self._get_text_embeddings, texts)
+        return await self._embedder().aembed(texts, "document")
 
     @classmethod
     def _refuse_unknown(cls, given: dict[str, Any]) -> None:
