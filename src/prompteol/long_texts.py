@@ -43,7 +43,7 @@ class LongTextNotice:
         lock.
         """
         # A bag of static word vectors has a bare tokenizer, and no last word to put a text into.
-        tokenizer = model.tokenizer
+        tokenizer = getattr(model, "tokenizer", None)
         if self.given or not texts or not callable(tokenizer):
             return
         limit = min(SENSIBLE_TOKENS, model.max_seq_length or SENSIBLE_TOKENS)

@@ -297,4 +297,4 @@ class PromptEOL(SentenceTransformer):
         return Manifest(self.template, self.layer, prompter.bos, prompter.gap, self.chosen, self.fingerprint())
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_head": None}
+        return {**super().__getstate__(), "_head": None}  # type: ignore[no-untyped-call]

@@ -8,6 +8,7 @@ from subprocess import run
 import numpy as np
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 from tokenizers.normalizers import Lowercase
 
@@ -242,6 +243,17 @@ def test_a_save_that_is_killed_leaves_no_artefact(tiny, tmp_path):
     assert not (folder / "prompteol.json").exists()
     with pytest.raises(Exception, match="no PromptEOL artefact"):
         PromptEOL(folder)
+
+
+def test_what_was_done_to_the_tokenizer_is_undone_in_what_is_saved(tiny, tmp_path):
+    model = PromptEOL(tiny("opt"), demonstrations="opt-2.7b", device="cpu")
+    model.max_seq_length = LIMIT
+    model.tokenizer.truncation_side = model.tokenizer.padding_side = "left"
+    model.tokenizer.chat_template = "{{ messages }}"
+    expected = model.encode(TEXTS)
+    model.save_pretrained(tmp_path, create_model_card=False)
+    stock = SentenceTransformer(str(tmp_path), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(stock, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_a_path_may_be_a_string_or_a_path(tiny, tmp_path):

@@ -147,6 +147,13 @@ def test_what_the_end_would_fail_on_is_said_before_any_model_loads(whole_senteva
     assert complaint in result.stderr
 
 
+def test_two_results_never_share_a_file(whole_senteval, tmp_path):
+    same = ("--json", tmp_path / "r", "--markdown", tmp_path / "r")
+    refused = run("evaluate", "/no/such/model", "--senteval", whole_senteval, *same, code=2)
+    assert "name one file twice" in refused.stderr
+    assert not (tmp_path / "r").exists()
+
+
 def test_a_damaged_file_stops_before_any_model_loads(senteval):
     path = senteval / "STS/STS12-en-test/STS.gs.MSRvid.txt"
     path.write_text(path.read_text().replace("\n", "\nx", 1))

@@ -1,5 +1,7 @@
 """Whatever a text holds, the last token is the template's, the suffix is whole, and BOS stands once."""
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -113,6 +115,18 @@ def test_a_limit_below_the_template_is_refused(tiny):
     model.max_seq_length = 8
     with pytest.raises(TemplateError, match="leaves no room"):
         model.encode("word " * 20)
+
+
+@pytest.mark.parametrize("base", ["llama", None], ids=["llama", "the shipped model"])
+def test_the_least_limit_that_is_allowed_tells_texts_apart(tiny, base):
+    """The message names the limit above which there is room; there a text of which one token is left still counts."""
+    model = PromptEOL(base and tiny(base), device="cpu")
+    model.max_seq_length = 8
+    with pytest.raises(TemplateError, match="set it above") as refused:
+        model.encode("word " * 20)
+    model.max_seq_length = int(re.search(r"set it above (\d+)", str(refused.value))[1]) + 1
+    cat, dog = model.encode(["cat " * 20, "dog " * 20])
+    assert abs(cat - dog).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

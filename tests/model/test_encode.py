@@ -142,6 +142,14 @@ def test_pickled(tiny, architecture, layer, engine):
     assert close(pickle.loads(pickle.dumps(model)).encode(TEXTS), expected)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_pickled_after_it_was_told_to_compile(tiny):
+    model = PromptEOL(tiny("llama"), device="cpu")
+    expected = model.encode(TEXTS)
+    model.compile()
+    assert close(pickle.loads(pickle.dumps(model)).encode(TEXTS), expected)
+
+
 @pytest.mark.parametrize("layer", [-1, 0.5])
 def test_a_pool_of_two_processes(tiny, layer):
     model = PromptEOL(tiny("opt"), layer=layer, device="cpu")

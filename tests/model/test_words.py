@@ -6,7 +6,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from prompteol import PromptEOL
-from prompteol.errors import InputError, ModelError
+from prompteol.errors import InputError, ModelError, NonFiniteError
 
 PROMPT = 'This sentence : "A man sings." means in one word:"'
 
@@ -60,6 +60,14 @@ def test_the_head_follows_the_backbone(tiny, tied):
     model = PromptEOL(tiny("llama", tied=tied), device="cpu")
     before = [word.text for word in model.words("A man sings", k=1)]
     assert [word.text for word in model.to(torch.float64).words("A man sings", k=1)] == before
+
+
+def test_words_that_are_no_numbers_are_an_error(tiny):
+    model = PromptEOL(tiny("llama"), device="cpu")
+    with torch.no_grad():
+        model.module.transformer.model.norm.weight.fill_(torch.inf)
+    with pytest.raises(NonFiniteError, match="dtype"):
+        model.words("A man sings")
 
 
 def test_asking_for_words_changes_no_vector(tiny):

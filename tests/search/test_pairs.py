@@ -28,6 +28,16 @@ def test_anchors_and_positives(tmp_path):
     assert (found.first[0], found.second[0], found.scores) == ("0.0", "A dog 0.", None)
 
 
+def test_scores_of_an_unusual_name_are_not_passed_over(tmp_path):
+    (tmp_path / "a.tsv").write_text(table(("sentence1", "sentence2", "Mean rating"), ROWS))
+    with pytest.raises(CorpusError, match="does 'Mean rating' say how similar"):
+        read_pairs(tmp_path / "a.tsv")
+    assert read_pairs(tmp_path / "a.tsv", ["sentence1", "sentence2", "Mean rating"]).scores[1] == 0.5
+    assert read_pairs(tmp_path / "a.tsv", ["sentence1", "sentence2"]).scores is None
+    (tmp_path / "b.tsv").write_text(table((" Sentence1", "SENTENCE2", "Relatedness_Score"), ROWS))
+    assert read_pairs(tmp_path / "b.tsv").scores[1] == 0.5
+
+
 def test_named_columns(tmp_path):
     lines = [f'{{"left one": "{a}", "x": "{a}!", "y": "{c}", "z": ""}}\n' for a, _, c in ROWS]
     (tmp_path / "a.jsonl").write_text("".join(lines))

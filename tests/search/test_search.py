@@ -125,6 +125,11 @@ def test_requests_that_cannot_be_met(model, pairs, shots):
         search_demonstrations(model, pairs, [("It means in one word: dog", "Dog")])
 
 
+def test_a_seed_that_the_end_could_not_use_is_refused_at_once(model, pairs, shots):
+    with pytest.raises(SearchError, match="seed=-1 is negative"):
+        search_demonstrations(model, pairs, shots, seed=-1)
+
+
 def test_templates_of_one_wording_are_all_searched(model, pairs, shots):
     plain, bare, with_bos = (
         PromptTemplate('One word for "', '":"', mode, bos=bos)

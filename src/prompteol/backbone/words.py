@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from prompteol.backbone.source import Source, backbone_of
-from prompteol.errors import ModelError
+from prompteol.errors import ModelError, NonFiniteError
 
 __all__ = ["LanguageModelHead", "Word"]
 
@@ -69,6 +69,9 @@ class LanguageModelHead:
         """Return the ``k`` most likely words after each row of ``input_ids``, likeliest first.
 
         Tokens that spell the same word but for blanks around it are added up; blanks alone are no word.
+
+        Raises:
+            NonFiniteError: the logits hold NaN or infinity.
         """
         lengths = features["attention_mask"].sum(dim=1)
         # A head of its own does not move with the backbone.
@@ -76,6 +79,11 @@ class LanguageModelHead:
         self._model.get_output_embeddings().to(device=backbone.device, dtype=backbone.dtype)
         logits = self._model(**features).logits
         last = logits[torch.arange(len(lengths), device=logits.device), lengths.to(logits.device) - 1]
+        if last.isnan().any() or last.isposinf().any():
+            raise NonFiniteError(
+                "the next word's logits hold NaN or infinity: compute in fp32 with "
+                'model_kwargs={"dtype": "float32"}, or in bf16 on an accelerator'
+            )
         probabilities, tokens = last.float().softmax(dim=-1).topk(min(last.shape[-1], max(_CANDIDATES, 8 * k)))
         return [
             _spell(tokenizer, ids, likely, k)

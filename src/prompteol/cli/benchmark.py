@@ -42,7 +42,7 @@ def benchmark(
         typer.Option(
             "--sentences",
             metavar="FILE",
-            help="Texts: one a line, or a table's first column.",
+            help="Texts: one a line, or a table's column text, or its only one.",
             show_default="made up, with the lengths of STS-B's",
         ),
     ] = None,

@@ -94,6 +94,9 @@ def evaluate(
             refuse_overwrite(file, force=force)
     if plot is not None:
         check_picture(plot, force=force)
+    written = [Path(file).resolve() for file in (json if json != "-" else None, markdown, plot) if file]
+    if len(set(written)) < len(written):
+        raise EvaluationError("--json, --markdown and --plot name one file twice; give each its own")
     given, chosen = _models_and_tasks(models or [], tasks or [])
     names: list[str | None] = [*given] or [None]
     baselines = [name for name in baseline or () if name != "mean"]

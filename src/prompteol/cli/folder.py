@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from prompteol.errors import CorpusError
 
 __all__ = ["check_folder", "folder_when_done"]
@@ -44,8 +46,9 @@ def folder_when_done(out: Path) -> Iterator[Path]:
         if out.exists():
             os.replace(out, old)
         os.replace(partial, out)
-    except OSError as error:
-        raise CorpusError(f"{str(out)!r} was not written: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise CorpusError(f"{str(out)!r} was not written: {said}") from error
     finally:
         if old.exists() and not out.exists():
             os.replace(old, out)

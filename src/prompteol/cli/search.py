@@ -91,7 +91,7 @@ def search(
             show_default="PAIRS.search.jsonl in this folder",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the order in which pairs are taken.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the order in which pairs are taken.")] = 0,
     plot_scores: Annotated[
         Path | None, typer.Option("--plot-scores", metavar="IMAGE", help="Draw how scores spread over demonstrations.")
     ] = None,

@@ -117,7 +117,10 @@ def evaluate_features(
     scores: dict[str, TaskScore] = {}
     with progress(f"{description.name}: scoring", benchmark.size) as advance:
         for task, data in benchmark.tasks.items():
-            scores[task] = _score(task, data, embed)
+            try:
+                scores[task] = _score(task, data, embed)
+            except EvaluationError as error:
+                raise EvaluationError(f"{description.name}, {task}: {error}") from error
             advance(len(data.sentences()))
     return Evaluation(
         model=description,

@@ -62,13 +62,15 @@ def _adapters(modules: list[nn.Module]) -> Iterator[Hashable]:
 
 
 def _samples(tensors: list[Tensor]) -> bytes:
-    """Read a few values of each tensor, one transfer a device."""
-    picked: dict[torch.device, list[Tensor]] = defaultdict(list)
+    """Read a few values of each tensor, one transfer a device and type."""
+    picked: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)
     for tensor in tensors:
         # Some quantised or sharded tensors let nobody look inside.
         with suppress(NotImplementedError, RuntimeError, TypeError):
-            flat = tensor.detach().view(-1)
-            sample = flat[:: max(1, -(-flat.numel() // _SAMPLES))].double()
+            flat = tensor.detach().reshape(-1)
+            sample = flat[:: max(1, -(-flat.numel() // _SAMPLES))]
+            # Not all to float64, which not every device has.
+            sample = sample if sample.dtype == torch.float64 else sample.float()
             if type(sample) is Tensor and not sample.is_meta:
-                picked[sample.device].append(sample)
+                picked[sample.device, sample.dtype].append(sample)
     return b"".join(torch.cat(values).cpu().numpy().tobytes() for values in picked.values())

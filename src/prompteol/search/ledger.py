@@ -6,6 +6,7 @@ import base64
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -84,9 +85,11 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            # A line that could not be written is tried once more, and was reported.
+            with suppress(OSError):
+                file.close()
 
     def __enter__(self) -> Ledger:
         return self

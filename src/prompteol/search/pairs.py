@@ -27,6 +27,7 @@ SCORE_COLUMNS = (
     "score", "similarity_score", "relatedness_score", "similarity", "label", "gold", "gold_label", "is_duplicate",
 )  # fmt: skip
 _USUAL = (_FIRST, _SECOND, SCORE_COLUMNS)
+_LIKE_A_SCORE = ("score", "rating", "label", "gold", "similar", "related", "relevan")
 
 
 def by_plain_name(columns: Sequence[str]) -> dict[str, str]:
@@ -153,6 +154,7 @@ class _PairSource(TextSource):
         if self.columns:
             return super().choose(existing)
         if known[0] and known[1]:
+            self._refuse_unknown_scores(existing, scored=known[2] is not None)
             return found
         if len(existing) in (2, 3):
             return tuple(existing)
@@ -161,6 +163,15 @@ class _PairSource(TextSource):
             f"{self.name!r}: which columns hold the pair? Name them with --column (of train: --dev-column), two of "
             f"sentences and, if there is one, the score's; its columns: {listed}"
         )
+
+    def _refuse_unknown_scores(self, existing: Sequence[str], *, scored: bool) -> None:
+        """Make sure that no scores are passed over for an unusual name: every pair would then belong together."""
+        unusual = [name for name in existing if any(part in name.casefold() for part in _LIKE_A_SCORE)]
+        if unusual and not scored:
+            raise CorpusError(
+                f"{self.name!r}: does {unusual[0]!r} say how similar the sentences are? Call it score, or name the "
+                "columns (--column, of train --dev-column): three with it, two without"
+            )
 
     def numeric(self, chosen: Sequence[str]) -> Sequence[str]:
         return chosen[2:]

@@ -58,11 +58,13 @@ def search_demonstrations(
         watch: called with each :class:`~prompteol.search.Progress`.
 
     Raises:
-        SearchError: there is nothing to compare, or ``results`` belong to another search.
+        SearchError: there is nothing to compare, the seed is negative, or ``results`` belong to another search.
         TemplateError: a template or a demonstration cannot be used.
         LayerError: a layer is outside the backbone.
         CorpusError: a file cannot be read or written.
     """
+    if seed < 0:
+        raise SearchError(f"seed={seed} is negative; give 0 or more")
     given = pairs if isinstance(pairs, Pairs) else read_pairs(pairs)
     shots = _demonstrations(demonstrations)
     named = named_templates(model.template, templates)

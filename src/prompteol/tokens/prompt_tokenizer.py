@@ -51,6 +51,11 @@ class PromptTokenizer:
         for role in ("query", "document"):
             self._check_last_token(role)
         # Only now: another model may use this tokenizer, and goes on with it if the template is refused.
+        self.settle()
+
+    def settle(self) -> None:
+        """Give the tokenizer what a stock loader needs to make the same rows, whatever was done to it since."""
+        tokenizer = self.tokenizer
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
         tokenizer.padding_side = "right"
@@ -122,7 +127,9 @@ class PromptTokenizer:
         return row
 
     def _check_room(self, role: Role | None, prompt: str, max_length: int) -> None:
-        needed = len(self._ids([self.render("", role=role, prompt=prompt)])[0])
+        # A text of one token between the prompt's two ends: with nothing there, the ends may fuse.
+        ends = len(self.head(role, prompt)) + len(self.tail(role, prompt))
+        needed = max(ends, *(len(row) for row in self._ids([self.render("", role=role, prompt=prompt)])))
         if needed >= max_length:
             raise TemplateError(
                 f"max_seq_length={max_length} leaves no room for text: the template alone takes {needed} tokens; "
