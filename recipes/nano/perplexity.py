@@ -1,4 +1,4 @@
-"""How well a model knows English: perplexity per token, and bits per character, on text that it has not seen.
+"""How well a model knows English: its perplexity on text that it has not seen, per token and per word.
 
 python recipes/nano/perplexity.py FOLDER --text novels.txt --text news.txt
 """
@@ -31,10 +31,12 @@ def main(
         rows = torch.tensor(encoded["input_ids"][:whole]).view(-1, context)
         rows = torch.cat([torch.full((len(rows), 1), tokenizer.bos_token_id), rows], dim=1)
         surprise = sum(language_model(row, labels=row).loss.item() * len(row) for row in rows.split(16)) / len(rows)
-        characters = encoded["offset_mapping"][whole - 1][1]
-        bits = surprise * whole / characters / math.log(2)
+        read = content[: encoded["offset_mapping"][whole - 1][1]]
+        total = surprise * whole
+        # Tokens of two models are not the same; words and characters are.
         print(
-            f"{path.name}: perplexity {math.exp(surprise):.1f} per token, {bits:.2f} bits a character, {whole} tokens"
+            f"{path.name}: perplexity {math.exp(surprise):.1f} per token, {math.exp(total / len(read.split())):.0f} "
+            f"per word, {total / len(read) / math.log(2):.2f} bits a character; {whole} tokens"
         )
 
 
