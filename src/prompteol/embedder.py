@@ -132,7 +132,7 @@ class TextEmbedder:
             vectors = np.asarray(encode(texts, **options), dtype=np.float32)
         check_finite(vectors, texts)
         wanted = options["truncate_dim"]
-        if wanted is not None and vectors.shape[1] < wanted and "precision" not in options:
+        if wanted is not None and vectors.shape[1] < wanted and options.get("precision", "float32") == "float32":
             raise SettingError(f"truncate_dim={wanted}, but the model has {vectors.shape[1]} dimensions; lower it")
         floats: list[list[float]] = vectors.tolist()
         return floats

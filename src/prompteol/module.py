@@ -68,8 +68,7 @@ class PromptEOLModule(InputModule):
 
     @property
     def stock_modules(self) -> tuple[Transformer, Pooling]:
-        """The two modules of sentence-transformers that this one is saved as: the same weights, a settled tokenizer."""
-        self.prompter.settle()
+        """The two modules of sentence-transformers that this one is saved as, with the same weights."""
         return self._stock_transformer(), self.pooling
 
     @property

@@ -272,9 +272,9 @@ class PromptEOL(SentenceTransformer):
 
         The arguments are those of ``SentenceTransformer.save``.
         """
-        after = list(self.children())[1:]
+        self.module.prompter.settle()
         stock = SentenceTransformer(
-            modules=[*self.module.stock_modules, *after],
+            modules=[*self.module.stock_modules, *list(self.children())[1:]],
             device=str(self.device),
             prompts={name: prompt or "" for name, prompt in self.prompts.items()},
             default_prompt_name=self.default_prompt_name,

@@ -34,6 +34,9 @@ def test_scores_of_an_unusual_name_are_not_passed_over(tmp_path):
         read_pairs(tmp_path / "a.tsv")
     assert read_pairs(tmp_path / "a.tsv", ["sentence1", "sentence2", "Mean rating"]).scores[1] == 0.5
     assert read_pairs(tmp_path / "a.tsv", ["sentence1", "sentence2"]).scores is None
+    for name in ("generating_model", "unrelated", "id"):
+        (tmp_path / "c.tsv").write_text(table(("anchor", "positive", name), ROWS))
+        assert read_pairs(tmp_path / "c.tsv").scores is None
     (tmp_path / "b.tsv").write_text(table((" Sentence1", "SENTENCE2", "Relatedness_Score"), ROWS))
     assert read_pairs(tmp_path / "b.tsv").scores[1] == 0.5
 

@@ -124,6 +124,11 @@ def test_the_common_names_and_forms(tmp_path):
         "positive": ["Someone sings."],
         "negative": ["Nobody."],
     }
+    for name in ("document", "question1", "source"):
+        alone = written(tmp_path, "alone.csv", f"{name}\nA man sings.\n")
+        assert dict(read_examples(alone, "distillation").columns) == {"text": ["A man sings."]}
+    rows = "".join(f"質問はこれですか{n},これはその答えになる文章です\n" for n in range(99))
+    assert len(read_examples(written(tmp_path, "ja.csv", "質問,回答\n" + rows))) == 99
     chosen = read_examples(nli, columns=["sent1", "sent0"], licence="CC BY-SA 4.0")
     assert dict(chosen.columns) == {"anchor": ["Someone sings."], "positive": ["A man sings."]}
     assert chosen.licence == "CC BY-SA 4.0"

@@ -10,7 +10,7 @@ from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from prompteol.embedder import TextEmbedder
-from prompteol.inference import weights_state
+from prompteol.inference import weights_sample
 from prompteol.long_texts import LongTextNotice
 
 if TYPE_CHECKING:
@@ -171,5 +171,5 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
     def _model_as_it_is(self) -> tuple[Any, ...]:
         """Return what may have been changed since the model was loaded, so that its name no longer brings it back."""
         settings = ("template", "layer", "max_seq_length", "truncate_dim", "default_prompt_name")
-        state = weights_state(self.client)
-        return state, dict(self.client.prompts), *(getattr(self.client, name, None) for name in settings)
+        values = (getattr(self.client, name, None) for name in settings)
+        return self.client, weights_sample(self.client), dict(self.client.prompts), *values

@@ -55,7 +55,8 @@ def benchmark(
         Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="Of everybody.")
     ] = "float32",
     processor_time: Annotated[
-        bool, typer.Option("--processor-time", help="Leave out what other programs take; for a busy machine.")
+        bool,
+        typer.Option("--processor-time", help="Add up the time of all threads: for a busy machine, with --threads 1."),
     ] = False,
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="Such as cpu or cuda.")] = "cpu",
     output: Annotated[

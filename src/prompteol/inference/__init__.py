@@ -2,6 +2,6 @@
 
 from prompteol.inference.counters import Counters
 from prompteol.inference.engine import SharedPrefixEngine
-from prompteol.inference.state import weights_state
+from prompteol.inference.state import weights_sample
 
-__all__ = ["Counters", "SharedPrefixEngine", "weights_state"]
+__all__ = ["Counters", "SharedPrefixEngine", "weights_sample"]

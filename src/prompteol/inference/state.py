@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-__all__ = ["weights_state"]
+__all__ = ["weights_sample", "weights_state"]
 
 _SAMPLES = 4
 
@@ -47,6 +47,13 @@ def weights_state(backbone: nn.Module) -> Hashable:
         _OptimizerSteps.taken,
         _samples(tensors),
     )
+
+
+def weights_sample(module: nn.Module) -> Hashable:
+    """Return something that differs where weights do, wherever they lie: names, types, and a few values of each."""
+    tensors = dict(chain(module.named_parameters(), module.named_buffers()))
+    kinds = tuple((name, tensor.dtype) for name, tensor in tensors.items())
+    return kinds, tuple(_adapters(list(module.modules()))), _samples(list(tensors.values()))
 
 
 def _adapters(modules: list[nn.Module]) -> Iterator[Hashable]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,7 +28,18 @@ SCORE_COLUMNS = (
     "score", "similarity_score", "relatedness_score", "similarity", "label", "gold", "gold_label", "is_duplicate",
 )  # fmt: skip
 _USUAL = (_FIRST, _SECOND, SCORE_COLUMNS)
-_LIKE_A_SCORE = ("score", "rating", "label", "gold", "similar", "related", "relevan")
+_LIKE_A_SCORE = {
+    "score",
+    "scores",
+    "rating",
+    "ratings",
+    "label",
+    "labels",
+    "gold",
+    "similarity",
+    "relatedness",
+    "relevance",
+}
 
 
 def by_plain_name(columns: Sequence[str]) -> dict[str, str]:
@@ -166,7 +178,7 @@ class _PairSource(TextSource):
 
     def _refuse_unknown_scores(self, existing: Sequence[str], *, scored: bool) -> None:
         """Make sure that no scores are passed over for an unusual name: every pair would then belong together."""
-        unusual = [name for name in existing if any(part in name.casefold() for part in _LIKE_A_SCORE)]
+        unusual = [name for name in existing if _LIKE_A_SCORE & set(re.split(r"[^a-z]+", name.casefold()))]
         if unusual and not scored:
             raise CorpusError(
                 f"{self.name!r}: does {unusual[0]!r} say how similar the sentences are? Call it score, or name the "

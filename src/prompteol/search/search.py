@@ -115,6 +115,11 @@ def _standings(race: Race, named: Mapping[str, Template], shots: Sequence[Demons
     return standings
 
 
+def _said(layers: Sequence[int]) -> str:
+    whole = layers == tuple(range(layers[0], layers[-1] + 1))
+    return f"{layers[0]} to {layers[-1]}" if whole else ", ".join(map(str, layers))
+
+
 def _result(
     standings: Sequence[Standing],
     given: Pairs,
@@ -140,7 +145,7 @@ def _result(
     chosen = {
         "demonstrations": f"the best of {len(standings)} prompts, {outcome}"
         + ("; the gain is within noise" if best is not baseline and gain.within_noise else ""),
-        "layer": f"searched with the demonstrations, from {layers[0]} to {layers[-1]}" if len(layers) > 1 else "given",
+        "layer": f"searched with the demonstrations, of {_said(layers)}" if len(layers) > 1 else "given",
         "labels": f"{labels} ({given.name}); scores on these pairs flatter this model",
     }
     one_of = "searched with the demonstrations, one of: " if len(named) > 1 else ""

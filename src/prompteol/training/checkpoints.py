@@ -88,7 +88,8 @@ class Workspace:
         """
         known = self.check(resume=resume)
         if known is None:
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            with self.kept_on_failure():
+                self.checkpoints.mkdir(parents=True, exist_ok=True)
             with replace_when_done(self.record) as partial:
                 partial.write_text(json.dumps(dict(about), indent=2) + "\n", encoding="utf-8")
             return
@@ -140,10 +141,11 @@ class Workspace:
                 state.save_to_json(str(partial))
 
     def _check_writable(self) -> None:
-        parent = next(path for path in (self.out, *self.out.absolute().parents) if path.exists())
+        parent = next(path for path in (self.out, *self.out.absolute().parents) if os.path.exists(path))
         if parent != self.out and not parent.is_dir():
             raise TrainingError(f"cannot make the folder {str(self.out)!r}: {str(parent)!r} is a file")
-        if not os.access(parent, os.R_OK | os.W_OK | os.X_OK if parent.is_dir() else os.R_OK):
+        wanted = os.W_OK | os.X_OK | (os.R_OK if parent == self.out else 0)
+        if parent.is_dir() and not os.access(parent, wanted):
             raise TrainingError(f"cannot write the folder {str(self.out)!r}: no permission in {str(parent)!r}")
 
     def _known(self) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ _TEXT = ("text", "sentence")
 # Names that no column of an example has.
 _NO_TEXT = ("id", "idx", "index", "uid", "source", "split")
 # A name is short; what is longer, or ends as a sentence does, is a text, and the table has no header.
-_WORDS_OF_A_NAME, _LETTERS_OF_A_NAME = 3, 40
+_WORDS_OF_A_NAME, _LETTERS_OF_A_NAME, _SIGNS_OF_A_NAME = 3, 40, 12
 _ENDS = (".", "?", "!", "。", "？", "！")
 # Labels are few: so many, or one to so many rows.
 _FEW, _ROWS_PER_LABEL = 3, 20
@@ -46,7 +46,7 @@ def choose_columns(name: str, existing: Sequence[str], objective: Objective) -> 
         wanted = "an anchor and a positive, and a negative if there is one"
     else:
         text = next((known[plain] for plain in _TEXT if plain in known), None)
-        if text or (len(existing) == 1 and _may_hold(existing[0], _TEXT)):
+        if text or (len(existing) == 1 and not _is_text(existing[0])):
             return (text or existing[0],)
         wanted = "the text"
     listed = ", ".join(map(repr, existing)) or "none"
@@ -65,7 +65,7 @@ def refuse_labels(name: str, chosen: Iterable[str], columns: Iterable[Sequence[s
             continue
         values = set(texts)
         few = len(texts) >= _ROWS_PER_LABEL and len(values) <= max(_FEW, len(texts) // _ROWS_PER_LABEL)
-        if all(map(_is_number, values)) or (few and max(map(len, map(str.split, values))) <= _WORDS_OF_A_NAME):
+        if all(map(_is_number, values)) or (few and not any(map(_is_text, values))):
             shown = ", ".join(map(repr, sorted(values)[:_FEW]))
             raise CorpusError(
                 f"{name!r}: {column!r} holds {shown}{', ...' * (len(values) > _FEW)}, which are no texts; name the "
@@ -77,8 +77,13 @@ def _may_hold(column: str, names: Sequence[str]) -> bool:
     """Tell whether a column may be what is commonly named so: not if its name is that of something else."""
     plain = column.strip().casefold()
     taken = plain in (*_ANCHOR, *_POSITIVE, *_NEGATIVE, *_TEXT, *_NO_TEXT)
-    is_text = len(plain.split()) > _WORDS_OF_A_NAME or len(plain) > _LETTERS_OF_A_NAME or plain.endswith(_ENDS)
-    return plain in names or not (taken or is_text)
+    return plain in names or not (taken or _is_text(column))
+
+
+def _is_text(field: str) -> bool:
+    """Tell a sentence from a name or a label; where words have no blanks between them, by its letters."""
+    letters = _LETTERS_OF_A_NAME if field.isascii() else _SIGNS_OF_A_NAME
+    return len(field.split()) > _WORDS_OF_A_NAME or len(field.strip()) > letters or field.strip().endswith(_ENDS)
 
 
 def _refuse_scores(name: str, existing: Sequence[str], known: Sequence[str]) -> None:

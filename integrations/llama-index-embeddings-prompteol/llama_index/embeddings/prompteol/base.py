@@ -102,7 +102,7 @@ class PromptEOLEmbedding(BaseEmbedding):
         if dumped not in (None, self._fingerprint):
             raise IndexMismatchError(
                 f"the dump is of a model with the fingerprint {dumped}, and {model_name!r} has {self._fingerprint}: "
-                "load the model that was dumped, or take 'fingerprint' out of the dump"
+                "load the model that was dumped, in the same dtype, or take 'fingerprint' out of the dump"
             )
         if self.embeddings_cache is not None:
             self._warn_if_roles_differ()
