@@ -124,7 +124,7 @@ def test_rows_that_are_not_finite_prove_nothing(backbone, rows, prefix, ordinary
 
 
 @pytest.mark.parametrize(
-    ("noise", "apart", "same"), [(0, 1e-6, True), (0, 3e-6, False), (1e-6, 3e-6, True), (1, 2e-5, False)]
+    ("noise", "apart", "same"), [(0, 5e-6, True), (0, 7e-6, False), (2e-6, 7e-6, True), (1, 2e-5, False)]
 )
 def test_how_far_two_roads_may_lie_apart(noise, apart, same):
     # The stock road itself differs by `noise` when rows run alone.
