@@ -129,7 +129,7 @@ class PromptTokenizer:
     def _check_room(self, role: Role | None, prompt: str, max_length: int) -> None:
         # A text of one token between the prompt's two ends: with nothing there, the ends may fuse.
         ends = len(self.head(role, prompt)) + len(self.tail(role, prompt))
-        needed = max(ends, *(len(row) for row in self._ids([self.render("", role=role, prompt=prompt)])))
+        needed = max(ends, len(self._ids([self.render("", role=role, prompt=prompt)])[0]))
         if needed >= max_length:
             raise TemplateError(
                 f"max_seq_length={max_length} leaves no room for text: the template alone takes {needed} tokens; "
