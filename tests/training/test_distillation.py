@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from prompteol import PromptEOL
 from prompteol.errors import SettingError, TrainingError
-from prompteol.training import fit_dimension, teacher_vectors, train
-from prompteol.training.distillation import RUNNING_TEXT, DistillationLoss
+from prompteol.training import Examples, fit_dimension, teacher_vectors, train
+from prompteol.training.distillation import DistillationLoss, running_label, running_rows
 
 
 @pytest.fixture(scope="session")
@@ -78,23 +78,26 @@ def test_the_language_loss_is_the_language_models_own(tiny, texts, distilled):
         DistillationLoss(untied, targets, replace(distilled, language_weight=1.0))
 
 
-def test_running_text_is_learnt_from_without_the_prompt(tiny, texts, distilled):
+def test_running_text_is_learnt_from_as_it_stands(tiny, texts, distilled):
     model = PromptEOL(tiny("llama"), device="cpu").train()
-    rows, running = list(texts.columns["text"][:3]), ["The stock market fell again today.", "It rained."]
+    rows, running = list(texts.columns["text"][:3]), ['"The market fell again," he said;\n  no more.', "It rained."]
     targets = fit_dimension(np.eye(3, 40), 32, seed=0)
     alone = DistillationLoss(model, targets, distilled)([model.preprocess(rows)], torch.arange(3)).item()
-    mixed = DistillationLoss(model, targets, replace(distilled, language_weight=0.5))(
-        [model.preprocess([running[0], *rows, running[1]])], torch.tensor([RUNNING_TEXT, 0, 1, 2, RUNNING_TEXT])
-    ).item()
+    loss = DistillationLoss(
+        model,
+        targets,
+        replace(distilled, language_weight=0.5),
+        running=running_rows(Examples({"text": running}), model, 10),
+    )
+    labels = torch.tensor([running_label(0), 0, 1, 2, running_label(1)])
+    mixed = loss([model.preprocess(["", *rows, ""])], labels).item()
 
     language_model = AutoModelForCausalLM.from_pretrained(tiny("llama"))
     tokenizer = AutoTokenizer.from_pretrained(tiny("llama"))
-    # As the template's normalisation leaves them, and as their pieces are inside the prompt.
-    head, tail = model.module.prompter.head(), model.module.prompter.tail()
     total, count = 0.0, 0
     for row in running:
-        ids = tokenizer(model.template.render(row)).input_ids
-        ids = torch.tensor([[tokenizer.bos_token_id, *ids[len(head) : len(ids) - len(tail)]]])
+        # Neither the template nor its normalisation of quotation marks and blanks: BOS and ten tokens.
+        ids = tokenizer(row, return_tensors="pt").input_ids[:, :11]
         total += language_model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
         count += ids.shape[1] - 1
     assert abs(mixed - alone - 0.5 * total / count) < 1e-4
@@ -170,6 +173,20 @@ def test_running_text_and_words_go_with_their_weights(tiny, texts, distilled, tm
     done = train(tiny("llama"), tmp_path / "c", texts, recipe, running_text=texts, words=words, **wanted)
     assert len([point for point in done.curve if point.loss is not None]) == 8
     assert "Running text: `texts`, 64 rows" in (tmp_path / "c" / "README.md").read_text()
+    # Running rows are not taken for duplicates of each other.
+    wanted["arguments"] = {"batch_sampler": "no_duplicates"}
+    done = train(tiny("llama"), tmp_path / "d", texts, recipe, running_text=texts, words=words, **wanted)
+    assert len([point for point in done.curve if point.loss is not None]) == 8
+
+
+def test_running_rows_fit_the_model(tiny):
+    model = PromptEOL(tiny("gpt2"), device="cpu")
+    model.max_seq_length = 40
+    text = Examples({"text": ["word " * 200, "One more."]}, "novels")
+    assert [len(row) for row in running_rows(text, model, 128)] == [40, len(model.tokenizer("One more.").input_ids)]
+    assert not model.module.prompter.bos
+    with pytest.raises(TrainingError, match="novels, row 1: 'a' is too short to learn a next token from"):
+        running_rows(Examples({"text": ["One more.", "a"]}, "novels"), model, 128)
 
 
 def test_running_text_is_for_one_process(texts, distilled, tmp_path, monkeypatch):
@@ -196,6 +213,13 @@ def test_the_teacher_is_asked_once(texts, teacher, tmp_path):
     assert np.array_equal(first, again)
     other = teacher_vectors(teacher, rows[::-1], kept, device="cpu")
     assert np.abs(other[::-1].astype(float) - first).max() < 1e-2
+
+
+def test_loaded_teachers_are_told_apart(tiny, texts, tmp_path):
+    rows, kept = list(texts.columns["text"]), tmp_path / "teacher.safetensors"
+    one, other = (PromptEOL(tiny("llama", hidden_size=size), device="cpu") for size in (48, 64))
+    assert teacher_vectors(one, rows, kept).shape == (64, 48)
+    assert teacher_vectors(other, rows, kept).shape == (64, 64)
 
 
 def test_vectors_that_somebody_computed(tiny, texts, tmp_path, distilled):

@@ -87,6 +87,17 @@ def written(tmp_path, name, content):
         ),
         ("short.csv", "A man sings.,He sings.\nA dog runs.,A pet runs.\n", r"short\.csv.*--column.*'A man sings\.'"),
         ("plain.txt", "A man sings.\n", r"plain\.txt' is plain text; contrastive"),
+        ("hard.csv", "anchor,hard_neg\na,b\n", r"hard\.csv.*--column; its columns: 'anchor', 'hard_neg'"),
+        (
+            "later.jsonl",
+            '{"anchor": "a b", "positive": "c d"}\n{"anchor": "e", "positive": "f", "negative": "g"}\n',
+            r"later\.jsonl', line 2: with the columns 'anchor', 'positive', 'negative' other ones would be read",
+        ),
+        (
+            "scored.jsonl",
+            '{"anchor": "a b", "positive": "c d"}\n{"anchor": "e", "positive": "f", "score": "1"}\n',
+            r"scored\.jsonl': 'score' seems",
+        ),
     ],
 )
 def test_bad_rows_stop_a_training_before_the_base_is_looked_at(tmp_path, name, content, message):
@@ -136,6 +147,12 @@ def test_the_common_names_and_forms(tmp_path):
     named = read_examples(judged, columns=["premise", "hypothesis"])
     assert dict(named.columns) == {"anchor": ["A man sings."], "positive": ["Someone sings."]}
     assert dict(read_examples(judged, "unsupervised", ["premise"]).columns) == {"text": ["A man sings."]}
+    for plain in ("neg", "negatives", "negative_1", "Hard_Neg_1"):
+        mined = written(tmp_path, "mined.csv", f"anchor,positive,{plain}\nA man sings.,Someone sings.,Nobody.\n")
+        assert dict(read_examples(mined).columns)["negative"] == ["Nobody."]
+    several = written(tmp_path, "several.csv", "anchor,positive,negative_1,negative_2\nA b,C d,E f,G h\n")
+    with pytest.raises(CorpusError, match=r"'negative_1', 'negative_2' all seem to hold negatives"):
+        read_examples(several)
     labelled = written(tmp_path, "labelled.csv", "text,label\nOne.,1\n")
     assert dict(read_examples(labelled, "distillation").columns) == {"text": ["One."]}
     headless = written(tmp_path, "headless.csv", "A man sings.\nA dog runs.\n")

@@ -44,6 +44,12 @@ def test_where_the_base_has_moved(adapter, tiny, tmp_path):
     assert np.abs(merged.model.encode(SENTENCES) - expected).max() < 1e-5 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("other", [{"layers": 2}, {"layers": 6}, {"hidden_size": 64}])
+def test_another_base_is_refused(adapter, tiny, other):
+    with pytest.raises(ModelError, match=r"adapter '.*' does not fit its base '.*'.*was it trained on another model"):
+        merge(adapter.out, base=tiny("llama", **other), device="cpu")
+
+
 def test_what_changes_nothing_is_no_result(adapter, tmp_path):
     idle = shutil.copytree(adapter.out, tmp_path / "idle")
     weights = load_file(idle / "adapter_model.safetensors")

@@ -47,6 +47,23 @@ def test_a_finished_training_stays_as_it_is(adapter, tiny, triplets, dev, quick)
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
 
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_finished_part_of_an_epoch_stays_as_it_is(tiny, tmp_path, triplets, dev, quick, keep):
+    recipe = replace(quick, lora=None, epochs=1.4, keep=keep)
+    options = {"dev": dev, "device": "cpu", "arguments": {"lr_scheduler_type": "constant"}}
+    train(tiny("llama"), tmp_path / "out", triplets, recipe, **options)
+    files = contents(tmp_path / "out")
+    train(tiny("llama"), tmp_path / "out", triplets, recipe, resume=True, **options)
+    assert contents(tmp_path / "out") == files
+    assert tmp_path / "out" / "checkpoints" / "checkpoint-6" / "model.safetensors" in files
+
+
+def contents(folder):
+    """Weights, curve and checkpoints."""
+    files = [*folder.glob("*.safetensors"), folder / "curve.jsonl", *(folder / "checkpoints").rglob("*")]
+    return {path: path.read_bytes() for path in files if path.is_file()}
+
+
 def test_a_folder_that_was_moved_keeps_its_best(tiny, tmp_path, triplets, dev, quick):
     """The best checkpoint is the first one: the others are of weights that a huge learning rate has destroyed."""
     recipe = replace(quick, lora=None, epochs=4, learning_rate=0.5, warmup_steps=0)

@@ -54,7 +54,7 @@ def test_the_last_checkpoint_is_kept_if_that_is_wanted(tiny, tmp_path, triplets,
     checkpoint = done.out / "checkpoints" / f"checkpoint-{done.kept.step}"
     last = SentenceTransformer(str(checkpoint), device="cpu").encode(SENTENCES)
     assert np.abs(last - done.model.encode(SENTENCES)).max() < 1e-5 * np.abs(last).max()
-    assert "The weights are those of the last step" in (done.out / "README.md").read_text()
+    assert "The weights are those of step 8, the last, with" in (done.out / "README.md").read_text()
     assert adapter.kept == adapter.best
     with pytest.raises(SettingError, match="patience=3: expected none with keep='last'"):
         replace(recipe, patience=3)
@@ -88,6 +88,22 @@ def test_the_card_says_how_it_was_made(adapter, tiny, tmp_path, triplets, quick)
     assert "licence: mit" in card
     assert "\nlicense: mit\n" in card
     assert "No development pairs" in card
+
+    # Trained once more, it still says what it had been trained on.
+    more = replace(triplets, name="more")
+    again = train(str(tmp_path / "base"), tmp_path / "once", triplets, replace(quick, lora=None), device="cpu")
+    again = train(str(again.out), tmp_path / "twice", more, replace(quick, lora=None), device="cpu")
+    card = (again.out / "README.md").read_text()
+    assert card.index("`more`, 64 rows") < card.index("### Before that") < card.index("`triplets`, 64 rows")
+    assert card.count("## Training\n") == 1
+
+
+def test_the_card_has_the_score_of_the_weights(tiny, tmp_path, triplets, dev, quick):
+    recipe = replace(quick, epochs=4, eval_steps=1)
+    done = train(tiny("llama"), tmp_path / "out", triplets, recipe, dev=dev, device="cpu")
+    card = (done.out / "README.md").read_text()
+    assert f"those of step {done.kept.step}, the best, with {done.kept.score:.2f}" in card
+    assert f"| {done.kept.step} | {done.kept.score:.2f} |" in card
 
 
 def test_another_prompt_keeps_what_the_card_says_of_the_weights(adapter, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,6 +35,7 @@ __all__ = [
     "check_device",
     "load_model",
     "parse_layer",
+    "prompt_options",
     "quiet",
 ]
 
@@ -114,16 +115,28 @@ def load_model(
     dtype: str | None = None,
 ) -> PromptEOL:
     """Make the model that the options describe; what is wrong with an option is said before anything loads."""
-    chosen = _template(template, normalization)
-    shown = [shot for given in demonstrations or () for shot in resolve_demonstrations(given)] or None
-    depth = None if layer is None else parse_layer(layer)
+    prompt = prompt_options(template, demonstrations, layer, normalization)
     with console.waiting("loading the model"):
         quiet()
         check_device(device)
         from prompteol import PromptEOL
 
         kwargs = {"dtype": dtype} if dtype else None
-        return PromptEOL(model, template=chosen, demonstrations=shown, layer=depth, device=device, model_kwargs=kwargs)
+        return PromptEOL(model, **prompt, device=device, model_kwargs=kwargs)
+
+
+def prompt_options(
+    template: str | None,
+    demonstrations: list[str] | None,
+    layer: str | None,
+    normalization: NormalizationMode | None = None,
+) -> dict[str, Any]:
+    """Return what ``PromptEOL`` is told of its prompt; what is wrong is said before anything loads."""
+    return {
+        "template": _template(template, normalization),
+        "demonstrations": [shot for given in demonstrations or () for shot in resolve_demonstrations(given)] or None,
+        "layer": None if layer is None else parse_layer(layer),
+    }
 
 
 def _template(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -20,12 +20,11 @@ from prompteol.cli.options import (
     LayerOption,
     TemplateOption,
     check_device,
-    parse_layer,
+    prompt_options,
     quiet,
 )
 from prompteol.corpus import check_picture
 from prompteol.errors import SettingError
-from prompteol.prompts import resolve_demonstrations, resolve_template
 
 if TYPE_CHECKING:
     from prompteol.training import Examples, Point, Recipe, Training
@@ -139,7 +138,7 @@ def train(
     Data is checked to the last row first. Stopped, even by kill -9, training goes on with --resume. On several devices:
     torchrun --nproc-per-node N -m prompteol train ...
     """
-    options = _model_options(template, demonstration, layer)
+    options = prompt_options(template, demonstration, layer)
     if plot is not None:
         check_picture(plot, force=force)
     from prompteol.search import read_pairs
@@ -192,15 +191,6 @@ def train(
         if plot is not None:
             plot_curve(done.curve, plot, force=force)
             console.note(f"{plot}: loss and score by step")
-
-
-def _model_options(template: str | None, demonstrations: list[str] | None, layer: str | None) -> dict[str, Any]:
-    if template is not None:
-        resolve_template(template)
-    shown = [shot for given in demonstrations or () for shot in resolve_demonstrations(given)] or None
-    depth = None if layer is None else parse_layer(layer)
-    options = {"template": template, "demonstrations": shown, "layer": depth}
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def _is_first_process() -> bool:

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, KeysView, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -140,24 +140,46 @@ def _read_txt(source: TextSource) -> Iterator[tuple[int, Row]]:
 def _read_separated(source: TextSource, *, delimiter: str) -> Iterator[tuple[int, Row]]:
     # The default refuses cells of more than 128 KiB, which are sound.
     csv.field_size_limit(2**31 - 1)
-    reader = csv.reader((line for _, line in _lines(source.name)), delimiter=delimiter, strict=True)
+    quoted = True
+    if delimiter == "\t" and source.rereadable and not _is_sound(source.name, delimiter, quoted=True):
+        # In tables such as GLUE's a quotation mark is a letter.
+        quoted = not _is_sound(source.name, delimiter, quoted=False)
+    rows = _fields(source.name, delimiter, quoted=quoted)
+    _, header = next(rows, (0, []))
+    indices = [header.index(column) for column in source.choose(header)] if header else []
+    for number, fields in rows:
+        yield number, tuple(fields[index] for index in indices)
+
+
+def _is_sound(name: str, delimiter: str, *, quoted: bool) -> bool:
     try:
-        header = next(reader, [])
-        indices = [header.index(column) for column in source.choose(header)] if header else []
+        return all(fields for _, fields in _fields(name, delimiter, quoted=quoted))
+    except CorpusError:
+        return False
+
+
+def _fields(name: str, delimiter: str, *, quoted: bool) -> Iterator[tuple[int, list[str]]]:
+    """Yield the fields of the header and of each row, as many as the header has."""
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    reader = csv.reader((line for _, line in _lines(name)), delimiter=delimiter, quoting=quoting, strict=True)
+    width = None
+    try:
         for fields in reader:
-            if not fields:
+            if not fields and width is not None:
                 continue
-            if len(fields) != len(header):
+            width = len(fields) if width is None else width
+            if len(fields) != width:
                 raise CorpusError(
-                    f"{source.name!r}, line {reader.line_num}: {len(fields)} fields, where the header has {len(header)}"
+                    f"{name!r}, line {reader.line_num}: {len(fields)} fields, where the header has {width}"
                 )
-            yield reader.line_num, tuple(fields[index] for index in indices)
+            yield reader.line_num, fields
     except csv.Error as error:
-        raise CorpusError(f"{source.name!r}, line {reader.line_num}: damaged table: {error}") from error
+        raise CorpusError(f"{name!r}, line {reader.line_num}: damaged table: {error}") from error
 
 
 def _read_jsonl(source: TextSource) -> Iterator[tuple[int, Row]]:
     columns: tuple[str, ...] = ()
+    seen: list[KeysView[str]] = []
     for number, line in _lines(source.name):
         if not line.strip():
             continue
@@ -170,7 +192,16 @@ def _read_jsonl(source: TextSource) -> Iterator[tuple[int, Row]]:
             raise CorpusError(f'{where}: expected an object such as {{"text": "..."}}, not {line.strip()[:40]}')
         columns = columns or source.choose(list(record))
         numeric = source.numeric(columns)
-        yield number, tuple(_string(record.get(name), name, where, number=name in numeric) for name in columns)
+        row = tuple(_string(record.get(name), name, where, number=name in numeric) for name in columns)
+        if record.keys() not in seen:
+            seen.append(record.keys())
+            if source.choose(list(record)) != columns:
+                raise CorpusError(
+                    f"{where}: with the columns {', '.join(map(repr, record))} other ones would be read than in the "
+                    f"lines before, where they were {', '.join(columns)}; give every line the same, or name them with "
+                    "--column"
+                )
+        yield number, row
 
 
 def _string(value: object, column: str, where: str, *, number: bool) -> str:

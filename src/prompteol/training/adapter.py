@@ -85,15 +85,9 @@ def settle_adapter(model: PromptEOL, lora: Lora | None) -> Lora | None:
 
 
 def attach_adapter(model: PromptEOL, lora: Lora) -> None:
-    """Put a fresh adapter in fp32 on all linear layers of the backbone, and freeze everything else.
+    """Put a fresh adapter in fp32 on all linear layers of the backbone, and freeze everything else."""
+    from peft import LoraConfig
 
-    Raises:
-        MissingExtraError: peft is not installed.
-    """
-    try:
-        from peft import LoraConfig
-    except ImportError as error:
-        raise MissingExtraError("peft", "training") from error
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     model.add_adapter(

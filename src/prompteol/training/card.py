@@ -8,15 +8,18 @@ from typing import Any
 from prompteol.artefact import TRAINING_HEADING, stated_licence
 from prompteol.backbone import find_source
 from prompteol.errors import PromptEOLError
+from prompteol.training.checking import Material
 from prompteol.training.curve import Point
 from prompteol.training.examples import Examples
 from prompteol.training.recipe import Keep, Recipe
+from prompteol.training.teacher import teacher_name
 
-__all__ = ["base_licence", "training_section"]
+__all__ = ["base_licence", "training_section", "with_former"]
 
 _UNKNOWN = "unknown: its publisher states none that could be read here"
 # Rows of the curve that a card shows.
 _ROWS = 12
+_FORMER = "\n### Before that\n\n"
 
 
 def base_licence(base: str) -> str | None:
@@ -30,40 +33,41 @@ def base_licence(base: str) -> str | None:
 
 def training_section(
     recipe: Recipe,
-    examples: Examples,
+    given: Material,
     curve: Sequence[Point],
     *,
+    kept: Point | None,
     base: str,
     licence: str | None,
-    dev: str | None = None,
-    teacher: str | None = None,
-    running_text: Examples | None = None,
-    arguments: Mapping[str, Any] | None = None,
+    arguments: Mapping[str, Any],
 ) -> str:
     """Write the section in Markdown.
 
     Args:
         recipe: that was followed.
-        examples: that were trained on.
+        given: what was trained on.
         curve: of the training.
+        kept: the evaluation of the weights that were kept.
         base: what was trained.
         licence: of the base.
-        dev: the pairs that the checkpoints were evaluated on.
-        teacher: of a distillation.
-        running_text: that the language was learnt from.
         arguments: of the trainer, over those of the recipe.
     """
     lines = [
         f"- Base: `{base}`; licence: {licence or _UNKNOWN}",
-        f"- Data: {_data(examples)}",
-        *([f"- Running text: {_data(running_text)}"] if running_text else []),
-        *([f"- Teacher: `{teacher}`"] if teacher else []),
+        f"- Data: {_data(given.examples)}",
+        *([f"- Running text: {_data(given.running_text)}"] if given.running_text else []),
+        *([f"- Teacher: `{teacher_name(given.teacher)}`"] if given.teacher is not None else []),
         f"- Recipe: {_recipe(recipe)}",
         *([f"- Trainer: {_listed(arguments)}"] if arguments else []),
-        *_scores(curve, dev, recipe.keep),
+        *_scores(curve, given.pairs.name if given.pairs else None, recipe.keep, kept),
         "",
     ]
     return TRAINING_HEADING + "\n".join(lines)
+
+
+def with_former(section: str, former: str) -> str:
+    """Return the section, and behind it what was said of the trainings that the base had had."""
+    return section + _FORMER + former.removeprefix(TRAINING_HEADING) if former else section
 
 
 def _data(examples: Examples) -> str:
@@ -82,20 +86,24 @@ def _listed(settings: Mapping[str, Any], between: str = "; ") -> str:
     return between.join(f"{name} {value}" for name, value in settings.items())
 
 
-def _scores(curve: Sequence[Point], dev: str | None, keep: Keep) -> list[str]:
+def _scores(curve: Sequence[Point], dev: str | None, keep: Keep, kept: Point | None) -> list[str]:
     scored = [point for point in curve if point.score is not None]
-    if not scored or dev is None:
+    if kept is None or dev is None:
         return ["- No development pairs: the weights are those of the last step"]
     losses = {point.step: point.loss for point in curve if point.loss is not None}
-    shown = scored[:: max(1, -(-len(scored) // _ROWS))]
-    shown = shown if shown[-1] is scored[-1] else [*shown, scored[-1]]
-    which = "The checkpoint was chosen by" if keep == "best" else "The weights are those of the last step;"
+    wanted = {point.step for point in (*scored[:: max(1, -(-len(scored) // _ROWS))], kept, scored[-1])}
+    which = "the best" if keep == "best" else "the last"
     return [
-        f"- {which} Spearman's correlation x 100 of the cosine on `{dev}`; step 0 is the base:",
+        f"- Spearman's correlation x 100 of the cosine on `{dev}`; step 0 is the base. The weights are those of step "
+        f"{kept.step}, {which}, with {kept.score:.2f}:",
         "",
         "| step | score | loss before it |",
         "|---|---|---|",
-        *(f"| {point.step} | {point.score:.2f} | {_loss_before(point.step, losses)} |" for point in shown),
+        *(
+            f"| {point.step} | {point.score:.2f} | {_loss_before(point.step, losses)} |"
+            for point in scored
+            if point.step in wanted
+        ),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,7 +13,26 @@ from prompteol.training.recipe import Recipe
 from prompteol.training.stock import launched_processes
 from prompteol.training.teacher import Teacher, Vectors, given_vectors
 
-__all__ = ["check_training", "development_pairs"]
+__all__ = ["Material", "check_training", "development_pairs"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a model is trained on.
+
+    Args:
+        examples: the rows.
+        pairs: that checkpoints are evaluated on.
+        teacher: of a distillation.
+        running_text: that the next token is learnt from.
+        words: the teacher's vectors of the tokenizer's pieces.
+    """
+
+    examples: Examples
+    pairs: Pairs | None
+    teacher: Teacher | None
+    running_text: Examples | None
+    words: Vectors | None
 
 
 def development_pairs(dev: Pairs | str | Path | None) -> Pairs | None:
@@ -35,14 +55,7 @@ def development_pairs(dev: Pairs | str | Path | None) -> Pairs | None:
     return pairs
 
 
-def check_training(
-    recipe: Recipe,
-    examples: Examples,
-    pairs: Pairs | None,
-    teacher: Teacher | None,
-    running_text: Examples | None,
-    words: Vectors | None,
-) -> None:
+def check_training(recipe: Recipe, given: Material) -> None:
     """Make sure that recipe and data fit each other, and that what they need is installed.
 
     Raises:
@@ -50,6 +63,7 @@ def check_training(
         SettingError: the recipe asks for what is not given, or is given what it has no use for.
         MissingExtraError: an adapter, and no peft.
     """
+    examples, teacher = given.examples, given.teacher
     one_column = tuple(examples.columns) == ("text",)
     if one_column == (recipe.objective == "contrastive"):
         wanted = "anchor and positive" if one_column else "text alone"
@@ -63,18 +77,18 @@ def check_training(
     if (teacher is None) == (recipe.objective == "distillation"):
         said = "needs a teacher" if teacher is None else "has no use for a teacher"
         raise SettingError(f"objective={recipe.objective!r} {said}")
-    if running_text is not None and not recipe.language_weight:
+    if given.running_text is not None and not recipe.language_weight:
         raise SettingError("running_text is for distillation with language_weight above 0; leave it out, or set that")
-    if running_text is not None and launched_processes() > 1:
+    if given.running_text is not None and launched_processes() > 1:
         raise SettingError(
             f"running_text with {launched_processes()} processes: each would have another share of it in its batch; "
             "start one process, or leave it out"
         )
-    if recipe.patience and pairs is None:
+    if recipe.patience and given.pairs is None:
         raise SettingError(f"patience={recipe.patience} needs development pairs: give dev (--dev), or leave it out")
-    if (words is None) == (recipe.word_weight > 0):
+    if (given.words is None) == (recipe.word_weight > 0):
         raise SettingError(
-            f"word_weight={recipe.word_weight}, and words were {'not ' * (words is None)}given: give both"
+            f"word_weight={recipe.word_weight}, and words were {'not ' * (given.words is None)}given: give both"
         )
     if teacher is not None:
         given_vectors(teacher, examples.columns["text"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from prompteol.errors import CorpusError
-from prompteol.search.pairs import SCORE_COLUMNS, by_plain_name
+from prompteol.search.pairs import SCORE_COLUMNS, column_named
 from prompteol.training.recipe import Objective
 
 __all__ = ["choose_columns", "refuse_labels"]
@@ -17,7 +17,9 @@ _ANCHOR = ("anchor", "sent0", "sentence1", "sentence_1", "sentence_a", "premise"
 _POSITIVE = (
     "positive", "sent1", "sentence2", "sentence_2", "sentence_b", "entailment", "document", "answer", "question2",
 )  # fmt: skip
-_NEGATIVE = ("negative", "hard_neg", "contradiction", "hard_negative")
+_NEGATIVE = ("negative", "contradiction")
+# Columns of miners are negative_1, hard_neg_2 and so on.
+_NEGATIVES = ("neg", "hard_neg", "hardneg", "hard-neg")
 _TEXT = ("text", "sentence")
 # Names that no column of an example has.
 _NO_TEXT = ("id", "idx", "index", "uid", "source", "split")
@@ -34,23 +36,41 @@ def choose_columns(name: str, existing: Sequence[str], objective: Objective) -> 
     Raises:
         CorpusError: that cannot be told, or a column says how well the texts of a row go together.
     """
-    known = by_plain_name(existing)
     if objective == "contrastive":
-        found = [next((known[plain] for plain in names if plain in known), None) for names in (_ANCHOR, _POSITIVE)]
-        _refuse_scores(name, existing, [column for column in found if column])
-        if all(found):
-            negative = next((known[plain] for plain in _NEGATIVE if plain in known), None)
-            return tuple(column for column in (*found, negative) if column)
-        if len(existing) in (2, 3) and all(map(_may_hold, existing, (_ANCHOR, _POSITIVE, _NEGATIVE))):
+        anchor, positive = column_named(existing, _ANCHOR), column_named(existing, _POSITIVE)
+        _refuse_scores(name, existing, [column for column in (anchor, positive) if column])
+        if anchor and positive:
+            return (anchor, positive, *_negatives(name, existing))
+        usual = (_ANCHOR.__contains__, _POSITIVE.__contains__, _is_negative)
+        if len(existing) in (2, 3) and all(map(_may_hold, existing, usual)):
             return tuple(existing)
         wanted = "an anchor and a positive, and a negative if there is one"
     else:
-        text = next((known[plain] for plain in _TEXT if plain in known), None)
+        text = column_named(existing, _TEXT)
         if text or (len(existing) == 1 and not _is_text(existing[0])):
             return (text or existing[0],)
         wanted = "the text"
     listed = ", ".join(map(repr, existing)) or "none"
     raise CorpusError(f"{name!r}: which columns hold {wanted}? Name them with --column; its columns: {listed}")
+
+
+def _negatives(name: str, existing: Sequence[str]) -> tuple[str, ...]:
+    """Return the column of hard negatives, if there is one.
+
+    Raises:
+        CorpusError: there are several, of which an example takes one.
+    """
+    found = tuple(column for column in existing if _is_negative(column.strip().casefold()))
+    if len(found) > 1:
+        raise CorpusError(
+            f"{name!r}: {', '.join(map(repr, found))} all seem to hold negatives, and an example has one: name anchor, "
+            "positive and the negative to train on with --column"
+        )
+    return found
+
+
+def _is_negative(plain: str) -> bool:
+    return plain in _NEGATIVE or plain.startswith(_NEGATIVES)
 
 
 def refuse_labels(name: str, chosen: Iterable[str], columns: Iterable[Sequence[str]]) -> None:
@@ -60,8 +80,7 @@ def refuse_labels(name: str, chosen: Iterable[str], columns: Iterable[Sequence[s
         CorpusError: one holds numbers, or the same few words in all rows.
     """
     for column, texts in zip(chosen, columns, strict=True):
-        plain = column.strip().casefold()
-        if plain in (*_ANCHOR, *_POSITIVE, *_NEGATIVE, *_TEXT):
+        if _is_known(column.strip().casefold()):
             continue
         values = set(texts)
         few = len(texts) >= _ROWS_PER_LABEL and len(values) <= max(_FEW, len(texts) // _ROWS_PER_LABEL)
@@ -73,11 +92,14 @@ def refuse_labels(name: str, chosen: Iterable[str], columns: Iterable[Sequence[s
             )
 
 
-def _may_hold(column: str, names: Sequence[str]) -> bool:
+def _may_hold(column: str, is_usual: Callable[[str], bool]) -> bool:
     """Tell whether a column may be what is commonly named so: not if its name is that of something else."""
     plain = column.strip().casefold()
-    taken = plain in (*_ANCHOR, *_POSITIVE, *_NEGATIVE, *_TEXT, *_NO_TEXT)
-    return plain in names or not (taken or _is_text(column))
+    return is_usual(plain) or not (_is_known(plain) or plain in _NO_TEXT or _is_text(column))
+
+
+def _is_known(plain: str) -> bool:
+    return plain in (*_ANCHOR, *_POSITIVE, *_TEXT) or _is_negative(plain)
 
 
 def _is_text(field: str) -> bool:
@@ -88,8 +110,7 @@ def _is_text(field: str) -> bool:
 
 def _refuse_scores(name: str, existing: Sequence[str], known: Sequence[str]) -> None:
     """Make sure that no column tells good pairs from bad ones, which would all be positives."""
-    scores = by_plain_name(existing)
-    score = next((scores[plain] for plain in SCORE_COLUMNS if plain in scores), None)
+    score = column_named(existing, SCORE_COLUMNS)
     if score is None:
         return
     others = [column for column in existing if column != score]

@@ -9,20 +9,55 @@ import torch
 from sentence_transformers.sentence_transformer.losses import EmbedDistillLoss
 from sentence_transformers.util.distributed import all_gather_with_grad
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
-from prompteol.errors import SettingError
+from prompteol.backbone import tied_language_model
+from prompteol.corpus import chunks
+from prompteol.errors import SettingError, TrainingError
 from prompteol.sentence_transformers import PromptEOL
+from prompteol.training.examples import Examples
 from prompteol.training.recipe import Recipe
 from prompteol.training.teacher import Vectors
 
-__all__ = ["RUNNING_TEXT", "DistillationLoss"]
+__all__ = ["DistillationLoss", "running_label", "running_rows"]
 
-# The label of a row that has no target: text to learn the language from.
-RUNNING_TEXT = -1
 _TOGETHER = 64
+# Texts that are tokenised at once.
+_READ = 1000
 # Of the softmax over words by cosine to the teacher's vector: nearly all weight on the nearest dozen.
 _WORD_TEMPERATURE = 0.04
+
+
+def running_rows(running_text: Examples, model: PromptEOL, tokens: int) -> list[Tensor]:
+    """Return the ids of running text, letter for letter: no template is filled, so none normalises it.
+
+    Args:
+        running_text: of which only the first tokens are taken, after BOS or what else the model's prompts begin with.
+        model: whose tokenizer reads it, and whose ``max_seq_length`` is the most that a row may have.
+        tokens: of a row at most, BOS apart.
+
+    Raises:
+        TrainingError: naming the row of a text that has no next token.
+    """
+    tokenizer = model.tokenizer
+    start = tokenizer(model.module.prompter.start.strip(), add_special_tokens=False)["input_ids"]
+    longest = min(len(start) + tokens, model.max_seq_length or len(start) + tokens)
+    rows: list[Tensor] = []
+    for texts in chunks(running_text.columns["text"], _READ):
+        read = tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)
+        rows += [torch.tensor([*start, *ids][:longest], dtype=torch.int32) for ids in read["input_ids"]]
+    short = next((index for index, row in enumerate(rows) if len(row) < 2), None)
+    if short is not None:
+        raise TrainingError(
+            f"{running_text.where(short)}: {running_text.columns['text'][short]!r:.60} is too short to learn a next "
+            "token from; remove it"
+        )
+    return rows
+
+
+def running_label(row: int) -> int:
+    """Return the label of a row of running text, and for a label the row: rows of the targets have those from 0 on."""
+    return -1 - row
 
 
 class DistillationLoss(EmbedDistillLoss):
@@ -36,6 +71,7 @@ class DistillationLoss(EmbedDistillLoss):
         model: the student.
         targets: unit vectors of the student's dimension, a row for each label.
         recipe: gives the weights of the companions.
+        running: rows of running text, see :func:`running_rows`, which labels below zero ask for.
         words: for ``word_weight``: unit vectors like the targets, a row for each piece of the tokenizer, zero where a
             piece is no word.
         distributed: compare with the rows of all processes, which must have none of running text.
@@ -53,6 +89,7 @@ class DistillationLoss(EmbedDistillLoss):
         targets: Vectors,
         recipe: Recipe,
         *,
+        running: Sequence[Tensor] = (),
         words: Vectors | None = None,
         distributed: bool = False,
         precision: torch.dtype | None = None,
@@ -61,10 +98,10 @@ class DistillationLoss(EmbedDistillLoss):
         # On the CPU, in half the memory: only a batch of it goes to the device.
         self.targets = torch.from_numpy(np.asarray(targets, dtype=np.float16))
         self.words = None if words is None else torch.from_numpy(np.asarray(words, dtype=np.float32))
+        self.running = running
         self.recipe = recipe
         self.distributed = distributed
         self.precision = precision
-        self.prompter = model.module.prompter
         # In a list, because the head must not become one of the loss's own modules, which are trained and moved.
         self._head = [_output_head(model)] if recipe.language_weight or recipe.word_weight else []
 
@@ -73,16 +110,18 @@ class DistillationLoss(EmbedDistillLoss):
 
         Args:
             sentence_features: one column of texts, tokenised.
-            labels: the rows of the targets, of shape (texts); :data:`RUNNING_TEXT` marks what has no target.
+            labels: the rows of the targets, of shape (texts); or :func:`running_label`, and then the text is not read.
         """
         (features,) = sentence_features
         if labels is None:
             raise SettingError("labels are missing; expected the row of each text's target")
         ids, mask = features["input_ids"], features["attention_mask"]
-        running = labels == RUNNING_TEXT
+        running = labels < 0
         loss = torch.zeros((), device=ids.device)
         if running.any():
-            _, surprise = self._run(*self._without_prompt(ids[running], mask[running]), speaking=True)
+            rows = [self.running[running_label(label)].to(ids) for label in labels[running].tolist()]
+            ones = nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+            _, surprise = self._run(nn.utils.rnn.pad_sequence(rows, batch_first=True), ones, speaking=True)
             loss = loss + self.recipe.language_weight * surprise
         if running.all():
             return loss
@@ -90,6 +129,9 @@ class DistillationLoss(EmbedDistillLoss):
         students, surprise = self._run(ids[~running], mask[~running], speaking=speaking)
         teachers = self.targets[labels[~running].cpu()].to(students.device, students.dtype)
         loss = loss + self.compute_loss_from_embeddings([students], [teachers])
+        if self.recipe.similarity_weight:
+            error = nn.functional.mse_loss(self._cosines(students), self._cosines(teachers))
+            loss = loss + self.recipe.similarity_weight * error
         if self.words is not None:
             loss = loss + self.recipe.word_weight * self._word_loss(students, teachers)
         return loss + self.recipe.language_weight * surprise if speaking else loss
@@ -118,14 +160,6 @@ class DistillationLoss(EmbedDistillLoss):
         torch.distributed.all_reduce(tokens)
         return torch.distributed.get_world_size() / tokens
 
-    def _without_prompt(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Leave of each row BOS, if there is one, and the text."""
-        head, tail = self.prompter.head(), self.prompter.tail()
-        first = int(head[:1] == [self.prompter.tokenizer.bos_token_id])
-        lengths = mask.sum(dim=1, keepdim=True) - len(head) - len(tail) + first
-        ids = torch.cat([ids[:, :first], ids[:, len(head) :]], dim=1)[:, : int(lengths.max())]
-        return ids, (torch.arange(ids.shape[1], device=ids.device) < lengths).to(mask.dtype)
-
     def _word_loss(self, students: Tensor, teachers: Tensor) -> Tensor:
         """Return the cross-entropy of the word after the prompt, against how near the teacher finds each word."""
         assert self.words is not None
@@ -144,16 +178,6 @@ class DistillationLoss(EmbedDistillLoss):
         with torch.autocast(states.device.type, self.precision, enabled=self.precision is not None):
             logits: Tensor = head(states)
         return logits.float()
-
-    def compute_loss_from_embeddings(self, embeddings: list[Tensor], teacher_embeddings: list[Tensor]) -> Tensor:
-        """Return the stock loss, plus the weighted squared error between the batch's cosines."""
-        loss = super().compute_loss_from_embeddings(embeddings, teacher_embeddings)
-        if not self.recipe.similarity_weight:
-            return loss
-        for student, teacher in zip(embeddings, teacher_embeddings, strict=True):
-            error = nn.functional.mse_loss(self._cosines(student), self._cosines(teacher))
-            loss = loss + self.recipe.similarity_weight * error / len(embeddings)
-        return loss
 
     def _cosines(self, vectors: Tensor) -> Tensor:
         """Compare each row of this process with the rows of all."""
@@ -184,10 +208,7 @@ def _output_head(model: PromptEOL) -> nn.Module:
     elif not backbone.config.get_text_config().tie_word_embeddings:
         why = "the LM head is not tied to the token embeddings, so a saved model would not have it"
     if why is None:
-        with torch.device("meta"):
-            language_model = AutoModelForCausalLM.from_config(backbone.config, dtype=backbone.dtype)
-        setattr(language_model, language_model.base_model_prefix, backbone)
-        language_model.tie_weights()
+        language_model = tied_language_model(backbone)
         head: nn.Module = language_model.get_output_embeddings()
         probe = torch.arange(8, device=backbone.device)[None]
         states = backbone(probe).last_hidden_state

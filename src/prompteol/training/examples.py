@@ -80,11 +80,11 @@ class Examples:
         for index, row in enumerate(zip(*self.columns.values(), strict=True)):
             for name, text in zip(self.columns, row, strict=True):
                 if not text.strip():
-                    raise TrainingError(f"{self._where(index)}: {name} is empty; remove the row")
+                    raise TrainingError(f"{self.where(index)}: {name} is empty; remove the row")
             for name, text in zip(self.columns, row[:-1], strict=False):
                 if len(row) == 3 and _as_read(text) == _as_read(row[2]):
                     raise TrainingError(
-                        f"{self._where(index)}: the negative equals the {name}, {text!r:.60}: the loss would push a "
+                        f"{self.where(index)}: the negative equals the {name}, {text!r:.60}: the loss would push a "
                         "text from itself; remove the row"
                     )
         if len(self.columns) == 3:
@@ -97,11 +97,12 @@ class Examples:
             if pair in positive_in:
                 negative = self.columns["negative"][index]
                 raise TrainingError(
-                    f"{self._where(index)}: the negative {negative!r:.60} is the positive of the same anchor in "
+                    f"{self.where(index)}: the negative {negative!r:.60} is the positive of the same anchor in "
                     f"{self._place(positive_in[pair])}; remove one of the two rows"
                 )
 
-    def _where(self, index: int) -> str:
+    def where(self, index: int) -> str:
+        """Name a row, for messages."""
         return f"{self.name}, {self._place(index)}"
 
     def _place(self, index: int) -> str:
@@ -180,8 +181,7 @@ def _from_file(name: str, objective: Objective, columns: Sequence[str], licence:
             f"{name!r} is plain text; contrastive training takes a table with {_said((2, 3))}: .csv, .tsv, .jsonl or "
             ".parquet. Plain text suits --recipe unsupervised"
         )
-    width = len(columns) or (1 if objective != "contrastive" else 2)
-    table = _ExampleSource(source.name, source.format, tuple(columns), width, objective)
+    table = _ExampleSource(source.name, source.format, tuple(columns), objective=objective)
     rows = list(table.numbered_rows())
     unit = "row" if table.format == "parquet" else "line"
     named = _columns((row for _, row in rows), len(rows[0][1]))

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,22 @@ from huggingface_hub import snapshot_download
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prompteol.backbone import find_source
+from prompteol.backbone import ADAPTER, find_source
 from prompteol.demonstrations import everyday
-from prompteol.errors import MissingExtraError, ModelError
+from prompteol.errors import ModelError
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.adapter import has_adapter
 from prompteol.training.card import base_licence
 
 __all__ = ["Merged", "merge"]
 
-_ADAPTER = "adapter_config.json"
 # Options of PromptEOL that say how files of the Hub are reached, the base's as the adapter's.
 _FILES = ("token", "cache_folder", "local_files_only")
 # Of the largest entry, in fp32.
 _EQUAL = 1e-4
 
 
+@dataclass(frozen=True)
 class Merged:
     """A merged model, and how far it lies from what it was made of.
 
@@ -41,10 +42,9 @@ class Merged:
         from_base: the same to the base alone.
     """
 
-    def __init__(self, model: PromptEOL, from_parts: float, from_base: float) -> None:
-        self.model = model
-        self.from_parts = from_parts
-        self.from_base = from_base
+    model: PromptEOL
+    from_parts: float
+    from_base: float
 
 
 def merge(
@@ -79,7 +79,7 @@ def merge(
     with _on_base(adapter, base, files | {"revision": options.get("revision")}) as folder:
         adapted = PromptEOL(folder, device=device, model_kwargs=full, **options)
     if not has_adapter(adapted):
-        raise ModelError(f"{str(adapter)!r} is no adapter: it has no {_ADAPTER}; there is nothing to merge")
+        raise ModelError(f"{str(adapter)!r} is no adapter: it has no {ADAPTER}; there is nothing to merge")
     both = _vectors(adapted, texts)
     merged = _fresh_base(adapted, device, {**files, "trust_remote_code": options.get("trust_remote_code", False)})
     alone = _vectors(merged, texts)
@@ -106,16 +106,16 @@ def _on_base(adapter: str | Path, base: str | Path | None, files: Mapping[str, A
         yield str(adapter)
         return
     source = find_source(adapter, **files)
-    config = source.file(_ADAPTER)
+    config = source.file(ADAPTER)
     if config is None:
-        raise ModelError(f"{str(adapter)!r} is no adapter: it has no {_ADAPTER}; there is nothing to merge")
+        raise ModelError(f"{str(adapter)!r} is no adapter: it has no {ADAPTER}; there is nothing to merge")
     with tempfile.TemporaryDirectory() as folder:
         found = Path(source.name)
         found = found if found.is_dir() else Path(snapshot_download(source.name, **source.hub_kwargs))
         copy = Path(folder) / found.name
         shutil.copytree(found, copy, ignore=shutil.ignore_patterns("checkpoints", "teacher.safetensors"))
         record = json.loads(config.read_text(encoding="utf-8"))
-        (copy / _ADAPTER).write_text(json.dumps({**record, "base_model_name_or_path": str(base)}), encoding="utf-8")
+        (copy / ADAPTER).write_text(json.dumps({**record, "base_model_name_or_path": str(base)}), encoding="utf-8")
         yield str(copy)
 
 
@@ -146,10 +146,8 @@ def _fresh_base(adapted: PromptEOL, device: str | None, files: Mapping[str, Any]
 
 def _merged_weights(adapted: PromptEOL) -> dict[str, Tensor]:
     """Return the backbone's weights with the adapter in them, named as the bare backbone names them."""
-    try:
-        from peft.tuners.tuners_utils import BaseTunerLayer
-    except ImportError as error:
-        raise MissingExtraError("peft", "training") from error
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     backbone = adapted.module.transformer.model
     layers = {name: part for name, part in backbone.named_modules() if isinstance(part, BaseTunerLayer)}
     for layer in layers.values():

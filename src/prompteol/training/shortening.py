@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
+from prompteol.corpus import chunks
+
 __all__ = ["shorten"]
 
 _BATCH = 4096
@@ -18,8 +20,7 @@ def shorten(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, tokens: in
     ends, so that what is left is letter for letter the beginning of the text; a slow one decodes, as the authors do.
     """
     short: list[str] = []
-    for start in range(0, len(texts), _BATCH):
-        batch = list(texts[start : start + _BATCH])
+    for batch in chunks(texts, _BATCH):
         encoded = tokenizer(
             batch,
             add_special_tokens=False,

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from prompteol.prompts import RetrievalTemplate
 from prompteol.search import Pairs
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.curve import SCORE
-from prompteol.training.distillation import RUNNING_TEXT
+from prompteol.training.distillation import running_label
 from prompteol.training.examples import Examples
 from prompteol.training.recipe import Recipe
 from prompteol.training.shortening import shorten
@@ -37,10 +38,8 @@ _EVALUATION_BATCH = 256
 def check_extra() -> None:
     """Raise :class:`MissingExtraError` where the stock trainer cannot run."""
     for package in ("accelerate", "datasets"):
-        try:
-            __import__(package)
-        except ImportError as error:
-            raise MissingExtraError(package, "training") from error
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "training")
 
 
 def launched_processes() -> int:
@@ -111,7 +110,7 @@ def stock_dataset(
 ) -> Dataset:
     """Return the rows in the columns that the losses take, each text cut before it meets the template.
 
-    Distillation's label is the row, by which the loss finds the teacher's vector; running text has none.
+    Distillation's label is the row, by which the loss finds the teacher's vector, or the running text.
     """
     from datasets import Dataset
 
@@ -124,10 +123,11 @@ def stock_dataset(
     elif recipe.objective == "distillation":
         columns["label"] = range(len(examples))
         if running_text is not None:
-            running = shorten(running_text.columns["text"], model.tokenizer, recipe.max_running_tokens)
+            # The loss has these texts as they are. What stands here is not read, but no two rows may be alike.
+            rows = range(len(running_text))
             columns = {
-                "text": [*columns["text"], *running],
-                "label": [*columns["label"], *[RUNNING_TEXT] * len(running)],
+                "text": [*columns["text"], *map(str, rows)],
+                "label": [*columns["label"], *map(running_label, rows)],
             }
     return Dataset.from_dict(columns)
 

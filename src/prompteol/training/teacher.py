@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from prompteol.artefact import fingerprint
 from prompteol.checks import check_finite
 from prompteol.corpus import chunks, replace_when_done
 from prompteol.errors import MissingExtraError, TrainingError
@@ -171,12 +172,13 @@ def _checked(vectors: Vectors, texts: Sequence[str], name: str) -> Vectors:
 
 
 def teacher_name(teacher: Teacher) -> str:
-    """Return what a teacher is called, for the card and for resuming."""
+    """Return what a teacher is called, for the card and for resuming: of a loaded model, its weights too."""
     if isinstance(teacher, np.ndarray):
         return f"given vectors {hashlib.sha256(teacher.tobytes()).hexdigest()[:16]}"
     if isinstance(teacher, (str, Path)):
         return str(teacher)
-    return str(teacher.model_card_data.model_name or type(teacher).__name__)
+    name = teacher.model_card_data.model_name or type(teacher).__name__
+    return f"{name}, fingerprint {fingerprint(teacher)[:16]}"
 
 
 def _digest(texts: Sequence[str]) -> str:

@@ -15,11 +15,11 @@ from transformers import TrainerCallback, set_seed
 from prompteol.search import Pairs
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.adapter import ExactAdapter, attach_adapter, base_options, restore, settle_adapter
-from prompteol.training.card import base_licence, training_section
-from prompteol.training.checking import check_training, development_pairs
+from prompteol.training.card import base_licence, training_section, with_former
+from prompteol.training.checking import Material, check_training, development_pairs
 from prompteol.training.checkpoints import Workspace, read_state
 from prompteol.training.curve import CurveWriter, Point, Watcher, points
-from prompteol.training.distillation import DistillationLoss
+from prompteol.training.distillation import DistillationLoss, running_rows
 from prompteol.training.examples import Examples, read_examples
 from prompteol.training.losses import contrastive_loss
 from prompteol.training.patience import early_stop, is_used_up
@@ -125,8 +125,9 @@ def train(
     examples = examples if isinstance(examples, Examples) else read_examples(examples, recipe.objective)
     if running_text is not None and not isinstance(running_text, Examples):
         running_text = read_examples(running_text, "distillation")
-    pairs = development_pairs(dev)
-    check_training(recipe, examples, pairs, teacher, running_text, words)
+    given = Material(examples, development_pairs(dev), teacher, running_text, words)
+    check_training(recipe, given)
+    further = dict(arguments or {})
     workspace = Workspace(Path(out))
     if os.environ.get("RANK", "0") == "0":
         workspace.check(resume=resume)
@@ -138,39 +139,41 @@ def train(
         recipe,
         workspace.checkpoints,
         device=model.device,
-        scored=pairs is not None,
+        scored=given.pairs is not None,
         quiet=watch is not None,
-        further=arguments or {},
+        further=further,
     )
     with settings.main_process_first(local=False, desc="looking into the folder"):
         if settings.process_index == 0:
-            about = _about(model, recipe, examples, pairs, teacher, running_text, arguments or {})
-            workspace.begin(about, resume=resume)
+            workspace.begin(_about(model, recipe, given, further), resume=resume)
         checkpoint = workspace.last()
-    settings.eval_on_start = pairs is not None and checkpoint is None
+    settings.eval_on_start = given.pairs is not None and checkpoint is None
     if recipe.lora is not None:
         attach_adapter(model, recipe.lora)
     with settings.main_process_first(local=False, desc="the teacher's vectors"), workspace.kept_on_failure():
-        loss = _loss(model, recipe, examples, teacher, words, workspace, advance, settings)
+        loss = _loss(model, recipe, given, workspace, advance, settings)
 
-    trainer = stock_trainer(model, settings, stock_dataset(examples, model, recipe, running_text), loss, pairs)
+    trainer = stock_trainer(model, settings, stock_dataset(examples, model, recipe, running_text), loss, given.pairs)
     remembered = read_state(checkpoint) if checkpoint else None
     stop = [early_stop(recipe.patience, remembered)] if recipe.patience else []
     exact = [ExactAdapter(model, str(checkpoint))] if checkpoint and recipe.lora is not None else []
     for callback in (*exact, CurveWriter(workspace.curve, watch), *stop, *callbacks):
         trainer.add_callback(callback)
-    if remembered is not None and any(map(is_used_up, stop)):
-        trainer.state = remembered
+    if remembered is not None and (remembered.global_step >= remembered.max_steps or any(map(is_used_up, stop))):
+        # The stock trainer would take one more step where an epoch is not whole.
+        trainer.state, kept = remembered, str(checkpoint)
     else:
         with workspace.kept_on_failure():
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.state.best_model_checkpoint is not None:
-        restore(model, trainer.state.best_model_checkpoint)
+        kept = None
+    kept = trainer.state.best_model_checkpoint or kept
+    if kept is not None:
+        restore(model, kept)
     model.eval()
     result = Training(model, Path(out), points(trainer.state.log_history), recipe.keep)
     if trainer.is_world_process_zero():
         with workspace.kept_on_failure():
-            _save(result, recipe, examples, pairs, teacher, running_text, arguments or {})
+            _save(result, recipe, given, further)
     trainer.accelerator.wait_for_everyone()
     return result
 
@@ -185,23 +188,15 @@ def _load(base: str | Path | None, recipe: Recipe, device: str | None, options: 
     return PromptEOL(base, device=device, **{"model_kwargs": base_options(recipe.lora, device), **options})
 
 
-def _about(
-    model: PromptEOL,
-    recipe: Recipe,
-    examples: Examples,
-    pairs: Pairs | None,
-    teacher: Teacher | None,
-    running_text: Examples | None,
-    arguments: Mapping[str, Any],
-) -> dict[str, Any]:
+def _about(model: PromptEOL, recipe: Recipe, given: Material, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Say what must be the same when a training is resumed."""
     return {
         "base": model.fingerprint(),
         **recipe.as_record(),
-        "examples": examples.digest,
-        "dev": pairs.digest if pairs else None,
-        "teacher": None if teacher is None else teacher_name(teacher),
-        "running_text": running_text.digest if running_text else None,
+        "examples": given.examples.digest,
+        "dev": given.pairs.digest if given.pairs else None,
+        "teacher": None if given.teacher is None else teacher_name(given.teacher),
+        "running_text": given.running_text.digest if given.running_text else None,
         "arguments": {name: str(value) for name, value in sorted(arguments.items())},
     }
 
@@ -209,18 +204,16 @@ def _about(
 def _loss(
     model: PromptEOL,
     recipe: Recipe,
-    examples: Examples,
-    teacher: Teacher | None,
-    words: Vectors | None,
+    given: Material,
     workspace: Workspace,
     advance: Advance | None,
     settings: SentenceTransformerTrainingArguments,
 ) -> nn.Module:
     distributed = settings.world_size > 1
-    if recipe.objective != "distillation" or teacher is None:
+    if given.teacher is None:
         return contrastive_loss(model, recipe, distributed=distributed)
-    texts = examples.columns["text"]
-    vectors = teacher_vectors(teacher, texts, workspace.vectors, device=str(model.device), advance=advance)
+    texts, words = given.examples.columns["text"], given.words
+    vectors = teacher_vectors(given.teacher, texts, workspace.vectors, device=str(model.device), advance=advance)
     dimension = model.module.get_embedding_dimension()
     both = vectors if words is None else np.concatenate([vectors, words])
     targets = fit_dimension(both, dimension, recipe.seed) if both.shape[1] != dimension else both
@@ -228,35 +221,21 @@ def _loss(
         model,
         targets[: len(texts)],
         recipe,
+        running=running_rows(given.running_text, model, recipe.max_running_tokens) if given.running_text else (),
         words=None if words is None else targets[len(texts) :],
         distributed=distributed,
         precision=torch.bfloat16 if settings.bf16 else torch.float16 if settings.fp16 else None,
     )
 
 
-def _save(
-    result: Training,
-    recipe: Recipe,
-    examples: Examples,
-    pairs: Pairs | None,
-    teacher: Teacher | None,
-    running_text: Examples | None,
-    arguments: Mapping[str, Any],
-) -> None:
+def _save(result: Training, recipe: Recipe, given: Material, arguments: Mapping[str, Any]) -> None:
     model = result.model
     base = str(model.module.config.name_or_path)
     licence = base_licence(base)
     model.model_card_data.license = model.model_card_data.license or licence
-    model.chosen = {**model.chosen, "weights": f"{recipe.objective} training on {examples.name}"}
-    model.notes = training_section(
-        recipe,
-        examples,
-        result.curve,
-        base=base,
-        licence=licence,
-        dev=pairs.name if pairs else None,
-        teacher=None if teacher is None else teacher_name(teacher),
-        running_text=running_text,
-        arguments=arguments,
+    model.chosen = {**model.chosen, "weights": f"{recipe.objective} training on {given.examples.name}"}
+    section = training_section(
+        recipe, given, result.curve, kept=result.kept, base=base, licence=licence, arguments=arguments
     )
+    model.notes = with_former(section, model.notes)
     model.save_pretrained(str(result.out))
