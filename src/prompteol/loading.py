@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,17 @@ from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBas
 
 from prompteol.artefact import Manifest, stated_licence, training_notes
 from prompteol.backbone import (
+    ADAPTER,
     MANIFEST,
     LoadOptions,
     Source,
     backbone_of,
+    check_adapter,
     check_causal,
     find_source,
     layer_read,
     load_backbone,
+    naming_the_adapter,
     resolve_layer,
 )
 from prompteol.errors import ArtefactError, ModelError
@@ -43,7 +45,7 @@ __all__ = ["Parts", "Request", "embedded_model", "load_parts", "prompts_for", "s
 
 def embedded_model() -> Path:
     """Return the folder of the small default model that ships with the package."""
-    return Path(str(package_files("prompteol"))) / "nano"
+    return Path(__file__).with_name("nano")
 
 
 @dataclass(frozen=True)
@@ -156,16 +158,19 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
     if source.kind in ("base", "adapter"):
         transformer = load_backbone(source, options)
         return Parts(PromptEOLModule(transformer, template, layer=layer, engine=request.engine), [], source, chosen)
-    stock = SentenceTransformer(
-        source.name,
-        device=device if "device_map" not in options.model else None,
-        trust_remote_code=options.trust_remote_code,
-        model_kwargs=options.model or None,
-        processor_kwargs=options.processor or None,
-        config_kwargs=options.config or None,
-        **files,
-    )
+    with naming_the_adapter(source):
+        stock = SentenceTransformer(
+            source.name,
+            device=device if "device_map" not in options.model else None,
+            trust_remote_code=options.trust_remote_code,
+            model_kwargs=options.model or None,
+            processor_kwargs=options.processor or None,
+            config_kwargs=options.config or None,
+            **files,
+        )
     transformer, after = _split(stock, source)
+    if source.file(ADAPTER) is not None:
+        check_adapter(source, transformer.model)
     if request.layer is None:
         layer = _layer_read(transformer, config, manifest, source)
     same_vectors = as_saved and not with_options and transformer.model.dtype == config.dtype
@@ -238,7 +243,12 @@ def _check_without_weights(
 
 def _tokenizer(source: Source, options: LoadOptions) -> PreTrainedTokenizerBase:
     kwargs = {**source.hub_kwargs, "trust_remote_code": options.trust_remote_code, **options.processor}
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.name, **kwargs)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.name, **kwargs)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"the tokenizer of {source.name!r} cannot be read: {' '.join(str(error).split())[:300]}"
+        ) from error
     return tokenizer
 
 

@@ -49,9 +49,27 @@ def test_base_and_adapter_together(tiny, architecture, tmp_path):
         assert np.abs(again.encode("A man sings") - expected).max() < 1e-5 * np.abs(expected).max()
 
 
-def test_an_adapter_of_another_model_is_refused(tiny, tmp_path):
-    train_adapter(tiny("llama"), tmp_path, "llama")
-    config = tmp_path / "adapter_config.json"
-    config.write_text(config.read_text().replace(tiny("llama"), tiny("llama", layers=2)))
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("other", [{"layers": 2}, {"layers": 6}, {"hidden_size": 64}])
+def test_an_adapter_of_another_model_is_refused(tiny, tmp_path, other, saved):
+    train_adapter(tiny("llama"), tmp_path / "adapter", "llama")
+    if saved:
+        PromptEOL(tmp_path / "adapter", device="cpu").save_pretrained(tmp_path / "saved", create_model_card=False)
+    folder = tmp_path / ("saved" if saved else "adapter")
+    config = folder / "adapter_config.json"
+    config.write_text(config.read_text().replace(tiny("llama"), tiny("llama", **other)))
     with pytest.raises(ModelError, match="does not fit its base"):
-        PromptEOL(tmp_path)
+        PromptEOL(folder, device="cpu")
+
+
+def test_what_an_adapter_has_for_the_head_is_left_out(tiny, tmp_path):
+    base = tiny("llama", tied=False)
+    language_model = AutoModelForCausalLM.from_pretrained(base)
+    model = get_peft_model(language_model, LoraConfig(r=4, target_modules=["q_proj", "lm_head"]))
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(tmp_path, save_embedding_layers=False)
+    expected = last_state(model.eval(), base, 'This sentence : "A man sings." means in one word:"')
+    got = PromptEOL(tmp_path, device="cpu").encode("A man sings")
+    assert np.abs(got - expected).max() < 1e-5 * np.abs(expected).max()

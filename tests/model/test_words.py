@@ -3,7 +3,7 @@
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, ModernBertDecoderConfig
 
 from prompteol import PromptEOL
 from prompteol.errors import InputError, ModelError, NonFiniteError
@@ -84,3 +84,38 @@ def test_bad_requests(tiny):
     with pytest.raises(InputError, match="text 1 is int"):
         model.words(["a", 1])
     assert model.words([]) == []
+
+
+@torch.inference_mode()
+def test_a_tied_head_with_weights_of_its_own(tiny, tmp_path):
+    """ModernBERT's decoder has a layer and a bias between the last state and the token embeddings."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny("llama"))
+    config = ModernBertDecoderConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    language_model = AutoModelForCausalLM.from_config(config).eval()
+    torch.nn.init.normal_(language_model.decoder.bias, std=3.0)
+    language_model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert [word.text for word in PromptEOL(tmp_path, device="cpu").words("A man sings")] == [
+        word for word, _ in expected(tmp_path)
+    ]
+
+
+def test_only_the_last_tokens_logits_are_computed(tiny, monkeypatch):
+    model = PromptEOL(tiny("llama"), device="cpu")
+    shapes = []
+    linear = torch.nn.functional.linear
+
+    def watched(states, weight, bias=None):
+        shapes.append((tuple(states.shape), len(weight)))
+        return linear(states, weight, bias)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", watched)
+    words = model.words(["A man sings", "A man sings.", "A much longer sentence than the other ones."])
+    assert [shape for shape, rows in shapes if rows == len(model.tokenizer)] == [(3, 2, 32)]
+    alone = model.words("A man sings")
+    assert [word.text for word in words[0]] == [word.text for word in words[1]] == [word.text for word in alone]
+    assert [word.probability for word in words[0]] == pytest.approx([word.probability for word in alone], rel=1e-4)

@@ -1,21 +1,25 @@
 """The backbone: finding a causal language model, loading it, choosing its layer, and its LM head."""
 
 from prompteol.backbone.layers import layer_read, read_from_layer, resolve_layer
-from prompteol.backbone.load import LoadOptions, load_backbone
-from prompteol.backbone.source import MANIFEST, Source, backbone_of, check_causal, find_source
-from prompteol.backbone.words import LanguageModelHead, Word
+from prompteol.backbone.load import LoadOptions, check_adapter, load_backbone, naming_the_adapter
+from prompteol.backbone.source import ADAPTER, MANIFEST, Source, backbone_of, check_causal, find_source
+from prompteol.backbone.words import LanguageModelHead, Word, tied_language_model
 
 __all__ = [
+    "ADAPTER",
     "MANIFEST",
     "LanguageModelHead",
     "LoadOptions",
     "Source",
     "Word",
     "backbone_of",
+    "check_adapter",
     "check_causal",
     "find_source",
     "layer_read",
     "load_backbone",
+    "naming_the_adapter",
     "read_from_layer",
     "resolve_layer",
+    "tied_language_model",
 ]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from sentence_transformers.base.modules import Transformer
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from prompteol.backbone.source import Source, backbone_of
-from prompteol.errors import MissingExtraError, ModelError
+from prompteol.backbone.source import ADAPTER, Source, backbone_of
+from prompteol.errors import MissingExtraError, ModelError, PromptEOLError
 
-__all__ = ["LoadOptions", "load_backbone"]
+__all__ = ["LoadOptions", "check_adapter", "load_backbone", "naming_the_adapter"]
 
 _LAST = {"method": "forward", "method_output_name": "last_hidden_state"}
 
@@ -40,12 +42,12 @@ class LoadOptions:
         self.config = dict(config or {})
         self.trust_remote_code = trust_remote_code
 
-    def default_dtype(self, device: str | None) -> None:
+    def default_dtype(self, device: str) -> None:
         """Compute in fp32 on a CPU, where half precision is slow, unless a dtype was asked for."""
         chosen = {"dtype", "torch_dtype", "quantization_config", "device_map"} & (
             self.model.keys() | self.config.keys()
         )
-        if not chosen and str(device or "").startswith("cpu"):
+        if not chosen and device.startswith("cpu"):
             self.model["dtype"] = torch.float32
 
 
@@ -53,7 +55,7 @@ def load_backbone(source: Source, options: LoadOptions) -> Transformer:
     """Load a base model, or the base of an adapter with the adapter on it.
 
     Raises:
-        ModelError: the adapter does not fit its base.
+        ModelError: weights cannot be read, or the adapter does not fit its base.
         MissingExtraError: an adapter, and no peft.
     """
     if source.kind == "base":
@@ -63,40 +65,87 @@ def load_backbone(source: Source, options: LoadOptions) -> Transformer:
 
 def _load_base(source: Source, options: LoadOptions) -> Transformer:
     files = {**source.hub_kwargs, "trust_remote_code": options.trust_remote_code}
-    transformer: Transformer = Transformer(
-        source.name,
-        model_kwargs={**files, **options.model},
-        processor_kwargs={**files, **options.processor},
-        config_kwargs={**files, **options.config},
-        modality_config={"text": _LAST},
-        module_output_name="token_embeddings",
-    )
+    try:
+        transformer: Transformer = Transformer(
+            source.name,
+            model_kwargs={**files, **options.model},
+            processor_kwargs={**files, **options.processor},
+            config_kwargs={**files, **options.config},
+            modality_config={"text": _LAST},
+            module_output_name="token_embeddings",
+        )
+    except OSError as error:
+        raise ModelError(f"the weights of {source.name!r} cannot be read: {' '.join(str(error).split())}") from error
+    # RWKV would divide its weights in place at the first forward, and once more in each copy and saved model.
+    if getattr(transformer.model.config, "rescale_every", 0):
+        transformer.model.config.rescale_every = 0
     return transformer
 
 
 def _load_adapter(source: Source, options: LoadOptions) -> Transformer:
     try:
-        from peft import PeftConfig, load_peft_weights
+        from peft import PeftConfig
     except ImportError as error:
         raise MissingExtraError("peft", "adapters") from error
     base = backbone_of(source)
     transformer = _load_base(base, options)
     backbone: PreTrainedModel = transformer.model
     files = source.hub_kwargs
-    weights = load_peft_weights(source.name, device="cpu", **files)
-    fitting = {_without_head(key, backbone): value for key, value in weights.items()}
-    info = backbone.load_adapter(
-        peft_config=PeftConfig.from_pretrained(source.name, **files), adapter_state_dict=fitting
-    )
-    if info.missing_keys or info.unexpected_keys:
-        wrong = sorted([*info.missing_keys, *info.unexpected_keys])
-        raise ModelError(
-            f"adapter {source.name!r} does not fit its base {base.name!r}: {len(wrong)} weights are missing or "
-            f"unknown, {wrong[0]!r} the first; was it trained on another model?"
+    with naming_the_adapter(source):
+        backbone.load_adapter(
+            peft_config=PeftConfig.from_pretrained(source.name, **files), adapter_state_dict=_weights(source, backbone)
         )
+    check_adapter(source, backbone)
     return transformer
 
 
-def _without_head(key: str, backbone: PreTrainedModel) -> str:
-    """Name a weight as the backbone alone does; adapters are trained on the model with its LM head around it."""
-    return key.replace(f"base_model.model.{backbone.base_model_prefix}.", "base_model.model.", 1)
+@contextmanager
+def naming_the_adapter(source: Source) -> Iterator[None]:
+    """Say of an adapter that cannot be put on its base that it is so, where there is one.
+
+    Raises:
+        ModelError: its weights have other sizes, or the base has none of the layers that it stands on.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, (PromptEOLError, torch.OutOfMemoryError)) or source.file(ADAPTER) is None:
+            raise
+        raise ModelError(
+            f"adapter {source.name!r} does not fit its base {backbone_of(source).name!r}; was it trained on another "
+            f"model? {' '.join(str(error).split())}"
+        ) from error
+
+
+def check_adapter(source: Source, backbone: PreTrainedModel) -> None:
+    """Make sure that each of an adapter's weights has found its place on the base, and each place its weight.
+
+    transformers and peft only log what they leave out.
+
+    Raises:
+        ModelError: one has not.
+    """
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(backbone, save_embedding_layers=False)
+    placed = {f"base_model.model.{key}" for key in state}
+    wrong = sorted(placed ^ _weights(source, backbone).keys())
+    if wrong:
+        raise ModelError(
+            f"adapter {source.name!r} does not fit its base {backbone_of(source).name!r}: {len(wrong)} weights are "
+            f"missing or unknown, {wrong[0]!r} the first; was it trained on another model?"
+        )
+
+
+def _weights(source: Source, backbone: PreTrainedModel) -> dict[str, Tensor]:
+    """Read an adapter's weights, named as on the backbone alone.
+
+    Some were trained with the LM head around it, and on the head too, which embeddings have no use for.
+    """
+    from peft import load_peft_weights
+
+    weights = load_peft_weights(source.name, device="cpu", **source.hub_kwargs)
+    plain, inner = "base_model.model.", f"base_model.model.{backbone.base_model_prefix}."
+    if not any(key.startswith(inner) for key in weights):
+        return dict(weights)
+    return {plain + key.removeprefix(inner): value for key, value in weights.items() if key.startswith(inner)}

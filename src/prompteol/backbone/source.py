@@ -19,11 +19,14 @@ from transformers.models.auto.modeling_auto import (
 
 from prompteol.errors import ModelError, ModelNotFoundError
 
-__all__ = ["MANIFEST", "Kind", "Source", "backbone_of", "check_causal", "find_source"]
+__all__ = ["ADAPTER", "MANIFEST", "Kind", "Source", "backbone_of", "check_causal", "find_source"]
 
 MANIFEST = "prompteol.json"
+ADAPTER = "adapter_config.json"
 
 Kind = Literal["base", "adapter", "artefact", "sentence-transformer"]
+# Of the files that tell a kind, the first that is there does.
+_MARKERS: dict[str, Kind] = {MANIFEST: "artefact", "modules.json": "sentence-transformer", ADAPTER: "adapter"}
 
 
 @dataclass(frozen=True)
@@ -74,17 +77,11 @@ def find_source(name: str | Path, **files: Any) -> Source:
         ModelNotFoundError: nothing is there.
     """
     name = _existing(name)
-    for kind, marker in (
-        ("artefact", MANIFEST),
-        ("sentence-transformer", "modules.json"),
-        ("adapter", "adapter_config.json"),
-    ):
-        source = Source(name, kind, files)  # type: ignore[arg-type]
+    for marker, kind in _MARKERS.items():
+        source = Source(name, kind, files)
         if source.file(marker):
-            break
-    else:
-        source = Source(name, "base", files)
-    return source
+            return source
+    return Source(name, "base", files)
 
 
 def backbone_of(source: Source) -> Source:
@@ -93,7 +90,7 @@ def backbone_of(source: Source) -> Source:
     Raises:
         ModelError: the adapter does not say what it was trained on.
     """
-    adapter = source.file("adapter_config.json")
+    adapter = source.file(ADAPTER)
     if adapter is None or source.file("config.json") is not None:
         return source
     base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from inspect import signature
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from prompteol.backbone.source import Source, backbone_of
 from prompteol.errors import ModelError, NonFiniteError
 
-__all__ = ["LanguageModelHead", "Word"]
+__all__ = ["LanguageModelHead", "Word", "tied_language_model"]
 
 # Tokens looked at before those that spell the same word are added up.
 _CANDIDATES = 512
@@ -32,37 +33,25 @@ class LanguageModelHead:
 
     Args:
         backbone: stays where it is; no weight is copied.
-        source: a base model, or an adapter of one, to take an untied head from; ``None`` where there is none.
-        options: keyword arguments for loading it.
+        source: where it came from: a base model or an adapter of one, to take a head from, or another.
 
     Raises:
-        ModelError: the head is not tied, and there is no base model to take it from.
+        ModelError: the head has weights of its own, and there is no base model to take them from.
     """
 
-    def __init__(self, backbone: PreTrainedModel, source: Source | None, options: dict[str, Any] | None = None) -> None:
-        config = backbone.config
-        base = None if source is None else backbone_of(source)
-        if config.get_text_config().tie_word_embeddings:
-            with torch.device("meta"):
-                self._model = AutoModelForCausalLM.from_config(config, dtype=backbone.dtype)
-            self._wrap(backbone)
-            self._model.tie_weights()
-        elif base is not None and base.kind == "base":
-            self._model = AutoModelForCausalLM.from_pretrained(
-                base.name, **base.hub_kwargs, **{"dtype": backbone.dtype, **(options or {})}
-            )
-            self._wrap(backbone)
-        else:
+    def __init__(self, backbone: PreTrainedModel, source: Source) -> None:
+        base = backbone_of(source)
+        tied = backbone.config.get_text_config().tie_word_embeddings
+        model = tied_language_model(backbone) if tied else None
+        if (model is None or _is_incomplete(model)) and base.kind == "base":
+            model = AutoModelForCausalLM.from_pretrained(base.name, **base.hub_kwargs, dtype=backbone.dtype)
+            setattr(model, model.base_model_prefix, backbone)
+        if model is None or _is_incomplete(model):
             raise ModelError(
-                f"this model has no LM head: {type(backbone).__name__}'s head is not tied to its token embeddings, and "
-                "a saved embedding model leaves it out. Ask the base model for words: PromptEOL(BASE).words(...)"
+                f"this model has no LM head: {type(backbone).__name__}'s is not its token embeddings alone, and a "
+                "saved embedding model leaves it out. Ask the base model for words: PromptEOL(BASE).words(...)"
             )
-        if any(parameter.is_meta for parameter in self._model.parameters()):
-            raise ModelError(f"this model has no LM head: part of {type(self._model).__name__}'s is in no file")
-        self._model.eval()
-
-    def _wrap(self, backbone: PreTrainedModel) -> None:
-        setattr(self._model, self._model.base_model_prefix, backbone)
+        self._model = model.eval()
 
     @torch.inference_mode()
     def next_words(self, features: dict[str, Tensor], tokenizer: PreTrainedTokenizerBase, k: int) -> list[list[Word]]:
@@ -73,12 +62,12 @@ class LanguageModelHead:
         Raises:
             NonFiniteError: the logits hold NaN or infinity.
         """
-        lengths = features["attention_mask"].sum(dim=1)
         # A head of its own does not move with the backbone.
         backbone = self._model.base_model
-        self._model.get_output_embeddings().to(device=backbone.device, dtype=backbone.dtype)
-        logits = self._model(**features).logits
-        last = logits[torch.arange(len(lengths), device=logits.device), lengths.to(logits.device) - 1]
+        for part in self._model.children():
+            if part is not backbone:
+                part.to(device=backbone.device, dtype=backbone.dtype)
+        last = self._last_logits(features)
         if last.isnan().any() or last.isposinf().any():
             raise NonFiniteError(
                 "the next word's logits hold NaN or infinity: compute in fp32 with "
@@ -89,6 +78,31 @@ class LanguageModelHead:
             _spell(tokenizer, ids, likely, k)
             for ids, likely in zip(tokens.tolist(), probabilities.tolist(), strict=True)
         ]
+
+    def _last_logits(self, features: dict[str, Tensor]) -> Tensor:
+        """Return the logits after each row's last token, and let no others be computed where the model can."""
+        places = features["attention_mask"].sum(dim=1) - 1
+        if "logits_to_keep" in signature(self._model.forward).parameters:
+            kept, places = places.unique(return_inverse=True)
+            features = {**features, "logits_to_keep": kept}
+        logits: Tensor = self._model(**features).logits
+        return logits[torch.arange(len(places), device=logits.device), places.to(logits.device)]
+
+
+def tied_language_model(backbone: PreTrainedModel) -> PreTrainedModel:
+    """Return the language model around a backbone whose token embeddings are its head; no weight is copied.
+
+    What else a head has, such as a bias, is in no backbone and stays on the meta device.
+    """
+    with torch.device("meta"):
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(backbone.config, dtype=backbone.dtype)
+    setattr(model, model.base_model_prefix, backbone)
+    model.tie_weights()
+    return model
+
+
+def _is_incomplete(model: PreTrainedModel) -> bool:
+    return any(part.is_meta for part in (*model.parameters(), *model.buffers()))
 
 
 def _spell(tokenizer: PreTrainedTokenizerBase, ids: list[int], likely: list[float], k: int) -> list[Word]:
