@@ -58,6 +58,7 @@ class PromptEOLModule(InputModule):
         self.engine: Engine = engine
         self._engine: SharedPrefixEngine | None = None
         self.prompter = PromptTokenizer(transformer.processor, template)
+        _read_prompts_alone(transformer)
         read_from_layer(transformer, self.layer)
         self.pooling = Pooling(self._probe_dimension(), "lasttoken")
 
@@ -185,6 +186,14 @@ class PromptEOLModule(InputModule):
         with torch.inference_mode():
             (states,) = StockRoad(backbone, backbone.device).states([[0]], [self.layer])
         return int(states.shape[-1])
+
+
+def _read_prompts_alone(transformer: Transformer) -> None:
+    """Leave out of a stock module what would make other rows of a text than :meth:`PromptEOLModule.preprocess` does."""
+    transformer.query_length = transformer.document_length = None
+    # GPT-2 would add the first token's embedding to every position.
+    typed = "token_type_ids" in transformer.processor.model_input_names
+    transformer.processing_kwargs = {"text": {"return_token_type_ids": False}} if typed else {}
 
 
 def _check_engine(engine: str) -> None:

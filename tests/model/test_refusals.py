@@ -1,10 +1,21 @@
 """What cannot work is refused with a typed error that names the value and the fix, before weights are read."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import BertConfig, BertModel, LlamaConfig, T5Config, XLMConfig, XLNetConfig
+from transformers import (
+    AutoConfig,
+    BertConfig,
+    BertModel,
+    GemmaConfig,
+    LlamaConfig,
+    T5Config,
+    XLMConfig,
+    XLNetConfig,
+)
 
 from prompteol import PromptEOL, PromptTemplate
 from prompteol.errors import (
@@ -196,3 +207,22 @@ def test_a_refused_prompt_leaves_the_model_as_it_was(tiny, tmp_path):
 def test_a_bos_that_is_read_as_characters(tiny):
     with pytest.raises(TemplateError, match="reads '<s>' as plain characters"):
         PromptEOL(tiny("llama"), processor_kwargs={"split_special_tokens": True}, device="cpu")
+
+
+@pytest.mark.usefixtures("no_weights")
+@pytest.mark.parametrize("architecture", ["opt", "gpt2", "llama", "gemma"])
+def test_a_folder_without_a_tokenizer(tiny, tmp_path, architecture):
+    """Where its files are missing transformers makes one up, and every text may have the same tokens."""
+    if architecture == "gemma":
+        GemmaConfig(architectures=["GemmaForCausalLM"]).save_pretrained(tmp_path)
+    else:
+        AutoConfig.from_pretrained(tiny(architecture)).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"tokenizer .*(files seem to be missing|cannot be read)"):
+        PromptEOL(tmp_path, device="cpu")
+
+
+def test_a_folder_without_weights(tiny, tmp_path):
+    folder = shutil.copytree(tiny("llama"), tmp_path / "base")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"the weights of '.*base' cannot be read"):
+        PromptEOL(folder, device="cpu")

@@ -38,7 +38,7 @@ def compile_chat_template(template: PromptTemplate | RetrievalTemplate, *, bos: 
             ``task``, which sentence-transformers 6 hands over.
         bos: whether the rendered prompt starts with ``bos_token``.
         gap: what stands between BOS and the prompt; some SentencePiece tokenizers need the blank that they
-            otherwise add themselves.
+            otherwise add themselves, and some tokenizers begin texts with other special tokens than BOS.
 
     Returns:
         Jinja source.
@@ -57,6 +57,6 @@ def compile_chat_template(template: PromptTemplate | RetrievalTemplate, *, bos: 
 
 
 def _body(template: PromptTemplate, bos: bool, gap: str) -> str:
-    start = ["bos_token", jinja_literal(gap)] if bos and gap else ["bos_token"] if bos else []
+    start = ["bos_token"] * bos + [jinja_literal(gap)] * bool(gap)
     parts = [*start, "said.prompt", jinja_literal(template.head), "text", jinja_literal(template.suffix)]
     return normalization(template.normalization).jinja + "{{- " + " ~ ".join(parts) + " -}}"

@@ -32,7 +32,7 @@ class Demonstration:
                 raise TemplateError(f"demonstration {name}={value!r} is {type(value).__name__}, not a string")
         if not self.sentence.strip():
             raise TemplateError(f"a demonstration needs a sentence for the word {self.word!r}; it is blank")
-        if len(self.word.split()) != 1 or self.word != self.word.strip():
+        if self.word.split() != [self.word]:
             raise TemplateError(
                 f"a demonstration needs exactly one word for {self.sentence!r}, not {self.word!r}; "
                 "write a compound with a hyphen"

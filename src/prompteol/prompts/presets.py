@@ -11,7 +11,6 @@ from types import MappingProxyType
 
 from prompteol.errors import TemplateError
 from prompteol.prompts.demonstration import Demonstration
-from prompteol.prompts.normalization import NormalizationMode
 from prompteol.prompts.template import SLOT, PromptTemplate, RetrievalTemplate
 
 __all__ = ["DEMONSTRATIONS", "TEMPLATES", "resolve_demonstrations", "resolve_template"]
@@ -62,12 +61,8 @@ DEMONSTRATIONS: Mapping[str, Demonstration] = MappingProxyType(
 )
 
 
-def resolve_template(
-    template: str | PromptTemplate | RetrievalTemplate, *, normalization: NormalizationMode = "paper"
-) -> PromptTemplate | RetrievalTemplate:
+def resolve_template(template: str | PromptTemplate | RetrievalTemplate) -> PromptTemplate | RetrievalTemplate:
     """Return the template behind a preset's name, a string with a slot, or a template.
-
-    ``normalization`` is that of a string with a slot; a preset or a template has its own.
 
     Raises:
         TemplateError: neither a preset's name nor a string with one slot.
@@ -78,9 +73,9 @@ def resolve_template(
         return TEMPLATES[template]
     if not isinstance(template, str):
         raise TemplateError(f"template={template!r} is {type(template).__name__}: give a name, a string or a template")
-    if SLOT not in template and "*sent_0*" not in template and " " not in template and "_" not in template:
+    if SLOT not in template and " " not in template and "_" not in template:
         raise TemplateError(f"template={template!r} is no preset ({', '.join(TEMPLATES)}) and has no {SLOT} slot")
-    return PromptTemplate.parse(template, normalization=normalization)
+    return PromptTemplate.parse(template)
 
 
 def resolve_demonstrations(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from transformers import PreTrainedTokenizerBase
 
 from prompteol.errors import TemplateError
@@ -18,39 +20,40 @@ def resolve_bos(tokenizer: PreTrainedTokenizerBase, template: PromptTemplate | R
     of a string; after a literal BOS they need that blank spelt out.
 
     Returns:
-        Whether BOS stands in front, and what stands between it and the prompt: ``""`` or ``" "``.
+        Whether BOS stands in front, and what stands between it and the prompt: ``""`` or ``" "``; or, where a tokenizer
+        begins texts with other special tokens, as XGLM's does with ``</s>``, no BOS and the text of those.
 
     Raises:
-        TemplateError: the template asks for BOS and the tokenizer has none, or does not read its literal text as BOS.
+        TemplateError: the template asks for BOS and the tokenizer has none, or does not read the literal text of a
+            special token as that token.
     """
     if template.bos is True and tokenizer.bos_token is None:
         raise TemplateError(
             f"the template asks for BOS (bos=True) and the tokenizer {tokenizer.name_or_path!r} has no BOS token: "
             "leave bos=None, or choose a model that has one"
         )
-    wanted = _adds_bos(tokenizer) if template.bos is None else template.bos
-    if not wanted:
+    first = {None: _added(tokenizer), True: [tokenizer.bos_token_id], False: []}[template.bos]
+    if not first:
         return False, ""
+    bos = first == [tokenizer.bos_token_id]
+    start = "".join(tokenizer.convert_ids_to_tokens(first))
     rendered = template.for_role(None).render("text")
     expected = _ids(tokenizer, rendered, special=False)
     for gap in ("", " "):
-        if _ids(tokenizer, f"{tokenizer.bos_token}{gap}{rendered}", special=False) == [
-            tokenizer.bos_token_id,
-            *expected,
-        ]:
-            return True, gap
-    if _ids(tokenizer, f"{tokenizer.bos_token}{rendered}", special=False)[:1] != [tokenizer.bos_token_id]:
+        if _ids(tokenizer, f"{start}{gap}{rendered}", special=False) == [*first, *expected]:
+            return bos, gap if bos else start + gap
+    if _ids(tokenizer, f"{start}{rendered}", special=False)[: len(first)] != first:
         raise TemplateError(
-            f"the tokenizer {tokenizer.name_or_path!r} reads {tokenizer.bos_token!r} as plain characters, so no prompt "
-            "could begin with BOS: load it without split_special_tokens, or set bos=False in the template"
+            f"the tokenizer {tokenizer.name_or_path!r} reads {start!r} as plain characters, so no prompt could begin "
+            "with it: load it without split_special_tokens, or set bos=False in the template"
         )
-    return True, ""
+    return bos, "" if bos else start
 
 
-def _adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
-    if tokenizer.bos_token_id is None:
-        return False
-    return _ids(tokenizer, "text", special=True)[:1] == [tokenizer.bos_token_id]
+def _added(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the special tokens that the tokenizer puts in front of a text."""
+    special = set(tokenizer.all_special_ids)
+    return list(takewhile(special.__contains__, _ids(tokenizer, "text", special=True)))
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:

@@ -10,8 +10,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from prompteol.checks import check_texts
-from prompteol.errors import TemplateError
-from prompteol.prompts import PromptTemplate, RetrievalTemplate, Role, compile_chat_template
+from prompteol.errors import ModelError, TemplateError
+from prompteol.prompts import ROLES, PromptTemplate, RetrievalTemplate, Role, compile_chat_template
 from prompteol.tokens.bos import resolve_bos
 
 __all__ = ["PromptTokenizer"]
@@ -37,18 +37,20 @@ class PromptTokenizer:
         template: to render texts with.
 
     Raises:
-        TemplateError: the tokenizer lacks a BOS that the template asks for, or the text could change the token that
-            gives the embedding.
+        ModelError: the tokenizer does not tell texts apart.
+        TemplateError: it lacks a BOS that the template asks for, or the text could change the token that gives the
+            embedding.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: PromptTemplate | RetrievalTemplate) -> None:
         self.tokenizer = tokenizer
         self.template = template
-        self.bos, self.gap = resolve_bos(tokenizer, template)
         self._tails: dict[tuple[Role | None, str], list[int]] = {}
         self._heads: dict[tuple[Role | None, str], list[int]] = {}
         self._lock = threading.Lock()
-        for role in ("query", "document"):
+        self._check_reads()
+        self.bos, self.gap = resolve_bos(tokenizer, template)
+        for role in ROLES:
             self._check_last_token(role)
         # Only now: another model may use this tokenizer, and goes on with it if the template is refused.
         self.settle()
@@ -67,11 +69,15 @@ class PromptTokenizer:
         """The Jinja source that makes a stock loader render the same prompts."""
         return compile_chat_template(self.template, bos=self.bos, gap=self.gap)
 
+    @property
+    def start(self) -> str:
+        """What stands in front of everything: the text of BOS, or of what the tokenizer has in its place."""
+        return f"{self.tokenizer.bos_token}{self.gap}" if self.bos else self.gap
+
     def render(self, text: str, *, role: Role | None = None, prompt: str = "") -> str:
         """Return the whole prompt of a text: BOS, a sentence-transformers prompt, demonstrations, template, text."""
-        start = f"{self.tokenizer.bos_token}{self.gap}" if self.bos else ""
         template, prompt = self.template.route(role, prompt)
-        return start + prompt + template.render(text)
+        return self.start + prompt + template.render(text)
 
     def __call__(
         self, texts: Sequence[str], *, role: Role | None = None, prompt: str = "", max_length: int
@@ -134,6 +140,14 @@ class PromptTokenizer:
             raise TemplateError(
                 f"max_seq_length={max_length} leaves no room for text: the template alone takes {needed} tokens; "
                 f"set it above {needed}, or show fewer demonstrations"
+            )
+
+    def _check_reads(self) -> None:
+        one, other = self._ids(list(_FILLERS))
+        if not one or one == other:
+            raise ModelError(
+                f"the tokenizer {self.tokenizer.name_or_path!r} reads {_FILLERS[0]!r} and {_FILLERS[1]!r} as {one} and "
+                f"{other}, so texts would have one vector: its files seem to be missing"
             )
 
     def _check_last_token(self, role: Role) -> None:
