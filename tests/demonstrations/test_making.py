@@ -85,6 +85,15 @@ def test_a_langchain_chat_model():
     assert made == [Demonstration("A man sings.", "Music"), Demonstration("Rain falls on the roof.", "Rain")]
 
 
+def test_a_chat_model_that_answers_in_blocks():
+    chat = pytest.importorskip("langchain_core.language_models.fake_chat_models")
+    messages = pytest.importorskip("langchain_core.messages")
+    answers = [messages.AIMessage(content=[{"type": "text", "text": word}]) for word in ("Music", "Dog", "Rain")]
+    model = chat.FakeMessagesListChatModel(responses=answers)
+    made = demonstrations_from_sentences(SENTENCES, model, count=1)
+    assert made == [Demonstration("A man sings.", "Music")]
+
+
 def test_who_cannot_answer():
     with pytest.raises(InputError, match="no callable"):
         demonstrations_from_sentences(SENTENCES, 3)

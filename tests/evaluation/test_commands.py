@@ -67,6 +67,13 @@ def test_several_tasks_in_every_way_to_write_them(tiny, whole_senteval, given):
     assert list(evaluation["scores"]) == ["STS13", "MR"]
 
 
+def test_a_folder_of_data_is_no_model(tiny, whole_senteval, monkeypatch):
+    monkeypatch.chdir(whole_senteval)
+    result = run("evaluate", tiny("llama"), "--senteval", ".", "--json", "-", "--tasks", "STS13", "MR")
+    (evaluation,) = json.loads(result.stdout)["evaluations"]
+    assert list(evaluation["scores"]) == ["STS13", "MR"]
+
+
 def test_groups_may_follow_one_another_too(tiny, whole_senteval):
     result = run("evaluate", tiny("llama"), "--senteval", whole_senteval, "--json", "-", "--tasks", "mr", "dev")
     (evaluation,) = json.loads(result.stdout)["evaluations"]

@@ -89,12 +89,13 @@ def test_the_same_numbers_as_from_the_folder(hub, whole_senteval, encoder):
     assert len(from_hub.scores["STS12"].data[part]) == 64
 
 
-def test_what_cannot_be_fetched_is_missing(hub, monkeypatch):
+@pytest.mark.parametrize("error", [ConnectionError, datasets.exceptions.DatasetGenerationError])
+def test_what_cannot_be_fetched_is_missing(hub, monkeypatch, error):
     serve = datasets.load_dataset
 
     def offline(name, *args, **options):
         if name == "mteb/sts13-sts":
-            raise ConnectionError("Couldn't reach 'mteb/sts13-sts' on the Hub\nmany more lines")
+            raise error("Couldn't reach 'mteb/sts13-sts' on the Hub\nmany more lines")
         return serve(name, *args, **options)
 
     monkeypatch.setattr(datasets, "load_dataset", offline)

@@ -149,6 +149,16 @@ def test_a_file_without_examples_is_damaged(senteval, task, file, lines):
     assert f"{path}, line {lines + 1}: expected at least one example; found 'the end of the file'" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("task", "file"), [("SICK-R", "SICK/SICK_test_annotated.txt"), ("MRPC", "MRPC/msr_paraphrase_train.txt")]
+)
+def test_a_file_without_its_header_loses_no_example(senteval, task, file):
+    path = senteval / file
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
+    with pytest.raises(EvaluationError, match=r"line 1: expected the names of the columns"):
+        load(senteval, task)
+
+
 def test_a_subset_that_nobody_judged_is_damaged(senteval):
     path = senteval / "STS/STS16-en-test/STS.gs.headlines.txt"
     path.write_text("\n" * 24)

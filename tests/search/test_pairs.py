@@ -119,3 +119,28 @@ def test_faults(tmp_path):
         Pairs(texts, texts[:8])
     with pytest.raises(InputError):
         Pairs([*texts[:8], "\ud800"], texts)
+
+
+def test_quotation_marks_that_are_letters(tmp_path):
+    """As in GLUE's tables, in which a sentence may begin with one that nothing closes."""
+    rows = [(f'"Well" {number}, he said', f'"She {number}', str(number / 2)) for number in range(10)]
+    lines = ["\t".join(row) for row in [("sentence1", "sentence2", "score"), *rows]]
+    (tmp_path / "dev.tsv").write_text("\n".join(lines) + "\n")
+    found = read_pairs(tmp_path / "dev.tsv")
+    assert (found.first[3], found.second[3], found.scores[3]) == ('"Well" 3, he said', '"She 3', 1.5)
+    (tmp_path / "short.tsv").write_text("\n".join([*lines, '"a\tb']) + "\n")
+    with pytest.raises(CorpusError, match=r"short\.tsv', line"):
+        read_pairs(tmp_path / "short.tsv")
+
+
+@pytest.mark.parametrize("name", ["sim", "gs", "human", "mean", "target"])
+def test_short_names_of_scores_are_not_passed_over(tmp_path, name):
+    (tmp_path / "a.tsv").write_text(table(("sentence1", "sentence2", name), ROWS))
+    with pytest.raises(CorpusError, match=f"does '{name}' say how similar"):
+        read_pairs(tmp_path / "a.tsv")
+
+
+def test_a_table_without_a_header_loses_no_pair(tmp_path):
+    (tmp_path / "a.csv").write_text("".join(f"A man {number},A dog {number},{number}.5\n" for number in range(10)))
+    with pytest.raises(CorpusError, match=r"the first line holds the names of the columns; found \['A man 0'"):
+        read_pairs(tmp_path / "a.csv")

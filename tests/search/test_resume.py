@@ -1,15 +1,17 @@
 """Stopped wherever it may be, and resumed, a search ends in the same table, and runs nothing twice."""
 
+import gc
 import json
 import os
 import random
 import subprocess
 import sys
+import warnings
 
 import pytest
 
 from prompteol import search_demonstrations
-from prompteol.errors import SearchError
+from prompteol.errors import CorpusError, SearchError
 from prompteol.search import Pairs
 from prompteol.search.judge import Judge
 
@@ -162,3 +164,14 @@ def test_killed_outright_the_command_goes_on_to_the_same_table(tiny, pairs, shot
     killed, rows_written = map(int, done.stdout.split())
     assert killed > KILLS / 2
     assert rows_written == 2 + len(shots)
+
+
+def test_results_that_cannot_be_written_are_closed(model, pairs, shots, tmp_path, monkeypatch):
+    with pytest.raises(CorpusError, match="/dev/full' is no file"):
+        search_demonstrations(model, pairs, shots[:2], results="/dev/full")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(CorpusError, match="were not written: No space left on device"):
+            search_demonstrations(model, pairs, shots[:2], results=tmp_path / "a.jsonl")
+        gc.collect()

@@ -156,7 +156,8 @@ def _models_and_tasks(models: list[str], tasks: list[str]) -> tuple[list[str], l
     chosen = [name for given in tasks for name in given.split(",") if name]
     parse_tasks(chosen)
     if tasks:
-        stray = [name for name in models if is_task(name) and not Path(name).exists()]
+        # A folder of a task's data is no model.
+        stray = [name for name in models if is_task(name) and not (Path(name).is_dir() and _is_model(name))]
         chosen += stray
         models = [name for name in models if name not in stray]
     return models, chosen or ["sts"]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from prompteol.cli import console
 from prompteol.corpus import TextSource
 
 __all__ = ["typed_texts"]
-
-# The longest name a file can have; a longer text is none, and asking the system about it would fail.
-_LONGEST_NAME = 255
 
 
 def typed_texts(arguments: Sequence[str]) -> list[str]:
@@ -19,10 +16,7 @@ def typed_texts(arguments: Sequence[str]) -> list[str]:
     if list(arguments) == ["-"]:
         return list(TextSource.open("-").texts())
     for argument in arguments:
-        if (
-            len(argument.encode(errors="replace")) <= _LONGEST_NAME
-            and "\0" not in argument
-            and Path(argument).is_file()
-        ):
+        # Not Path.is_file(), which raises where a text is too long to be a name.
+        if os.path.isfile(argument):
             console.warning(f"{argument!r} is embedded as a text; the file of that name is not read")
     return list(arguments)

@@ -1,6 +1,6 @@
 """Demonstration sets: candidates for the example that a prompt shows, read, written, checked and made.
 
-Pure Python. :func:`prompteol.search.search_demonstrations` finds the one that suits a model.
+:func:`prompteol.search.search_demonstrations` finds the one that suits a model.
 """
 
 from prompteol.demonstrations.checking import check_demonstration, distinct

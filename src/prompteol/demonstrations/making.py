@@ -133,7 +133,8 @@ def _first_word(candidates: Iterable[str]) -> str:
 
 
 def _answer(reply: Any) -> str:
-    text = getattr(reply, "content", reply)
+    # A message's content may be blocks, of which its text joins those that are text.
+    text = reply if isinstance(reply, str) else getattr(reply, "text", getattr(reply, "content", reply))
     if not isinstance(text, str):
         raise InputError(f"the answer {text!r:.60} is {type(text).__name__}, not a string: ask for one word of text")
     lines = text.strip().splitlines()

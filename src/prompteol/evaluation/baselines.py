@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from prompteol.corpus import chunks
 from prompteol.errors import ModelError
 
 if TYPE_CHECKING:
@@ -68,13 +70,7 @@ class MeanPooling:
         return embeddings[np.argsort(order)]
 
 
-def _same_length(order: list[int], tokens: list[list[int]], batch_size: int) -> list[list[int]]:
+def _same_length(order: list[int], tokens: list[list[int]], batch_size: int) -> Iterator[list[int]]:
     """Batch sentences of equal length: no padding, so nothing depends on a pad token or on positions."""
-    batches: list[list[int]] = []
-    for number in order:
-        last = batches[-1] if batches else []
-        if last and len(last) < batch_size and len(tokens[last[0]]) == len(tokens[number]):
-            last.append(number)
-        else:
-            batches.append([number])
-    return batches
+    for _, equal in groupby(order, key=lambda number: len(tokens[number])):
+        yield from chunks(equal, batch_size)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prompteol.corpus import chunks
 from prompteol.errors import NonFiniteError
 
 __all__ = ["EmbeddingStore", "Encoder"]
@@ -41,8 +42,7 @@ class EmbeddingStore:
     def add(self, sentences: Iterable[str], *, advance: Callable[[int], object] | None = None) -> None:
         """Embed those sentences that are new, long ones first; ``advance`` hears of every chunk's size."""
         new = sorted({s for s in sentences if s not in self._row}, key=lambda s: (-len(s), s))
-        for start in range(0, len(new), _CHUNK):
-            chunk = new[start : start + _CHUNK]
+        for chunk in chunks(new, _CHUNK):
             self._chunks.append(self._encode(chunk))
             for sentence in chunk:
                 self._row[sentence] = len(self._row)

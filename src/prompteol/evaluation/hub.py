@@ -113,7 +113,7 @@ def _load(source: _Split, split: str) -> Any:
         raise MissingExtraError("datasets", "evaluation") from None
     try:
         return datasets.load_dataset(source.dataset, source.config, split=split, revision=source.revision)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         # Offline, gated, gone: the messages of `datasets` are long, their first line says which.
         reason = str(error).strip().partition("\n")[0]
         raise TaskNotFoundError(f"{source.dataset} could not be fetched: {reason}") from error

@@ -13,7 +13,7 @@ from prompteol.evaluation.paper_models import PAPER_MODELS
 from prompteol.evaluation.published import Method, published_for, published_scores
 from prompteol.evaluation.report import labels
 from prompteol.evaluation.results import Evaluation
-from prompteol.evaluation.tasks import TASKS, Suite
+from prompteol.evaluation.tasks import SUITES, Suite
 
 __all__ = ["plot_scaling", "plot_tasks"]
 
@@ -45,7 +45,7 @@ def plot_tasks(
         MissingExtraError: matplotlib is not installed.
     """
     check_picture(Path(file), force=force)
-    names = [t.name for t in TASKS.values() if t.suite == suite and any(t.name in e.scores for e in evaluations)]
+    names = [name for name in SUITES[suite] if any(name in each.scores for each in evaluations)]
     if not names:
         raise EvaluationError(f"no {suite} score to draw: evaluate with --tasks {suite}")
     averages = [evaluation.average(suite) for evaluation in evaluations]
@@ -92,7 +92,7 @@ def plot_scaling(evaluations: Sequence[Evaluation], file: str | Path, *, force: 
     """
     check_picture(Path(file), force=force)
     sized = [each for each in evaluations if each.model.parameters and each.model.template]
-    names = [t.name for t in TASKS.values() if t.suite == "sts" and all(t.name in e.scores for e in sized)]
+    names = [name for name in SUITES["sts"] if all(name in each.scores for each in sized)]
     if not sized or not names:
         raise EvaluationError("nothing to draw: no STS task is scored in all results of models with a known size")
     figure, axes = _canvas(7.6, 4.8)
@@ -170,7 +170,7 @@ def _published_line(method: Method, names: list[str]) -> list[tuple[int, float]]
 
 
 def _is_suite(names: list[str]) -> bool:
-    return len(names) == sum(task.suite == "sts" for task in TASKS.values())
+    return len(names) == len(SUITES["sts"])
 
 
 def _size(parameters: float) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 from prompteol.evaluation.description import ModelDescription
 from prompteol.evaluation.published import PublishedScores, published_for
 from prompteol.evaluation.results import Evaluation
-from prompteol.evaluation.tasks import TASKS, Suite
+from prompteol.evaluation.tasks import SUITES, Suite
 
 __all__ = ["labels", "markdown", "tables"]
 
@@ -111,7 +111,7 @@ def _sections(evaluations: Sequence[Evaluation]) -> list[_Section]:
     sections = []
     for suite, title in _TITLES.items():
         asked = {name for each in evaluations for name in (*each.scores, *each.missing)}
-        names = [task.name for task in TASKS.values() if task.suite == suite and task.name in asked]
+        names = [name for name in SUITES[suite] if name in asked]
         if names:
             average = ["Avg."] if suite != "dev" else []
             labelled = zip(evaluations, labels(evaluations), strict=True)

@@ -10,9 +10,9 @@ from typing import Any
 
 from prompteol.errors import EvaluationError
 from prompteol.evaluation.description import ModelDescription
-from prompteol.evaluation.tasks import TASKS, Suite
+from prompteol.evaluation.tasks import SUITES, Suite
 
-__all__ = ["Evaluation", "TaskScore", "average", "read_results", "write_results"]
+__all__ = ["Evaluation", "TaskScore", "read_results", "write_results"]
 
 _FORMAT = 1
 
@@ -45,15 +45,10 @@ class Evaluation:
 
     def average(self, suite: Suite) -> float | None:
         """Return the mean over a suite, as the paper's "Avg."; None unless every task of it was scored."""
-        return average({name: score.score for name, score in self.scores.items()}, suite)
-
-
-def average(scores: dict[str, float], suite: Suite) -> float | None:
-    """Return the mean of a suite's scores, or None where one is absent."""
-    names = [task.name for task in TASKS.values() if task.suite == suite]
-    if not all(name in scores for name in names):
-        return None
-    return sum(scores[name] for name in names) / len(names)
+        names = SUITES[suite]
+        if not all(name in self.scores for name in names):
+            return None
+        return sum(self.scores[name].score for name in names) / len(names)
 
 
 def write_results(evaluations: Sequence[Evaluation]) -> str:

@@ -95,6 +95,7 @@ class SentEvalFolder:
         self, task: str, file: str, columns: tuple[int, int, int], header: int, parts: dict[str, str]
     ) -> Pairs:
         table = self._open(file, parts, header=header)
+        table.check_header(header, columns[2])
         rows = [table.cells(number, columns) for number in range(header, len(table))]
         gold = [table.score(number, score) for number, (*_, score) in enumerate(rows, start=header)]
         return Pairs(task, [row[0] for row in rows], [row[1] for row in rows], gold)
@@ -126,6 +127,7 @@ class SentEvalFolder:
 
     def _mrpc(self, file: str, parts: dict[str, str]) -> Examples:
         table = self._open(file, parts, header=1)
+        table.check_header(1, 0)
         rows = [table.cells(number, (3, 4, 0)) for number in range(1, len(table))]
         labels = [table.label(number, label, ("0", "1")) for number, (*_, label) in enumerate(rows, start=1)]
         return Examples(([row[0] for row in rows], [row[1] for row in rows]), labels)
@@ -170,6 +172,13 @@ class _Lines:
             expected = f"expected {max(columns) + 1} filled columns, parted by tabs"
             raise self.damaged(number, expected, self.text[number])
         return [cells[column] for column in columns]
+
+    def check_header(self, lines: int, column: int) -> None:
+        """Make sure that the lines that are passed over hold no example: names, not a score or label."""
+        for number in range(lines):
+            cell = dict(enumerate(self.text[number].split("\t"))).get(column, "")
+            if cell.strip().replace(".", "", 1).isdigit():
+                raise self.damaged(number, "expected the names of the columns", self.text[number])
 
     def check_sentences(self) -> None:
         for number, line in enumerate(self.text):

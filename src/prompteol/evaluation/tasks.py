@@ -10,6 +10,7 @@ from typing import Literal
 from prompteol.errors import EvaluationError
 
 __all__ = [
+    "SUITES",
     "TASKS",
     "Examples",
     "Pairs",
@@ -32,12 +33,12 @@ class Task:
     suite: Suite
 
 
-_SUITES: dict[Suite, tuple[str, ...]] = {
+SUITES: dict[Suite, tuple[str, ...]] = {
     "sts": ("STS12", "STS13", "STS14", "STS15", "STS16", "STS-B", "SICK-R"),
     "dev": ("STS-B-dev", "SICK-R-dev"),
     "transfer": ("MR", "CR", "SUBJ", "MPQA", "SST2", "TREC", "MRPC"),
 }
-TASKS: dict[str, Task] = {name: Task(name, suite) for suite, names in _SUITES.items() for name in names}
+TASKS: dict[str, Task] = {name: Task(name, suite) for suite, names in SUITES.items() for name in names}
 """Every task by name, in the order of the paper's tables."""
 
 _GROUPS: dict[str, tuple[str, ...]] = {

@@ -104,19 +104,16 @@ class Judge:
         prompter = PromptTokenizer(self._tokenizer, template)
         heads = [len(prompter.head(role)) for role in self._roles(template)]
         tails = [len(prompter.tail(role)) for role in self._roles(template)]
-        after = sum(self._text_tokens) / len(self._pairs) + sum(tails)
+        after = self._text_tokens / len(self._pairs) + sum(tails)
         whole = sum(heads) + after
         return Cost(len(self._pairs) * whole, after, once=max(heads) + _CHECKED_ROWS * whole / 2)
 
     @cached_property
-    def _text_tokens(self) -> tuple[int, int]:
-        """Tokens of all first and all second sentences, without any prompt."""
+    def _text_tokens(self) -> int:
+        """Tokens of all sentences, without any prompt."""
         plain = PromptTokenizer(self._tokenizer, self._model.template)
-        around = len(plain.head()) + len(plain.tail())
-        sides = (self._pairs.first, self._pairs.second)
-        rows = [plain(list(side), max_length=self._limit) for side in sides]
-        counts = [sum(len(row) for row in side) - len(side) * around for side in rows]
-        return counts[0], counts[1]
+        rows = plain([*self._pairs.first, *self._pairs.second], max_length=self._limit)
+        return sum(map(len, rows)) - len(rows) * (len(plain.head()) + len(plain.tail()))
 
     @property
     def _spent(self) -> int:

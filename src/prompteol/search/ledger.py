@@ -45,6 +45,8 @@ class Ledger:
         self._asked: dict[tuple[str, int, int], int] = {}
         if path is None:
             return
+        if path.exists() and not path.is_file():
+            raise CorpusError(f"results {str(path)!r} is no file; name one")
         try:
             # Not "ab": what a kill left of a last line is cut off.
             self._file = path.open("r+b" if path.exists() else "x+b")
@@ -52,7 +54,7 @@ class Ledger:
         except OSError as error:
             self.close()
             raise CorpusError(f"results {str(path)!r}: {error.strerror or error}") from error
-        except SearchError:
+        except (CorpusError, SearchError):
             self.close()
             raise
 

@@ -8,7 +8,7 @@ import json
 import math
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from prompteol.checks import check_texts
 from prompteol.corpus import TextSource
 from prompteol.errors import CorpusError, SearchError
 
-__all__ = ["SCORE_COLUMNS", "Pairs", "by_plain_name", "read_pairs"]
+__all__ = ["SCORE_COLUMNS", "Pairs", "column_named", "read_pairs"]
 
 # Fewer say nothing, whatever the model.
 _FEWEST = 8
@@ -29,22 +29,15 @@ SCORE_COLUMNS = (
 )  # fmt: skip
 _USUAL = (_FIRST, _SECOND, SCORE_COLUMNS)
 _LIKE_A_SCORE = {
-    "score",
-    "scores",
-    "rating",
-    "ratings",
-    "label",
-    "labels",
-    "gold",
-    "similarity",
-    "relatedness",
-    "relevance",
-}
+    "score", "scores", "rating", "ratings", "label", "labels", "gold", "gs", "sim", "similarity", "relatedness",
+    "relevance", "human", "mean", "target", "value", "judgement", "judgment",
+}  # fmt: skip
 
 
-def by_plain_name(columns: Sequence[str]) -> dict[str, str]:
-    """Return the columns of a table by their names without case and blanks around; the first of equal ones."""
-    return {column.strip().casefold(): column for column in reversed(columns)}
+def column_named(columns: Sequence[str], names: Iterable[str]) -> str | None:
+    """Return the column that has the first of the names that one has, without case and blanks around."""
+    plain = {column.strip().casefold(): column for column in reversed(columns)}
+    return next((plain[name] for name in names if name in plain), None)
 
 
 @dataclass(frozen=True)
@@ -160,14 +153,14 @@ class _PairSource(TextSource):
     """A table of which the columns of a pair are wanted, under any of their common names."""
 
     def choose(self, existing: Sequence[str]) -> tuple[str, ...]:
-        plain = by_plain_name(existing)
-        known = [next((plain[name] for name in names if name in plain), None) for names in _USUAL]
-        found = tuple(name for name in known if name is not None)
         if self.columns:
             return super().choose(existing)
-        if known[0] and known[1]:
-            self._refuse_unknown_scores(existing, scored=known[2] is not None)
-            return found
+        if any(map(_is_number, existing)):
+            raise CorpusError(f"{self.name!r}: the first line holds the names of the columns; found {existing}")
+        first, second, score = (column_named(existing, names) for names in _USUAL)
+        if first and second:
+            self._refuse_unknown_scores(existing, scored=score is not None)
+            return (first, second, score) if score else (first, second)
         if len(existing) in (2, 3):
             return tuple(existing)
         listed = ", ".join(map(repr, existing)) or "none"
@@ -193,7 +186,7 @@ def _table(name: str, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, 
     source = TextSource.open(name)
     if source.format == "txt":
         raise CorpusError(f"{name!r} is plain text; pairs come from a table: .tsv, .csv, .jsonl or .parquet")
-    return _PairSource(source.name, source.format, tuple(columns), len(columns)).numbered_rows()
+    return _PairSource(source.name, source.format, tuple(columns)).numbered_rows()
 
 
 def _is_benchmark(name: str) -> bool:
