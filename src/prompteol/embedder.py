@@ -126,7 +126,7 @@ class TextEmbedder:
             return []
         encode = self.model.encode_query if role == "query" else self.model.encode_document
         with lock_for(self.model):
-            self.notice.check(self.model, texts)
+            self.notice.check(self.model, texts, role)
             options = self._encode_kwargs(role)
             # Integer precisions too become floats: stores and JSON take those.
             vectors = np.asarray(encode(texts, **options), dtype=np.float32)

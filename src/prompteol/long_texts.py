@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from prompteol.prompts import Role
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
@@ -36,8 +38,8 @@ class LongTextNotice:
     def __init__(self) -> None:
         self.given = False
 
-    def check(self, model: SentenceTransformer, texts: Sequence[str]) -> None:
-        """Warn with :class:`LongTextWarning` if the longest text runs past the sensible length.
+    def check(self, model: SentenceTransformer, texts: Sequence[str], role: Role | None = None) -> None:
+        """Warn with :class:`LongTextWarning` if the longest text, in its role, runs past the sensible length.
 
         Tokenises the prompt and at most two texts, none that is too short to matter. Call it while holding the model's
         lock.
@@ -51,7 +53,7 @@ class LongTextNotice:
         longest = dict.fromkeys((max(texts, key=_bytes), max(texts, key=_further_bytes)))
         if max(map(_bytes, longest)) <= limit * _CERTAIN_SHARE:
             return
-        limit = min(limit, _room(model))
+        limit = min(limit, _room(model, role))
         for text in longest:
             # A token holds a byte or more, so a text of few bytes cannot hold many tokens.
             if _bytes(text) > limit and self._check_text(tokenizer, text, limit):
@@ -74,11 +76,12 @@ class LongTextNotice:
         return True
 
 
-def _room(model: SentenceTransformer) -> int:
+def _room(model: SentenceTransformer, role: Role | None) -> int:
     """Return how many tokens of text the model takes, its prompt aside."""
     if not model.max_seq_length:
         return SENSIBLE_TOKENS
-    return max(0, model.max_seq_length - len(model.preprocess([""])["input_ids"][0]))
+    task = {} if role is None else {"task": role}
+    return max(0, model.max_seq_length - len(model.preprocess([""], **task)["input_ids"][0]))
 
 
 def _further_bytes(text: str) -> int:

@@ -77,6 +77,18 @@ def test_a_router_goes_by_the_tokenizer_it_shows():
     assert len(fingerprint(SentenceTransformer(modules=[router], device="cpu"))) == 64
 
 
+def test_a_routers_own_modules_count():
+    def routed(mode, **options):
+        torch.manual_seed(0)
+        paths = [[word_embeddings()[0], Pooling(4, mode)], [word_embeddings()[0], Pooling(4, "mean")]]
+        return SentenceTransformer(modules=[Router.for_query_document(*paths, **options)], device="cpu")
+
+    assert fingerprint(routed("mean")) == fingerprint(routed("mean"))
+    assert fingerprint(routed("mean")) != fingerprint(routed("max"))
+    mapped = Router({"one": [static_embedding()[0]]}, default_route="one", route_mappings={("query", "text"): "one"})
+    assert len(fingerprint(SentenceTransformer(modules=[mapped], device="cpu"))) == 64
+
+
 def test_the_order_of_a_set_does_not_count():
     """For words Python deals it out anew in each process; these two numbers collide in every one."""
     one, other = [0, 8], [8, 0]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import warnings
 
 import pytest
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Router, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
 
 from prompteol.embedder import TextEmbedder
 from prompteol.long_texts import SENSIBLE_TOKENS, LongTextWarning
+from small_models import base_model_folder
 
 LONG = "The cat sat on the mat. " * 100
 
@@ -67,3 +71,12 @@ def test_a_book_is_not_read_to_its_end(model, monkeypatch):
     with pytest.warns(LongTextWarning, match="more than"):
         TextEmbedder(model).notice.check(model, [LONG * 1000])
     assert max(lengths) < 20 * SENSIBLE_TOKENS
+
+
+def test_a_router_without_a_default_route():
+    pad = {"pad_token": "</s>"}
+    paths = [[Transformer(base_model_folder(), processor_kwargs=pad), Pooling(32)] for _ in range(2)]
+    router = Router.for_query_document(*paths, default_route=None, allow_empty_key=False)
+    embedder = TextEmbedder(SentenceTransformer(modules=[router], device="cpu"))
+    with pytest.warns(LongTextWarning):
+        assert len(embedder.embed([LONG], "document")) == 1

@@ -102,13 +102,6 @@ def test_autocast_is_another_state(engine, rows, prefix):
     assert engine.counters.prefix_tokens == 3 * len(prefix)
 
 
-def test_forget_drops_what_was_computed(engine, rows, prefix):
-    engine.forget()
-    with torch.inference_mode():
-        engine.last_token_states(rows, prefix=prefix)
-    assert engine.counters.prefix_tokens == 2 * len(prefix)
-
-
 @pytest.mark.filterwarnings("ignore:Already found a `peft_config`")
 class TestAdapters:
     @pytest.fixture

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from huggingface_hub import ModelCard
 from yaml import YAMLError  # type: ignore[import-untyped]
 
+from prompteol.artefact.manifest import Manifest
 from prompteol.prompts import PromptTemplate, RetrievalTemplate
 
 __all__ = ["TRAINING_HEADING", "prompt_section", "stated_licence", "training_notes"]
@@ -26,9 +24,7 @@ _CITATION = """\
 ```"""
 
 
-def prompt_section(
-    template: PromptTemplate | RetrievalTemplate, layer: int, chosen: Mapping[str, Any], fingerprint: str
-) -> str:
+def prompt_section(manifest: Manifest) -> str:
     """Write the section in Markdown."""
     lines = [
         "## PromptEOL",
@@ -36,10 +32,10 @@ def prompt_section(
         "Each text is put into a prompt, and the hidden state of the prompt's last token is its embedding. The prompt",
         "is this model's chat template, so plain sentence-transformers (5.6 or later) renders it without further code.",
         "",
-        *_prompts(template),
-        f"- Layer: `{layer}` (negative index of the hidden states; `-1` is the last, after the final norm)",
-        *(f"- How the {what} came to be: {how}" for what, how in chosen.items()),
-        f"- Fingerprint: `{fingerprint}`",
+        *_prompts(manifest.template),
+        f"- Layer: `{manifest.layer}` (negative index of the hidden states; `-1` is the last, after the final norm)",
+        *(f"- How the {what} came to be: {how}" for what, how in manifest.chosen.items()),
+        f"- Fingerprint: `{manifest.fingerprint}`",
         "",
         "It embeds sentences. On long documents mean pooling does better; cut them into sentences first.",
         "",

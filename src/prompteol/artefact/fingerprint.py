@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -36,7 +36,7 @@ def fingerprint(model: SentenceTransformer) -> str:
     _check_readable(model)
     digest = hashlib.sha256()
     for module in _stock_modules(model):
-        digest.update(_canonical([type(module).__name__, _settings(module), _angles(module)]))
+        digest.update(_canonical([type(module).__name__, _settings(module), _angles(module), *_inner(module)]))
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(_canonical([name, str(tensor.dtype), list(tensor.shape)]))
             digest.update(_bytes(tensor))
@@ -63,8 +63,25 @@ def _stock_modules(model: SentenceTransformer) -> Iterable[nn.Module]:
         yield from held if isinstance(held, tuple) else (module,)
 
 
-def _settings(module: nn.Module) -> dict[str, Any]:
-    return module.get_config_dict() if isinstance(module, Module) else {}
+def _settings(module: nn.Module) -> Any:
+    return _with_plain_keys(module.get_config_dict()) if isinstance(module, Module) else {}
+
+
+def _with_plain_keys(value: Any) -> Any:
+    return {str(key): _with_plain_keys(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def _inner(module: nn.Module) -> Iterator[Any]:
+    """Yield what decides the vectors of the modules within a module, as those of a router are."""
+    for name, part in module.named_modules():
+        if part is not module and isinstance(part, Module):
+            yield [
+                name,
+                type(part).__name__,
+                _settings(part),
+                _angles(part),
+                _tokenizer(getattr(part, "tokenizer", None)),
+            ]
 
 
 def _angles(module: nn.Module) -> Any:

@@ -85,7 +85,7 @@ class Manifest:
             )
         except PromptEOLError:
             raise
-        except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ArtefactError(f"{path} is damaged ({error!r}): save the model again") from error
 
     def check(self, tokenizer: PreTrainedTokenizerBase) -> None:

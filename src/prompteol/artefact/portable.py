@@ -57,15 +57,12 @@ def save_portable(
         name = stock.model_card_data.model_id
         readme.write_text(card.replace(_PLACEHOLDER, name) if name else card, encoding="utf-8")
     elif card:
-        readme.write_text(readme.read_text(encoding="utf-8") + "\n" + _section(manifest) + notes, encoding="utf-8")
+        whole = readme.read_text(encoding="utf-8") + "\n" + prompt_section(manifest) + notes
+        readme.write_text(whole, encoding="utf-8")
     for index, module in enumerate(stock):
         if isinstance(module, Pooling):
             _widen_pooling(Path(path) / f"{index}_Pooling" / "config.json", module)
     manifest.write(path)
-
-
-def _section(manifest: Manifest) -> str:
-    return prompt_section(manifest.template, manifest.layer, manifest.chosen, manifest.fingerprint)
 
 
 def _widen_pooling(config_file: Path, pooling: Pooling) -> None:

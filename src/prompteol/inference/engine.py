@@ -112,11 +112,6 @@ class SharedPrefixEngine:
         order = torch.tensor([found[row] for row in places])[inverse]
         return [torch.cat(parts)[order.to(parts[0].device)] for parts in zip(*computed, strict=True)]
 
-    def forget(self) -> None:
-        """Drop cached prefixes and trust, after an edit of weights that cannot be seen from outside."""
-        with self._lock:
-            self._trust = None
-
     def __getstate__(self) -> dict[str, Any]:
         """Keep caches, locks and trust out of pickles and copies."""
         return {

@@ -49,6 +49,8 @@ class GroupedAttention:
         self, this: Pass, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, **kwargs: Any
     ) -> Tensor:
         """Return (1, queries, heads, width)."""
+        if self.name == "sdpa" and kwargs.get("s_aux") is not None:
+            raise ValueError("transformers' sdpa passes over attention sinks")
         attention = partial(self._stock(module), module, **kwargs)
         outputs, text = [], 0
         for group in this.once("groups", partial(group_by_length, this.lengths)):
