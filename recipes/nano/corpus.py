@@ -25,9 +25,6 @@ QUOTA = {"novels": 90_000, "movie_reviews": 45_000, "masc": 30_000, "speeches": 
 
 _WORDS = range(3, 33)
 _LONGEST = 260
-# Of running text; small sources are read several times, cut at other places each time.
-_SHARE = {"novels": 0.5, "movie_reviews": 0.13, "masc": 0.1, "wikipedia": 0.09, "dictionary": 0.09, "speeches": 0.05,
-          "factbook": 0.04}  # fmt: skip
 # Of novels: the first part is for training, the rest to measure perplexity on.
 _TRAINING_SHARE = 0.98
 
@@ -60,7 +57,12 @@ def sentences(data: Path, wordnet_folder: Path, excluded: set[str], seed: int = 
 
 
 def running_text(
-    data: Path, packages: Packages, wanted: Mapping[int, int], excluded: set[str], seed: int = 0
+    data: Path,
+    packages: Packages,
+    wanted: Mapping[int, int],
+    shares: Mapping[str, float],
+    excluded: set[str],
+    seed: int = 0,
 ) -> tuple[list[str], list[str]]:
     """Return stretches of English to learn from, and the last part of the novels to measure on.
 
@@ -70,6 +72,7 @@ def running_text(
         data: as for :func:`sentences`.
         packages: where the other text is.
         wanted: how many stretches, by how many words each has at least.
+        shares: of each source. What is wanted beyond its length is read again, cut at other places.
         excluded: keys of :func:`key`.
         seed: of every choice.
     """
@@ -90,9 +93,9 @@ def running_text(
         kept = _kept(lines, excluded)
         for words, count in wanted.items():
             stretches: list[str] = []
-            while len(stretches) < round(count * _SHARE[name]):
+            while len(stretches) < round(count * shares[name]):
                 stretches += _shuffled(list(_stretches(kept, words, skip=rng.randrange(words))), rng)
-            found += stretches[: round(count * _SHARE[name])]
+            found += stretches[: round(count * shares[name])]
     return _shuffled(found, rng), list(_stretches(_kept(novels[cut:], excluded), 100))
 
 

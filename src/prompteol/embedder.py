@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,14 +18,13 @@ import numpy as np
 from prompteol.checks import check_finite, check_texts
 from prompteol.errors import InputError, SettingError
 from prompteol.long_texts import LongTextNotice
-from prompteol.prompts import Role
+from prompteol.prompts import ROLES, Role
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 __all__ = ["TextEmbedder", "lock_for"]
 
-_ROLES: tuple[Role, ...] = get_args(Role)
 # They decide what `encode` returns, and an embedder returns lists of floats of a text in its role.
 _REFUSED = frozenset({"convert_to_tensor", "convert_to_numpy", "output_value", "task"})
 
@@ -164,8 +163,8 @@ class TextEmbedder:
 
 
 def _check_role(role: str) -> None:
-    if role not in _ROLES:
-        raise SettingError(f"role {role!r} is none of {', '.join(map(repr, _ROLES))}")
+    if role not in ROLES:
+        raise SettingError(f"role {role!r} is none of {', '.join(map(repr, ROLES))}")
 
 
 def _check_encode_kwargs(encode_kwargs: Mapping[str, Any]) -> None:

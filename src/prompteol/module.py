@@ -14,7 +14,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from prompteol.backbone.layers import read_from_layer, resolve_layer
 from prompteol.errors import ModelError, SettingError
 from prompteol.inference import SharedPrefixEngine
-from prompteol.inference.stock import StockRoad, sharing_copy
+from prompteol.inference.stock import StockRoad, input_device, sharing_copy
 from prompteol.prompts import PromptTemplate, RetrievalTemplate, Role
 from prompteol.tokens import PromptTokenizer
 
@@ -184,7 +184,7 @@ class PromptEOLModule(InputModule):
         # Not the configuration's hidden size: OPT-350m's last layer is narrower than the others.
         backbone = self.transformer.model
         with torch.inference_mode():
-            (states,) = StockRoad(backbone, backbone.device).states([[0]], [self.layer])
+            (states,) = StockRoad(backbone, input_device(backbone)).states([[0]], [self.layer])
         return int(states.shape[-1])
 
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from prompteol.errors import EvaluationError
-from prompteol.evaluation import Evaluation, TaskScore, read_results, write_results
+from prompteol.evaluation import Evaluation, TaskScore, read_results, results_json
 from prompteol.evaluation.description import ModelDescription
 from prompteol.evaluation.report import labels, markdown, tables
 
@@ -44,7 +44,7 @@ def show(*evaluations):
 def test_what_is_written_is_read(tmp_path):
     given = [evaluation(missing={"MR": "not there"}, versions={"torch": "2"}, created="2026-01-02", seconds=1.5)]
     file = tmp_path / "result.json"
-    file.write_text(write_results(given), encoding="utf-8")
+    file.write_text(results_json(given), encoding="utf-8")
     assert read_results([file, file]) == given * 2
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from prompteol.errors import EvaluationError
 from prompteol.evaluation import TASKS, SentEvalFolder, parse_tasks
-from prompteol.evaluation.senteval_folder import TaskNotFoundError
+from prompteol.evaluation.tasks import TaskNotFoundError
 
 
 def load(folder, name):

@@ -31,7 +31,7 @@ def fingerprint(model: SentenceTransformer) -> str:
     result.
 
     Raises:
-        ModelError: the weights are bitsandbytes' 4-bit ones and lie on a CPU.
+        ModelError: the weights are bitsandbytes' 4-bit ones and lie on a CPU, or are offloaded.
     """
     _check_readable(model)
     digest = hashlib.sha256()
@@ -46,6 +46,11 @@ def fingerprint(model: SentenceTransformer) -> str:
 
 
 def _check_readable(model: nn.Module) -> None:
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ModelError(
+            "some weights are not in memory but offloaded by device_map: load the model without it to compute its "
+            "fingerprint or to save it"
+        )
     # Seen with bitsandbytes 0.50 on a processor with AVX512-BF16: reading the weights changes them, and the vectors
     # with them, by 1 % of their largest entry under double quantisation and beyond recognition without.
     for module in model.modules():

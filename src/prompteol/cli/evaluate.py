@@ -229,14 +229,14 @@ def _baseline(name: str, benchmark: Benchmark, device: str | None, batch_size: i
 
 
 def _report(results: list[Evaluation], json: str | None, markdown: Path | None, plot: Path | None) -> None:
-    from prompteol.evaluation import write_results
+    from prompteol.evaluation import results_json
     from prompteol.evaluation.report import markdown as as_markdown
     from prompteol.evaluation.report import tables
 
     # A reader that goes away, such as less, ends the program: the files come first.
     try:
         if json and json != "-":
-            write(Path(json), write_results(results))
+            write(Path(json), results_json(results))
         if markdown:
             write(markdown, as_markdown(results))
         if plot:
@@ -245,6 +245,6 @@ def _report(results: list[Evaluation], json: str | None, markdown: Path | None, 
             plot_tasks(results, plot, force=True)
     finally:
         if json == "-":
-            typer.echo(write_results(results), nl=False)
+            typer.echo(results_json(results), nl=False)
         else:
             console.show(tables(results))

@@ -143,8 +143,8 @@ def _run(run: Run, benchmark: Benchmark, dtype: Dtype, device: str | None, batch
 
 
 def _write(output: Path, run: Run, done: list[Evaluation]) -> None:
-    from prompteol.evaluation import write_results
+    from prompteol.evaluation import results_json
     from prompteol.evaluation.report import markdown
 
-    write(output / f"{run.name}.json", write_results(done[-1:]))
+    write(output / f"{run.name}.json", results_json(done[-1:]))
     write(output / _COMPARISON, markdown(done))

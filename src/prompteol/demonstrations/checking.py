@@ -8,11 +8,11 @@ from itertools import islice
 
 from prompteol.checks import check_texts
 from prompteol.errors import InputError, TemplateError
-from prompteol.prompts import ROLES, TEMPLATES, Demonstration, PromptTemplate
+from prompteol.prompts import AUTHORS_SLOT, ROLES, SLOT, TEMPLATES, Demonstration, PromptTemplate
 
 __all__ = ["check_demonstration", "distinct"]
 
-_SLOTS = (PromptTemplate.slot, "*sent_0*", "*sent 0*")
+_SLOTS = (SLOT, AUTHORS_SLOT, AUTHORS_SLOT.replace("_", " "))
 # A shorter run of words, such as "means", also stands in ordinary sentences.
 _TELLING_WORDS = 3
 

@@ -11,13 +11,11 @@ from typing import TextIO
 from prompteol.corpus import TextSource, refuse_overwrite, replace_when_done
 from prompteol.demonstrations.checking import check_demonstration
 from prompteol.errors import CorpusError, TemplateError
-from prompteol.prompts import Demonstration, PromptTemplate, resolve_template
+from prompteol.prompts import AUTHORS_SLOT, PROMPTEOL, Demonstration
 
 __all__ = ["read_demonstrations", "write_demonstrations"]
 
 _COLUMNS = ("sentence", "word")
-_AUTHORS_SLOT = "*sent_0*"
-_PAPER = resolve_template("prompteol").for_role(None)
 
 
 def read_demonstrations(path: str | Path) -> list[Demonstration]:
@@ -88,12 +86,10 @@ def _from_template(line: str) -> Demonstration | None:
     """Read the demonstration out of a line in the authors' form; a blank line holds none."""
     if not line.strip():
         return None
-    before, slot, suffix = line.strip().partition(_AUTHORS_SLOT)
+    before, slot, suffix = line.strip().partition(AUTHORS_SLOT)
     before, suffix = before.replace("_", " "), suffix.replace("_", " ")
     if not slot or not suffix:
-        raise TemplateError(
-            f"{line.strip()[:80]!r} is no template in the authors' form: it has no {_AUTHORS_SLOT} slot"
-        )
+        raise TemplateError(f"{line.strip()[:80]!r} is no template in the authors' form: it has no {AUTHORS_SLOT} slot")
     parts = before.split(suffix)
     if len(parts) != 2:
         raise TemplateError(f"{line.strip()[:80]!r} shows {len(parts) - 1} demonstrations; expected one a line")
@@ -121,5 +117,5 @@ def _write_templates(file: TextIO, demonstrations: list[Demonstration]) -> None:
                 f"{shown.sentence!r} => {shown.word!r} holds an underscore, which the authors' form reads as a blank; "
                 "write .jsonl"
             )
-        head = PromptTemplate(_PAPER.prefix, _PAPER.suffix, demonstrations=(shown,)).head
-        file.write((head + "\0" + _PAPER.suffix).replace(" ", "_").replace("\0", _AUTHORS_SLOT) + "\n")
+        head = PROMPTEOL.with_demonstrations((shown,)).head
+        file.write((head + "\0" + PROMPTEOL.suffix).replace(" ", "_").replace("\0", AUTHORS_SLOT) + "\n")

@@ -7,11 +7,10 @@ from typing import Any, Protocol
 
 from prompteol.demonstrations.checking import check_demonstration, distinct
 from prompteol.errors import InputError, TemplateError
-from prompteol.prompts import Demonstration, resolve_template
+from prompteol.prompts import PROMPTEOL, Demonstration
 
 __all__ = ["demonstrations_from_definitions", "demonstrations_from_model", "demonstrations_from_sentences"]
 
-_QUESTION = resolve_template("prompteol").for_role(None)
 # A model's first word may be a piece of one, or a mark; the next ones are often better.
 _WORDS_ASKED = 10
 
@@ -93,7 +92,7 @@ def demonstrations_from_sentences(
     if not callable(invoke):
         raise InputError(f"ask={ask!r} is no callable and has no invoke method: give a function or a chat model")
     asked = _some_sentences(sentences, seed)
-    pairs = ((text, _answer(invoke(_QUESTION.render(text)))) for text in asked)
+    pairs = ((text, _answer(invoke(PROMPTEOL.render(text)))) for text in asked)
     return _some(_usable(pairs), count, None)
 
 

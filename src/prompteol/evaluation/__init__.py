@@ -2,7 +2,7 @@
 
 from prompteol.evaluation.hub import HubDatasets
 from prompteol.evaluation.published import PublishedScores, published_for
-from prompteol.evaluation.results import Evaluation, TaskScore, read_results, write_results
+from prompteol.evaluation.results import Evaluation, TaskScore, read_results, results_json
 from prompteol.evaluation.runner import Benchmark, evaluate, load_benchmark
 from prompteol.evaluation.senteval_folder import SentEvalFolder
 from prompteol.evaluation.tasks import TASKS, parse_tasks
@@ -20,5 +20,5 @@ __all__ = [
     "parse_tasks",
     "published_for",
     "read_results",
-    "write_results",
+    "results_json",
 ]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prompteol.errors import EvaluationError, MissingExtraError
-from prompteol.evaluation.senteval_folder import TaskNotFoundError
-from prompteol.evaluation.tasks import Examples, Pairs, StsData, Task, TransferData
+from prompteol.evaluation.tasks import Examples, Pairs, StsData, Task, TaskNotFoundError, TransferData
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

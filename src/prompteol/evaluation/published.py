@@ -15,7 +15,7 @@ from typing import Literal
 
 from prompteol.evaluation.description import ModelDescription
 from prompteol.evaluation.tasks import Suite
-from prompteol.prompts import DEMONSTRATIONS, TEMPLATES, PromptTemplate
+from prompteol.prompts import DEMONSTRATIONS, PROMPTEOL
 
 __all__ = ["Method", "PublishedScores", "published_for", "published_scores"]
 
@@ -51,9 +51,7 @@ def published_for(model: ModelDescription) -> PublishedScores | None:
     or with the one that the paper found best for that size.
     """
     name = model.name.rstrip("/\\").replace("\\", "/").rpartition("/")[2].lower()
-    plain = TEMPLATES["prompteol"]
-    assert isinstance(plain, PromptTemplate)
-    if (model.template, model.normalization, model.layer) != (str(plain), plain.normalization, -1):
+    if (model.template, model.normalization, model.layer) != (str(PROMPTEOL), PROMPTEOL.normalization, -1):
         return None
     for row in published_scores():
         if row.model == name and model.demonstrations == _demonstrations(row):

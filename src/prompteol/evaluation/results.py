@@ -12,7 +12,7 @@ from prompteol.errors import EvaluationError
 from prompteol.evaluation.description import ModelDescription
 from prompteol.evaluation.tasks import SUITES, Suite
 
-__all__ = ["Evaluation", "TaskScore", "read_results", "write_results"]
+__all__ = ["Evaluation", "TaskScore", "read_results", "results_json"]
 
 _FORMAT = 1
 
@@ -51,7 +51,7 @@ class Evaluation:
         return sum(self.scores[name].score for name in names) / len(names)
 
 
-def write_results(evaluations: Sequence[Evaluation]) -> str:
+def results_json(evaluations: Sequence[Evaluation]) -> str:
     """Return evaluations as JSON text, to be read by :func:`read_results` of this and later releases."""
     record = {"format": _FORMAT, "evaluations": [asdict(evaluation) for evaluation in evaluations]}
     return json.dumps(record, indent=2, ensure_ascii=False) + "\n"

@@ -13,9 +13,8 @@ from prompteol.errors import EvaluationError
 from prompteol.evaluation.description import ModelDescription, describe, versions
 from prompteol.evaluation.embedding_store import EmbeddingStore, Encoder
 from prompteol.evaluation.results import Evaluation, TaskScore
-from prompteol.evaluation.senteval_folder import TaskNotFoundError
 from prompteol.evaluation.sts import score_sts
-from prompteol.evaluation.tasks import StsData, Task, TransferData, parse_tasks
+from prompteol.evaluation.tasks import StsData, Task, TaskNotFoundError, TransferData, parse_tasks
 from prompteol.evaluation.transfer import score_transfer
 
 __all__ = ["Benchmark", "Progress", "Source", "evaluate", "evaluate_features", "load_benchmark"]

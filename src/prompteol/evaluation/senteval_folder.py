@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prompteol.errors import EvaluationError
-from prompteol.evaluation.tasks import Examples, Pairs, StsData, Task, TransferData
+from prompteol.evaluation.tasks import Examples, Pairs, StsData, Task, TaskNotFoundError, TransferData
 
-__all__ = ["SentEvalFolder", "TaskNotFoundError"]
+__all__ = ["SentEvalFolder"]
 
 # STS13 is without SMT, whose licence kept it out of SentEval and of every published figure.
 _SUBSETS = {
@@ -33,10 +33,6 @@ _TWO_CLASSES = {
 # SentEval's own files of the other two may hold an empty example (CR's do), and SentEval scores it like any other.
 _WITHOUT_BLANKS = frozenset({"MR", "SUBJ"})
 _TREC_LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
-
-
-class TaskNotFoundError(Exception):
-    """A source does not hold a task; the evaluation reports it as missing and goes on."""
 
 
 class SentEvalFolder:

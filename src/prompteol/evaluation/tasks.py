@@ -17,10 +17,16 @@ __all__ = [
     "StsData",
     "Suite",
     "Task",
+    "TaskNotFoundError",
     "TransferData",
     "is_task",
     "parse_tasks",
 ]
+
+
+class TaskNotFoundError(Exception):
+    """A source does not hold a task; the evaluation reports it as missing and goes on."""
+
 
 Suite = Literal["sts", "dev", "transfer"]
 

@@ -20,7 +20,7 @@ from prompteol.inference.packed import PackedRoad, Prefix
 from prompteol.inference.packing import Row
 from prompteol.inference.reach import largest_independent_pack, longest_independent_row
 from prompteol.inference.state import weights_state
-from prompteol.inference.stock import stock_states
+from prompteol.inference.stock import input_device, stock_states
 from prompteol.inference.trust import Trust, describe
 
 __all__ = ["SharedPrefixEngine"]
@@ -30,6 +30,8 @@ _CPU_BUDGET = 1024
 _ACCELERATOR_BUDGET = 16384
 # A retrieval template has two prefixes; a token's keys and values take half a megabyte in a 7B model.
 _CACHED_TOKENS = 4096
+# Beside a longer row a prefix is little, and what may be seen of it, written out, takes a gigabyte and more.
+_LONGEST_ROW = 16384
 
 
 class SharedPrefixEngine:
@@ -65,7 +67,7 @@ class SharedPrefixEngine:
     ) -> None:
         self.backbone = backbone
         self.counters = Counters()
-        asked = token_budget or (_CPU_BUDGET if self._device.type == "cpu" else _ACCELERATOR_BUDGET)
+        asked = token_budget or (_CPU_BUDGET if input_device(self.backbone).type == "cpu" else _ACCELERATOR_BUDGET)
         self._budget = TokenBudget(int(min(asked, largest_independent_pack(backbone.config.get_text_config()))))
         self._cached_tokens = cached_tokens
         self._choice = Choice(attention)
@@ -101,7 +103,8 @@ class SharedPrefixEngine:
         """
         self._validate(rows, layers)
         if torch.is_grad_enabled() or any(module.training for module in self.backbone.modules()):
-            return self._stock(partial(stock_states, self.backbone, device=self._device), layers, rows)
+            stock = partial(stock_states, self.backbone, device=input_device(self.backbone))
+            return self._stock(stock, layers, rows)
         places: dict[tuple[int, ...], int] = {}
         inverse = [places.setdefault(tuple(row), len(places)) for row in rows]
         shared: dict[Prefix | None, list[tuple[int, ...]]] = {}
@@ -124,12 +127,6 @@ class SharedPrefixEngine:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    @property
-    def _device(self) -> torch.device:
-        """Where input goes; accelerate takes it further itself when it keeps the weights elsewhere."""
-        device = next(self.backbone.get_input_embeddings().parameters()).device
-        return torch.device("cpu") if device.type == "meta" else device
-
     def _validate(self, rows: Sequence[Row], layers: Sequence[int]) -> None:
         if not len(rows):
             raise InputError("no row was given; expected token ids of at least one text")
@@ -143,7 +140,7 @@ class SharedPrefixEngine:
 
     def _shared_prefix(self, row: tuple[int, ...], prefix: Prefix) -> Prefix | None:
         """Return the prefix with which a row goes down the fast road, or None for the stock road."""
-        if len(row) > longest_independent_row(self.backbone.config.get_text_config()):
+        if len(row) > min(_LONGEST_ROW, longest_independent_row(self.backbone.config.get_text_config())):
             return None
         return prefix if len(row) > len(prefix) and row[: len(prefix)] == prefix else ()
 
@@ -168,7 +165,13 @@ class SharedPrefixEngine:
         with self._lock:
             if self._trust is None or self._trust.state != state:
                 self._trust = Trust(
-                    state, self.backbone, self._device, self._budget, self.counters, self._cached_tokens, self._choice
+                    state,
+                    self.backbone,
+                    input_device(self.backbone),
+                    self._budget,
+                    self.counters,
+                    self._cached_tokens,
+                    self._choice,
                 )
             return self._trust
 

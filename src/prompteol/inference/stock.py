@@ -14,7 +14,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from prompteol.inference.packing import Row
 
-__all__ = ["StockRoad", "sharing_copy", "stock_states"]
+__all__ = ["StockRoad", "input_device", "sharing_copy", "stock_states"]
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -44,6 +44,12 @@ class StockRoad:
     @cached_property
     def _copy(self) -> PreTrainedModel:
         return sharing_copy(self._backbone)
+
+
+def input_device(backbone: PreTrainedModel) -> torch.device:
+    """Return where input goes; accelerate takes it further itself when it keeps the weights elsewhere."""
+    device = next(backbone.get_input_embeddings().parameters()).device
+    return torch.device("cpu") if device.type == "meta" else device
 
 
 def sharing_copy(module: Module, *others: Any) -> Module:

@@ -3,12 +3,15 @@
 from prompteol.prompts.chat_template import compile_chat_template
 from prompteol.prompts.demonstration import Demonstration
 from prompteol.prompts.normalization import NormalizationMode
-from prompteol.prompts.presets import DEMONSTRATIONS, TEMPLATES, resolve_demonstrations, resolve_template
-from prompteol.prompts.template import ROLES, PromptTemplate, RetrievalTemplate, Role
+from prompteol.prompts.presets import DEMONSTRATIONS, PROMPTEOL, TEMPLATES, resolve_demonstrations, resolve_template
+from prompteol.prompts.template import AUTHORS_SLOT, ROLES, SLOT, PromptTemplate, RetrievalTemplate, Role
 
 __all__ = [
+    "AUTHORS_SLOT",
     "DEMONSTRATIONS",
+    "PROMPTEOL",
     "ROLES",
+    "SLOT",
     "TEMPLATES",
     "Demonstration",
     "NormalizationMode",

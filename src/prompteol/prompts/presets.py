@@ -13,7 +13,7 @@ from prompteol.errors import TemplateError
 from prompteol.prompts.demonstration import Demonstration
 from prompteol.prompts.template import SLOT, PromptTemplate, RetrievalTemplate
 
-__all__ = ["DEMONSTRATIONS", "TEMPLATES", "resolve_demonstrations", "resolve_template"]
+__all__ = ["DEMONSTRATIONS", "PROMPTEOL", "TEMPLATES", "resolve_demonstrations", "resolve_template"]
 
 PROMPTEOL = PromptTemplate('This sentence : "', '" means in one word:"')
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 from prompteol.errors import TemplateError
 from prompteol.prompts.demonstration import Demonstration
 from prompteol.prompts.normalization import NormalizationMode, normalization
 
-__all__ = ["ROLES", "SLOT", "PromptTemplate", "RetrievalTemplate", "Role"]
+__all__ = ["AUTHORS_SLOT", "ROLES", "SLOT", "PromptTemplate", "RetrievalTemplate", "Role"]
 
 SLOT = "{text}"
-_AUTHORS_SLOT = "*sent_0*"
+AUTHORS_SLOT = "*sent_0*"
 
 Role = Literal["query", "document"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -41,7 +41,6 @@ class PromptTemplate:
     normalization: NormalizationMode = "paper"
     demonstrations: tuple[Demonstration, ...] = ()
     bos: bool | None = None
-    slot: ClassVar[str] = SLOT
 
     def __post_init__(self) -> None:
         normalization(self.normalization)
@@ -54,7 +53,7 @@ class PromptTemplate:
             raise TemplateError(
                 f"template suffix {self.suffix!r} ends in whitespace, which would be the embedding's token; remove it"
             )
-        if any(SLOT in part or _AUTHORS_SLOT in part for part in (self.prefix, self.suffix)):
+        if any(SLOT in part or AUTHORS_SLOT in part for part in (self.prefix, self.suffix)):
             raise TemplateError(f"template {self.prefix + SLOT + self.suffix!r} has a second slot; keep one")
         object.__setattr__(self, "demonstrations", tuple(self.demonstrations))
 
@@ -76,14 +75,14 @@ class PromptTemplate:
         Raises:
             TemplateError: there is no slot, or more than one.
         """
-        authors, own = text.count(_AUTHORS_SLOT), text.count(SLOT)
+        authors, own = text.count(AUTHORS_SLOT), text.count(SLOT)
         if authors + own != 1:
             found = "no slot" if authors + own == 0 else f"{authors + own} slots"
             raise TemplateError(
                 f"template {text!r} has {found}: write {SLOT} exactly once where the text goes, "
                 'as in \'This sentence : "{text}" means in one word:"\''
             )
-        prefix, _, suffix = text.strip().partition(_AUTHORS_SLOT if authors else SLOT)
+        prefix, _, suffix = text.strip().partition(AUTHORS_SLOT if authors else SLOT)
         if authors:
             prefix, suffix = prefix.replace("_", " "), suffix.replace("_", " ")
         return cls(prefix, suffix, normalization, tuple(demonstrations), bos)

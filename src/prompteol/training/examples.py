@@ -12,7 +12,7 @@ from typing import get_args
 from prompteol.checks import check_texts
 from prompteol.corpus import Format, TextSource
 from prompteol.errors import CorpusError, InputError, TrainingError
-from prompteol.prompts.normalization import normalization
+from prompteol.prompts import PROMPTEOL
 from prompteol.training.columns import choose_columns, refuse_labels
 from prompteol.training.hub import hub_table, licence_on_hub
 from prompteol.training.recipe import Objective
@@ -111,7 +111,7 @@ class Examples:
 
 def _as_read(text: str) -> str:
     """Return a text as the default template puts it before the model: texts that it makes equal are equal."""
-    return normalization("paper").apply(text)
+    return PROMPTEOL.normalize(text)
 
 
 def _check_column(name: str, column: str, texts: Sequence[str]) -> None:
