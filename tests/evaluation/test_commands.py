@@ -184,6 +184,27 @@ def test_a_table_of_the_paper_with_local_models(tiny, whole_senteval, tmp_path):
     assert "difference" in result.stdout
 
 
+def test_a_table_goes_on_where_it_was_stopped(tiny, whole_senteval, senteval, tmp_path):
+    arguments = (
+        "reproduce", "icl", "--output", tmp_path, "--models", "opt-125m,opt-1.3b", "--senteval", whole_senteval,
+        "--model-path", f"opt-125m={tiny('opt')}", "--model-path", f"opt-1.3b={tiny('llama')}", "--yes",
+    )  # fmt: skip
+    run(*arguments)
+    whole = (tmp_path / "comparison.md").read_text()
+    first = (tmp_path / "opt-125m.json").read_bytes()
+    (tmp_path / "opt-1.3b.json").unlink()
+    result = run(*arguments, "--resume")
+    assert tiny("opt") not in result.stdout
+    assert (tmp_path / "opt-125m.json").read_bytes() == first
+    assert read_results([tmp_path / "opt-1.3b.json"])[0].model.name == "facebook/opt-1.3b"
+    assert len((tmp_path / "comparison.md").read_text().splitlines()) == len(whole.splitlines())
+    for other in (["--dtype", "bfloat16"], ["--senteval", senteval]):
+        refused = run(*arguments, "--resume", *other, code=2)
+        assert "opt-125m.json' holds results of another model, demonstration, precision or data" in refused.stderr
+    plain = run("reproduce", "sts", *arguments[2:], "--resume", code=2)
+    assert "holds results of another model, demonstration" in plain.stderr
+
+
 def test_what_is_needed_is_said_and_nothing_starts_without_consent(tmp_path):
     result = run("reproduce", "sts", "--output", tmp_path / "out", "--models", "opt-6.7b", code=2)
     assert "facebook/opt-6.7b" in result.stdout

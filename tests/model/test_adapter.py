@@ -62,6 +62,23 @@ def test_an_adapter_of_another_model_is_refused(tiny, tmp_path, other, saved):
         PromptEOL(folder, device="cpu")
 
 
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
+def test_an_adapter_of_the_token_embeddings(tiny, tmp_path):
+    base = tiny("llama")
+    model = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(base), LoraConfig(r=4, target_modules=["q_proj", "embed_tokens"])
+    )
+    for name, parameter in model.named_parameters():
+        if "lora_embedding_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(tmp_path / "adapter")
+    expected = last_state(model.eval(), base, 'This sentence : "A man sings." means in one word:"')
+    ours = PromptEOL(tmp_path / "adapter", device="cpu")
+    ours.save_pretrained(tmp_path / "saved", create_model_card=False)
+    for got in (ours, PromptEOL(tmp_path / "saved", device="cpu")):
+        assert np.abs(got.encode("A man sings") - expected).max() < 1e-5 * np.abs(expected).max()
+
+
 def test_what_an_adapter_has_for_the_head_is_left_out(tiny, tmp_path):
     base = tiny("llama", tied=False)
     language_model = AutoModelForCausalLM.from_pretrained(base)

@@ -221,6 +221,11 @@ def test_a_folder_without_a_tokenizer(tiny, tmp_path, architecture):
         PromptEOL(tmp_path, device="cpu")
 
 
+def test_a_device_may_be_an_object(tiny):
+    model = PromptEOL(tiny("llama"), device=torch.device("cpu"))
+    assert (model.device.type, model.transformers_model.dtype) == ("cpu", torch.float32)
+
+
 def test_a_folder_without_weights(tiny, tmp_path):
     folder = shutil.copytree(tiny("llama"), tmp_path / "base")
     (folder / "model.safetensors").unlink()

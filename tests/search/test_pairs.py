@@ -128,6 +128,10 @@ def test_quotation_marks_that_are_letters(tmp_path):
     (tmp_path / "dev.tsv").write_text("\n".join(lines) + "\n")
     found = read_pairs(tmp_path / "dev.tsv")
     assert (found.first[3], found.second[3], found.scores[3]) == ('"Well" 3, he said', '"She 3', 1.5)
+    quoted = "\n".join(["sentence1\tsentence2\tscore", *('"He said ""hi"""\tb\t1' for _ in range(9)), '"a" b\tc\t2'])
+    (tmp_path / "quoted.tsv").write_text(quoted + "\n")
+    with pytest.raises(CorpusError, match=r"quoted\.tsv', line 11: damaged table"):
+        read_pairs(tmp_path / "quoted.tsv")
     (tmp_path / "short.tsv").write_text("\n".join([*lines, '"a\tb']) + "\n")
     with pytest.raises(CorpusError, match=r"short\.tsv', line"):
         read_pairs(tmp_path / "short.tsv")

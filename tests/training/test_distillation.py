@@ -185,8 +185,20 @@ def test_running_rows_fit_the_model(tiny):
     text = Examples({"text": ["word " * 200, "One more."]}, "novels")
     assert [len(row) for row in running_rows(text, model, 128)] == [40, len(model.tokenizer("One more.").input_ids)]
     assert not model.module.prompter.bos
-    with pytest.raises(TrainingError, match="novels, row 1: 'a' is too short to learn a next token from"):
-        running_rows(Examples({"text": ["One more.", "a"]}, "novels"), model, 128)
+
+
+def test_a_row_of_one_token_teaches_nothing(tiny, texts, distilled):
+    model = PromptEOL(tiny("qwen2"), device="cpu").train()
+    settings = replace(distilled, language_weight=0.5)
+    running = running_rows(Examples({"text": ["a", "One more."]}), model, 128)
+    loss = DistillationLoss(model, fit_dimension(np.eye(3, 40), 32, seed=0), settings, running=running)
+    rows = list(texts.columns["text"][:3])
+    without = DistillationLoss(model, fit_dimension(np.eye(3, 40), 32, seed=0), distilled)
+    alone = without([model.preprocess(rows)], torch.arange(3)).item()
+    short, long = (
+        loss([model.preprocess(["", *rows])], torch.tensor([running_label(row), 0, 1, 2])).item() for row in (0, 1)
+    )
+    assert abs(short - alone) < 1e-5 < long - alone
 
 
 def test_running_text_is_for_one_process(texts, distilled, tmp_path, monkeypatch):

@@ -150,6 +150,8 @@ def test_the_common_names_and_forms(tmp_path):
     for plain in ("neg", "negatives", "negative_1", "Hard_Neg_1"):
         mined = written(tmp_path, "mined.csv", f"anchor,positive,{plain}\nA man sings.,Someone sings.,Nobody.\n")
         assert dict(read_examples(mined).columns)["negative"] == ["Nobody."]
+    ranked = written(tmp_path, "ranked.csv", "anchor,positive,neg_score\nA man sings.,Someone sings.,0.83\n")
+    assert list(read_examples(ranked).columns) == ["anchor", "positive"]
     several = written(tmp_path, "several.csv", "anchor,positive,negative_1,negative_2\nA b,C d,E f,G h\n")
     with pytest.raises(CorpusError, match=r"'negative_1', 'negative_2' all seem to hold negatives"):
         read_examples(several)

@@ -10,12 +10,15 @@ import torch
 from sentence_transformers.base.modules import Transformer
 from torch import Tensor
 from transformers import PreTrainedModel
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
 from prompteol.backbone.source import ADAPTER, Source, backbone_of
 from prompteol.errors import MissingExtraError, ModelError, PromptEOLError
 
 __all__ = ["LoadOptions", "check_adapter", "load_backbone", "naming_the_adapter"]
 
+# What peft puts in front of the names of weights.
+_PLAIN = "base_model.model."
 _LAST = {"method": "forward", "method_output_name": "last_hidden_state"}
 
 
@@ -47,7 +50,7 @@ class LoadOptions:
         chosen = {"dtype", "torch_dtype", "quantization_config", "device_map"} & (
             self.model.keys() | self.config.keys()
         )
-        if not chosen and device.startswith("cpu"):
+        if not chosen and str(device).startswith("cpu"):
             self.model["dtype"] = torch.float32
 
 
@@ -92,10 +95,10 @@ def _load_adapter(source: Source, options: LoadOptions) -> Transformer:
     backbone: PreTrainedModel = transformer.model
     files = source.hub_kwargs
     with naming_the_adapter(source):
-        backbone.load_adapter(
+        info = backbone.load_adapter(
             peft_config=PeftConfig.from_pretrained(source.name, **files), adapter_state_dict=_weights(source, backbone)
         )
-    check_adapter(source, backbone)
+    _refuse_if(source, {*info.missing_keys, *info.unexpected_keys})
     return transformer
 
 
@@ -118,22 +121,29 @@ def naming_the_adapter(source: Source) -> Iterator[None]:
 
 
 def check_adapter(source: Source, backbone: PreTrainedModel) -> None:
-    """Make sure that each of an adapter's weights has found its place on the base, and each place its weight.
+    """Make sure that each weight of an adapter that a stock loader read has its place, and each place its weight.
 
-    transformers and peft only log what they leave out.
+    transformers only logs what it leaves out. Not looked into are architectures of which it renames the weights, as
+    those with experts.
 
     Raises:
         ModelError: one has not.
     """
     from peft import get_peft_model_state_dict
 
-    state = get_peft_model_state_dict(backbone, save_embedding_layers=False)
-    placed = {f"base_model.model.{key}" for key in state}
-    wrong = sorted(placed ^ _weights(source, backbone).keys())
+    if get_checkpoint_conversion_mapping(backbone.config.model_type) is not None:
+        return
+    placed = {_PLAIN + key for key in get_peft_model_state_dict(backbone, save_embedding_layers=False)}
+    # Embeddings with an adapter are saved whole beside it.
+    whole = {_PLAIN + key for key in backbone.state_dict()}
+    _refuse_if(source, placed ^ (_weights(source, backbone).keys() - whole))
+
+
+def _refuse_if(source: Source, wrong: set[str]) -> None:
     if wrong:
         raise ModelError(
             f"adapter {source.name!r} does not fit its base {backbone_of(source).name!r}: {len(wrong)} weights are "
-            f"missing or unknown, {wrong[0]!r} the first; was it trained on another model?"
+            f"missing or unknown, {min(wrong)!r} the first; was it trained on another model?"
         )
 
 
@@ -144,8 +154,10 @@ def _weights(source: Source, backbone: PreTrainedModel) -> dict[str, Tensor]:
     """
     from peft import load_peft_weights
 
-    weights = load_peft_weights(source.name, device="cpu", **source.hub_kwargs)
-    plain, inner = "base_model.model.", f"base_model.model.{backbone.base_model_prefix}."
+    # From where they lie: peft asks the Hub for them even where they have been fetched.
+    file = source.file("adapter_model.safetensors") or source.file("adapter_model.bin")
+    weights = load_peft_weights(str(file.parent) if file else source.name, device="cpu")
+    inner = f"{_PLAIN}{backbone.base_model_prefix}."
     if not any(key.startswith(inner) for key in weights):
         return dict(weights)
-    return {plain + key.removeprefix(inner): value for key, value in weights.items() if key.startswith(inner)}
+    return {_PLAIN + key.removeprefix(inner): value for key, value in weights.items() if key.startswith(inner)}

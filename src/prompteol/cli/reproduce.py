@@ -14,6 +14,7 @@ from prompteol.cli.evaluate import SentEvalOption, bar, read_benchmark, write
 from prompteol.cli.options import BatchSizeOption, DeviceOption, ForceOption, load_model
 from prompteol.corpus import refuse_overwrite
 from prompteol.errors import CorpusError, EvaluationError, PromptEOLError
+from prompteol.prompts import resolve_demonstrations
 
 if TYPE_CHECKING:
     from prompteol.evaluation import Benchmark, Evaluation
@@ -51,36 +52,68 @@ def reproduce(
     device: DeviceOption = None,
     batch_size: BatchSizeOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the results that are there, and run the rest.")
+    ] = False,
     force: ForceOption = False,
 ) -> None:
     """Run a table of the paper and write our figures beside its own.
 
-    What it downloads and how much memory the weights need is said first; nothing starts before you agree.
+    What it downloads and how much memory the weights need is said first; nothing starts before you agree. A large table
+    takes days: stopped, it goes on with --resume.
     """
+    from prompteol.evaluation import results_json
+    from prompteol.evaluation.report import markdown, tables
     from prompteol.evaluation.reproduction import plan
 
     names = [name for given in models or () for name in given.split(",") if name]
     runs = plan(table, names, _folders(model_path or ()))
-    _check_output(output, [*(run.name + ".json" for run in runs), _COMPARISON], force=force)
-    _show_plan(runs, senteval, dtype)
-    _ask(yes)
+    _check_output(output, [*(run.name + ".json" for run in runs), _COMPARISON], force=force or resume)
+    wanted = [run for run in runs if not (resume and _file(output, run).exists())]
+    if wanted:
+        _show_plan(wanted, senteval, dtype)
+        _ask(yes)
     benchmark = read_benchmark([runs[0].suite], senteval)
+    kept = {run.name: _kept(_file(output, run), run, benchmark, dtype) for run in runs if run not in wanted}
     output.mkdir(parents=True, exist_ok=True)
     done: list[Evaluation] = []
     for run in runs:
+        if run.name in kept:
+            done.append(kept[run.name])
+            continue
         try:
             done.append(_run(run, benchmark, dtype, device, batch_size))
         except PromptEOLError as error:
             # One model that is gated or gone must not cost the others their hours.
             console.error(f"{run.name}: {error}")
             continue
-        _write(output, run, done)
+        write(_file(output, run), results_json(done[-1:]))
+        write(output / _COMPARISON, markdown(done))
     if not done:
         raise EvaluationError("no model could be run")
-    from prompteol.evaluation.report import tables
-
+    write(output / _COMPARISON, markdown(done))
     console.show(tables(done))
     console.note(f"{output / _COMPARISON}: {len(done)} of {len(runs)} models")
+
+
+def _file(output: Path, run: Run) -> Path:
+    return output / f"{run.name}.json"
+
+
+def _kept(file: Path, run: Run, benchmark: Benchmark, dtype: Dtype) -> Evaluation:
+    """Read results that are there, if they are of this model with this demonstration, precision and data."""
+    from prompteol.evaluation import read_results
+
+    shown = [(one.sentence, one.word) for one in resolve_demonstrations(run.demonstrations or ())]
+    wanted = run.model.repository, shown, dtype, {name: dict(task.parts) for name, task in benchmark.tasks.items()}
+    for found in read_results([file]):
+        data = {name: dict(score.data) for name, score in found.scores.items()}
+        if (found.model.name, list(found.model.demonstrations), found.model.dtype, data) == wanted:
+            return found
+    raise EvaluationError(
+        f"{str(file)!r} holds results of another model, demonstration, precision or data: name another folder, or "
+        "leave --resume out and add --force"
+    )
 
 
 def _folders(given: Sequence[str]) -> dict[str, str]:
@@ -140,11 +173,3 @@ def _run(run: Run, benchmark: Benchmark, dtype: Dtype, device: str | None, batch
         dtype=dtype,
     )
     return evaluate(model, benchmark, name=run.model.repository, batch_size=batch_size, progress=bar)
-
-
-def _write(output: Path, run: Run, done: list[Evaluation]) -> None:
-    from prompteol.evaluation import results_json
-    from prompteol.evaluation.report import markdown
-
-    write(output / f"{run.name}.json", results_json(done[-1:]))
-    write(output / _COMPARISON, markdown(done))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, KeysView, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -19,6 +20,8 @@ __all__ = ["Format", "Row", "TextSource", "chunks"]
 
 Format = Literal["txt", "csv", "tsv", "jsonl", "parquet"]
 Row = tuple[str, ...]
+# A cell in which a quotation mark was written twice for the quotes around it.
+_QUOTED = re.compile(r'"[^"]*("")+[^"]*"')
 Item = TypeVar("Item")
 
 
@@ -152,8 +155,10 @@ def _read_separated(source: TextSource, *, delimiter: str) -> Iterator[tuple[int
 
 
 def _is_sound(name: str, delimiter: str, *, quoted: bool) -> bool:
+    """Tell whether each line has as many fields as the header; unquoted, none of them may seem to be quoted."""
     try:
-        return all(fields for _, fields in _fields(name, delimiter, quoted=quoted))
+        rows = _fields(name, delimiter, quoted=quoted)
+        return quoted or not any(_QUOTED.fullmatch(field) for _, fields in rows for field in fields)
     except CorpusError:
         return False
 
@@ -179,7 +184,7 @@ def _fields(name: str, delimiter: str, *, quoted: bool) -> Iterator[tuple[int, l
 
 def _read_jsonl(source: TextSource) -> Iterator[tuple[int, Row]]:
     columns: tuple[str, ...] = ()
-    seen: list[KeysView[str]] = []
+    seen: set[frozenset[str]] = set()
     for number, line in _lines(source.name):
         if not line.strip():
             continue
@@ -193,8 +198,9 @@ def _read_jsonl(source: TextSource) -> Iterator[tuple[int, Row]]:
         columns = columns or source.choose(list(record))
         numeric = source.numeric(columns)
         row = tuple(_string(record.get(name), name, where, number=name in numeric) for name in columns)
-        if record.keys() not in seen:
-            seen.append(record.keys())
+        names = frozenset(record)
+        if not source.columns and names not in seen:
+            seen.add(names)
             if source.choose(list(record)) != columns:
                 raise CorpusError(
                     f"{where}: with the columns {', '.join(map(repr, record))} other ones would be read than in the "

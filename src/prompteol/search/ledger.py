@@ -45,9 +45,9 @@ class Ledger:
         self._asked: dict[tuple[str, int, int], int] = {}
         if path is None:
             return
-        if path.exists() and not path.is_file():
-            raise CorpusError(f"results {str(path)!r} is no file; name one")
         try:
+            if path.exists() and not path.is_file():
+                raise CorpusError(f"results {str(path)!r} is no file; name one")
             # Not "ab": what a kill left of a last line is cut off.
             self._file = path.open("r+b" if path.exists() else "x+b")
             self._read(self._file)

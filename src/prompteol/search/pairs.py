@@ -155,12 +155,12 @@ class _PairSource(TextSource):
     def choose(self, existing: Sequence[str]) -> tuple[str, ...]:
         if self.columns:
             return super().choose(existing)
-        if any(map(_is_number, existing)):
-            raise CorpusError(f"{self.name!r}: the first line holds the names of the columns; found {existing}")
         first, second, score = (column_named(existing, names) for names in _USUAL)
         if first and second:
             self._refuse_unknown_scores(existing, scored=score is not None)
             return (first, second, score) if score else (first, second)
+        if self.format in ("csv", "tsv") and any(map(_is_number, existing)):
+            raise CorpusError(f"{self.name!r}: the first line holds the names of the columns; found {existing}")
         if len(existing) in (2, 3):
             return tuple(existing)
         listed = ", ".join(map(repr, existing)) or "none"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
-
 from transformers import PreTrainedTokenizerBase
 
 from prompteol.errors import TemplateError
@@ -52,8 +50,11 @@ def resolve_bos(tokenizer: PreTrainedTokenizerBase, template: PromptTemplate | R
 
 def _added(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return the special tokens that the tokenizer puts in front of a text."""
-    special = set(tokenizer.all_special_ids)
-    return list(takewhile(special.__contains__, _ids(tokenizer, "text", special=True)))
+    plain, whole = (_ids(tokenizer, "text", special=special) for special in (False, True))
+    places = range(len(whole) - len(plain) + 1)
+    front = next((whole[:place] for place in places if whole[place : place + len(plain)] == plain), None)
+    # Some write the first word otherwise behind a special token.
+    return whole[: int(whole[:1] == [tokenizer.bos_token_id])] if front is None else front
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 
@@ -17,9 +18,8 @@ _ANCHOR = ("anchor", "sent0", "sentence1", "sentence_1", "sentence_a", "premise"
 _POSITIVE = (
     "positive", "sent1", "sentence2", "sentence_2", "sentence_b", "entailment", "document", "answer", "question2",
 )  # fmt: skip
-_NEGATIVE = ("negative", "contradiction")
-# Columns of miners are negative_1, hard_neg_2 and so on.
-_NEGATIVES = ("neg", "hard_neg", "hardneg", "hard-neg")
+# Those of miners are negative_1, hard_neg_2 and so on.
+_NEGATIVE = re.compile(r"(hard[_-]?)?neg(ative)?s?([_-]?\d+)?|contradiction")
 _TEXT = ("text", "sentence")
 # Names that no column of an example has.
 _NO_TEXT = ("id", "idx", "index", "uid", "source", "split")
@@ -70,7 +70,7 @@ def _negatives(name: str, existing: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_negative(plain: str) -> bool:
-    return plain in _NEGATIVE or plain.startswith(_NEGATIVES)
+    return _NEGATIVE.fullmatch(plain) is not None
 
 
 def refuse_labels(name: str, chosen: Iterable[str], columns: Iterable[Sequence[str]]) -> None:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from prompteol.backbone import tied_language_model
 from prompteol.corpus import chunks
-from prompteol.errors import SettingError, TrainingError
+from prompteol.errors import SettingError
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.examples import Examples
 from prompteol.training.recipe import Recipe
@@ -35,24 +35,15 @@ def running_rows(running_text: Examples, model: PromptEOL, tokens: int) -> list[
         running_text: of which only the first tokens are taken, after BOS or what else the model's prompts begin with.
         model: whose tokenizer reads it, and whose ``max_seq_length`` is the most that a row may have.
         tokens: of a row at most, BOS apart.
-
-    Raises:
-        TrainingError: naming the row of a text that has no next token.
     """
     tokenizer = model.tokenizer
     start = tokenizer(model.module.prompter.start.strip(), add_special_tokens=False)["input_ids"]
     longest = min(len(start) + tokens, model.max_seq_length or len(start) + tokens)
-    rows: list[Tensor] = []
-    for texts in chunks(running_text.columns["text"], _READ):
-        read = tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)
-        rows += [torch.tensor([*start, *ids][:longest], dtype=torch.int32) for ids in read["input_ids"]]
-    short = next((index for index, row in enumerate(rows) if len(row) < 2), None)
-    if short is not None:
-        raise TrainingError(
-            f"{running_text.where(short)}: {running_text.columns['text'][short]!r:.60} is too short to learn a next "
-            "token from; remove it"
-        )
-    return rows
+    return [
+        torch.tensor([*start, *ids][:longest], dtype=torch.int32)
+        for texts in chunks(running_text.columns["text"], _READ)
+        for ids in tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+    ]
 
 
 def running_label(row: int) -> int:
@@ -117,9 +108,11 @@ class DistillationLoss(EmbedDistillLoss):
             raise SettingError("labels are missing; expected the row of each text's target")
         ids, mask = features["input_ids"], features["attention_mask"]
         running = labels < 0
-        loss = torch.zeros((), device=ids.device)
-        if running.any():
-            rows = [self.running[running_label(label)].to(ids) for label in labels[running].tolist()]
+        loss = torch.zeros((), device=ids.device, requires_grad=True)
+        rows = [self.running[running_label(label)].to(ids) for label in labels[running].tolist()]
+        # A lone token has none that comes next.
+        rows = [row for row in rows if len(row) > 1]
+        if rows:
             ones = nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
             _, surprise = self._run(nn.utils.rnn.pad_sequence(rows, batch_first=True), ones, speaking=True)
             loss = loss + self.recipe.language_weight * surprise

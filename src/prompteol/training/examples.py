@@ -80,11 +80,11 @@ class Examples:
         for index, row in enumerate(zip(*self.columns.values(), strict=True)):
             for name, text in zip(self.columns, row, strict=True):
                 if not text.strip():
-                    raise TrainingError(f"{self.where(index)}: {name} is empty; remove the row")
+                    raise TrainingError(f"{self._where(index)}: {name} is empty; remove the row")
             for name, text in zip(self.columns, row[:-1], strict=False):
                 if len(row) == 3 and _as_read(text) == _as_read(row[2]):
                     raise TrainingError(
-                        f"{self.where(index)}: the negative equals the {name}, {text!r:.60}: the loss would push a "
+                        f"{self._where(index)}: the negative equals the {name}, {text!r:.60}: the loss would push a "
                         "text from itself; remove the row"
                     )
         if len(self.columns) == 3:
@@ -97,12 +97,11 @@ class Examples:
             if pair in positive_in:
                 negative = self.columns["negative"][index]
                 raise TrainingError(
-                    f"{self.where(index)}: the negative {negative!r:.60} is the positive of the same anchor in "
+                    f"{self._where(index)}: the negative {negative!r:.60} is the positive of the same anchor in "
                     f"{self._place(positive_in[pair])}; remove one of the two rows"
                 )
 
-    def where(self, index: int) -> str:
-        """Name a row, for messages."""
+    def _where(self, index: int) -> str:
         return f"{self.name}, {self._place(index)}"
 
     def _place(self, index: int) -> str:

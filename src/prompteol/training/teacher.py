@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prompteol.artefact import fingerprint
 from prompteol.checks import check_finite
 from prompteol.corpus import chunks, replace_when_done
-from prompteol.errors import MissingExtraError, TrainingError
+from prompteol.errors import MissingExtraError, ModelError, TrainingError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -177,8 +177,12 @@ def teacher_name(teacher: Teacher) -> str:
         return f"given vectors {hashlib.sha256(teacher.tobytes()).hexdigest()[:16]}"
     if isinstance(teacher, (str, Path)):
         return str(teacher)
-    name = teacher.model_card_data.model_name or type(teacher).__name__
-    return f"{name}, fingerprint {fingerprint(teacher)[:16]}"
+    name = str(teacher.model_card_data.model_name or type(teacher).__name__)
+    try:
+        return f"{name}, fingerprint {fingerprint(teacher)[:16]}"
+    except ModelError:
+        # Its weights cannot be read: offloaded, say.
+        return name
 
 
 def _digest(texts: Sequence[str]) -> str:
