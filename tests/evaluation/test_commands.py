@@ -198,6 +198,8 @@ def test_a_table_goes_on_where_it_was_stopped(tiny, whole_senteval, senteval, tm
     assert (tmp_path / "opt-125m.json").read_bytes() == first
     assert read_results([tmp_path / "opt-1.3b.json"])[0].model.name == "facebook/opt-1.3b"
     assert len((tmp_path / "comparison.md").read_text().splitlines()) == len(whole.splitlines())
+    scores = senteval / "STS" / "STS13-en-test" / "STS.gs.OnWN.txt"
+    scores.write_text(scores.read_text().replace(scores.read_text().split("\n")[0], "2.5", 1))
     for other in (["--dtype", "bfloat16"], ["--senteval", senteval]):
         refused = run(*arguments, "--resume", *other, code=2)
         assert "opt-125m.json' holds results of another model, demonstration, precision or data" in refused.stderr

@@ -62,7 +62,7 @@ def test_an_adapter_of_another_model_is_refused(tiny, tmp_path, other, saved):
         PromptEOL(folder, device="cpu")
 
 
-@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`", "ignore:Model has `tie_word_embeddings")
 def test_an_adapter_of_the_token_embeddings(tiny, tmp_path):
     base = tiny("llama")
     model = get_peft_model(

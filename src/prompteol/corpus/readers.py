@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ __all__ = ["Format", "Row", "TextSource", "chunks"]
 
 Format = Literal["txt", "csv", "tsv", "jsonl", "parquet"]
 Row = tuple[str, ...]
-# A cell in which a quotation mark was written twice for the quotes around it.
-_QUOTED = re.compile(r'"[^"]*("")+[^"]*"')
 Item = TypeVar("Item")
 
 
@@ -157,10 +154,16 @@ def _read_separated(source: TextSource, *, delimiter: str) -> Iterator[tuple[int
 def _is_sound(name: str, delimiter: str, *, quoted: bool) -> bool:
     """Tell whether each line has as many fields as the header; unquoted, none of them may seem to be quoted."""
     try:
-        rows = _fields(name, delimiter, quoted=quoted)
-        return quoted or not any(_QUOTED.fullmatch(field) for _, fields in rows for field in fields)
+        cells = (field for _, fields in _fields(name, delimiter, quoted=quoted) for field in fields)
+        return not any(not quoted and _is_quoted(cell) for cell in cells)
     except CorpusError:
         return False
+
+
+def _is_quoted(cell: str) -> bool:
+    """Tell a cell in which quotation marks were written twice for those around it."""
+    inner = cell[1:-1]
+    return cell[:1] == cell[-1:] == '"' and '""' in inner and '"' not in inner.replace('""', "")
 
 
 def _fields(name: str, delimiter: str, *, quoted: bool) -> Iterator[tuple[int, list[str]]]:
