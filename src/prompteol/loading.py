@@ -247,7 +247,8 @@ def _tokenizer(source: Source, options: LoadOptions) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.name, **kwargs)
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"the tokenizer of {source.name!r} cannot be read: {' '.join(str(error).split())[:300]}"
+            f"the tokenizer of {source.name!r} cannot be read; are its files there? "
+            f"{' '.join(str(error).split())[:300]}"
         ) from error
     return tokenizer
 

@@ -36,6 +36,15 @@ def test_tokens_are_the_fewest_possible(warm, rows, prefix):
     assert warm.counters.stock_tokens == 0
 
 
+def test_a_row_whose_mask_would_not_fit_takes_the_ordinary_forward(warm, rows, prefix, monkeypatch):
+    longest = max(map(len, rows))
+    monkeypatch.setattr("prompteol.inference.engine._LONGEST_ROW", longest - 1)
+    before = warm.counters.stock_tokens
+    warm.last_token_states(rows, prefix=prefix)
+    assert warm.counters.stock_tokens - before >= longest
+    assert warm.counters.text_tokens > 0
+
+
 def test_a_prefix_is_computed_once(warm, rows, prefix):
     assert warm.counters.prefix_tokens == len(prefix)
     for layer in (-1, -3, -1):
