@@ -14,7 +14,8 @@
     ├── SearchError           a search that has nothing to compare, or whose results belong to another one
     ├── EvaluationError       a task, its data or its results that cannot be used
     ├── TrainingError         a training whose recipe or data cannot be used
-    └── MissingExtraError     an optional dependency that is not installed
+    ├── MissingExtraError     an optional dependency that is not installed
+    └── IncompatibleVersionError  installed packages of versions that exclude each other
 
 Each message names the offending value, what was expected and what to type next. Where users would catch a
 built-in error, the class is one too. None is a ``TypeError`` or ``AttributeError``: sentence-transformers
@@ -25,6 +26,7 @@ __all__ = [
     "ArtefactError",
     "CorpusError",
     "EvaluationError",
+    "IncompatibleVersionError",
     "IndexMismatchError",
     "InputError",
     "LayerError",
@@ -101,3 +103,7 @@ class MissingExtraError(PromptEOLError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f'{package!r} is needed here: pip install "prompteol[{extra}]"')
+
+
+class IncompatibleVersionError(PromptEOLError, ImportError):
+    """Installed packages are of versions that exclude each other."""

@@ -29,6 +29,7 @@ from prompteol.backbone import (
     resolve_layer,
 )
 from prompteol.errors import ArtefactError, ModelError
+from prompteol.extras import check_extra
 from prompteol.module import Engine, PromptEOLModule
 from prompteol.prompts import (
     ROLES,
@@ -145,8 +146,12 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
         ModelError: there is nothing, or nothing that can be a backbone.
         TemplateError: the template cannot be used.
         ArtefactError: the files of a saved model contradict each other.
+        MissingExtraError: an adapter, and no peft.
+        IncompatibleVersionError: an adapter, and a peft that transformers excludes.
     """
     source = find_source(embedded_model() if name is None else name, **files)
+    if source.file(ADAPTER) is not None:
+        check_extra("adapters", "peft")
     manifest = _manifest(source, request, options)
     template, chosen = _choose(request, manifest)
     layer = request.layer if request.layer is not None else manifest.layer if manifest else -1

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
 from prompteol.backbone.source import ADAPTER, Source, backbone_of
-from prompteol.errors import MissingExtraError, ModelError, PromptEOLError
+from prompteol.errors import ModelError, PromptEOLError
 
 __all__ = ["LoadOptions", "check_adapter", "load_backbone", "naming_the_adapter"]
 
@@ -59,7 +59,6 @@ def load_backbone(source: Source, options: LoadOptions) -> Transformer:
 
     Raises:
         ModelError: weights cannot be read, or the adapter does not fit its base.
-        MissingExtraError: an adapter, and no peft.
     """
     if source.kind == "base":
         return _load_base(source, options)
@@ -86,10 +85,8 @@ def _load_base(source: Source, options: LoadOptions) -> Transformer:
 
 
 def _load_adapter(source: Source, options: LoadOptions) -> Transformer:
-    try:
-        from peft import PeftConfig
-    except ImportError as error:
-        raise MissingExtraError("peft", "adapters") from error
+    from peft import PeftConfig
+
     base = backbone_of(source)
     transformer = _load_base(base, options)
     backbone: PreTrainedModel = transformer.model

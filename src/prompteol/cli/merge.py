@@ -10,6 +10,7 @@ import typer
 from prompteol.cli import console
 from prompteol.cli.folder import check_folder, folder_when_done
 from prompteol.cli.options import DeviceOption, ForceOption, check_device, quiet
+from prompteol.extras import check_extra
 
 __all__ = ["merge"]
 
@@ -31,6 +32,7 @@ def merge(
 
     The result must give the vectors of base plus adapter, and others than the base alone; else nothing is saved.
     """
+    check_extra("adapters", "peft")
     check_folder(output, force=force)
     check_device(device)
     with console.waiting("merging"):

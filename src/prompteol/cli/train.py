@@ -25,6 +25,7 @@ from prompteol.cli.options import (
 )
 from prompteol.corpus import check_picture
 from prompteol.errors import SettingError
+from prompteol.extras import check_extra
 
 if TYPE_CHECKING:
     from prompteol.training import Examples, Point, Recipe, Training
@@ -138,6 +139,7 @@ def train(
     Data is checked to the last row first. Stopped, even by kill -9, training goes on with --resume. On several devices:
     torchrun --nproc-per-node N -m prompteol train ...
     """
+    check_extra("training", "accelerate", "datasets", *(["peft"] if lora_rank else []))
     options = prompt_options(template, demonstration, layer)
     if plot is not None:
         check_picture(plot, force=force)

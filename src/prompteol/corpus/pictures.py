@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prompteol.corpus.atomic import refuse_overwrite, replace_when_done
-from prompteol.errors import CorpusError, MissingExtraError
+from prompteol.errors import CorpusError
+from prompteol.extras import check_extra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,11 +24,10 @@ def check_picture(path: Path, *, force: bool = False) -> None:
         MissingExtraError: matplotlib is not installed.
         CorpusError: the file exists, or its suffix names no kind of picture.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "plot") from error
+    check_extra("plot", "matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     refuse_overwrite(path, force=force)
     known = FigureCanvasAgg(Figure()).get_supported_filetypes()
     if path.suffix.lstrip(".").lower() not in known:

@@ -13,7 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar, get_args
 
-from prompteol.errors import CorpusError, MissingExtraError
+from prompteol.errors import CorpusError
+from prompteol.extras import check_extra
 
 __all__ = ["Format", "Row", "TextSource", "chunks"]
 
@@ -38,7 +39,10 @@ class TextSource:
     @classmethod
     def open(cls, name: str, format: str | None = None, columns: Sequence[str] = (), *, width: int = 1) -> TextSource:
         """Check that a file is there and settle its format: the suffix's, or ``txt`` for a pipe."""
-        return cls(name, _format(name, format), tuple(columns), len(columns) or width)
+        settled = _format(name, format)
+        if settled == "parquet":
+            check_extra("parquet", "pyarrow")
+        return cls(name, settled, tuple(columns), len(columns) or width)
 
     @property
     def rereadable(self) -> bool:
@@ -226,11 +230,9 @@ def _string(value: object, column: str, where: str, *, number: bool) -> str:
 
 
 def _read_parquet(source: TextSource) -> Iterator[tuple[int, Row]]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", "parquet") from error
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     if not source.rereadable:
         raise CorpusError("parquet cannot be read from a pipe; save it to a file first")
     try:

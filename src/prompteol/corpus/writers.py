@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
 
-from prompteol.errors import CorpusError, MissingExtraError
+from prompteol.errors import CorpusError
+from prompteol.extras import check_extra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,10 +134,7 @@ def writer_format(path: Path) -> WriterFormat:
     if suffix not in formats:
         raise CorpusError(f"output {str(path)!r}: expected a name that ends in .npy, .parquet or .jsonl")
     if suffix == "parquet":
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ImportError as error:
-            raise MissingExtraError("pyarrow", "parquet") from error
+        check_extra("parquet", "pyarrow")
     return formats[suffix]
 
 

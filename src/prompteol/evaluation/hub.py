@@ -7,8 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from prompteol.errors import EvaluationError, MissingExtraError
+from prompteol.errors import EvaluationError
 from prompteol.evaluation.tasks import Examples, Pairs, StsData, Task, TaskNotFoundError, TransferData
+from prompteol.extras import check_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,10 +107,9 @@ def _columns(source: _Split, parts: dict[str, str]) -> list[Sequence[Any]]:
 
 
 def _load(source: _Split, split: str) -> Any:
-    try:
-        import datasets
-    except ImportError:
-        raise MissingExtraError("datasets", "evaluation") from None
+    check_extra("evaluation", "datasets")
+    import datasets
+
     try:
         return datasets.load_dataset(source.dataset, source.config, split=split, revision=source.revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from prompteol.errors import MissingExtraError, ModelError, SettingError
+from prompteol.errors import ModelError, SettingError
+from prompteol.extras import check_extra
 from prompteol.training.recipe import Lora
 
 if TYPE_CHECKING:
@@ -42,14 +43,12 @@ def base_options(lora: Lora | None, device: str | None) -> dict[str, Any]:
     """
     asked = lora is not None and lora.quantize
     cuda = torch.cuda.is_available() and (device or "cuda").startswith("cuda")
-    installed = find_spec("bitsandbytes") is not None
     if asked and not cuda:
         # On a CPU bitsandbytes warns of silently incorrect gradients.
         raise SettingError("quantize=True: training on a 4-bit base needs a CUDA device; leave it out")
-    if asked and not installed:
-        raise MissingExtraError("bitsandbytes", "quantization")
-    if lora is None or lora.quantize is False or not (cuda and installed):
+    if lora is None or lora.quantize is False or not (asked or (cuda and find_spec("bitsandbytes"))):
         return {"dtype": torch.float32}
+    check_extra("quantization", "bitsandbytes")
     from transformers import BitsAndBytesConfig
 
     half = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from prompteol.errors import MissingExtraError, SettingError, TrainingError
+from prompteol.errors import SettingError, TrainingError
 from prompteol.search import Pairs, read_pairs
 from prompteol.training.examples import Examples
 from prompteol.training.recipe import Recipe
@@ -56,12 +55,11 @@ def development_pairs(dev: Pairs | str | Path | None) -> Pairs | None:
 
 
 def check_training(recipe: Recipe, given: Material) -> None:
-    """Make sure that recipe and data fit each other, and that what they need is installed.
+    """Make sure that recipe and data fit each other.
 
     Raises:
         TrainingError: the columns are not those of the objective, or given vectors are of another number of texts.
         SettingError: the recipe asks for what is not given, or is given what it has no use for.
-        MissingExtraError: an adapter, and no peft.
     """
     examples, teacher = given.examples, given.teacher
     one_column = tuple(examples.columns) == ("text",)
@@ -92,5 +90,3 @@ def check_training(recipe: Recipe, given: Material) -> None:
         )
     if teacher is not None:
         given_vectors(teacher, examples.columns["text"])
-    if recipe.lora is not None and find_spec("peft") is None:
-        raise MissingExtraError("peft", "training")

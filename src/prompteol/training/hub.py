@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prompteol.artefact import stated_licence
-from prompteol.errors import CorpusError, MissingExtraError
+from prompteol.errors import CorpusError
+from prompteol.extras import check_extra
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -21,11 +22,10 @@ def hub_table(name: str) -> Dataset:
         CorpusError: there is no such data set, configuration or split, or it cannot be read.
         MissingExtraError: datasets is not installed.
     """
-    try:
-        from datasets import load_dataset
-        from datasets.exceptions import DatasetNotFoundError, DatasetsError
-    except ImportError as error:
-        raise MissingExtraError("datasets", "training") from error
+    check_extra("training", "datasets")
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
+
     repository, config, split = _parts(name)
     try:
         return load_dataset(repository, config, split=split)

@@ -20,6 +20,7 @@ from torch import Tensor
 from prompteol.backbone import ADAPTER, find_source
 from prompteol.demonstrations import everyday
 from prompteol.errors import ModelError
+from prompteol.extras import check_extra
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.adapter import has_adapter
 from prompteol.training.card import base_licence
@@ -72,7 +73,9 @@ def merge(
     Raises:
         ModelError: there is no adapter, it does not fit its base, or it changes nothing.
         MissingExtraError: peft is not installed.
+        IncompatibleVersionError: it is, in a version that transformers excludes.
     """
+    check_extra("adapters", "peft")
     texts = list(texts or (one.sentence for one in everyday()))
     full = {"dtype": torch.float32}
     files = {name: options[name] for name in _FILES if name in options}

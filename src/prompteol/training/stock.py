@@ -6,14 +6,13 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from prompteol.errors import MissingExtraError, SettingError
+from prompteol.errors import SettingError
 from prompteol.prompts import RetrievalTemplate
 from prompteol.search import Pairs
 from prompteol.sentence_transformers import PromptEOL
@@ -27,19 +26,12 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
-__all__ = ["check_extra", "launched_processes", "stock_arguments", "stock_dataset", "stock_trainer"]
+__all__ = ["launched_processes", "stock_arguments", "stock_dataset", "stock_trainer"]
 
 # A day: the other processes wait while the first one lets the teacher embed.
 _PATIENCE_S = 86_400
 _KEPT_CHECKPOINTS = 2
 _EVALUATION_BATCH = 256
-
-
-def check_extra() -> None:
-    """Raise :class:`MissingExtraError` where the stock trainer cannot run."""
-    for package in ("accelerate", "datasets"):
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "training")
 
 
 def launched_processes() -> int:

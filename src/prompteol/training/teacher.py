@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prompteol.artefact import fingerprint
 from prompteol.checks import check_finite
 from prompteol.corpus import chunks, replace_when_done
-from prompteol.errors import MissingExtraError, ModelError, TrainingError
+from prompteol.errors import ModelError, TrainingError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -89,9 +89,6 @@ def fit_dimension(vectors: Vectors, dimension: int, seed: int) -> Vectors:
 
     Returns:
         Unit vectors of shape (texts, dimension), float32.
-
-    Raises:
-        MissingExtraError: the dimension shrinks, and scikit-learn is not installed.
     """
     units = np.asarray(vectors, dtype=np.float32)
     units = units / np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1e-12)
@@ -104,10 +101,8 @@ def fit_dimension(vectors: Vectors, dimension: int, seed: int) -> Vectors:
 
 
 def _principal(units: Vectors, dimension: int, seed: int) -> Vectors:
-    try:
-        from sklearn.decomposition import TruncatedSVD
-    except ImportError as error:
-        raise MissingExtraError("scikit-learn", "training") from error
+    from sklearn.decomposition import TruncatedSVD
+
     projected: Vectors = TruncatedSVD(dimension, random_state=seed).fit_transform(units)
     return projected
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback, set_seed
 
+from prompteol.extras import check_extra
 from prompteol.search import Pairs
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.adapter import ExactAdapter, attach_adapter, base_options, restore, settle_adapter
@@ -24,7 +25,7 @@ from prompteol.training.examples import Examples, read_examples
 from prompteol.training.losses import contrastive_loss
 from prompteol.training.patience import early_stop, is_used_up
 from prompteol.training.recipe import Keep, Recipe
-from prompteol.training.stock import check_extra, launched_processes, stock_arguments, stock_dataset, stock_trainer
+from prompteol.training.stock import launched_processes, stock_arguments, stock_dataset, stock_trainer
 from prompteol.training.teacher import Advance, Teacher, Vectors, fit_dimension, teacher_name, teacher_vectors
 
 if TYPE_CHECKING:
@@ -119,9 +120,10 @@ def train(
         SettingError: the recipe does not fit the data, the model or the number of processes.
         CorpusError: a file cannot be read.
         MissingExtraError: accelerate, datasets or peft is not installed.
+        IncompatibleVersionError: they are, in versions that exclude each other.
     """
     recipe = recipe or Recipe()
-    check_extra()
+    check_extra("training", "accelerate", "datasets", *(["peft"] if recipe.lora is not None else []))
     examples = examples if isinstance(examples, Examples) else read_examples(examples, recipe.objective)
     if running_text is not None and not isinstance(running_text, Examples):
         running_text = read_examples(running_text, "distillation")
