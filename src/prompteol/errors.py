@@ -102,7 +102,7 @@ class MissingExtraError(PromptEOLError, ImportError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f'{package!r} is needed here: pip install "prompteol[{extra}]"')
+        super().__init__(f'{package!r} is needed here: pip install "prompteol[{extra}]"', name=package)
 
 
 class IncompatibleVersionError(PromptEOLError, ImportError):
