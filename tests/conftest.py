@@ -18,7 +18,10 @@ from hypothesis import HealthCheck, settings
 from prompteol.testing import tiny_model
 
 # What scripts/test core does not install.
-OPTIONAL = {"bertopic", "chromadb", "faiss", "haystack", "keybert", "lancedb", "mteb", "peft", "qdrant_client", "txtai"}
+OPTIONAL = {
+    *("bertopic", "chromadb", "faiss", "haystack", "keybert", "lancedb", "mteb", "peft", "qdrant_client", "txtai"),
+    *("langchain_chroma", "langchain_core", "langchain_qdrant", "langchain_text_splitters", "llama_index"),
+}
 ARCHITECTURES = ("llama", "opt", "gpt2", "qwen2")
 
 _calm = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}

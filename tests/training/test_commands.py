@@ -8,6 +8,8 @@ import pytest
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 from typer.testing import CliRunner
 
+pytest.importorskip("peft")
+
 from prompteol import PromptEOL
 from prompteol.cli.app import app
 from prompteol.training import read_curve

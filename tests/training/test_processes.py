@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 from sentence_transformers import SentenceTransformer
 
+pytest.importorskip("peft")
+
 from prompteol import PromptEOL
 from prompteol.training import Examples, Lora, read_curve
 from training_processes import training_processes
