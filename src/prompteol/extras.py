@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,7 +65,7 @@ def _required_by(distribution: str, extra: str = "") -> Iterator[Requirement]:
 
 def _demanded_by_transformers() -> Iterator[Requirement]:
     """Yield what transformers asks of packages that it does not require, from the table that it checks them by."""
-    found = find_spec("transformers")
+    found = PathFinder.find_spec("transformers")
     table = Path(found.origin or "").with_name("dependency_versions_table.py") if found else Path()
     if table.is_file():
         yield from map(Requirement, runpy.run_path(str(table)).get("deps", {}).values())
