@@ -84,7 +84,7 @@ def test_a_copy_and_a_pickle_carry_no_cache(warm, rows, prefix):
 
 
 def test_a_copy_keeps_its_settings(backbone):
-    settings = {"token_budget": 77, "cached_tokens": 5, "attention": "flex"}
+    settings = {"token_budget": 77, "attention": "varlen"}
     other = pickle.loads(pickle.dumps(SharedPrefixEngine(backbone("llama"), **settings)))
     assert other.__getstate__() == {"backbone": other.backbone, **settings}
 
