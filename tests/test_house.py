@@ -21,6 +21,7 @@ ROOMS = (
     "module",
     "artefact",
     "loading",
+    "pools",
     "sentence_transformers",
     "testing",
     "long_texts",

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-__all__ = ["forward_hooks", "is_compiled"]
+__all__ = ["forward_hooks"]
 
 
 def forward_hooks(module: nn.Module | None) -> Iterator[Callable[..., Any]]:
@@ -16,8 +16,3 @@ def forward_hooks(module: nn.Module | None) -> Iterator[Callable[..., Any]]:
     where, prefix = (torch_module, "_global_") if module is None else (module, "_")
     for kind in ("forward_pre_hooks", "forward_hooks"):
         yield from getattr(where, prefix + kind).values()
-
-
-def is_compiled(module: nn.Module) -> bool:
-    """Return whether ``module.compile()`` was called, which torch keeps as an attribute."""
-    return module._compiled_call_impl is not None

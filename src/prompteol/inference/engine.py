@@ -39,7 +39,7 @@ class SharedPrefixEngine:
     differ, or the backbone cannot be run this way, every row takes the ordinary forward and one warning says so; so
     it is while it carries forward hooks from outside. In training mode, and wherever gradients are recorded, the
     ordinary forward is taken as it stands. No state outlives a call, so every edit of the weights is seen. Safe to
-    call from several threads; ``torch.compile`` leaves it as it is.
+    call from several threads.
 
     Args:
         backbone: what ``AutoModel`` gives, such as ``OPTModel``; any device, dtype, quantisation or adapter.
@@ -90,7 +90,6 @@ class SharedPrefixEngine:
         """
         return self.layer_states(rows, [layer], prefix=prefix)[0]
 
-    @torch.compiler.disable
     def layer_states(self, rows: Sequence[Row], layers: Sequence[int], *, prefix: Row = ()) -> list[Tensor]:
         """Return the states of several layers from one pass: a (rows, width) for each of ``layers``.
 
@@ -131,9 +130,7 @@ class SharedPrefixEngine:
             if not lowest <= layer <= -1:
                 raise LayerError(f"layer {layer} is outside this backbone; choose one from {lowest} to -1")
 
-    def _by_prefix(
-        self, rows: list[tuple[int, ...]], prefix: Prefix
-    ) -> dict[Prefix | None, list[tuple[int, ...]]]:
+    def _by_prefix(self, rows: list[tuple[int, ...]], prefix: Prefix) -> dict[Prefix | None, list[tuple[int, ...]]]:
         """Tell with which prefix each row goes down the fast road, or with None down the stock road."""
         longest = min(_LONGEST_ROW, longest_independent_row(self.backbone.config.get_text_config()))
         start = len(prefix)

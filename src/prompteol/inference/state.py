@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from itertools import chain
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 __all__ = ["weights_sample"]
 
 _SAMPLES = 4
+
 
 def weights_sample(module: nn.Module) -> Hashable:
     """Return something that differs where weights do, wherever they lie: names, types, and a few values of each."""
