@@ -43,9 +43,8 @@ def _attend(
     attend = partial(this.attention, mask=attention_mask, **kwargs)
     if this.opening is None:
         return attend(this, module, query, key, value), None
-    shared, texts = (
-        partial(_tokens, which=part) for part in (slice(this.prefix_length), slice(this.prefix_length, None))
-    )
+    end = this.prefix_length
+    shared, texts = partial(_tokens, which=slice(end)), partial(_tokens, which=slice(end, None))
     # Cloned, so that what is kept of the pack is the prefix alone.
     this.prefix[module] = shared(key).clone(), shared(value).clone()
     if this.last_only:

@@ -64,7 +64,7 @@ class Pass:
         prefix_length: tokens of the shared prefix.
         depth: the last entry of ``hidden_states`` that is needed.
         wanted: the entries of ``hidden_states`` to keep at each text's last token.
-        opening: the pass of the shared prefix itself, where its tokens lie in front of the texts and are computed along.
+        opening: the pass of the shared prefix itself, where its tokens lie in front of the texts.
         last: index of each text's last token in the pack.
         kept: the wanted entries found so far, each (texts, width).
         stop_at_attention: whether the layer that runs is the last, and only its keys and values are needed.
