@@ -39,30 +39,34 @@ class _Counting:
 class _Note:
     """What a pool's workers hold, and whether anything is left in its queues."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, shares_memory: bool) -> None:
         self.lock = Lock()
         self.broken = False
         self._settings = _settings(model)
-        self._structure = Structure(model)
+        self._structure = _structure(model)
         self._places = _places(model)
-        self._fingerprint = fingerprint(model)
+        # Workers on the CPU compute with the very memory that an edit in place writes to.
+        self._fingerprint = None if shares_memory else fingerprint(model)
 
-    def check(self, model: Any, shares_memory: bool) -> None:
+    def check(self, model: Any) -> None:
         """Make sure that the model is still what the workers were given."""
         now = _settings(model)
         changed = [name for name, value in self._settings.items() if now[name] != value]
-        if not changed and self._structure != Structure(model):
+        if not changed and self._structure != _structure(model):
             changed = ["modules, adapters or settings"]
-        # Workers on the CPU compute with the very memory that an edit in place writes to.
-        if not changed and not (shares_memory and self._places == _places(model)):
-            changed = ["weights"] if fingerprint(model) != self._fingerprint else []
+        if not changed and self._weights_changed(model):
+            changed = ["weights"]
         if changed:
             raise SettingError(f"the model's {' and '.join(changed)} changed after this pool was started: {_RESTART}")
+
+    def _weights_changed(self, model: Any) -> bool:
+        if self._fingerprint is None:
+            return self._places != _places(model)
+        return fingerprint(model) != self._fingerprint
 
 
 # By the queue that goes in: a pool is a plain dictionary.
 _notes: WeakKeyDictionary[Any, _Note] = WeakKeyDictionary()
-_shared: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 
 def remember_pool(pool: dict[Any, Any], model: Any, devices: list[str] | None) -> None:
@@ -73,9 +77,8 @@ def remember_pool(pool: dict[Any, Any], model: Any, devices: list[str] | None) -
         model: whose copies its workers hold.
         devices: that were asked for.
     """
-    _notes[pool["input"]] = _Note(model)
     on_cpu = not torch.cuda.is_available() if devices is None else all(str(one) == "cpu" for one in devices)
-    _shared[pool["input"]] = on_cpu
+    _notes[pool["input"]] = _Note(model, shares_memory=on_cpu)
 
 
 @contextmanager
@@ -97,7 +100,7 @@ def using_pool(pool: dict[Any, Any], model: Any) -> Iterator[dict[Any, Any]]:
     with note.lock.held():
         if note.broken:
             raise SettingError(f"an earlier call was cut short and left its texts in this pool: {_RESTART}")
-        note.check(model, _shared[pool["input"]])
+        note.check(model)
         texts, results = _Counting(pool["input"]), _Counting(pool["output"])
         try:
             yield {**pool, "input": texts, "output": results}
@@ -113,6 +116,12 @@ def _settings(model: Any) -> dict[str, Any]:
         "max_seq_length": model.max_seq_length,
         "tokenizer": (id(model.tokenizer), model.tokenizer.chat_template),
     }
+
+
+def _structure(model: Any) -> list[Structure]:
+    """Describe what computes; the first module's own state is among the settings."""
+    module, *others = model.children()
+    return [Structure(part) for part in (module.transformer.model, module.pooling, *others)]
 
 
 def _places(model: Any) -> list[tuple[int, torch.device]]:
