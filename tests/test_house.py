@@ -12,6 +12,8 @@ SOURCE = Path(prompteol.__file__).parent
 ROOMS = (
     "errors",
     "extras",
+    "compat",
+    "locks",
     "checks",
     "prompts",
     "tokens",
@@ -20,6 +22,7 @@ ROOMS = (
     "module",
     "artefact",
     "loading",
+    "pools",
     "sentence_transformers",
     "testing",
     "long_texts",

@@ -35,9 +35,18 @@ _locks_guard = threading.Lock()
 # One thread a model for asynchronous calls, which wait in its queue, where they can be cancelled: waiting for the lock
 # in threads of the event loop's own pool, they would keep everything else there from running.
 _workers: WeakKeyDictionary[SentenceTransformer, ThreadPoolExecutor] = WeakKeyDictionary()
+
+
+def _forget_threads() -> None:
+    """Leave behind in a forked child what belongs to threads that did not come along: workers, and locks they held."""
+    global _locks_guard
+    _locks_guard = threading.Lock()
+    _locks.clear()
+    _workers.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    # Threads do not come along into a forked process.
-    os.register_at_fork(after_in_child=_workers.clear)
+    os.register_at_fork(after_in_child=_forget_threads)
 
 
 def lock_for(model: SentenceTransformer) -> threading.RLock:

@@ -15,6 +15,7 @@ from prompteol.backbone.layers import read_from_layer, resolve_layer
 from prompteol.errors import ModelError, SettingError
 from prompteol.inference import SharedPrefixEngine
 from prompteol.inference.stock import StockRoad, input_device, sharing_copy
+from prompteol.inference.structure import foreign_code
 from prompteol.prompts import PromptTemplate, RetrievalTemplate, Role
 from prompteol.tokens import PromptTokenizer
 
@@ -147,18 +148,25 @@ class PromptEOLModule(InputModule):
         Returns:
             ``features``.
         """
-        ids, mask = features["input_ids"], features["attention_mask"]
         if engine is not None:
             _check_engine(engine)
-        if (engine or self.engine) == "stock" or torch.is_grad_enabled() or "prefix_ids" not in features:
-            features |= self.pooling(self._stock_transformer()({"input_ids": ids, "attention_mask": mask}))
-        else:
-            rows = [row[:length] for row, length in zip(ids.tolist(), mask.sum(dim=1).tolist(), strict=True)]
-            prefix = features["prefix_ids"].tolist()
-            features["sentence_embedding"] = self._shared_prefix_engine().last_token_states(
-                rows, prefix=prefix, layer=self.layer
-            )
+        if (engine or self.engine) == "stock" or torch.is_grad_enabled() or not self._run_engine(features):
+            stock = {name: features[name] for name in ("input_ids", "attention_mask")}
+            features |= self.pooling(self._stock_transformer()(stock))
         return features
+
+    @torch.compiler.disable
+    def _run_engine(self, features: dict[str, Any]) -> bool:
+        """Embed by the shared-prefix engine; return whether that does what the two stock modules do."""
+        around = (self.transformer, self.pooling)
+        if "prefix_ids" not in features or self.pooling.pooling_mode != "lasttoken" or foreign_code(around):
+            return False
+        lengths = features["attention_mask"].sum(dim=1).tolist()
+        rows = [row[:length] for row, length in zip(features["input_ids"].tolist(), lengths, strict=True)]
+        features["sentence_embedding"] = self._shared_prefix_engine().last_token_states(
+            rows, prefix=features["prefix_ids"].tolist(), layer=self.layer
+        )
+        return True
 
     def _stock_transformer(self) -> Transformer:
         """Return the stock module, or what may be hooked in its place.

@@ -6,7 +6,9 @@ object they are given, and quietly use another model where they do not find it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -22,9 +24,12 @@ from prompteol.checks import check_finite, check_texts
 from prompteol.errors import InputError
 from prompteol.loading import Request, load_parts, prompts_for, still_told
 from prompteol.module import Engine, PromptEOLModule
+from prompteol.pools import remember_pool, using_pool
 from prompteol.prompts import Demonstration, PromptTemplate, RetrievalTemplate
 
 __all__ = ["PromptEOL"]
+
+logger = logging.getLogger(__name__)
 
 
 class PromptEOL(SentenceTransformer):
@@ -200,17 +205,20 @@ class PromptEOL(SentenceTransformer):
         texts = [inputs] if single else list(inputs)
         check_texts(texts)
         distinct = list(dict.fromkeys(texts)) if output_value == "sentence_embedding" else texts
-        vectors: Any = super().encode(
-            distinct,
-            prompt_name=prompt_name,
-            prompt=prompt,
-            batch_size=(32 if self.module.engine == "stock" else 256) if batch_size is None else batch_size,
-            show_progress_bar=show_progress_bar,
-            output_value=output_value,
-            convert_to_numpy=convert_to_numpy,
-            convert_to_tensor=convert_to_tensor,
-            **kwargs,
-        )
+        pool = kwargs.pop("pool", None)
+        with nullcontext() if pool is None else using_pool(pool, self) as pool:
+            vectors: Any = super().encode(
+                distinct,
+                prompt_name=prompt_name,
+                prompt=prompt,
+                batch_size=(32 if self.module.engine == "stock" else 256) if batch_size is None else batch_size,
+                show_progress_bar=show_progress_bar,
+                output_value=output_value,
+                convert_to_numpy=convert_to_numpy,
+                convert_to_tensor=convert_to_tensor,
+                pool=pool,
+                **kwargs,
+            )
         if len(distinct) < len(texts):
             place = {text: row for row, text in enumerate(distinct)}
             rows = [place[text] for text in texts]
@@ -228,6 +236,24 @@ class PromptEOL(SentenceTransformer):
     def encode_document(self, *args: Any, **kwargs: Any) -> Any:
         """Embed documents, as ``SentenceTransformer.encode_document`` does; ``batch_size`` as in :meth:`encode`."""
         return super().encode_document(*args, **kwargs if len(args) > 3 else {"batch_size": None, **kwargs})
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the ordinary forward, as ``torch.nn.Module.compile`` does; ``engine="stock"`` runs it."""
+        super().compile(*args, **kwargs)  # type: ignore[no-untyped-call]
+        if self.module.engine != "stock":
+            logger.warning(
+                "the shared-prefix engine runs uncompiled: model.compile() compiles the ordinary forward, which "
+                'encode(engine="stock") runs'
+            )
+
+    def start_multi_process_pool(self, target_devices: list[str] | None = None) -> dict[Any, Any]:
+        """Start workers for ``encode(pool=...)``; threads may share them.
+
+        The workers hold the model as it is now: once it has changed, ``encode`` refuses the pool.
+        """
+        pool: dict[Any, Any] = super().start_multi_process_pool(target_devices)
+        remember_pool(pool, self, target_devices)
+        return pool
 
     @overload
     def words(self, texts: str, k: int = 5) -> list[Word]: ...  # type: ignore[overload-overlap]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from functools import cached_property
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -28,7 +27,7 @@ class StockRoad:
     hook can no longer be sent to another process. So they are asked of a copy that shares the weights.
 
     Args:
-        backbone: what ``AutoModel`` gives; must not change while this object is used.
+        backbone: what ``AutoModel`` gives.
         device: where the input goes.
     """
 
@@ -38,12 +37,8 @@ class StockRoad:
 
     def states(self, rows: Sequence[Row], entries: Sequence[int]) -> list[Tensor]:
         """Return entries of ``hidden_states`` at each row's last token, (rows, width) each."""
-        backbone = self._backbone if set(entries) == {-1} else self._copy
+        backbone = self._backbone if set(entries) == {-1} else sharing_copy(self._backbone)
         return stock_states(backbone, rows, entries, self._device)
-
-    @cached_property
-    def _copy(self) -> PreTrainedModel:
-        return sharing_copy(self._backbone)
 
 
 def input_device(backbone: PreTrainedModel) -> torch.device:

@@ -1,12 +1,11 @@
-"""Checked, then trusted: the fast road of one state of the weights, once it has equalled the stock road."""
+"""Checked, then trusted: the fast road of one structure of the backbone, once it has equalled the stock road."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import warnings
-from collections.abc import Callable, Hashable, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -20,9 +19,13 @@ from prompteol.inference.counters import Counters
 from prompteol.inference.packed import PackedRoad, Prefix
 from prompteol.inference.packing import Row, packs
 from prompteol.inference.stock import StockRoad
+from prompteol.inference.structure import Structure, foreign_code
 from prompteol.inference.twin import Twin
+from prompteol.locks import Lock
 
 __all__ = ["Trust", "describe"]
+
+Roads = Callable[[Attention], PackedRoad]
 
 logger = logging.getLogger(__name__)
 
@@ -31,40 +34,40 @@ class Trust:
     """Hand out the fast road for the rows for which it was found to equal the stock road.
 
     Args:
-        state: of the weights, for which all of this holds.
+        structure: of the backbone, for which all of this holds.
         backbone: what ``AutoModel`` gives.
         device: where the input goes.
         budget: how many tokens are computed at once.
         counters: where checks are counted.
-        cached_tokens: of prefixes that the fast road keeps.
         choice: which ways to attend come into question.
     """
 
     def __init__(
         self,
-        state: Hashable,
+        structure: Structure,
         backbone: PreTrainedModel,
         device: torch.device,
         budget: TokenBudget,
         counters: Counters,
-        cached_tokens: int,
         choice: Choice,
     ) -> None:
-        self.state = state
+        self.structure = structure
         self.stock = StockRoad(backbone, device)
         self._backbone = backbone
         self._device = device
         self._budget = budget
         self._counters = counters
-        self._cached_tokens = cached_tokens
         self._choice = choice
-        self._roads: list[PackedRoad] | None = None
+        self._twin: Twin | None = None
+        self._attentions: list[Attention] | None = None
         self._refused = False
         self._reach: dict[tuple[Prefix, tuple[int, ...]], int] = {}
-        self._lock = threading.RLock()
+        self._lock = Lock()
+        if foreign := foreign_code(backbone.modules()):
+            self._refuse(f"{foreign} expects ordinary batches")
 
     def road(self, prefix: Prefix, rows: Sequence[Row], layers: tuple[int, ...]) -> PackedRoad | None:
-        """Return the fast road, or None where only the stock road is right.
+        """Return the fast road for one call, or None where only the stock road is right.
 
         A prefix and a set of layers are checked once, and again when a row is more than twice as long as any
         row before.
@@ -74,29 +77,33 @@ class Trust:
             rows: token ids, sorted by length.
             layers: negative indices into ``hidden_states``.
         """
-        with self._lock:
+        with self._lock.held():
+            # The check has run the prefix, and the call goes on with it.
+            roads = cache(self._road)
             if not self._refused and not self._proven(prefix, rows, layers):
-                self._check(prefix, rows, layers)
-            if self._refused or not self._roads or not self._proven(prefix, rows, layers):
+                self._check(roads, prefix, rows, layers)
+            if self._refused or not self._attentions or not self._proven(prefix, rows, layers):
                 return None
-            self._time_others(self._roads, prefix, rows, layers)
-            return self._roads[0] if self._roads and self._proven(prefix, rows, layers) else None
+            self._time_others(roads, self._attentions, prefix, rows, layers)
+            return roads(self._attentions[0]) if self._attentions and self._proven(prefix, rows, layers) else None
 
     def _proven(self, prefix: Prefix, rows: Sequence[Row], layers: tuple[int, ...]) -> bool:
         return len(rows[-1]) <= 2 * self._reach.get((prefix, layers), 0)
 
     def leave(self, road: PackedRoad, reason: str) -> None:
-        """Go on without a road that broke: with the one that it was faster than, else by the stock road."""
-        with self._lock:
-            if self._roads and self._roads[0] is road and self._choice.unseat(self._place, road.attention):
+        """Go on without a way to attend that broke: with the one that it was faster than, else by the stock road."""
+        with self._lock.held():
+            if not self._attentions or road.attention not in self._attentions:
+                return
+            if self._attentions[0] is road.attention and self._choice.unseat(self._place, road.attention):
                 logger.warning("attention %s is left out from now on: %s", road.attention.name, reason)
-                self._roads, self._reach = self._roads[1:], {}
-            elif self._roads and road in self._roads:
+                self._attentions, self._reach = self._attentions[1:], {}
+            else:
                 self._refuse(reason)
 
     def _refuse(self, reason: str) -> None:
         """Take the stock road from now on, and say so once."""
-        self._refused, self._roads = True, None
+        self._refused, self._attentions = True, None
         warnings.warn(
             f"{type(self._backbone).__name__} cannot be run with a shared prefix and without padding "
             f"({reason}); the ordinary forward is used instead: right, but slower",
@@ -104,7 +111,7 @@ class Trust:
             stacklevel=2,
         )
 
-    def _check(self, prefix: Prefix, rows: Sequence[Row], layers: tuple[int, ...]) -> None:
+    def _check(self, roads: Roads, prefix: Prefix, rows: Sequence[Row], layers: tuple[int, ...]) -> None:
         """Run the shortest row, the longest and half of the longest both ways."""
         shortest, longest = (tuple(row[len(prefix) :]) for row in (rows[0], rows[-1]))
         rests = sorted({shortest, longest, longest[: -(-len(longest) // 2)]}, key=len)
@@ -113,17 +120,17 @@ class Trust:
             return
         reasons = []
         try:
-            if self._roads is None:
-                self._roads = [self._road(attention) for attention in self._choice.ready(self._place)]
-            for index, road in enumerate(self._roads):
-                compute = partial(self._budget.run, rests, partial(road.states, prefix, entries=layers))
+            if self._attentions is None:
+                self._attentions = self._choice.ready(self._place)
+            for index, attention in enumerate(self._attentions):
+                compute = partial(self._budget.run, rests, partial(roads(attention).states, prefix, entries=layers))
                 reason = self._difference(comparison, compute, sum(map(len, rests)))
                 if not reason:
                     if index:
-                        self._roads, self._reach = self._roads[index:], {}
+                        self._attentions, self._reach = self._attentions[index:], {}
                     self._reach[prefix, layers] = len(rows[-1])
                     return
-                reasons.append(f"{road.attention.name}: {reason}")
+                reasons.append(f"{attention.name}: {reason}")
                 logger.debug("attention %s", reasons[-1])
         except torch.OutOfMemoryError:
             raise
@@ -132,40 +139,44 @@ class Trust:
         self._refuse("; ".join(reasons))
 
     def _time_others(
-        self, roads: list[PackedRoad], prefix: Prefix, rows: Sequence[Row], layers: tuple[int, ...]
+        self,
+        roads: Roads,
+        attentions: list[Attention],
+        prefix: Prefix,
+        rows: Sequence[Row],
+        layers: tuple[int, ...],
     ) -> None:
         """Go on with another way to attend if it equals the stock road on a whole pack and is faster there.
 
         The one in use is left where it is seen to differ.
         """
         pack = packs([row[len(prefix) :] for row in rows], self._budget.tokens)[-1]
-        others = self._choice.due(self._place, self._counters.text_tokens, sum(map(len, pack)))
+        others = self._choice.due(self._place, sum(map(len, pack)))
         comparison = self._stock_says(prefix, pack, layers) if others else None
         if comparison is None:
             return
-        took: dict[PackedRoad, float] = {}
+        took: dict[Attention, float] = {}
         wrong = ""
-        for road in (roads[0], *map(self._road, others)):
+        for attention in (attentions[0], *others):
             # Not under the budget: memory that one of them lacks says nothing about the others.
-            compute = partial(road.states, prefix, pack, layers)
+            compute = partial(roads(attention).states, prefix, pack, layers)
             try:
                 reason = self._difference(comparison, compute, sum(map(len, pack)))
                 if not reason:
-                    took[road] = seconds(compute)
-                elif road is roads[0]:
+                    took[attention] = seconds(compute)
+                elif attention is attentions[0]:
                     wrong = reason
             except Exception as error:
                 reason = describe(error)
-            logger.debug("attention %s: %s", road.attention.name, reason or f"{took[road]:.2e} s")
-        fastest = min(took, key=took.__getitem__, default=roads[0])
-        roads = roads[1:] if wrong else roads
-        if fastest in took and fastest not in roads[:1]:
-            # Those that follow are made anew, so that no prefix is kept twice.
-            self._roads = [fastest, *(self._road(road.attention) for road in roads)]
+            logger.debug("attention %s: %s", attention.name, reason or f"{took[attention]:.2e} s")
+        fastest = min(took, key=took.__getitem__, default=attentions[0])
+        attentions = attentions[1:] if wrong else attentions
+        if fastest in took and fastest not in attentions[:1]:
+            self._attentions = [fastest, *attentions]
             self._reach = {(prefix, layers): len(rows[-1])}
-            self._choice.settle(self._place, fastest.attention)
-        elif wrong and roads:
-            self._roads, self._reach = roads, {}
+            self._choice.settle(self._place, fastest)
+        elif wrong and attentions:
+            self._attentions, self._reach = attentions, {}
         elif wrong:
             self._refuse(wrong)
 
@@ -189,11 +200,9 @@ class Trust:
             return describe(error)
 
     def _road(self, attention: Attention) -> PackedRoad:
-        return PackedRoad(self._twin, self._device, attention, self._counters, self._cached_tokens)
-
-    @cached_property
-    def _twin(self) -> Twin:
-        return Twin(self._backbone)
+        if self._twin is None:
+            self._twin = Twin(self._backbone)
+        return PackedRoad(self._twin, self._device, attention, self._counters)
 
     @property
     def _place(self) -> Place:

@@ -1,19 +1,20 @@
 """A backbone's twin: the same weights, its own attention function, able to stop after any layer.
 
 The user's model is never touched: no hook, no attribute, no other attention implementation. The twin copies
-the modules that hold a configuration, the layers, and what lies around them; everything below is shared, and
-so is every weight.
+the modules that hold a configuration, the layers, and what lies around them, one level deep; everything below is
+shared, and so is every weight.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
+from copy import copy, deepcopy
 from functools import partial
+from types import MethodType
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from prompteol.inference.attention import NAME, Pass, StopForward, UnsupportedError, current_pass, running
 
@@ -68,12 +69,27 @@ class Twin:
 
 
 def _copy_sharing_weights(backbone: PreTrainedModel, layers: nn.ModuleList) -> PreTrainedModel:
+    """Copy the modules that hold a configuration or a layer; share all else, so that the copy follows every edit."""
     own = set(layers)
-    shared: list[Any] = [*backbone.parameters(), *backbone.buffers()]
-    for module in backbone.modules():
-        if not any(part in own or hasattr(part, "config") for part in module.modules()):
-            shared.append(module)
-    return deepcopy(backbone, {id(part): part for part in shared})
+    modules = list(backbone.modules())
+    copied = [m for m in modules if any(part in own or hasattr(part, "config") for part in m.modules())]
+    # What deepcopy finds here it takes as it is: parts that stay shared, and the copies in place of the others.
+    memo: dict[int, Any] = {id(module): module for module in modules}
+    memo |= {id(module): copy(module) for module in copied}
+    for module in copied:
+        held = vars(memo[id(module)])
+        held |= {name: _rebound(value, memo) for name, value in held.items()}
+    twin: PreTrainedModel = memo[id(backbone)]
+    return twin
+
+
+def _rebound(value: Any, memo: dict[int, Any]) -> Any:
+    """Return what a copied module holds in place of a value: its own settings, methods and parts."""
+    if isinstance(value, (PretrainedConfig, partial, MethodType)):
+        return deepcopy(value, memo)
+    if isinstance(value, dict):
+        return type(value)((key, memo.get(id(part), part)) for key, part in value.items())
+    return memo.get(id(value), value)
 
 
 def _decoder_layers(model: nn.Module, depth: int) -> nn.ModuleList:
@@ -105,8 +121,7 @@ def _only_last_tokens(this: Pass, forward: Callable[..., Any], args: tuple[Any, 
     try:
         forward(*args, **kwargs)
     except StopForward:
-        if this.recorded is not None:
-            raise
+        pass
     else:
         raise UnsupportedError("its attention does not go through transformers' interface")
     this.stop_at_attention = False

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Cost", "Judge", "Judgement"]
 
-# 4 GB in a 7B model without grouped queries: the prefixes of 260 demonstrations of the usual length.
-_CACHED_TOKENS = 8192
 # What the engine runs both ways before it trusts a prefix, in prompts of average length; the longest is among them.
 _CHECKED_ROWS = 14
 
@@ -72,7 +70,7 @@ class Judge:
         self._model = model.eval()
         # Every prompt writes its chat template into the tokenizer it is given.
         self._tokenizer = deepcopy(model.tokenizer)
-        self._engine = SharedPrefixEngine(model.module.transformer.model, cached_tokens=_CACHED_TOKENS)
+        self._engine = SharedPrefixEngine(model.module.transformer.model)
         self._limit = model.max_seq_length or 2**31
         self._pairs = pairs
         self._layers = tuple(layers)

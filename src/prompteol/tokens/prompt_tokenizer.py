@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from prompteol.checks import check_texts
 from prompteol.errors import ModelError, TemplateError
+from prompteol.locks import Lock
 from prompteol.prompts import ROLES, PromptTemplate, RetrievalTemplate, Role, compile_chat_template
 from prompteol.tokens.bos import resolve_bos
 
@@ -47,7 +46,7 @@ class PromptTokenizer:
         self.template = template
         self._tails: dict[tuple[Role | None, str], list[int]] = {}
         self._heads: dict[tuple[Role | None, str], list[int]] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._check_reads()
         self.bos, self.gap = resolve_bos(tokenizer, template)
         for role in ROLES:
@@ -161,7 +160,7 @@ class PromptTokenizer:
 
     def _ids(self, prompts: list[str]) -> list[list[int]]:
         # The tokenizer object carries its truncation and padding from call to call, hence the lock.
-        with self._lock:
+        with self._lock.held():
             encoded = self.tokenizer(
                 prompts,
                 add_special_tokens=False,
@@ -171,13 +170,6 @@ class PromptTokenizer:
                 verbose=False,
             )
         return [list(ids) for ids in encoded["input_ids"]]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
 
 
 def _common_start(rows: Sequence[Sequence[int]]) -> list[int]:

@@ -1,6 +1,5 @@
 """Attention of texts laid end to end: what one forward carries, and the ways to compute it."""
 
-from prompteol.inference.attention.flex import FlexAttention
 from prompteol.inference.attention.groups import GroupedAttention
 from prompteol.inference.attention.interface import NAME
 from prompteol.inference.attention.passes import (
@@ -17,7 +16,6 @@ from prompteol.inference.attention.varlen import VariableLengthAttention
 __all__ = [
     "NAME",
     "Attention",
-    "FlexAttention",
     "GroupedAttention",
     "KeyValue",
     "Pass",

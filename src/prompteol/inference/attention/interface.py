@@ -8,6 +8,7 @@ chunked windows with it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,15 +33,28 @@ def _attend(
     """Let each text attend to the prefix and itself; shapes as in transformers, with a batch of one row."""
     this = current_pass()
     this.attended.add(module)
-    if this.recorded is not None:
-        this.recorded[module] = (key, value)
     if this.stop_at_attention:
         this.held = (key, value)
         raise StopForward
+    key, value = this.held or (key, value)
     if attention_mask is None or attention_mask.shape[-2:] != (this.span, this.span):
         raise UnsupportedError(f"{type(module).__name__} has a mask of its own making")
     kwargs.pop("position_ids", None)
-    return this.attention(this, module, query, *(this.held or (key, value)), attention_mask, **kwargs), None
+    attend = partial(this.attention, mask=attention_mask, **kwargs)
+    if this.opening is None:
+        return attend(this, module, query, key, value), None
+    end = this.prefix_length
+    shared, texts = partial(_tokens, which=slice(end)), partial(_tokens, which=slice(end, None))
+    # Cloned, so that what is kept of the pack is the prefix alone.
+    this.prefix[module] = shared(key).clone(), shared(value).clone()
+    if this.last_only:
+        return attend(this, module, query, texts(key), texts(value)), None
+    before = attend(this.opening, module, shared(query), shared(key), shared(value))
+    return torch.cat([before, attend(this, module, texts(query), texts(key), texts(value))], dim=1), None
+
+
+def _tokens(states: Tensor, which: slice) -> Tensor:
+    return states[:, :, which]
 
 
 def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtype, **_: Any) -> Tensor:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -60,11 +59,12 @@ class Pass:
         attention: how texts attend.
         lengths: tokens of each text without the prefix, in the order in which they lie; sorted.
         device: where the input goes.
-        prefix: keys and values of the shared prefix by attention module, each (1, key heads, prefix, width).
+        prefix: keys and values of the shared prefix by attention module, each (1, key heads, prefix, width); filled
+            where ``opening`` is given.
         prefix_length: tokens of the shared prefix.
         depth: the last entry of ``hidden_states`` that is needed.
         wanted: the entries of ``hidden_states`` to keep at each text's last token.
-        recorded: given when the prefix itself is run; filled with what later passes take as ``prefix``.
+        opening: the pass of the shared prefix itself, where its tokens lie in front of the texts.
         last: index of each text's last token in the pack.
         kept: the wanted entries found so far, each (texts, width).
         stop_at_attention: whether the layer that runs is the last, and only its keys and values are needed.
@@ -79,7 +79,7 @@ class Pass:
     prefix_length: int
     depth: int
     wanted: frozenset[int]
-    recorded: dict[nn.Module, KeyValue] | None = None
+    opening: Pass | None = None
     last: Tensor = field(init=False)
     kept: dict[int, Tensor] = field(default_factory=dict)
     stop_at_attention: bool = False
@@ -88,19 +88,14 @@ class Pass:
     _made: dict[Hashable, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.last = torch.tensor(self.lengths).cumsum(0).sub(1).to(self.device)
+        before = self.prefix_length if self.opening else 0
+        self.last = torch.tensor(self.lengths).cumsum(0).add(before - 1).to(self.device)
 
-    @cached_property
-    def texts(self) -> Tensor:
-        """Which text each token belongs to: (tokens), on the CPU."""
-        return torch.arange(len(self.lengths)).repeat_interleave(torch.tensor(self.lengths))
-
-    @cached_property
-    def positions(self) -> Tensor:
-        """Each token's place in its text, prefix included: (tokens), on the CPU."""
-        lengths = torch.tensor(self.lengths)
-        starts = lengths.cumsum(0) - lengths
-        return self.prefix_length + torch.arange(len(self.texts)) - starts[self.texts]
+    @property
+    def positions(self) -> list[int]:
+        """Each token's place in its text, prefix included."""
+        before = self.opening.positions if self.opening else []
+        return [*before, *(self.prefix_length + place for length in self.lengths for place in range(length))]
 
     @property
     def span(self) -> int:
