@@ -22,6 +22,7 @@ from prompteol.backbone import (
     backbone_of,
     check_adapter,
     check_causal,
+    check_placement,
     find_source,
     layer_read,
     load_backbone,
@@ -32,11 +33,12 @@ from prompteol.errors import ArtefactError, ModelError
 from prompteol.module import Engine, PromptEOLModule
 from prompteol.prompts import (
     ROLES,
+    TEMPLATES,
     Demonstration,
+    NormalizationMode,
     PromptTemplate,
     RetrievalTemplate,
-    resolve_demonstrations,
-    resolve_template,
+    choose_prompt,
 )
 from prompteol.tokens import PromptTokenizer
 
@@ -56,6 +58,7 @@ class Request:
     demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None
     layer: int | float | None = None
     engine: Engine = "auto"
+    normalization: NormalizationMode | None = None
 
 
 @dataclass
@@ -146,6 +149,7 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
         TemplateError: the template cannot be used.
         ArtefactError: the files of a saved model contradict each other.
     """
+    check_placement(device, options.model, options.config)
     source = find_source(embedded_model() if name is None else name, **files)
     manifest = _manifest(source, request, options)
     template, chosen = _choose(request, manifest)
@@ -211,20 +215,17 @@ def _manifest(source: Source, request: Request, options: LoadOptions) -> Manifes
 
 
 def _choose(request: Request, manifest: Manifest | None) -> tuple[PromptTemplate | RetrievalTemplate, dict[str, Any]]:
-    chosen: dict[str, Any] = dict(manifest.chosen) if manifest else {}
-    if request.template is not None:
-        template = resolve_template(request.template)
-        # The saved one's are not shown with it.
-        chosen.pop("demonstrations", None)
-        chosen["template"] = request.template if isinstance(request.template, str) else "given"
-    elif manifest is not None:
-        template = manifest.template
+    if manifest is not None:
+        own, told = manifest.template, manifest.chosen
     else:
-        template = resolve_template("prompteol")
-        chosen["template"] = "prompteol, the default"
-    if request.demonstrations is not None:
-        template = template.with_demonstrations(resolve_demonstrations(request.demonstrations))
-        chosen["demonstrations"] = request.demonstrations if isinstance(request.demonstrations, str) else "given"
+        own, told = TEMPLATES["prompteol"], {"template": "prompteol, the default"}
+    template, chosen = choose_prompt(
+        own,
+        told,
+        template=request.template,
+        demonstrations=request.demonstrations,
+        normalization=request.normalization,
+    )
     if request.layer is not None:
         chosen["layer"] = "given"
     return template, chosen

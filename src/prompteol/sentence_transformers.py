@@ -15,14 +15,16 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import get_device_name
 from sentence_transformers.util.decorators import deprecated_kwargs
 from sentence_transformers.util.quantization import quantize_embeddings
+from transformers import PreTrainedTokenizerBase
 
 from prompteol.artefact import Manifest, fingerprint, save_portable
 from prompteol.backbone import LanguageModelHead, LoadOptions, Word
-from prompteol.checks import check_finite, check_texts
+from prompteol.backbone.placement import check_device
+from prompteol.checks import as_texts, check_dimension, check_finite
 from prompteol.errors import InputError
 from prompteol.loading import Request, load_parts, prompts_for, still_told
 from prompteol.module import Engine, PromptEOLModule
-from prompteol.prompts import Demonstration, PromptTemplate, RetrievalTemplate
+from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate, choose_prompt
 
 __all__ = ["PromptEOL"]
 
@@ -41,6 +43,8 @@ class PromptEOL(SentenceTransformer):
             ``"prompteol"``. See :data:`prompteol.prompts.TEMPLATES`.
         demonstrations: a preset's name such as ``"opt-2.7b"``, or (sentence, word) pairs. Default: a saved model's
             own, else none.
+        normalization: ``"paper"``, ``"plain"`` or ``"none"``: what is done to a text before it fills the template.
+            Default: the template's own.
         layer: a negative index (``-1``: the last, after the final norm), or a fraction of depth in (0, 1]. Default: a
             saved model's own, else ``-1``.
         engine: ``"auto"`` runs the shared-prefix engine wherever it is proven equal to the stock one; ``"stock"``
@@ -65,6 +69,7 @@ class PromptEOL(SentenceTransformer):
         *,
         template: str | PromptTemplate | RetrievalTemplate | None = None,
         demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
+        normalization: NormalizationMode | None = None,
         layer: int | float | None = None,
         engine: Engine = "auto",
         device: str | None = None,
@@ -82,10 +87,11 @@ class PromptEOL(SentenceTransformer):
         config_kwargs: dict[str, Any] | None = None,
         model_card_data: Any = None,
     ) -> None:
+        check_dimension(truncate_dim)
         device = device or get_device_name()
         parts = load_parts(
             model_name_or_path,
-            Request(template, demonstrations, layer, engine),
+            Request(template, demonstrations, layer, engine, normalization),
             LoadOptions(model_kwargs, processor_kwargs, config_kwargs, trust_remote_code=trust_remote_code),
             device=device,
             revision=revision,
@@ -107,6 +113,7 @@ class PromptEOL(SentenceTransformer):
             trust_remote_code=trust_remote_code,
             **parts.settings_with(given),
         )
+        check_dimension(self.truncate_dim, self._full_dimension())
         if self.model_card_data.model_name is None:
             self.model_card_data.model_name = parts.model_name
         if self.model_card_data.base_model_revision is None:
@@ -127,26 +134,62 @@ class PromptEOL(SentenceTransformer):
 
     @property
     def template(self) -> PromptTemplate | RetrievalTemplate:
-        """The template that texts are rendered with, demonstrations included."""
+        """The template that texts are rendered with, demonstrations included; set as by :meth:`set_prompt`."""
         return self.module.template
+
+    @template.setter
+    def template(self, template: str | PromptTemplate | RetrievalTemplate) -> None:
+        self.set_prompt(template)
 
     @property
     def layer(self) -> int:
-        """The layer that gives the embedding, as a negative index."""
+        """The layer that gives the embedding, as a negative index; set as by :meth:`set_prompt`."""
         return self.module.layer
+
+    @layer.setter
+    def layer(self, layer: int | float) -> None:
+        self.set_prompt(layer=layer)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The backbone's tokenizer, which carries the template; another one with the same tokens may be set."""
+        return self.module.tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.module.tokenizer = tokenizer
+        self.model_card_data.base_model_revision = None
+
+    @property
+    def truncate_dim(self) -> int | None:
+        """The dimension that vectors are cut to; ``None``: they are not."""
+        return self._truncate_dim
+
+    @truncate_dim.setter
+    def truncate_dim(self, dimension: int | None) -> None:
+        # sentence-transformers sets it before there are modules.
+        check_dimension(dimension, self._full_dimension() if "_modules" in self.__dict__ else None)
+        self._truncate_dim = dimension
+
+    def _full_dimension(self) -> int:
+        """Return the dimension of vectors that are not cut."""
+        found = (getattr(module, "get_embedding_dimension", None) for module in reversed(list(self.children())))
+        return next(int(dimension()) for dimension in found if callable(dimension))
 
     def set_prompt(
         self,
-        template: PromptTemplate | RetrievalTemplate,
+        template: str | PromptTemplate | RetrievalTemplate | None = None,
         *,
+        demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
+        normalization: NormalizationMode | None = None,
         layer: int | float | None = None,
         chosen: Mapping[str, Any] | None = None,
     ) -> None:
         """Put another prompt around the same weights, in place.
 
         Args:
-            template: demonstrations included.
-            layer: as for the constructor; ``None`` leaves it.
+            template, demonstrations, normalization, layer: as for the constructor; ``None`` leaves each as it is, but
+                demonstrations come with the template that shows them.
             chosen: how they came to be, for ``prompteol.json`` and the model card; added to :attr:`chosen`.
 
         Raises:
@@ -154,10 +197,17 @@ class PromptEOL(SentenceTransformer):
             LayerError: the layer is outside the backbone.
         """
         old = self.module
+        new, how = choose_prompt(
+            old.template, {}, template=template, demonstrations=demonstrations, normalization=normalization
+        )
         depth = old.layer if layer is None else layer
-        self[0] = PromptEOLModule(old.transformer, template, layer=depth, engine=old.engine)
-        self.prompts = prompts_for(template, self.prompts)
-        self.chosen = {**still_told(self.chosen, old.template, template), **(chosen or {})}
+        self[0] = PromptEOLModule(old.transformer, new, layer=depth, engine=old.engine)
+        if new == old.template:
+            how = {}
+        if self.layer != old.layer:
+            how["layer"] = "given"
+        self.prompts = prompts_for(new, self.prompts)
+        self.chosen = {**still_told(self.chosen, old.template, new), **how, **(chosen or {})}
         # Results would be filed under the old prompt's revision.
         self.model_card_data.base_model_revision = None
 
@@ -192,13 +242,15 @@ class PromptEOL(SentenceTransformer):
 
         Raises:
             InputError: an item is no string, or no Unicode; the message has its index.
+            SettingError: ``truncate_dim`` is no dimension that the vectors have.
             NonFiniteError: an embedding holds NaN or infinity; the message has its index.
         """
         if output_value != "sentence_embedding":
             kwargs["engine"] = "stock"
-        single = self.is_singular_input(inputs)
-        texts = [inputs] if single else list(inputs)
-        check_texts(texts)
+        texts, single = as_texts(inputs)
+        check_dimension(kwargs.get("truncate_dim"), self._full_dimension())
+        for device in devices if isinstance(devices := kwargs.get("device"), list) else [devices]:
+            check_device(device)
         distinct = list(dict.fromkeys(texts)) if output_value == "sentence_embedding" else texts
         vectors: Any = super().encode(
             distinct,
@@ -252,9 +304,7 @@ class PromptEOL(SentenceTransformer):
         """
         if k < 1:
             raise InputError(f"k={k} asks for no word; give 1 or more")
-        single = isinstance(texts, str)
-        batch = [texts] if isinstance(texts, str) else list(texts)
-        check_texts(batch)
+        batch, single = as_texts(texts)
         if self._head is None:
             self._head = LanguageModelHead(self.module.transformer.model, self._source)
         self.eval()
