@@ -96,8 +96,12 @@ def check_dimension(dimension: Any, most: int | None = None) -> None:
     """
     if dimension is None:
         return
+    if most is not None and isinstance(dimension, Integral) and int(dimension) > most:
+        raise SettingError(
+            f"truncate_dim={dimension}, but the model has {most} dimensions: give {most} or less, or None"
+        )
     whole = isinstance(dimension, Integral) and not isinstance(dimension, bool)
-    if not whole or dimension < 1 or (most is not None and dimension > most):
+    if not whole or dimension < 1:
         raise SettingError(
             f"truncate_dim={dimension!r} is no dimension to cut vectors to: give a whole number from 1 to "
             f"{most or 'the dimension that the model has'}, or None"

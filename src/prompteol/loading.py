@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
@@ -42,7 +42,7 @@ from prompteol.prompts import (
 )
 from prompteol.tokens import PromptTokenizer
 
-__all__ = ["Parts", "Request", "embedded_model", "load_parts", "prompts_for", "still_told"]
+__all__ = ["Found", "Parts", "Request", "embedded_model", "find_parts", "load_parts", "prompts_for", "still_told"]
 
 
 def embedded_model() -> Path:
@@ -134,6 +134,34 @@ def still_told(
     return kept if same else {**kept, "template": "given"}
 
 
+class Found(NamedTuple):
+    """What is known of a model before its weights are read."""
+
+    source: Source
+    manifest: Manifest | None
+    template: PromptTemplate | RetrievalTemplate
+    chosen: dict[str, Any]
+    layer: int | float
+    config: PretrainedConfig
+    tokenizer: PreTrainedTokenizerBase
+
+
+def find_parts(name: str | Path | None, request: Request, options: LoadOptions, **files: Any) -> Found:
+    """Find a model and check all that can be checked without its weights; the arguments are :func:`load_parts`'s.
+
+    Raises:
+        ModelError: there is nothing, or nothing that can be a backbone.
+        TemplateError: the template cannot be used.
+        ArtefactError: the files of a saved model contradict each other.
+    """
+    source = find_source(embedded_model() if name is None else name, **files)
+    manifest = _manifest(source, request, options)
+    template, chosen = _choose(request, manifest)
+    layer = request.layer if request.layer is not None else manifest.layer if manifest else -1
+    config, tokenizer = _check_without_weights(source, template, layer, options)
+    return Found(source, manifest, template, chosen, layer, config, tokenizer)
+
+
 def load_parts(name: str | Path | None, request: Request, options: LoadOptions, *, device: str, **files: Any) -> Parts:
     """Find a model, check all that can be checked without its weights, then load it.
 
@@ -150,11 +178,7 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
         ArtefactError: the files of a saved model contradict each other.
     """
     check_placement(device, options.model, options.config)
-    source = find_source(embedded_model() if name is None else name, **files)
-    manifest = _manifest(source, request, options)
-    template, chosen = _choose(request, manifest)
-    layer = request.layer if request.layer is not None else manifest.layer if manifest else -1
-    config = _check_without_weights(source, template, layer, options)
+    source, manifest, template, chosen, layer, config, _ = find_parts(name, request, options, **files)
     as_saved = request == Request(engine=request.engine)
     # Any option of transformers' may change the vectors; of the dtype one can see it.
     with_options = bool(options.model.keys() - {"dtype", "torch_dtype"} or options.processor or options.config)
@@ -233,13 +257,14 @@ def _choose(request: Request, manifest: Manifest | None) -> tuple[PromptTemplate
 
 def _check_without_weights(
     source: Source, template: PromptTemplate | RetrievalTemplate, layer: int | float, options: LoadOptions
-) -> PretrainedConfig:
-    """Refuse what the configuration and the tokenizer alone give away; return the backbone's configuration."""
+) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
+    """Refuse what the configuration and the tokenizer alone give away; return both."""
     backbone = backbone_of(source)
     config = check_causal(backbone, trust_remote_code=options.trust_remote_code)
     resolve_layer(layer, config)
-    PromptTokenizer(_tokenizer(backbone if source.kind == "adapter" else source, options), template)
-    return config
+    tokenizer = _tokenizer(backbone if source.kind == "adapter" else source, options)
+    PromptTokenizer(tokenizer, template)
+    return config, tokenizer
 
 
 def _tokenizer(source: Source, options: LoadOptions) -> PreTrainedTokenizerBase:

@@ -21,6 +21,7 @@ from prompteol.artefact import Manifest, fingerprint, save_portable
 from prompteol.backbone import LanguageModelHead, LoadOptions, Word
 from prompteol.backbone.placement import check_device
 from prompteol.checks import as_texts, check_dimension, check_finite
+from prompteol.dimension import CheckedDimension
 from prompteol.errors import InputError
 from prompteol.loading import Request, load_parts, prompts_for, still_told
 from prompteol.module import Engine, PromptEOLModule
@@ -29,7 +30,7 @@ from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, 
 __all__ = ["PromptEOL"]
 
 
-class PromptEOL(SentenceTransformer):
+class PromptEOL(CheckedDimension):
     """Embed texts with a causal language model: fill a prompt, take the last token's hidden state.
 
     What is saved is made of stock modules: any sentence-transformers loads it, without this package and without a
@@ -113,7 +114,8 @@ class PromptEOL(SentenceTransformer):
             trust_remote_code=trust_remote_code,
             **parts.settings_with(given),
         )
-        check_dimension(self.truncate_dim, self._full_dimension())
+        # One that a saved model has, or that was given before there was a module.
+        check_dimension(self.truncate_dim, self.full_dimension)
         if self.model_card_data.model_name is None:
             self.model_card_data.model_name = parts.model_name
         if self.model_card_data.base_model_revision is None:
@@ -159,22 +161,6 @@ class PromptEOL(SentenceTransformer):
     def tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.module.tokenizer = tokenizer
         self.model_card_data.base_model_revision = None
-
-    @property
-    def truncate_dim(self) -> int | None:
-        """The dimension that vectors are cut to; ``None``: they are not."""
-        return self._truncate_dim
-
-    @truncate_dim.setter
-    def truncate_dim(self, dimension: int | None) -> None:
-        # sentence-transformers sets it before there are modules.
-        check_dimension(dimension, self._full_dimension() if "_modules" in self.__dict__ else None)
-        self._truncate_dim = dimension
-
-    def _full_dimension(self) -> int:
-        """Return the dimension of vectors that are not cut."""
-        found = (getattr(module, "get_embedding_dimension", None) for module in reversed(list(self.children())))
-        return next(int(dimension()) for dimension in found if callable(dimension))
 
     def set_prompt(
         self,
@@ -248,9 +234,8 @@ class PromptEOL(SentenceTransformer):
         if output_value != "sentence_embedding":
             kwargs["engine"] = "stock"
         texts, single = as_texts(inputs)
-        check_dimension(kwargs.get("truncate_dim"), self._full_dimension())
-        for device in devices if isinstance(devices := kwargs.get("device"), list) else [devices]:
-            check_device(device)
+        check_dimension(kwargs.get("truncate_dim"), self.full_dimension)
+        check_device(kwargs.get("device"))
         distinct = list(dict.fromkeys(texts)) if output_value == "sentence_embedding" else texts
         vectors: Any = super().encode(
             distinct,
@@ -297,7 +282,8 @@ class PromptEOL(SentenceTransformer):
             k: how many words.
 
         Returns:
-            For each text its ``k`` likeliest words with their probabilities, likeliest first.
+            For each text its ``k`` likeliest words with their probabilities, without tokens that are only some bytes
+            of a character.
 
         Raises:
             ModelError: the model has no LM head.
@@ -339,7 +325,7 @@ class PromptEOL(SentenceTransformer):
         self.model_card_data.register_model(self)
 
     def save_pretrained(self, path: str | Path, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """Save in the portable form; the same as :meth:`save`."""
+        """Do the same as :meth:`save`."""
         self.save(path, *args, **kwargs)
 
     def _manifest(self) -> Manifest:

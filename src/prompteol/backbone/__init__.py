@@ -1,6 +1,6 @@
 """The backbone: finding a causal language model, loading it, choosing its layer, and its LM head."""
 
-from prompteol.backbone.layers import layer_read, read_from_layer, resolve_layer
+from prompteol.backbone.layers import layer_named, layer_read, read_from_layer, resolve_layer
 from prompteol.backbone.load import LoadOptions, check_adapter, load_backbone, naming_the_adapter
 from prompteol.backbone.placement import check_device, check_placement
 from prompteol.backbone.positions import positions_in_table
@@ -20,6 +20,7 @@ __all__ = [
     "check_device",
     "check_placement",
     "find_source",
+    "layer_named",
     "layer_read",
     "load_backbone",
     "naming_the_adapter",

@@ -20,12 +20,16 @@ def check_device(device: Any, name: str = "device=") -> None:
     """Refuse a device that is not there.
 
     Args:
-        device: as torch takes it.
+        device: as torch takes it, or a list of such.
         name: of the argument or option, for the message.
 
     Raises:
         ModelError: torch cannot put a tensor there.
     """
+    if isinstance(device, list):
+        for one in device:
+            check_device(one, name)
+        return
     try:
         torch.empty(0, device=device)
     # torch says the same thing in four ways, by the device.
