@@ -64,7 +64,9 @@ def words_alone(tokenizer):
     """Train as SentencePiece does, within words, and then let the model see whole sentences."""
     whole = tokenizer.pre_tokenizer
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
-    tokenizer.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=300, show_progress=False))
+    tokenizer.train_from_iterator(
+        CORPUS, trainers.BpeTrainer(vocab_size=300, special_tokens=["<unk>"], show_progress=False)
+    )
     parts = json.loads(tokenizer.to_str())
     parts["pre_tokenizer"] = None
     tokenizer = Tokenizer.from_str(json.dumps(parts))

@@ -45,7 +45,7 @@ def layer_read(transformer: Transformer) -> int:
     return layer_named(transformer.modality_config)
 
 
-def layer_named(modality_config: Mapping[str, Any]) -> int:
+def layer_named(modality_config: Mapping[Any, Any]) -> int:
     """Return the layer that a Transformer module's configuration of modalities names, as a negative index."""
     read: Mapping[str, Any] = modality_config.get("text") or {}
     path = read.get("method_output_name")

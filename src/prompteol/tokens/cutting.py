@@ -59,8 +59,8 @@ class PromptCutter:
         self._tokenizer = tokenizer
         backend = getattr(tokenizer, "backend_tokenizer", None)
         # A class from a model's repository may do more than its backend says.
-        known = isinstance(backend, Tokenizer) and type(tokenizer).__module__.startswith("transformers.")
-        self._has_seams = known and _has_seams(json.loads(backend.to_str()))
+        known = type(tokenizer).__module__.startswith("transformers.")
+        self._has_seams = known and isinstance(backend, Tokenizer) and _has_seams(json.loads(backend.to_str()))
 
     def cut(self, prompt: str, length: int) -> str | None:
         """Return at most the first ``length`` characters of a prompt, or None where it cannot be cut about there.
@@ -98,7 +98,7 @@ def _steps(part: Mapping[str, Any] | None, name: str) -> list[Mapping[str, Any]]
 def _marks_blanks(step: Mapping[str, Any]) -> bool:
     """Return whether a normalizer writes blanks as SentencePiece does."""
     changed = step["type"] == "Replace" and step["pattern"] == {"String": " "}
-    return changed and step["content"] == _SENTENCEPIECE_BLANK
+    return bool(changed and step["content"] == _SENTENCEPIECE_BLANK)
 
 
 def _splits_at_blanks(step: Mapping[str, Any]) -> bool:
