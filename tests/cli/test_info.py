@@ -56,7 +56,9 @@ def test_info_without_weights_says_what_the_loaded_model_does(prompteol, tiny, t
     saved = PromptEOL(tiny("opt"), template="promptreps", layer=-2, truncate_dim=8, device="cpu")
     saved.save_pretrained(tmp_path / "saved")
     causal = AutoModelForCausalLM.from_pretrained(tiny("gpt2"))
-    get_peft_model(causal, LoraConfig(target_modules=["c_attn"])).save_pretrained(tmp_path / "adapter")
+    get_peft_model(causal, LoraConfig(target_modules=["c_attn"], fan_in_fan_out=True)).save_pretrained(
+        tmp_path / "adapter"
+    )
     half = AutoModelForCausalLM.from_pretrained(tiny("qwen2", tied=False), dtype="bfloat16")
     half.save_pretrained(tmp_path / "sharded", max_shard_size="20KB")
     AutoTokenizer.from_pretrained(tiny("qwen2")).save_pretrained(tmp_path / "sharded")

@@ -78,7 +78,7 @@ def test_one_text_in_any_form(model):
 
 
 def test_an_embedder_takes_the_same(model):
-    embedder = TextEmbedder(model)
+    embedder = TextEmbedder(model, normalize=False)
     assert np.allclose(embedder.embed(pd.Series(TEXTS, index=[3, 7]), "document"), model.encode(TEXTS), atol=1e-5)
     with pytest.raises(InputError, match="are a table"):
         embedder.embed(pd.DataFrame({"text": TEXTS}), "document")

@@ -166,7 +166,7 @@ def test_twenty_megabytes_take_no_longer_than_reading_them(tiny, normalization):
     """All of it tokenized took half a minute."""
     model = PromptEOL(tiny("llama"), normalization=normalization, device="cpu")
     text = "A man sings. " * 1_600_000
-    began = time.perf_counter()
+    began = time.process_time()
     vector = model.encode(text)
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
     assert abs(vector - model.encode(text[:20_000])).max() < 1e-5
