@@ -19,6 +19,8 @@ ROOMS = (
     "module",
     "artefact",
     "loading",
+    "settable",
+    "overview",
     "sentence_transformers",
     "testing",
     "long_texts",

@@ -32,17 +32,17 @@ from prompteol.backbone import (
 from prompteol.errors import ArtefactError, ModelError
 from prompteol.module import Engine, PromptEOLModule
 from prompteol.prompts import (
-    ROLES,
     TEMPLATES,
     Demonstration,
     NormalizationMode,
     PromptTemplate,
     RetrievalTemplate,
     choose_prompt,
+    prompts_for,
 )
 from prompteol.tokens import PromptTokenizer
 
-__all__ = ["Found", "Parts", "Request", "embedded_model", "find_parts", "load_parts", "prompts_for", "still_told"]
+__all__ = ["Found", "Parts", "Request", "embedded_model", "find_parts", "load_parts"]
 
 
 def embedded_model() -> Path:
@@ -112,26 +112,6 @@ class Parts:
     def revision_with(self, given: Mapping[str, Any]) -> str | None:
         """Return the revision, or None where what the user gave makes other vectors or scores than the saved model."""
         return self.revision if self.settings_with(given) == self.settings_with({}) else None
-
-
-def prompts_for(template: PromptTemplate | RetrievalTemplate, prompts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return sentence-transformers prompts that go with a template.
-
-    Those of a pair of templates are the names of its roles; those of a single template are empty by default, as a saved
-    model has them.
-    """
-    roles: dict[str, str] = {role: role for role in ROLES}
-    kept = {name: text for name, text in prompts.items() if text != roles.get(name)}
-    return {**dict.fromkeys(ROLES, ""), **kept, **(roles if isinstance(template, RetrievalTemplate) else {})}
-
-
-def still_told(
-    chosen: Mapping[str, Any], old: PromptTemplate | RetrievalTemplate, new: PromptTemplate | RetrievalTemplate
-) -> dict[str, Any]:
-    """Return what holds with another template of how template, demonstrations and layer came to be."""
-    kept = {name: how for name, how in chosen.items() if name != "demonstrations" or new == old}
-    same = new.with_demonstrations(()) == old.with_demonstrations(())
-    return kept if same else {**kept, "template": "given"}
 
 
 class Found(NamedTuple):

@@ -6,7 +6,7 @@ object they are given, and quietly use another model where they do not find it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -15,22 +15,21 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import get_device_name
 from sentence_transformers.util.decorators import deprecated_kwargs
 from sentence_transformers.util.quantization import quantize_embeddings
-from transformers import PreTrainedTokenizerBase
 
 from prompteol.artefact import Manifest, fingerprint, save_portable
 from prompteol.backbone import LanguageModelHead, LoadOptions, Word
 from prompteol.backbone.placement import check_device
 from prompteol.checks import as_texts, check_dimension, check_finite
-from prompteol.dimension import CheckedDimension
 from prompteol.errors import InputError
-from prompteol.loading import Request, load_parts, prompts_for, still_told
-from prompteol.module import Engine, PromptEOLModule
-from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate, choose_prompt
+from prompteol.loading import Request, load_parts
+from prompteol.module import Engine
+from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate
+from prompteol.settable import SettableModel
 
 __all__ = ["PromptEOL"]
 
 
-class PromptEOL(CheckedDimension):
+class PromptEOL(SettableModel):
     """Embed texts with a causal language model: fill a prompt, take the last token's hidden state.
 
     What is saved is made of stock modules: any sentence-transformers loads it, without this package and without a
@@ -128,74 +127,6 @@ class PromptEOL(CheckedDimension):
         self.chosen = parts.chosen
         #: Markdown for the model card: how the weights came to be.
         self.notes = parts.notes
-
-    @property
-    def module(self) -> PromptEOLModule:
-        """The first module, which renders, tokenises and runs the backbone."""
-        return self[0]  # type: ignore[return-value]
-
-    @property
-    def template(self) -> PromptTemplate | RetrievalTemplate:
-        """The template that texts are rendered with, demonstrations included; set as by :meth:`set_prompt`."""
-        return self.module.template
-
-    @template.setter
-    def template(self, template: str | PromptTemplate | RetrievalTemplate) -> None:
-        self.set_prompt(template)
-
-    @property
-    def layer(self) -> int:
-        """The layer that gives the embedding, as a negative index; set as by :meth:`set_prompt`."""
-        return self.module.layer
-
-    @layer.setter
-    def layer(self, layer: int | float) -> None:
-        self.set_prompt(layer=layer)
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The backbone's tokenizer, which carries the template; another one with the same tokens may be set."""
-        return self.module.tokenizer
-
-    @tokenizer.setter
-    def tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.module.tokenizer = tokenizer
-        self.model_card_data.base_model_revision = None
-
-    def set_prompt(
-        self,
-        template: str | PromptTemplate | RetrievalTemplate | None = None,
-        *,
-        demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
-        normalization: NormalizationMode | None = None,
-        layer: int | float | None = None,
-        chosen: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Put another prompt around the same weights, in place.
-
-        Args:
-            template, demonstrations, normalization, layer: as for the constructor; ``None`` leaves each as it is, but
-                demonstrations come with the template that shows them.
-            chosen: how they came to be, for ``prompteol.json`` and the model card; added to :attr:`chosen`.
-
-        Raises:
-            TemplateError: the template cannot be used with this model's tokenizer.
-            LayerError: the layer is outside the backbone.
-        """
-        old = self.module
-        new, how = choose_prompt(
-            old.template, {}, template=template, demonstrations=demonstrations, normalization=normalization
-        )
-        depth = old.layer if layer is None else layer
-        self[0] = PromptEOLModule(old.transformer, new, layer=depth, engine=old.engine)
-        if new == old.template:
-            how = {}
-        if self.layer != old.layer:
-            how["layer"] = "given"
-        self.prompts = prompts_for(new, self.prompts)
-        self.chosen = {**still_told(self.chosen, old.template, new), **how, **(chosen or {})}
-        # Results would be filed under the old prompt's revision.
-        self.model_card_data.base_model_revision = None
 
     def train(self, mode: bool = True) -> PromptEOL:
         """Set training mode; from then on the weights may not be those that a revision was saved of."""

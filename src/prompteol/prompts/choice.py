@@ -1,4 +1,4 @@
-"""Which prompt was asked for, over the one that a model has."""
+"""Which prompt was asked for, over the one that a model has, and what follows from it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from prompteol.prompts.demonstration import Demonstration
 from prompteol.prompts.normalization import NormalizationMode
 from prompteol.prompts.presets import resolve_demonstrations, resolve_template
-from prompteol.prompts.template import PromptTemplate, RetrievalTemplate
+from prompteol.prompts.template import ROLES, PromptTemplate, RetrievalTemplate
 
-__all__ = ["choose_prompt"]
+__all__ = ["choose_prompt", "prompts_for", "still_told"]
 
 
 def choose_prompt(
@@ -44,3 +44,23 @@ def choose_prompt(
         own = own.with_demonstrations(resolve_demonstrations(demonstrations))
         how["demonstrations"] = demonstrations if isinstance(demonstrations, str) else "given"
     return own, how
+
+
+def prompts_for(template: PromptTemplate | RetrievalTemplate, prompts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sentence-transformers prompts that go with a template.
+
+    Those of a pair of templates are the names of its roles; those of a single template are empty by default, as a saved
+    model has them.
+    """
+    roles: dict[str, str] = {role: role for role in ROLES}
+    kept = {name: text for name, text in prompts.items() if text != roles.get(name)}
+    return {**dict.fromkeys(ROLES, ""), **kept, **(roles if isinstance(template, RetrievalTemplate) else {})}
+
+
+def still_told(
+    chosen: Mapping[str, Any], old: PromptTemplate | RetrievalTemplate, new: PromptTemplate | RetrievalTemplate
+) -> dict[str, Any]:
+    """Return what holds with another template of how template, demonstrations and layer came to be."""
+    kept = {name: how for name, how in chosen.items() if name != "demonstrations" or new == old}
+    same = new.with_demonstrations(()) == old.with_demonstrations(())
+    return kept if same else {**kept, "template": "given"}
