@@ -23,6 +23,8 @@ ROOMS = (
     "artefact",
     "loading",
     "pools",
+    "settable",
+    "overview",
     "sentence_transformers",
     "testing",
     "long_texts",

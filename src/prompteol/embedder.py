@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from prompteol.checks import check_finite, check_texts
+from prompteol.checks import as_texts, check_finite
 from prompteol.errors import InputError, SettingError
 from prompteol.long_texts import LongTextNotice
 from prompteol.prompts import ROLES, Role
@@ -193,6 +193,4 @@ def _check_encode_kwargs(encode_kwargs: Mapping[str, Any]) -> None:
 def _checked(texts: Sequence[str]) -> list[str]:
     if isinstance(texts, str):
         raise InputError(f"texts is the string {texts[:40]!r}, not a list of strings: write [text]")
-    texts = list(texts)
-    check_texts(texts)
-    return texts
+    return as_texts(texts)[0]

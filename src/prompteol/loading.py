@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
@@ -22,6 +22,7 @@ from prompteol.backbone import (
     backbone_of,
     check_adapter,
     check_causal,
+    check_placement,
     find_source,
     layer_read,
     load_backbone,
@@ -32,16 +33,17 @@ from prompteol.errors import ArtefactError, ModelError
 from prompteol.extras import check_extra
 from prompteol.module import Engine, PromptEOLModule
 from prompteol.prompts import (
-    ROLES,
+    TEMPLATES,
     Demonstration,
+    NormalizationMode,
     PromptTemplate,
     RetrievalTemplate,
-    resolve_demonstrations,
-    resolve_template,
+    choose_prompt,
+    prompts_for,
 )
 from prompteol.tokens import PromptTokenizer
 
-__all__ = ["Parts", "Request", "embedded_model", "load_parts", "prompts_for", "still_told"]
+__all__ = ["Found", "Parts", "Request", "embedded_model", "find_parts", "load_parts"]
 
 
 def embedded_model() -> Path:
@@ -57,6 +59,7 @@ class Request:
     demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None
     layer: int | float | None = None
     engine: Engine = "auto"
+    normalization: NormalizationMode | None = None
 
 
 @dataclass
@@ -112,24 +115,34 @@ class Parts:
         return self.revision if self.settings_with(given) == self.settings_with({}) else None
 
 
-def prompts_for(template: PromptTemplate | RetrievalTemplate, prompts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return sentence-transformers prompts that go with a template.
+class Found(NamedTuple):
+    """What is known of a model before its weights are read."""
 
-    Those of a pair of templates are the names of its roles; those of a single template are empty by default, as a saved
-    model has them.
+    source: Source
+    manifest: Manifest | None
+    template: PromptTemplate | RetrievalTemplate
+    chosen: dict[str, Any]
+    layer: int | float
+    config: PretrainedConfig
+    tokenizer: PreTrainedTokenizerBase
+
+
+def find_parts(name: str | Path | None, request: Request, options: LoadOptions, **files: Any) -> Found:
+    """Find a model and check all that can be checked without its weights; the arguments are :func:`load_parts`'s.
+
+    Raises:
+        ModelError: there is nothing, or nothing that can be a backbone.
+        TemplateError: the template cannot be used.
+        ArtefactError: the files of a saved model contradict each other.
     """
-    roles: dict[str, str] = {role: role for role in ROLES}
-    kept = {name: text for name, text in prompts.items() if text != roles.get(name)}
-    return {**dict.fromkeys(ROLES, ""), **kept, **(roles if isinstance(template, RetrievalTemplate) else {})}
-
-
-def still_told(
-    chosen: Mapping[str, Any], old: PromptTemplate | RetrievalTemplate, new: PromptTemplate | RetrievalTemplate
-) -> dict[str, Any]:
-    """Return what holds with another template of how template, demonstrations and layer came to be."""
-    kept = {name: how for name, how in chosen.items() if name != "demonstrations" or new == old}
-    same = new.with_demonstrations(()) == old.with_demonstrations(())
-    return kept if same else {**kept, "template": "given"}
+    source = find_source(embedded_model() if name is None else name, **files)
+    if source.file(ADAPTER) is not None:
+        check_extra("adapters", "peft")
+    manifest = _manifest(source, request, options)
+    template, chosen = _choose(request, manifest)
+    layer = request.layer if request.layer is not None else manifest.layer if manifest else -1
+    config, tokenizer = _check_without_weights(source, template, layer, options)
+    return Found(source, manifest, template, chosen, layer, config, tokenizer)
 
 
 def load_parts(name: str | Path | None, request: Request, options: LoadOptions, *, device: str, **files: Any) -> Parts:
@@ -149,13 +162,8 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
         MissingExtraError: an adapter, and no peft.
         IncompatibleVersionError: an adapter, and a peft that transformers excludes.
     """
-    source = find_source(embedded_model() if name is None else name, **files)
-    if source.file(ADAPTER) is not None:
-        check_extra("adapters", "peft")
-    manifest = _manifest(source, request, options)
-    template, chosen = _choose(request, manifest)
-    layer = request.layer if request.layer is not None else manifest.layer if manifest else -1
-    config = _check_without_weights(source, template, layer, options)
+    check_placement(device, options.model, options.config)
+    source, manifest, template, chosen, layer, config, _ = find_parts(name, request, options, **files)
     as_saved = request == Request(engine=request.engine)
     # Any option of transformers' may change the vectors; of the dtype one can see it.
     with_options = bool(options.model.keys() - {"dtype", "torch_dtype"} or options.processor or options.config)
@@ -216,20 +224,17 @@ def _manifest(source: Source, request: Request, options: LoadOptions) -> Manifes
 
 
 def _choose(request: Request, manifest: Manifest | None) -> tuple[PromptTemplate | RetrievalTemplate, dict[str, Any]]:
-    chosen: dict[str, Any] = dict(manifest.chosen) if manifest else {}
-    if request.template is not None:
-        template = resolve_template(request.template)
-        # The saved one's are not shown with it.
-        chosen.pop("demonstrations", None)
-        chosen["template"] = request.template if isinstance(request.template, str) else "given"
-    elif manifest is not None:
-        template = manifest.template
+    if manifest is not None:
+        own, told = manifest.template, manifest.chosen
     else:
-        template = resolve_template("prompteol")
-        chosen["template"] = "prompteol, the default"
-    if request.demonstrations is not None:
-        template = template.with_demonstrations(resolve_demonstrations(request.demonstrations))
-        chosen["demonstrations"] = request.demonstrations if isinstance(request.demonstrations, str) else "given"
+        own, told = TEMPLATES["prompteol"], {"template": "prompteol, the default"}
+    template, chosen = choose_prompt(
+        own,
+        told,
+        template=request.template,
+        demonstrations=request.demonstrations,
+        normalization=request.normalization,
+    )
     if request.layer is not None:
         chosen["layer"] = "given"
     return template, chosen
@@ -237,13 +242,14 @@ def _choose(request: Request, manifest: Manifest | None) -> tuple[PromptTemplate
 
 def _check_without_weights(
     source: Source, template: PromptTemplate | RetrievalTemplate, layer: int | float, options: LoadOptions
-) -> PretrainedConfig:
-    """Refuse what the configuration and the tokenizer alone give away; return the backbone's configuration."""
+) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
+    """Refuse what the configuration and the tokenizer alone give away; return both."""
     backbone = backbone_of(source)
     config = check_causal(backbone, trust_remote_code=options.trust_remote_code)
     resolve_layer(layer, config)
-    PromptTokenizer(_tokenizer(backbone if source.kind == "adapter" else source, options), template)
-    return config
+    tokenizer = _tokenizer(backbone if source.kind == "adapter" else source, options)
+    PromptTokenizer(tokenizer, template)
+    return config, tokenizer
 
 
 def _tokenizer(source: Source, options: LoadOptions) -> PreTrainedTokenizerBase:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from prompteol.backbone.layers import read_from_layer, resolve_layer
+from prompteol.backbone.positions import positions_in_table
 from prompteol.errors import ModelError, SettingError
 from prompteol.inference import SharedPrefixEngine
 from prompteol.inference.stock import StockRoad, input_device, sharing_copy
@@ -22,6 +24,9 @@ from prompteol.tokens import PromptTokenizer
 __all__ = ["Engine", "PromptEOLModule"]
 
 Engine = Literal["auto", "stock"]
+
+# How transformers writes that a tokenizer has no limit.
+_NO_LIMIT = int(1e30)
 
 
 class PromptEOLModule(InputModule):
@@ -55,12 +60,15 @@ class PromptEOLModule(InputModule):
                 f"{type(transformer.processor).__name__} is no tokenizer: PromptEOL embeds text, give a text-only model"
             )
         self.transformer = transformer
-        self.layer = resolve_layer(layer, transformer.config)
+        self._layer = resolve_layer(layer, transformer.config)
+        self._positions = positions_in_table(transformer.model)
         self.engine: Engine = engine
         self._engine: SharedPrefixEngine | None = None
         self.prompter = PromptTokenizer(transformer.processor, template)
         _read_prompts_alone(transformer)
         read_from_layer(transformer, self.layer)
+        if self.max_seq_length is not None:
+            self._checked_limit("max_seq_length", self.max_seq_length)
         self.pooling = Pooling(self._probe_dimension(), "lasttoken")
 
     @property
@@ -69,14 +77,39 @@ class PromptEOLModule(InputModule):
         return self.prompter.template
 
     @property
+    def layer(self) -> int:
+        """The layer that gives the embedding, as a negative index; both engines were told of it once."""
+        return self._layer
+
+    @property
     def stock_modules(self) -> tuple[Transformer, Pooling]:
         """The two modules of sentence-transformers that this one is saved as, with the same weights."""
         return self._stock_transformer(), self.pooling
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:  # type: ignore[override]
-        """The backbone's tokenizer, which carries the template as its chat template."""
+        """The backbone's tokenizer, which carries the template as its chat template; another one may be set."""
         return self.prompter.tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        if not isinstance(tokenizer, PreTrainedTokenizerBase):
+            raise SettingError(
+                f"tokenizer={tokenizer!r:.60} is {type(tokenizer).__name__}: give one of transformers', as "
+                "AutoTokenizer.from_pretrained returns it"
+            )
+        embeddings: Any = self.transformer.model.get_input_embeddings()
+        rows = embeddings.weight.shape[0]
+        if len(tokenizer) > rows:
+            raise SettingError(
+                f"the tokenizer {tokenizer.name_or_path!r} has {len(tokenizer)} tokens, and the backbone embeddings "
+                f"of {rows}: set one that was made for it, or call model[0].transformer.model.resize_token_embeddings"
+            )
+        limit = self.max_seq_length
+        self.prompter = PromptTokenizer(tokenizer, self.template)
+        self.transformer.processor = tokenizer
+        _read_prompts_alone(self.transformer)
+        self.max_seq_length = limit
 
     @property
     def processor(self) -> PreTrainedTokenizerBase:
@@ -90,12 +123,18 @@ class PromptEOLModule(InputModule):
 
     @property
     def max_seq_length(self) -> int | None:
-        """How many tokens a prompt may have, the template's included; longer text is cut, the template never."""
+        """How many tokens a prompt may have, the template's included; longer text is cut, the template never.
+
+        Set to ``None`` it is as many as the backbone was made for.
+        """
         return self.transformer.max_seq_length
 
     @max_seq_length.setter
     def max_seq_length(self, value: int | None) -> None:
-        self.transformer.max_seq_length = value
+        if value is None:
+            made_for = getattr(self.config.get_text_config(), "max_position_embeddings", None)
+            value = made_for if isinstance(made_for, int) and made_for > 0 else _NO_LIMIT
+        self.transformer.max_seq_length = self._checked_limit("max_seq_length", value)
 
     def get_embedding_dimension(self) -> int:
         """Return the length of an embedding."""
@@ -124,8 +163,10 @@ class PromptEOLModule(InputModule):
             ``input_ids`` and ``attention_mask``, both of shape (texts, tokens), padded on the right; outside training
             also ``prefix_ids``, of shape (tokens), with which ordinary prompts begin.
         """
-        longest = max_length or _max_length(processing_kwargs) or self.max_seq_length or 2**31
-        rows = self.prompter(inputs, role=task, prompt=prompt or "", max_length=longest)
+        asked = max_length if max_length is not None else _max_length(processing_kwargs)
+        longest = self._checked_limit("max_length", asked) if asked is not None else self.max_seq_length or 2**31
+        texts = [inputs] if isinstance(inputs, str) else inputs
+        rows = self.prompter(texts, role=task, prompt=prompt or "", max_length=longest)
         ids = [torch.tensor(row) for row in rows]
         mask = [torch.ones_like(row) for row in ids]
         pad = torch.nn.utils.rnn.pad_sequence
@@ -167,6 +208,22 @@ class PromptEOLModule(InputModule):
             rows, prefix=features["prefix_ids"].tolist(), layer=self.layer
         )
         return True
+    def _checked_limit(self, name: str, value: Any) -> int:
+        """Return a limit of length as an int, or say why a row of that many tokens cannot be."""
+        if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 1:
+            raise SettingError(f"{name}={value!r} is no number of tokens: give a whole number above 0, or None")
+        if self._positions is not None and int(value) > self._positions:
+            backbone = type(self.transformer.model).__name__
+            raise SettingError(
+                f"{name}={value} is more than the {self._positions} positions that {backbone} has a table of: give "
+                f"{self._positions} or less"
+            )
+        return int(value)
+
+    def __repr__(self) -> str:
+        name, backbone = type(self).__name__, type(self.transformer.model).__name__
+        dimension = self.get_embedding_dimension()
+        return f"{name}({backbone}, template={str(self.template)!r}, layer={self.layer}, dimension={dimension})"
 
     def _stock_transformer(self) -> Transformer:
         """Return the stock module, or what may be hooked in its place.

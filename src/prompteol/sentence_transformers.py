@@ -7,7 +7,7 @@ object they are given, and quietly use another model where they do not find it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -20,19 +20,21 @@ from sentence_transformers.util.quantization import quantize_embeddings
 
 from prompteol.artefact import Manifest, fingerprint, save_portable
 from prompteol.backbone import LanguageModelHead, LoadOptions, Word
-from prompteol.checks import check_finite, check_texts
+from prompteol.backbone.placement import check_device
+from prompteol.checks import as_texts, check_dimension, check_finite
 from prompteol.errors import InputError
-from prompteol.loading import Request, load_parts, prompts_for, still_told
-from prompteol.module import Engine, PromptEOLModule
+from prompteol.loading import Request, load_parts
+from prompteol.module import Engine
 from prompteol.pools import remember_pool, using_pool
-from prompteol.prompts import Demonstration, PromptTemplate, RetrievalTemplate
+from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate
+from prompteol.settable import SettableModel
 
 __all__ = ["PromptEOL"]
 
 logger = logging.getLogger(__name__)
 
 
-class PromptEOL(SentenceTransformer):
+class PromptEOL(SettableModel):
     """Embed texts with a causal language model: fill a prompt, take the last token's hidden state.
 
     What is saved is made of stock modules: any sentence-transformers loads it, without this package and without a
@@ -46,6 +48,8 @@ class PromptEOL(SentenceTransformer):
             ``"prompteol"``. See :data:`prompteol.prompts.TEMPLATES`.
         demonstrations: a preset's name such as ``"opt-2.7b"``, or (sentence, word) pairs. Default: a saved model's
             own, else none.
+        normalization: ``"paper"``, ``"plain"`` or ``"none"``: what is done to a text before it fills the template.
+            Default: the template's own.
         layer: a negative index (``-1``: the last, after the final norm), or a fraction of depth in (0, 1]. Default: a
             saved model's own, else ``-1``.
         engine: ``"auto"`` runs the shared-prefix engine wherever it is proven equal to the stock one; ``"stock"``
@@ -70,6 +74,7 @@ class PromptEOL(SentenceTransformer):
         *,
         template: str | PromptTemplate | RetrievalTemplate | None = None,
         demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
+        normalization: NormalizationMode | None = None,
         layer: int | float | None = None,
         engine: Engine = "auto",
         device: str | None = None,
@@ -87,10 +92,11 @@ class PromptEOL(SentenceTransformer):
         config_kwargs: dict[str, Any] | None = None,
         model_card_data: Any = None,
     ) -> None:
+        check_dimension(truncate_dim)
         device = device or get_device_name()
         parts = load_parts(
             model_name_or_path,
-            Request(template, demonstrations, layer, engine),
+            Request(template, demonstrations, layer, engine, normalization),
             LoadOptions(model_kwargs, processor_kwargs, config_kwargs, trust_remote_code=trust_remote_code),
             device=device,
             revision=revision,
@@ -112,6 +118,8 @@ class PromptEOL(SentenceTransformer):
             trust_remote_code=trust_remote_code,
             **parts.settings_with(given),
         )
+        # One that a saved model has, or that was given before there was a module.
+        check_dimension(self.truncate_dim, self.full_dimension)
         if self.model_card_data.model_name is None:
             self.model_card_data.model_name = parts.model_name
         if self.model_card_data.base_model_revision is None:
@@ -124,47 +132,6 @@ class PromptEOL(SentenceTransformer):
         self.chosen = parts.chosen
         #: Markdown for the model card: how the weights came to be.
         self.notes = parts.notes
-
-    @property
-    def module(self) -> PromptEOLModule:
-        """The first module, which renders, tokenises and runs the backbone."""
-        return self[0]  # type: ignore[return-value]
-
-    @property
-    def template(self) -> PromptTemplate | RetrievalTemplate:
-        """The template that texts are rendered with, demonstrations included."""
-        return self.module.template
-
-    @property
-    def layer(self) -> int:
-        """The layer that gives the embedding, as a negative index."""
-        return self.module.layer
-
-    def set_prompt(
-        self,
-        template: PromptTemplate | RetrievalTemplate,
-        *,
-        layer: int | float | None = None,
-        chosen: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Put another prompt around the same weights, in place.
-
-        Args:
-            template: demonstrations included.
-            layer: as for the constructor; ``None`` leaves it.
-            chosen: how they came to be, for ``prompteol.json`` and the model card; added to :attr:`chosen`.
-
-        Raises:
-            TemplateError: the template cannot be used with this model's tokenizer.
-            LayerError: the layer is outside the backbone.
-        """
-        old = self.module
-        depth = old.layer if layer is None else layer
-        self[0] = PromptEOLModule(old.transformer, template, layer=depth, engine=old.engine)
-        self.prompts = prompts_for(template, self.prompts)
-        self.chosen = {**still_told(self.chosen, old.template, template), **(chosen or {})}
-        # Results would be filed under the old prompt's revision.
-        self.model_card_data.base_model_revision = None
 
     def train(self, mode: bool = True) -> PromptEOL:
         """Set training mode; from then on the weights may not be those that a revision was saved of."""
@@ -197,13 +164,14 @@ class PromptEOL(SentenceTransformer):
 
         Raises:
             InputError: an item is no string, or no Unicode; the message has its index.
+            SettingError: ``truncate_dim`` is no dimension that the vectors have.
             NonFiniteError: an embedding holds NaN or infinity; the message has its index.
         """
         if output_value != "sentence_embedding":
             kwargs["engine"] = "stock"
-        single = self.is_singular_input(inputs)
-        texts = [inputs] if single else list(inputs)
-        check_texts(texts)
+        texts, single = as_texts(inputs)
+        check_dimension(kwargs.get("truncate_dim"), self.full_dimension)
+        check_device(kwargs.get("device"))
         distinct = list(dict.fromkeys(texts)) if output_value == "sentence_embedding" else texts
         pool = kwargs.pop("pool", None)
         with nullcontext() if pool is None else using_pool(pool, self) as pool:
@@ -271,16 +239,15 @@ class PromptEOL(SentenceTransformer):
             k: how many words.
 
         Returns:
-            For each text its ``k`` likeliest words with their probabilities, likeliest first.
+            For each text its ``k`` likeliest words with their probabilities, without tokens that are only some bytes
+            of a character.
 
         Raises:
             ModelError: the model has no LM head.
         """
         if k < 1:
             raise InputError(f"k={k} asks for no word; give 1 or more")
-        single = isinstance(texts, str)
-        batch = [texts] if isinstance(texts, str) else list(texts)
-        check_texts(batch)
+        batch, single = as_texts(texts)
         if self._head is None:
             self._head = LanguageModelHead(self.module.transformer.model, self._source)
         self.eval()
@@ -315,7 +282,7 @@ class PromptEOL(SentenceTransformer):
         self.model_card_data.register_model(self)
 
     def save_pretrained(self, path: str | Path, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """Save in the portable form; the same as :meth:`save`."""
+        """Do the same as :meth:`save`."""
         self.save(path, *args, **kwargs)
 
     def _manifest(self) -> Manifest:

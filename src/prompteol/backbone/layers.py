@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 
 from prompteol.errors import LayerError
 
-__all__ = ["layer_read", "read_from_layer", "resolve_layer"]
+__all__ = ["layer_named", "layer_read", "read_from_layer", "resolve_layer"]
 
 
 def resolve_layer(layer: int | float, config: PretrainedConfig) -> int:
@@ -42,7 +42,12 @@ def resolve_layer(layer: int | float, config: PretrainedConfig) -> int:
 
 def layer_read(transformer: Transformer) -> int:
     """Return the layer whose hidden states a stock Transformer module gives, as a negative index."""
-    read: Mapping[str, Any] = transformer.modality_config.get("text") or {}
+    return layer_named(transformer.modality_config)
+
+
+def layer_named(modality_config: Mapping[Any, Any]) -> int:
+    """Return the layer that a Transformer module's configuration of modalities names, as a negative index."""
+    read: Mapping[str, Any] = modality_config.get("text") or {}
     path = read.get("method_output_name")
     return int(path[1]) if isinstance(path, list) and path[0] == "hidden_states" else -1
 

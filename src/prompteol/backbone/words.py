@@ -16,6 +16,8 @@ __all__ = ["LanguageModelHead", "Word", "tied_language_model"]
 
 # Tokens looked at before those that spell the same word are added up.
 _CANDIDATES = 512
+# What bytes that make no whole character are decoded to.
+_BROKEN = "\ufffd"
 
 
 class Word(NamedTuple):
@@ -57,7 +59,9 @@ class LanguageModelHead:
     def next_words(self, features: dict[str, Tensor], tokenizer: PreTrainedTokenizerBase, k: int) -> list[list[Word]]:
         """Return the ``k`` most likely words after each row of ``input_ids``, likeliest first.
 
-        Tokens that spell the same word but for blanks around it are added up; blanks alone are no word.
+        Tokens that spell the same word but for blanks around it are added up; blanks alone are no word. Left out are
+        tokens of some of a character's bytes, such as a byte-level vocabulary has for rare scripts: which character
+        they begin only the tokens after them would say.
 
         Raises:
             NonFiniteError: the logits hold NaN or infinity.
@@ -109,7 +113,7 @@ def _spell(tokenizer: PreTrainedTokenizerBase, ids: list[int], likely: list[floa
     total: dict[str, float] = {}
     for token, probability in zip(ids, likely, strict=True):
         word = str(tokenizer.decode([token])).strip()
-        if word:
+        if word and _BROKEN not in word:
             total[word] = total.get(word, 0.0) + probability
     ranked = sorted(total.items(), key=lambda item: -item[1])
     return [Word(word, probability) for word, probability in ranked[:k]]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prompteol.cli import console
 from prompteol.corpus import Format
-from prompteol.errors import LayerError, ModelError, TemplateError
+from prompteol.errors import LayerError
 from prompteol.prompts import (
     TEMPLATES,
     NormalizationMode,
-    PromptTemplate,
-    RetrievalTemplate,
     resolve_demonstrations,
     resolve_template,
 )
@@ -132,32 +129,15 @@ def prompt_options(
     normalization: NormalizationMode | None = None,
 ) -> dict[str, Any]:
     """Return what ``PromptEOL`` is told of its prompt; what is wrong is said before anything loads."""
+    if template is not None:
+        resolve_template(template)
     return {
-        "template": _template(template, normalization),
+        # By its name, which a saved model then records.
+        "template": template,
+        "normalization": normalization,
         "demonstrations": [shot for given in demonstrations or () for shot in resolve_demonstrations(given)] or None,
         "layer": None if layer is None else parse_layer(layer),
     }
-
-
-def _template(
-    template: str | None, normalization: NormalizationMode | None
-) -> str | PromptTemplate | RetrievalTemplate | None:
-    if template is None:
-        if normalization is not None:
-            raise TemplateError(
-                f"--normalization {normalization} changes a template: name it too, with --template prompteol"
-            )
-        return None
-    chosen = resolve_template(template)
-    if normalization is None:
-        # By its name, which a saved model then records.
-        return template
-    if isinstance(chosen, PromptTemplate):
-        return replace(chosen, normalization=normalization)
-    return RetrievalTemplate(
-        replace(chosen.query, normalization=normalization),
-        replace(chosen.document, normalization=normalization),
-    )
 
 
 def parse_layer(text: str) -> int | float:
@@ -174,13 +154,9 @@ def check_device(device: str | None) -> None:
     """Refuse a device that is not there."""
     if device is None:
         return
-    import torch
+    from prompteol.backbone import placement
 
-    try:
-        torch.empty(0, device=device)
-    # torch says the same thing in three ways, by the device.
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ModelError(f"--device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    placement.check_device(device, "--device ")
 
 
 def quiet() -> None:

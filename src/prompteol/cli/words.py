@@ -55,7 +55,7 @@ def words(
 
 def _table(texts: list[str], found: list[list[Word]]) -> Table:
     table = Table("text", "word", "probability", "")
-    longest = max(word.probability for row in found for word in row)
+    longest = max((word.probability for row in found for word in row), default=1.0)
     for text, row in zip(texts, found, strict=True):
         for rank, word in enumerate(row):
             table.add_row(

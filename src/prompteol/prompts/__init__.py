@@ -1,6 +1,7 @@
 """Prompts: templates, demonstrations, normalisation, and the chat template they compile to. Pure Python."""
 
 from prompteol.prompts.chat_template import compile_chat_template
+from prompteol.prompts.choice import choose_prompt, prompts_for, still_told
 from prompteol.prompts.demonstration import Demonstration
 from prompteol.prompts.normalization import NormalizationMode
 from prompteol.prompts.presets import DEMONSTRATIONS, PROMPTEOL, TEMPLATES, resolve_demonstrations, resolve_template
@@ -18,7 +19,10 @@ __all__ = [
     "PromptTemplate",
     "RetrievalTemplate",
     "Role",
+    "choose_prompt",
     "compile_chat_template",
+    "prompts_for",
     "resolve_demonstrations",
     "resolve_template",
+    "still_told",
 ]

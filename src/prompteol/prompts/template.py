@@ -106,6 +106,10 @@ class PromptTemplate:
         """Return this template with other demonstrations."""
         return replace(self, demonstrations=tuple(demonstrations))
 
+    def with_normalization(self, mode: NormalizationMode) -> PromptTemplate:
+        """Return this template with another normalization of texts."""
+        return replace(self, normalization=mode)
+
     def for_role(self, role: Role | None) -> PromptTemplate:
         """Return the template of a role: this one, for each."""
         return self
@@ -150,6 +154,10 @@ class RetrievalTemplate:
         """Return this pair with other demonstrations in both templates."""
         shown = tuple(demonstrations)
         return RetrievalTemplate(self.query.with_demonstrations(shown), self.document.with_demonstrations(shown))
+
+    def with_normalization(self, mode: NormalizationMode) -> RetrievalTemplate:
+        """Return this pair with another normalization of texts in both templates."""
+        return RetrievalTemplate(self.query.with_normalization(mode), self.document.with_normalization(mode))
 
     def for_role(self, role: Role | None) -> PromptTemplate:
         """Return the template of a role; ``None`` is a document."""

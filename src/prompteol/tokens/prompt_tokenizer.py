@@ -12,12 +12,15 @@ from prompteol.errors import ModelError, TemplateError
 from prompteol.locks import Lock
 from prompteol.prompts import ROLES, PromptTemplate, RetrievalTemplate, Role, compile_chat_template
 from prompteol.tokens.bos import resolve_bos
+from prompteol.tokens.cutting import PromptCutter
 
 __all__ = ["PromptTokenizer"]
 
 # sentence-transformers finds the tail of a chat template with these two fillers, and writes it back over the end of
 # a row that was cut. The same two here, so that a cut row has the same ids on both roads.
 _FILLERS = ("0", "1 2 3 4")
+# Characters of a prompt that are read for each token that is kept, and how many times more where they were too few.
+_CHARACTERS_PER_TOKEN, _GROWTH = 16, 4
 # Beginnings of ordinary texts: a capital, a small letter, a figure, another script.
 _BEGINNINGS = ("A man", "the", "1", "Élan", "文字")
 # Ends of texts that fuse with a closing quote in some vocabulary or other. The last token must survive them all.
@@ -47,6 +50,7 @@ class PromptTokenizer:
         self._tails: dict[tuple[Role | None, str], list[int]] = {}
         self._heads: dict[tuple[Role | None, str], list[int]] = {}
         self._lock = Lock()
+        self._cutter: PromptCutter | None = None
         self._check_reads()
         self.bos, self.gap = resolve_bos(tokenizer, template)
         for role in ROLES:
@@ -97,7 +101,8 @@ class PromptTokenizer:
             TemplateError: ``max_length`` leaves no room for any text.
         """
         check_texts(texts)
-        rows = self._ids([self.render(text, role=role, prompt=prompt) for text in texts])
+        prompts = [self.render(text, role=role, prompt=prompt) for text in texts]
+        rows = self._ids([self._cut(whole, max_length) for whole in prompts])
         return [self._fit(row, role, prompt, max_length) for row in rows]
 
     def tail(self, role: Role | None = None, prompt: str = "") -> list[int]:
@@ -118,6 +123,17 @@ class PromptTokenizer:
             rows = self._ids([self.render(start, role=role, prompt=prompt) for start in _BEGINNINGS])
             self._heads[key] = _common_start(rows)
         return self._heads[key]
+
+    def _cut(self, whole: str, max_length: int) -> str:
+        """Return the beginning of a very long prompt that has the same first ``max_length`` tokens, or all of it."""
+        length = _CHARACTERS_PER_TOKEN * max_length
+        while length < len(whole):
+            self._cutter = self._cutter or PromptCutter(self.tokenizer)
+            beginning = self._cutter.cut(whole, length)
+            if beginning is not None and len(self._ids([beginning])[0]) >= max_length:
+                return beginning
+            length *= _GROWTH
+        return whole
 
     def _fit(self, row: list[int], role: Role | None, prompt: str, max_length: int) -> list[int]:
         tail = self.tail(role, prompt)
