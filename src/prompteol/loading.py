@@ -20,13 +20,13 @@ from prompteol.backbone import (
     LoadOptions,
     Source,
     backbone_of,
-    check_adapter,
     check_causal,
     find_source,
     layer_read,
     load_backbone,
     naming_the_adapter,
     resolve_layer,
+    set_adapter_weights,
 )
 from prompteol.errors import ArtefactError, ModelError
 from prompteol.module import Engine, PromptEOLModule
@@ -170,7 +170,7 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
         )
     transformer, after = _split(stock, source)
     if source.file(ADAPTER) is not None:
-        check_adapter(source, transformer.model)
+        set_adapter_weights(source, transformer.model)
     if request.layer is None:
         layer = _layer_read(transformer, config, manifest, source)
     same_vectors = as_saved and not with_options and transformer.model.dtype == config.dtype
