@@ -13,7 +13,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import nn
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from prompteol.artefact import Manifest, stated_licence, training_notes
+from prompteol.artefact import Manifest, check_stock_settings, stated_licence, training_notes
 from prompteol.backbone import (
     ADAPTER,
     MANIFEST,
@@ -25,6 +25,7 @@ from prompteol.backbone import (
     layer_read,
     load_backbone,
     naming_the_adapter,
+    reading,
     resolve_layer,
     set_adapter_weights,
 )
@@ -38,7 +39,7 @@ from prompteol.prompts import (
     resolve_demonstrations,
     resolve_template,
 )
-from prompteol.tokens import PromptTokenizer
+from prompteol.tokens import PromptTokenizer, recover_template
 
 __all__ = ["Parts", "Request", "embedded_model", "load_parts", "prompts_for", "still_told"]
 
@@ -114,12 +115,12 @@ class Parts:
 def prompts_for(template: PromptTemplate | RetrievalTemplate, prompts: Mapping[str, Any]) -> dict[str, Any]:
     """Return sentence-transformers prompts that go with a template.
 
-    Those of a pair of templates are the names of its roles; those of a single template are empty by default, as a saved
-    model has them.
+    Those of a pair of templates are the names of its roles, unless a text of the user's own stands there; those of a
+    single template are empty by default, as a saved model has them.
     """
     roles: dict[str, str] = {role: role for role in ROLES}
-    kept = {name: text for name, text in prompts.items() if text != roles.get(name)}
-    return {**dict.fromkeys(ROLES, ""), **kept, **(roles if isinstance(template, RetrievalTemplate) else {})}
+    own = {name: text for name, text in prompts.items() if text != roles.get(name) and (text or name not in roles)}
+    return {**(roles if isinstance(template, RetrievalTemplate) else dict.fromkeys(ROLES, "")), **own}
 
 
 def still_told(
@@ -148,7 +149,8 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
     """
     source = find_source(embedded_model() if name is None else name, **files)
     manifest = _manifest(source, request, options)
-    template, chosen = _choose(request, manifest)
+    recovered = _recovered(source, request, options) if manifest is None else None
+    template, chosen = _choose(request, manifest, recovered)
     layer = request.layer if request.layer is not None else manifest.layer if manifest else -1
     config = _check_without_weights(source, template, layer, options)
     as_saved = request == Request(engine=request.engine)
@@ -158,7 +160,7 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
     if source.kind in ("base", "adapter"):
         transformer = load_backbone(source, options)
         return Parts(PromptEOLModule(transformer, template, layer=layer, engine=request.engine), [], source, chosen)
-    with naming_the_adapter(source):
+    with reading(source.name), naming_the_adapter(source):
         stock = SentenceTransformer(
             source.name,
             device=device if "device_map" not in options.model else None,
@@ -171,6 +173,8 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
     transformer, after = _split(stock, source)
     if source.file(ADAPTER) is not None:
         set_adapter_weights(source, transformer.model)
+    if request.template is None:
+        check_stock_settings(transformer, stock[1], source)
     if request.layer is None:
         layer = _layer_read(transformer, config, manifest, source)
     same_vectors = as_saved and not with_options and transformer.model.dtype == config.dtype
@@ -197,12 +201,6 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
 def _manifest(source: Source, request: Request, options: LoadOptions) -> Manifest | None:
     path = source.file(MANIFEST)
     if path is None:
-        if source.kind == "sentence-transformer" and request.template is None:
-            raise ModelError(
-                f"{source.name!r} is a sentence-transformers model without {MANIFEST}, so no PromptEOL artefact: which "
-                'prompt it wants is not written down. Pass template="prompteol" to put one around it, or load it with '
-                "SentenceTransformer"
-            )
         return None
     manifest = Manifest.read(path)
     if request.template is None:
@@ -210,7 +208,31 @@ def _manifest(source: Source, request: Request, options: LoadOptions) -> Manifes
     return manifest
 
 
-def _choose(request: Request, manifest: Manifest | None) -> tuple[PromptTemplate | RetrievalTemplate, dict[str, Any]]:
+def _recovered(source: Source, request: Request, options: LoadOptions) -> PromptTemplate | RetrievalTemplate | None:
+    """Read the template out of the chat template of a model that a stock loader saved again, which drops the manifest.
+
+    Raises:
+        ModelError: the chat template is not this package's own.
+    """
+    if source.kind != "sentence-transformer" or request.template is not None:
+        return None
+    tokenizer = _tokenizer(source, options)
+    template = recover_template(tokenizer)
+    if template is None:
+        lost = (
+            "its chat template is not PromptEOL's" if tokenizer.chat_template else "its tokenizer has no chat template"
+        )
+        raise ModelError(
+            f"{source.name!r} is a sentence-transformers model without {MANIFEST}, so no PromptEOL artefact, and "
+            f"{lost}: which prompt and demonstrations it wants is not written down. Pass template=... (and demonstrations=...), "
+            'such as template="prompteol", to put that around it, or load it with SentenceTransformer'
+        )
+    return template
+
+
+def _choose(
+    request: Request, manifest: Manifest | None, recovered: PromptTemplate | RetrievalTemplate | None
+) -> tuple[PromptTemplate | RetrievalTemplate, dict[str, Any]]:
     chosen: dict[str, Any] = dict(manifest.chosen) if manifest else {}
     if request.template is not None:
         template = resolve_template(request.template)
@@ -219,6 +241,9 @@ def _choose(request: Request, manifest: Manifest | None) -> tuple[PromptTemplate
         chosen["template"] = request.template if isinstance(request.template, str) else "given"
     elif manifest is not None:
         template = manifest.template
+    elif recovered is not None:
+        template = recovered
+        chosen["template"] = "read from the chat template"
     else:
         template = resolve_template("prompteol")
         chosen["template"] = "prompteol, the default"
@@ -245,7 +270,8 @@ def _tokenizer(source: Source, options: LoadOptions) -> PreTrainedTokenizerBase:
     kwargs = {**source.hub_kwargs, "trust_remote_code": options.trust_remote_code, **options.processor}
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.name, **kwargs)
-    except (OSError, ValueError) as error:
+    # What a damaged file makes of it, tokenizers' own error among it, which has no class.
+    except Exception as error:
         raise ModelError(
             f"the tokenizer of {source.name!r} cannot be read; are its files there? "
             f"{' '.join(str(error).split())[:300]}"
@@ -255,8 +281,9 @@ def _tokenizer(source: Source, options: LoadOptions) -> PreTrainedTokenizerBase:
 
 def _split(stock: SentenceTransformer, source: Source) -> tuple[Transformer, list[nn.Module]]:
     modules = list(stock)
-    if not isinstance(modules[0], Transformer):
-        raise ModelError(f"{source.name!r} begins with {type(modules[0]).__name__}, not with a Transformer")
+    if not modules or not isinstance(modules[0], Transformer):
+        begins = type(modules[0]).__name__ if modules else "nothing"
+        raise ModelError(f"{source.name!r} begins with {begins}, not with a Transformer; see its modules.json")
     if len(modules) < 2 or not isinstance(modules[1], Pooling):
         raise ArtefactError(f"{source.name!r} has no Pooling after its Transformer; found {modules[1:]}")
     return modules[0], modules[2:]
@@ -275,4 +302,4 @@ def _layer_read(transformer: Transformer, config: PretrainedConfig, manifest: Ma
 
 def _card(source: Source) -> str | None:
     path: Path | None = source.file("README.md") if source.kind == "artefact" else None
-    return path.read_text(encoding="utf-8") if path else None
+    return path.read_text(encoding="utf-8", errors="replace") if path else None

@@ -63,9 +63,17 @@ def save_portable(
         if isinstance(module, Pooling):
             _widen_pooling(Path(path) / f"{index}_Pooling" / "config.json", module)
     manifest.write(path)
+    _follow_umask(Path(path))
 
 
 def _widen_pooling(config_file: Path, pooling: Pooling) -> None:
     config = json.loads(config_file.read_text(encoding="utf-8"))
     config |= {key: mode == pooling.pooling_mode for mode, key in _OLD_POOLING_KEYS.items()}
     config_file.write_text(json.dumps(config, indent=4) + "\n", encoding="utf-8")
+
+
+def _follow_umask(folder: Path) -> None:
+    """Give weights the permissions of the other files: safetensors writes them for their owner alone."""
+    mode = (folder / MANIFEST).stat().st_mode & 0o777
+    for weights in folder.rglob("*.safetensors"):
+        weights.chmod(mode)

@@ -5,6 +5,7 @@ from prompteol.backbone.layers import layer_read, read_from_layer, resolve_layer
 from prompteol.backbone.load import LoadOptions, load_backbone
 from prompteol.backbone.merged import has_adapter, merged_backbone
 from prompteol.backbone.portable_adapter import portable_transformer
+from prompteol.backbone.reading import reading
 from prompteol.backbone.source import ADAPTER, MANIFEST, Source, backbone_of, check_causal, find_source
 from prompteol.backbone.words import LanguageModelHead, Word, tied_language_model
 
@@ -25,6 +26,7 @@ __all__ = [
     "naming_the_adapter",
     "portable_transformer",
     "read_from_layer",
+    "reading",
     "resolve_layer",
     "set_adapter_weights",
     "tied_language_model",

@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -223,7 +223,7 @@ def _grow_vocabulary(backbone: PreTrainedModel, weights: Mapping[str, Tensor]) -
 
 
 def _is_quantised(tensor: Tensor) -> bool:
-    return not tensor.is_floating_point() and not tensor.dtype == torch.bool
+    return not tensor.is_floating_point() and tensor.dtype != torch.bool
 
 
 def _weights(source: Source, backbone: PreTrainedModel) -> dict[str, Tensor]:

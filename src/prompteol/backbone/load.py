@@ -9,8 +9,9 @@ import torch
 from sentence_transformers.base.modules import Transformer
 
 from prompteol.backbone.adapters import put_adapter
+from prompteol.backbone.reading import reading
 from prompteol.backbone.source import Source, backbone_of
-from prompteol.errors import MissingExtraError, ModelError
+from prompteol.errors import MissingExtraError
 
 __all__ = ["LoadOptions", "load_backbone"]
 
@@ -63,7 +64,7 @@ def load_backbone(source: Source, options: LoadOptions) -> Transformer:
 
 def _load_base(source: Source, options: LoadOptions) -> Transformer:
     files = {**source.hub_kwargs, "trust_remote_code": options.trust_remote_code}
-    try:
+    with reading(source.name):
         transformer: Transformer = Transformer(
             source.name,
             model_kwargs={**files, **options.model},
@@ -72,8 +73,6 @@ def _load_base(source: Source, options: LoadOptions) -> Transformer:
             modality_config={"text": _LAST},
             module_output_name="token_embeddings",
         )
-    except OSError as error:
-        raise ModelError(f"the weights of {source.name!r} cannot be read: {' '.join(str(error).split())}") from error
     # RWKV would divide its weights in place at the first forward, and once more in each copy and saved model.
     if getattr(transformer.model.config, "rescale_every", 0):
         transformer.model.config.rescale_every = 0

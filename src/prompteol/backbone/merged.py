@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any
 
@@ -112,15 +112,7 @@ def _sharing_copy(backbone: PreTrainedModel) -> PreTrainedModel:
 
 def _forget_adapters(copy: PreTrainedModel) -> None:
     for name in list(getattr(copy, "peft_config", {})):
-        with _ignored(ValueError, KeyError):
+        with suppress(KeyError, ValueError):
             copy.delete_adapter(name)
     if hasattr(copy, "peft_config"):
         del copy.peft_config
-
-
-@contextmanager
-def _ignored(*kinds: type[Exception]) -> Iterator[None]:
-    try:
-        yield
-    except kinds:
-        pass

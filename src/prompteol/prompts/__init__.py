@@ -1,6 +1,7 @@
 """Prompts: templates, demonstrations, normalisation, and the chat template they compile to. Pure Python."""
 
 from prompteol.prompts.chat_template import compile_chat_template
+from prompteol.prompts.decompile import decompile_chat_template
 from prompteol.prompts.demonstration import Demonstration
 from prompteol.prompts.normalization import NormalizationMode
 from prompteol.prompts.presets import DEMONSTRATIONS, PROMPTEOL, TEMPLATES, resolve_demonstrations, resolve_template
@@ -19,6 +20,7 @@ __all__ = [
     "RetrievalTemplate",
     "Role",
     "compile_chat_template",
+    "decompile_chat_template",
     "resolve_demonstrations",
     "resolve_template",
 ]
