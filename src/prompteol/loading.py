@@ -152,7 +152,9 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
     recovered = _recovered(source, request, options) if manifest is None else None
     template, chosen = _choose(request, manifest, recovered)
     layer = request.layer if request.layer is not None else manifest.layer if manifest else -1
-    config = _check_without_weights(source, template, layer, options)
+    config, prompter = _check_without_weights(source, template, layer, options)
+    if manifest is not None and request == Request(engine=request.engine):
+        manifest.check_start(prompter.bos, prompter.gap, source.name)
     as_saved = request == Request(engine=request.engine)
     # Any option of transformers' may change the vectors; of the dtype one can see it.
     with_options = bool(options.model.keys() - {"dtype", "torch_dtype"} or options.processor or options.config)
@@ -224,8 +226,8 @@ def _recovered(source: Source, request: Request, options: LoadOptions) -> Prompt
         )
         raise ModelError(
             f"{source.name!r} is a sentence-transformers model without {MANIFEST}, so no PromptEOL artefact, and "
-            f"{lost}: which prompt and demonstrations it wants is not written down. Pass template=... (and demonstrations=...), "
-            'such as template="prompteol", to put that around it, or load it with SentenceTransformer'
+            f"{lost}: which prompt and demonstrations it wants is not written down. Pass template=..., such as "
+            'template="prompteol", and demonstrations=... to put them around it, or load it with SentenceTransformer'
         )
     return template
 
@@ -257,13 +259,14 @@ def _choose(
 
 def _check_without_weights(
     source: Source, template: PromptTemplate | RetrievalTemplate, layer: int | float, options: LoadOptions
-) -> PretrainedConfig:
-    """Refuse what the configuration and the tokenizer alone give away; return the backbone's configuration."""
+) -> tuple[PretrainedConfig, PromptTokenizer]:
+    """Refuse what the configuration and the tokenizer alone give away; return what was read of them."""
     backbone = backbone_of(source)
     config = check_causal(backbone, trust_remote_code=options.trust_remote_code)
     resolve_layer(layer, config)
-    PromptTokenizer(_tokenizer(backbone if source.kind == "adapter" else source, options), template)
-    return config
+    # An adapter may have been trained with more tokens than its base has, and then brings its own tokenizer.
+    own = source.kind != "adapter" or source.file("tokenizer_config.json") is not None
+    return config, PromptTokenizer(_tokenizer(source if own else backbone, options), template)
 
 
 def _tokenizer(source: Source, options: LoadOptions) -> PreTrainedTokenizerBase:

@@ -56,14 +56,20 @@ def saved(tiny, tmp_path_factory):
 def test_a_damaged_file_is_one_line(saved, tmp_path, file, damage):
     folder = shutil.copytree(saved, tmp_path / "copy")
     DAMAGE[damage](folder / file)
+    said, ours = "", None
     try:
         ours = PromptEOL(folder, device="cpu").encode("A man sings.")
     except PromptEOLError as error:
-        if file != "chat_template.jinja":
-            assert "\n" not in str(error)
-        assert str(folder) in str(error) or file in str(error)
+        said = str(error)
+    if ours is None:
+        # A contradiction of two prompts shows both.
+        assert "\n" not in said or file == "chat_template.jinja"
+        assert str(folder) in said or file in said
     else:
-        stock = SentenceTransformer(str(folder), device="cpu").encode("A man sings.")
+        try:
+            stock = SentenceTransformer(str(folder), device="cpu").encode("A man sings.")
+        except ValueError:  # no pad token, which is not in a row's vector
+            return
         assert np.abs(ours - stock).max() < 1e-5 * np.abs(stock).max()
 
 

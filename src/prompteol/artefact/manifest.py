@@ -102,6 +102,18 @@ class Manifest:
                 "Pass template=... to decide, and save the model again"
             )
 
+    def check_start(self, bos: bool, gap: str, name: str) -> None:
+        """Make sure that the tokenizer begins prompts as it did when the model was saved.
+
+        Raises:
+            ArtefactError: it does not; its files are not those that were saved.
+        """
+        if (bos, gap) != (self.bos, self.gap):
+            raise ArtefactError(
+                f"{name!r}: {MANIFEST} has prompts begin with bos={self.bos}, gap={self.gap!r}, and the tokenizer "
+                f"with bos={bos}, gap={gap!r}: restore its files (tokenizer.json, tokenizer_config.json), or save anew"
+            )
+
 
 def _template_to_json(template: PromptTemplate | RetrievalTemplate) -> dict[str, Any]:
     if isinstance(template, RetrievalTemplate):

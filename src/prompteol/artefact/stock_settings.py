@@ -45,6 +45,8 @@ def _settings(transformer: Transformer, pooling: Pooling) -> Iterator[tuple[str,
         {name: v for name, v in text.items() if name != "return_token_type_ids"},
         {},
     )
+    # Without this modality stock loaders do not render the chat template, which is the prompt.
+    yield _TRANSFORMER, "message format", transformer.modality_config.get("message", {}).get("format"), "flat"
     outputs = [modality.get("method_output_name") for modality in transformer.modality_config.values()]
     for output in outputs:
         known = output == "last_hidden_state" or (isinstance(output, list) and output[:1] == ["hidden_states"])
