@@ -264,9 +264,7 @@ def _check_without_weights(
     backbone = backbone_of(source)
     config = check_causal(backbone, trust_remote_code=options.trust_remote_code)
     resolve_layer(layer, config)
-    # An adapter may have been trained with more tokens than its base has, and then brings its own tokenizer.
-    own = source.kind != "adapter" or source.file("tokenizer_config.json") is not None
-    return config, PromptTokenizer(_tokenizer(source if own else backbone, options), template)
+    return config, PromptTokenizer(_tokenizer(backbone if source.kind == "adapter" else source, options), template)
 
 
 def _tokenizer(source: Source, options: LoadOptions) -> PreTrainedTokenizerBase:

@@ -4,7 +4,7 @@ import numpy as np
 import peft
 import pytest
 import torch
-from peft import PeftType, get_peft_model
+from peft import get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -59,14 +59,8 @@ KINDS = {
     "prefix tuning": lambda a: peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3),
     "prompt tuning": lambda a: peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3),
 }
-NAMED = {PeftType.LORA, PeftType.XLORA, *(make("llama").peft_type for make in KINDS.values())}
-
-
-def others(architecture):
-    """Every further kind that the installed peft has, in its default form."""
-    for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items():
-        if kind not in NAMED:
-            yield kind.value.lower(), config
+# Named above; XLoRA mixes other adapters.
+NAMED = "lora xlora ia3 oft boft fourierft vera adalora ln_tuning vblora c3a road trainable_tokens prefix_tuning prompt_tuning"
 
 
 def configure(cls, architecture):
@@ -79,7 +73,12 @@ def configure(cls, architecture):
     return config
 
 
-KINDS |= {name: lambda a, cls=cls: configure(cls, a) for name, cls in others("llama")}
+# Every further kind that the installed peft has, in its default form.
+KINDS |= {
+    kind.value.lower(): lambda a, cls=cls: configure(cls, a)
+    for kind, cls in PEFT_TYPE_TO_CONFIG_MAPPING.items()
+    if kind.value.lower() not in NAMED.split()
+}
 
 
 def train(model):
@@ -90,6 +89,16 @@ def train(model):
             if parameter.requires_grad and parameter.is_floating_point():
                 parameter.add_(0.1 * torch.randn_like(parameter))
     return model.eval()
+
+
+def said(do, *args, **options):
+    """Return the one line with which something is refused, or nothing where it is done."""
+    try:
+        do(*args, **options)
+    except ModelError as error:
+        assert "\n" not in str(error)
+        return str(error)
+    return ""
 
 
 def close(got, expected):
@@ -108,17 +117,17 @@ def states(language_model, folder):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_added_saved_and_loaded_by_both(tiny, tmp_path, kind, architecture="llama"):
+def test_added_saved_and_loaded_by_both(tiny, tmp_path, kind):
+    architecture = "llama"
     model = PromptEOL(tiny(architecture), device="cpu")
     try:
         model.add_adapter(KINDS[kind](architecture))
         expected = train(model).encode(TEXTS)
     except (ValueError, RuntimeError) as error:
         pytest.skip(f"peft itself: {error}")
-    try:
-        model.save_pretrained(tmp_path / "saved", create_model_card=False)
-    except ModelError as error:
-        assert "cannot be saved for stock loaders" in str(error)
+    refused = said(model.save_pretrained, tmp_path / "saved", create_model_card=False)
+    if refused:
+        assert "cannot be saved for stock loaders" in refused
         assert not (tmp_path / "saved").exists()
         return
     assert close(model.encode(TEXTS), expected), "saving changed the model"
@@ -130,7 +139,8 @@ def test_added_saved_and_loaded_by_both(tiny, tmp_path, kind, architecture="llam
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_trained_on_the_language_model(tiny, tmp_path, kind, architecture="llama"):
+def test_trained_on_the_language_model(tiny, tmp_path, kind):
+    architecture = "llama"
     base, folder = tiny(architecture), tmp_path / "adapter"
     try:
         trained = train(get_peft_model(AutoModelForCausalLM.from_pretrained(base), KINDS[kind](architecture)))
@@ -138,16 +148,10 @@ def test_trained_on_the_language_model(tiny, tmp_path, kind, architecture="llama
         trained.save_pretrained(folder)
     except (AttributeError, AssertionError, ValueError, RuntimeError, TypeError) as error:
         pytest.skip(f"peft itself: {error}")
-    try:
-        loaded = PromptEOL(folder, device="cpu")
-    except ModelError as error:
-        assert "\n" not in str(error)
-        assert "another model" not in str(error)
+    refused = said(PromptEOL, folder, device="cpu")
+    if refused:
+        assert "another model" not in refused
         return
-    assert close(loaded.encode(TEXTS), expected)
-    try:
-        merged = merge(folder, device="cpu")
-    except ModelError as error:
-        assert "\n" not in str(error)
-        return
-    assert close(merged.model.encode(TEXTS), expected)
+    assert close(PromptEOL(folder, device="cpu").encode(TEXTS), expected)
+    if not said(merge, folder, device="cpu"):
+        assert close(merge(folder, device="cpu").model.encode(TEXTS), expected)

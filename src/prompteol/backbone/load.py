@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from sentence_transformers.base.modules import Transformer
+from transformers import AutoTokenizer
 
 from prompteol.backbone.adapters import put_adapter
 from prompteol.backbone.reading import reading
@@ -86,4 +87,18 @@ def _load_adapter(source: Source, options: LoadOptions) -> Transformer:
         raise MissingExtraError("peft", "adapters") from error
     transformer = _load_base(backbone_of(source), options)
     put_adapter(source, transformer.model)
+    _take_larger_tokenizer(source, transformer, options)
     return transformer
+
+
+def _take_larger_tokenizer(source: Source, transformer: Transformer, options: LoadOptions) -> None:
+    """Use the adapter's own tokenizer where it was trained with tokens that its base does not have."""
+    if source.file("tokenizer_config.json") is None:
+        return
+    files = {**source.hub_kwargs, "trust_remote_code": options.trust_remote_code, **options.processor}
+    with reading(source.name):
+        own = AutoTokenizer.from_pretrained(source.name, **files)
+    base = transformer.tokenizer
+    if len(base) < len(own) <= transformer.model.get_input_embeddings().weight.shape[0]:
+        own.model_max_length = base.model_max_length
+        transformer.processor = own
