@@ -60,7 +60,10 @@ KINDS = {
     "prompt tuning": lambda a: peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3),
 }
 # Named above; XLoRA mixes other adapters.
-NAMED = "lora xlora ia3 oft boft fourierft vera adalora ln_tuning vblora c3a road trainable_tokens prefix_tuning prompt_tuning"
+NAMED = """
+    lora xlora ia3 oft boft fourierft vera adalora ln_tuning vblora c3a road trainable_tokens prefix_tuning
+    prompt_tuning
+"""
 
 
 def configure(cls, architecture):
@@ -93,12 +96,13 @@ def train(model):
 
 def said(do, *args, **options):
     """Return the one line with which something is refused, or nothing where it is done."""
+    line = ""
     try:
         do(*args, **options)
     except ModelError as error:
-        assert "\n" not in str(error)
-        return str(error)
-    return ""
+        line = str(error)
+    assert "\n" not in line
+    return line
 
 
 def close(got, expected):

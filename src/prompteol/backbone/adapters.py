@@ -235,8 +235,10 @@ def _weights(source: Source, backbone: PreTrainedModel) -> dict[str, Tensor]:
 
     # From where they lie: peft asks the Hub for them even where they have been fetched.
     file = source.file("adapter_model.safetensors") or source.file("adapter_model.bin")
+    if file is None:
+        raise ModelError(f"adapter {source.name!r} has no weights: adapter_model.safetensors is missing")
     try:
-        weights = load_peft_weights(str(file.parent) if file else source.name, device="cpu")
+        weights = load_peft_weights(str(file.parent), device="cpu")
     except (OSError, SafetensorError) as error:
         raise ModelError(
             f"the weights of adapter {source.name!r} cannot be read: {' '.join(str(error).split())}; copy "
