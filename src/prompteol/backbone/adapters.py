@@ -51,6 +51,11 @@ def put_adapter(source: Source, backbone: PreTrainedModel) -> None:
         _grow_vocabulary(backbone, weights)
         config = _for_backbone(config, backbone)
         config.inference_mode = True
+        if _renames(backbone):
+            info = backbone.load_adapter(peft_config=config, adapter_state_dict=weights)
+            if info.missing_keys or info.unexpected_keys:
+                raise _misfit(source, {*info.missing_keys, *info.unexpected_keys})
+            return
         if getattr(PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type], "uses_shared_state", False):
             config.task_type = None
             get_peft_model(backbone, config)
@@ -73,6 +78,8 @@ def set_adapter_weights(source: Source, backbone: PreTrainedModel, weights: Mapp
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
+    if _renames(backbone):
+        return
     saved = dict(_weights(source, backbone) if weights is None else weights)
     saved = {key.removeprefix(_PLAIN): value for key, value in saved.items()}
     with naming_the_adapter(source):
@@ -80,8 +87,6 @@ def set_adapter_weights(source: Source, backbone: PreTrainedModel, weights: Mapp
             set_peft_model_state_dict(backbone, saved)
         except KeyError as error:
             raise _misfit(source, {str(error.args[0])}) from error
-    if get_checkpoint_conversion_mapping(backbone.config.model_type) is not None:
-        return
     arrived = get_peft_model_state_dict(backbone, save_embedding_layers=False)
     # Embeddings with an adapter are saved whole beside it.
     whole = backbone.state_dict()
@@ -220,6 +225,11 @@ def _grow_vocabulary(backbone: PreTrainedModel, weights: Mapping[str, Tensor]) -
     rows, width = embeddings.weight.shape
     if saved is not None and saved.shape[0] > rows and saved.shape[1:] == (width,):
         backbone.resize_token_embeddings(saved.shape[0], mean_resizing=False)
+
+
+def _renames(backbone: PreTrainedModel) -> bool:
+    """Tell whether transformers renames the weights of an architecture when it reads them."""
+    return get_checkpoint_conversion_mapping(backbone.config.model_type) is not None
 
 
 def _is_quantised(tensor: Tensor) -> bool:

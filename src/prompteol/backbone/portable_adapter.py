@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from pathlib import Path
 
 import torch
 from sentence_transformers.base.modules import Transformer
@@ -35,7 +34,8 @@ def portable_transformer(transformer: Transformer) -> Transformer:
         ModelError: stock loaders would read another adapter, and it cannot be merged.
     """
     backbone: PreTrainedModel = transformer.model
-    if not has_adapter(backbone):
+    # Offloaded weights are refused with the fingerprint, for every model.
+    if not has_adapter(backbone) or any(parameter.is_meta for parameter in backbone.parameters()):
         return transformer
     reason = _why_not_read_back(backbone)
     if reason is None:
@@ -56,21 +56,25 @@ def portable_transformer(transformer: Transformer) -> Transformer:
 
 
 def _why_not_read_back(backbone: PreTrainedModel) -> str | None:
-    base = stripped_backbone(backbone)
     changed = _changed_size(backbone)
     if changed:
         return changed
+    try:
+        active = backbone.active_adapters()
+    except ValueError:
+        return "transformers does not know of it and would save its layers under names that it does not read"
+    if len(active) != 1:
+        return f"stock loaders read one, and {len(active)} are active"
+    base = stripped_backbone(backbone)
     with tempfile.TemporaryDirectory() as folder:
         try:
             backbone.save_pretrained(folder)
-            if not (Path(folder) / "adapter_config.json").exists():
-                return "transformers would save its weights under names that it does not read"
             base.load_adapter(folder)
         except (AttributeError, KeyError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             return f"transformers cannot save and read it ({' '.join(str(error).split())[:200]})"
-    read, saved = _tensors(base), _tensors(backbone)
+    read, saved = _tensors(base, "default"), _tensors(backbone, active[0])
     for name, value in saved.items():
         if name not in read:
             return f"transformers would lose {name!r}"
@@ -97,9 +101,8 @@ def _changed_size(backbone: PreTrainedModel) -> str | None:
     return None
 
 
-def _tensors(backbone: PreTrainedModel) -> Mapping[str, Tensor]:
-    """Return all that decides an adapter, non-persistent buffers too, by names without the adapter's own."""
-    (adapter, *_) = [*getattr(backbone, "active_adapters", lambda: ["default"])(), "default"]
+def _tensors(backbone: PreTrainedModel, adapter: str) -> Mapping[str, Tensor]:
+    """Return all that decides an adapter, non-persistent buffers too, named as if the adapter were called default."""
     tensors = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers()), **backbone.state_dict()}
     own = [f"{name}." for name, _ in named_adapter_modules(backbone)]
     others = [f".{name}" for name in getattr(backbone, "peft_config", {}) if name != adapter]
