@@ -19,7 +19,7 @@ NAMES = {
     "some layers": {"target_modules": ["q_proj"], "layers_to_transform": [0, 2]},
     "all but one": {"target_modules": ["q_proj"], "exclude_modules": r"model\.layers\.0\..*"},
     "patterns": {"target_modules": r".*\.q_proj", "rank_pattern": {"model.layers.1.self_attn.q_proj": 2}},
-    "a saved path": {"target_modules": ["q_proj"], "modules_to_save": ["model.norm"]},
+    "a saved path": {"target_modules": ["q_proj"], "modules_to_save": ["model.layers.1.input_layernorm"]},
     "a saved head": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
     "trained rows": {"target_modules": ["q_proj"], "trainable_token_indices": {"model.embed_tokens": [5, 36]}},
 }
@@ -70,6 +70,14 @@ def test_feedforward_modules_by_a_regular_expression(tiny, tmp_path):
     model = trained(base, IA3Config(**targets))
     model.save_pretrained(tmp_path / "adapter")
     check(tmp_path / "adapter", state(model, base), tmp_path)
+
+
+def test_a_path_that_means_more_on_the_backbone_is_refused(tiny, tmp_path):
+    """peft goes by the ends of names: "norm" is the end of "layers.0.input_layernorm" too."""
+    model = trained(tiny("llama"), LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["model.norm"]))
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"whole path.*'layers\.0\.input_layernorm' the first"):
+        PromptEOL(tmp_path, device="cpu")
 
 
 def test_the_head_alone_is_refused(tiny, tmp_path):

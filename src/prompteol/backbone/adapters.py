@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
@@ -49,26 +49,35 @@ def put_adapter(source: Source, backbone: PreTrainedModel) -> None:
         _check_kind(source, config)
         weights = _weights(source, backbone)
         _grow_vocabulary(backbone, weights)
-        config = _for_backbone(config, backbone)
+        config, places = _for_backbone(config, backbone)
         config.inference_mode = True
+        holder: nn.Module = backbone
         if _renames(backbone):
             info = backbone.load_adapter(peft_config=config, adapter_state_dict=weights)
             if info.missing_keys or info.unexpected_keys:
                 raise _misfit(source, {*info.missing_keys, *info.unexpected_keys})
             return
         if getattr(PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type], "uses_shared_state", False):
+            # What its layers share lies in peft's model around the backbone.
             config.task_type = None
-            get_peft_model(backbone, config)
+            holder = get_peft_model(backbone, config)
         else:
             backbone.add_adapter(config)
-    set_adapter_weights(source, backbone, weights)
+    taken = {name for name, _ in named_adapter_modules(backbone)}
+    if places is not None and taken != places:
+        raise ModelError(
+            f"adapter {source.name!r} names modules by their whole path in the language model, and the backbone alone "
+            f"has others that end in the same name, {min(taken ^ places)!r} the first: merge it where it was trained "
+            "(peft's merge_and_unload), and load the result"
+        )
+    _set_weights(source, holder, weights)
     for _, part in named_adapter_modules(backbone):
         part.requires_grad_(False)
     backbone.eval()
 
 
-def set_adapter_weights(source: Source, backbone: PreTrainedModel, weights: Mapping[str, Tensor] | None = None) -> None:
-    """Give an adapter that is in place its saved weights once more, and compare what arrived, value by value.
+def set_adapter_weights(source: Source, backbone: PreTrainedModel) -> None:
+    """Give an adapter that a stock loader put in place its saved weights once more, and compare what arrived.
 
     transformers only logs what it does not find a place for, such as the magnitudes of DoRA, and leaves it as it was
     initialised. Not compared are architectures of which transformers renames the weights, as those with experts.
@@ -76,20 +85,28 @@ def set_adapter_weights(source: Source, backbone: PreTrainedModel, weights: Mapp
     Raises:
         ModelError: a weight has no place, a place no weight, or another value arrived.
     """
-    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    if not _renames(backbone):
+        _set_weights(source, backbone, _weights(source, backbone))
 
-    if _renames(backbone):
-        return
-    saved = dict(_weights(source, backbone) if weights is None else weights)
-    saved = {key.removeprefix(_PLAIN): value for key, value in saved.items()}
+
+def _set_weights(source: Source, holder: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+
+    prefix = "" if isinstance(holder, PeftModel) else _PLAIN
+    # With a larger vocabulary peft saves trained embeddings a second time, under the name of their wrapper.
+    saved = {
+        key.removeprefix(prefix): value
+        for key, value in weights.items()
+        if ".modules_to_save." not in key or key.replace(".modules_to_save.", ".") not in weights
+    }
     with naming_the_adapter(source):
         try:
-            set_peft_model_state_dict(backbone, saved)
+            set_peft_model_state_dict(holder, saved)
         except KeyError as error:
             raise _misfit(source, {str(error.args[0])}) from error
-    arrived = get_peft_model_state_dict(backbone, save_embedding_layers=False)
+        arrived = get_peft_model_state_dict(holder, save_embedding_layers=False)
     # Embeddings with an adapter are saved whole beside it.
-    whole = backbone.state_dict()
+    whole = holder.state_dict()
     unknown = (arrived.keys() - saved.keys()) | (saved.keys() - arrived.keys() - whole.keys())
     if unknown:
         raise _misfit(source, unknown)
@@ -154,14 +171,17 @@ def _misfit(source: Source, wrong: Iterable[str]) -> ModelError:
     )
 
 
-def _for_backbone(config: PeftConfig, backbone: PreTrainedModel) -> PeftConfig:
+def _for_backbone(config: PeftConfig, backbone: PreTrainedModel) -> tuple[PeftConfig, set[str] | None]:
     """Say of the modules that a configuration names from the causal LM down how they are called on the backbone.
 
     peft itself finds them, on a causal LM without weights.
+
+    Returns:
+        The configuration for the backbone, and the modules that it must reach there, where that is to be checked.
     """
     outer = f"{backbone.base_model_prefix}."
     if not _needs_the_language_model(config, outer):
-        return config
+        return config, None
     from peft import get_peft_model
 
     with torch.device("meta"):
@@ -194,7 +214,7 @@ def _for_backbone(config: PeftConfig, backbone: PreTrainedModel) -> PeftConfig:
     for name in ("layers_to_transform", "layers_pattern", "exclude_modules"):
         if hasattr(restated, name):
             setattr(restated, name, None)
-    return restated
+    return restated, set(found)
 
 
 def _needs_the_language_model(config: PeftConfig, outer: str) -> bool:
@@ -257,4 +277,8 @@ def _weights(source: Source, backbone: PreTrainedModel) -> dict[str, Tensor]:
     inner = f"{_PLAIN}{backbone.base_model_prefix}."
     if not any(key.startswith(inner) for key in weights):
         return dict(weights)
-    return {_PLAIN + key.removeprefix(inner): value for key, value in weights.items() if key.startswith(inner)}
+    return {
+        _PLAIN + key.removeprefix(inner) if key.startswith(inner) else key: value
+        for key, value in weights.items()
+        if key.startswith(inner) or not key.startswith(_PLAIN)
+    }
