@@ -146,7 +146,10 @@ def _load_merged(adapted: PromptEOL, merged: PromptEOL, adapter: str) -> None:
     whole, bare = merged_backbone(adapted.module.transformer.model), merged.module.transformer.model
     rows = whole.get_input_embeddings().weight.shape[0]
     if rows != bare.get_input_embeddings().weight.shape[0]:
+        # The adapter was trained with more tokens than its base has.
         bare.resize_token_embeddings(rows, mean_resizing=False)
+        merged.module.transformer.processor = adapted.tokenizer
+        merged.set_prompt(adapted.template)
     try:
         bare.load_state_dict(whole.state_dict())
     except RuntimeError as error:
