@@ -13,7 +13,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import nn
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from prompteol.artefact import Manifest, check_stock_settings, stated_licence, training_notes
+from prompteol.artefact import UNFINISHED, Manifest, check_stock_settings, stated_licence, training_notes
 from prompteol.backbone import (
     ADAPTER,
     MANIFEST,
@@ -218,6 +218,10 @@ def _recovered(source: Source, request: Request, options: LoadOptions) -> Prompt
     """
     if source.kind != "sentence-transformer" or request.template is not None:
         return None
+    if source.file(UNFINISHED) is not None:
+        raise ModelError(
+            f"{source.name!r} is no PromptEOL artefact: a save into it was broken off ({UNFINISHED}); save it again"
+        )
     tokenizer = _tokenizer(source, options)
     template = recover_template(tokenizer)
     if template is None:

@@ -15,8 +15,10 @@ from prompteol.backbone import MANIFEST
 from prompteol.errors import ArtefactError, PromptEOLError
 from prompteol.prompts import Demonstration, PromptTemplate, RetrievalTemplate, compile_chat_template
 
-__all__ = ["Manifest"]
+__all__ = ["UNFINISHED", "Manifest"]
 
+#: Stands in a folder while a model is being saved there.
+UNFINISHED = f"{MANIFEST}.partial"
 _FORMAT = 1
 
 
@@ -57,7 +59,7 @@ class Manifest:
             "fingerprint": self.fingerprint,
         }
         path = Path(folder) / MANIFEST
-        draft = path.with_suffix(".json.partial")
+        draft = path.with_name(UNFINISHED)
         draft.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(draft, path)
 

@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from prompteol.artefact.card import prompt_section
-from prompteol.artefact.manifest import Manifest
+from prompteol.artefact.manifest import UNFINISHED, Manifest
 from prompteol.backbone import MANIFEST
 
 __all__ = ["save_portable"]
@@ -49,6 +49,9 @@ def save_portable(
         notes: Markdown that a new card has behind the section on the prompt.
         options: go to ``SentenceTransformer.save``.
     """
+    Path(path).mkdir(parents=True, exist_ok=True)
+    # Until the manifest takes its place, it tells a save that was broken off from one by a stock loader.
+    (Path(path) / UNFINISHED).touch()
     (Path(path) / MANIFEST).unlink(missing_ok=True)
     stock.save(str(path), create_model_card=card is True, **options)
     readme = Path(path) / "README.md"
