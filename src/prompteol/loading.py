@@ -13,21 +13,22 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import nn
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from prompteol.artefact import Manifest, stated_licence, training_notes
+from prompteol.artefact import UNFINISHED, Manifest, check_stock_settings, stated_licence, training_notes
 from prompteol.backbone import (
     ADAPTER,
     MANIFEST,
     LoadOptions,
     Source,
     backbone_of,
-    check_adapter,
     check_causal,
     check_placement,
     find_source,
     layer_read,
     load_backbone,
     naming_the_adapter,
+    reading,
     resolve_layer,
+    set_adapter_weights,
 )
 from prompteol.errors import ArtefactError, ModelError
 from prompteol.extras import check_extra
@@ -41,7 +42,7 @@ from prompteol.prompts import (
     choose_prompt,
     prompts_for,
 )
-from prompteol.tokens import PromptTokenizer
+from prompteol.tokens import PromptTokenizer, recover_template
 
 __all__ = ["Found", "Parts", "Request", "embedded_model", "find_parts", "load_parts"]
 
@@ -134,15 +135,20 @@ def find_parts(name: str | Path | None, request: Request, options: LoadOptions, 
         ModelError: there is nothing, or nothing that can be a backbone.
         TemplateError: the template cannot be used.
         ArtefactError: the files of a saved model contradict each other.
+        MissingExtraError: an adapter, and no peft.
+        IncompatibleVersionError: an adapter, and a peft that transformers excludes.
     """
     source = find_source(embedded_model() if name is None else name, **files)
     if source.file(ADAPTER) is not None:
         check_extra("adapters", "peft")
     manifest = _manifest(source, request, options)
-    template, chosen = _choose(request, manifest)
+    recovered = _recovered(source, request, options) if manifest is None else None
+    template, chosen = _choose(request, manifest, recovered)
     layer = request.layer if request.layer is not None else manifest.layer if manifest else -1
-    config, tokenizer = _check_without_weights(source, template, layer, options)
-    return Found(source, manifest, template, chosen, layer, config, tokenizer)
+    config, prompter = _check_without_weights(source, template, layer, options)
+    if manifest is not None and request == Request(engine=request.engine):
+        manifest.check_start(prompter.bos, prompter.gap, source.name)
+    return Found(source, manifest, template, chosen, layer, config, prompter.tokenizer)
 
 
 def load_parts(name: str | Path | None, request: Request, options: LoadOptions, *, device: str, **files: Any) -> Parts:
@@ -159,8 +165,6 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
         ModelError: there is nothing, or nothing that can be a backbone.
         TemplateError: the template cannot be used.
         ArtefactError: the files of a saved model contradict each other.
-        MissingExtraError: an adapter, and no peft.
-        IncompatibleVersionError: an adapter, and a peft that transformers excludes.
     """
     check_placement(device, options.model, options.config)
     source, manifest, template, chosen, layer, config, _ = find_parts(name, request, options, **files)
@@ -171,7 +175,7 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
     if source.kind in ("base", "adapter"):
         transformer = load_backbone(source, options)
         return Parts(PromptEOLModule(transformer, template, layer=layer, engine=request.engine), [], source, chosen)
-    with naming_the_adapter(source):
+    with reading(source.name), naming_the_adapter(source):
         stock = SentenceTransformer(
             source.name,
             device=device if "device_map" not in options.model else None,
@@ -183,7 +187,9 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
         )
     transformer, after = _split(stock, source)
     if source.file(ADAPTER) is not None:
-        check_adapter(source, transformer.model)
+        set_adapter_weights(source, transformer.model)
+    if request.template is None:
+        check_stock_settings(transformer, stock[1], source)
     if request.layer is None:
         layer = _layer_read(transformer, config, manifest, source)
     same_vectors = as_saved and not with_options and transformer.model.dtype == config.dtype
@@ -210,12 +216,6 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
 def _manifest(source: Source, request: Request, options: LoadOptions) -> Manifest | None:
     path = source.file(MANIFEST)
     if path is None:
-        if source.kind == "sentence-transformer" and request.template is None:
-            raise ModelError(
-                f"{source.name!r} is a sentence-transformers model without {MANIFEST}, so no PromptEOL artefact: which "
-                'prompt it wants is not written down. Pass template="prompteol" to put one around it, or load it with '
-                "SentenceTransformer"
-            )
         return None
     manifest = Manifest.read(path)
     if request.template is None:
@@ -223,9 +223,39 @@ def _manifest(source: Source, request: Request, options: LoadOptions) -> Manifes
     return manifest
 
 
-def _choose(request: Request, manifest: Manifest | None) -> tuple[PromptTemplate | RetrievalTemplate, dict[str, Any]]:
+def _recovered(source: Source, request: Request, options: LoadOptions) -> PromptTemplate | RetrievalTemplate | None:
+    """Read the template out of the chat template of a model that a stock loader saved again, which drops the manifest.
+
+    Raises:
+        ModelError: the chat template is not this package's own.
+    """
+    if source.kind != "sentence-transformer" or request.template is not None:
+        return None
+    if source.file(UNFINISHED) is not None:
+        raise ModelError(
+            f"{source.name!r} is no PromptEOL artefact: a save into it was broken off ({UNFINISHED}); save it again"
+        )
+    tokenizer = _tokenizer(source, options)
+    template = recover_template(tokenizer)
+    if template is None:
+        lost = (
+            "its chat template is not PromptEOL's" if tokenizer.chat_template else "its tokenizer has no chat template"
+        )
+        raise ModelError(
+            f"{source.name!r} is a sentence-transformers model without {MANIFEST}, so no PromptEOL artefact, and "
+            f"{lost}: which prompt and demonstrations it wants is not written down. Pass template=..., such as "
+            'template="prompteol", and demonstrations=... to put them around it, or load it with SentenceTransformer'
+        )
+    return template
+
+
+def _choose(
+    request: Request, manifest: Manifest | None, recovered: PromptTemplate | RetrievalTemplate | None
+) -> tuple[PromptTemplate | RetrievalTemplate, dict[str, Any]]:
     if manifest is not None:
         own, told = manifest.template, manifest.chosen
+    elif recovered is not None:
+        own, told = recovered, {"template": "read from the chat template"}
     else:
         own, told = TEMPLATES["prompteol"], {"template": "prompteol, the default"}
     template, chosen = choose_prompt(
@@ -242,21 +272,20 @@ def _choose(request: Request, manifest: Manifest | None) -> tuple[PromptTemplate
 
 def _check_without_weights(
     source: Source, template: PromptTemplate | RetrievalTemplate, layer: int | float, options: LoadOptions
-) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
-    """Refuse what the configuration and the tokenizer alone give away; return both."""
+) -> tuple[PretrainedConfig, PromptTokenizer]:
+    """Refuse what the configuration and the tokenizer alone give away; return what was read of them."""
     backbone = backbone_of(source)
     config = check_causal(backbone, trust_remote_code=options.trust_remote_code)
     resolve_layer(layer, config)
-    tokenizer = _tokenizer(backbone if source.kind == "adapter" else source, options)
-    PromptTokenizer(tokenizer, template)
-    return config, tokenizer
+    return config, PromptTokenizer(_tokenizer(backbone if source.kind == "adapter" else source, options), template)
 
 
 def _tokenizer(source: Source, options: LoadOptions) -> PreTrainedTokenizerBase:
     kwargs = {**source.hub_kwargs, "trust_remote_code": options.trust_remote_code, **options.processor}
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.name, **kwargs)
-    except (OSError, ValueError) as error:
+    # What a damaged file makes of it, tokenizers' own error among it, which has no class.
+    except Exception as error:
         raise ModelError(
             f"the tokenizer of {source.name!r} cannot be read; are its files there? "
             f"{' '.join(str(error).split())[:300]}"
@@ -266,8 +295,9 @@ def _tokenizer(source: Source, options: LoadOptions) -> PreTrainedTokenizerBase:
 
 def _split(stock: SentenceTransformer, source: Source) -> tuple[Transformer, list[nn.Module]]:
     modules = list(stock)
-    if not isinstance(modules[0], Transformer):
-        raise ModelError(f"{source.name!r} begins with {type(modules[0]).__name__}, not with a Transformer")
+    if not modules or not isinstance(modules[0], Transformer):
+        begins = type(modules[0]).__name__ if modules else "nothing"
+        raise ModelError(f"{source.name!r} begins with {begins}, not with a Transformer; see its modules.json")
     if len(modules) < 2 or not isinstance(modules[1], Pooling):
         raise ArtefactError(f"{source.name!r} has no Pooling after its Transformer; found {modules[1:]}")
     return modules[0], modules[2:]
@@ -286,4 +316,4 @@ def _layer_read(transformer: Transformer, config: PretrainedConfig, manifest: Ma
 
 def _card(source: Source) -> str | None:
     path: Path | None = source.file("README.md") if source.kind == "artefact" else None
-    return path.read_text(encoding="utf-8") if path else None
+    return path.read_text(encoding="utf-8", errors="replace") if path else None

@@ -208,6 +208,7 @@ class PromptEOLModule(InputModule):
             rows, prefix=features["prefix_ids"].tolist(), layer=self.layer
         )
         return True
+
     def _checked_limit(self, name: str, value: Any) -> int:
         """Return a limit of length as an int, or say why a row of that many tokens cannot be."""
         if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 1:

@@ -19,7 +19,7 @@ from sentence_transformers.util.decorators import deprecated_kwargs
 from sentence_transformers.util.quantization import quantize_embeddings
 
 from prompteol.artefact import Manifest, fingerprint, save_portable
-from prompteol.backbone import LanguageModelHead, LoadOptions, Word
+from prompteol.backbone import LanguageModelHead, LoadOptions, Word, portable_transformer
 from prompteol.backbone.placement import check_device
 from prompteol.checks import as_texts, check_dimension, check_finite
 from prompteol.errors import InputError
@@ -263,11 +263,17 @@ class PromptEOL(SettableModel):
     ) -> None:
         """Save in the portable form: stock modules, the prompt as chat template, ``prompteol.json`` beside them.
 
-        The arguments are those of ``SentenceTransformer.save``.
+        The arguments are those of ``SentenceTransformer.save``. An adapter is saved as an adapter where stock loaders
+        read back what was saved, else merged into its base, with a warning that says why.
+
+        Raises:
+            ModelError: stock loaders would read another adapter, and it cannot be merged.
         """
         self.module.prompter.settle()
+        transformer, pooling = self.module.stock_modules
+        portable = portable_transformer(transformer)
         stock = SentenceTransformer(
-            modules=[*self.module.stock_modules, *list(self.children())[1:]],
+            modules=[portable, pooling, *list(self.children())[1:]],
             device=str(self.device),
             prompts={name: prompt or "" for name, prompt in self.prompts.items()},
             default_prompt_name=self.default_prompt_name,
@@ -275,7 +281,7 @@ class PromptEOL(SettableModel):
             truncate_dim=self.truncate_dim,
             model_card_data=self.model_card_data,
         )
-        manifest = self._manifest()
+        manifest = self._manifest(self if portable is transformer else stock)
         unchanged = manifest.fingerprint == self._saved_fingerprint
         card = create_model_card and ((unchanged and self._card) or True)
         save_portable(stock, path, manifest, card=card, notes=self.notes, model_name=model_name, **options)
@@ -285,9 +291,9 @@ class PromptEOL(SettableModel):
         """Do the same as :meth:`save`."""
         self.save(path, *args, **kwargs)
 
-    def _manifest(self) -> Manifest:
+    def _manifest(self, saved: SentenceTransformer) -> Manifest:
         prompter = self.module.prompter
-        return Manifest(self.template, self.layer, prompter.bos, prompter.gap, self.chosen, self.fingerprint())
+        return Manifest(self.template, self.layer, prompter.bos, prompter.gap, self.chosen, fingerprint(saved))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_head": None}  # type: ignore[no-untyped-call]

@@ -229,5 +229,5 @@ def test_a_device_may_be_an_object(tiny):
 def test_a_folder_without_weights(tiny, tmp_path):
     folder = shutil.copytree(tiny("llama"), tmp_path / "base")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"the weights of '.*base' cannot be read"):
+    with pytest.raises(ModelError, match=r"'.*base' cannot be read, so a file of it is damaged or missing"):
         PromptEOL(folder, device="cpu")

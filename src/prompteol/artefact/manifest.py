@@ -15,8 +15,10 @@ from prompteol.backbone import MANIFEST
 from prompteol.errors import ArtefactError, PromptEOLError
 from prompteol.prompts import Demonstration, PromptTemplate, RetrievalTemplate, compile_chat_template
 
-__all__ = ["Manifest"]
+__all__ = ["UNFINISHED", "Manifest"]
 
+#: Stands in a folder while a model is being saved there.
+UNFINISHED = f"{MANIFEST}.partial"
 _FORMAT = 1
 
 
@@ -57,7 +59,7 @@ class Manifest:
             "fingerprint": self.fingerprint,
         }
         path = Path(folder) / MANIFEST
-        draft = path.with_suffix(".json.partial")
+        draft = path.with_name(UNFINISHED)
         draft.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(draft, path)
 
@@ -100,6 +102,18 @@ class Manifest:
                 f"--- chat template compiled from {MANIFEST}\n{self.chat_template}\n"
                 f"--- chat template of the tokenizer\n{tokenizer.chat_template}\n"
                 "Pass template=... to decide, and save the model again"
+            )
+
+    def check_start(self, bos: bool, gap: str, name: str) -> None:
+        """Make sure that the tokenizer begins prompts as it did when the model was saved.
+
+        Raises:
+            ArtefactError: it does not; its files are not those that were saved.
+        """
+        if (bos, gap) != (self.bos, self.gap):
+            raise ArtefactError(
+                f"{name!r}: {MANIFEST} has prompts begin with bos={self.bos}, gap={self.gap!r}, and the tokenizer "
+                f"with bos={bos}, gap={gap!r}: restore its files (tokenizer.json, tokenizer_config.json), or save anew"
             )
 
 

@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from prompteol.artefact.card import prompt_section
-from prompteol.artefact.manifest import Manifest
+from prompteol.artefact.manifest import UNFINISHED, Manifest
 from prompteol.backbone import MANIFEST
 
 __all__ = ["save_portable"]
@@ -49,6 +49,9 @@ def save_portable(
         notes: Markdown that a new card has behind the section on the prompt.
         options: go to ``SentenceTransformer.save``.
     """
+    Path(path).mkdir(parents=True, exist_ok=True)
+    # Until the manifest takes its place, it tells a save that was broken off from one by a stock loader.
+    (Path(path) / UNFINISHED).touch()
     (Path(path) / MANIFEST).unlink(missing_ok=True)
     stock.save(str(path), create_model_card=card is True, **options)
     readme = Path(path) / "README.md"
@@ -63,9 +66,17 @@ def save_portable(
         if isinstance(module, Pooling):
             _widen_pooling(Path(path) / f"{index}_Pooling" / "config.json", module)
     manifest.write(path)
+    _follow_umask(Path(path))
 
 
 def _widen_pooling(config_file: Path, pooling: Pooling) -> None:
     config = json.loads(config_file.read_text(encoding="utf-8"))
     config |= {key: mode == pooling.pooling_mode for mode, key in _OLD_POOLING_KEYS.items()}
     config_file.write_text(json.dumps(config, indent=4) + "\n", encoding="utf-8")
+
+
+def _follow_umask(folder: Path) -> None:
+    """Give weights the permissions of the other files: safetensors writes them for their owner alone."""
+    mode = (folder / MANIFEST).stat().st_mode & 0o777
+    for weights in folder.rglob("*.safetensors"):
+        weights.chmod(mode)

@@ -17,6 +17,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
+from prompteol.backbone.reading import check_permission, reading
 from prompteol.errors import ModelError, ModelNotFoundError
 
 __all__ = ["ADAPTER", "MANIFEST", "Kind", "Source", "backbone_of", "check_causal", "find_source"]
@@ -93,7 +94,8 @@ def backbone_of(source: Source) -> Source:
     adapter = source.file(ADAPTER)
     if adapter is None or source.file("config.json") is not None:
         return source
-    base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    with reading(source.name):
+        base = dict(json.loads(adapter.read_text(encoding="utf-8"))).get("base_model_name_or_path")
     if not base:
         raise ModelError(f"adapter {source.name!r} names no base model: write base_model_name_or_path into {adapter}")
     return find_source(base, **{key: value for key, value in source.files.items() if key != "revision"})
@@ -113,8 +115,9 @@ def check_causal(source: Source, *, trust_remote_code: bool = False) -> Pretrain
         )
     try:
         config = AutoConfig.from_pretrained(source.name, trust_remote_code=trust_remote_code, **source.hub_kwargs)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{source.name!r} cannot be read as a model: {str(error).splitlines()[0]}") from error
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise ModelError(f"config.json of {source.name!r} cannot be read as a model's: {said}") from error
     reason = _why_not_causal(config)
     if reason:
         raise ModelError(
@@ -128,6 +131,7 @@ def _existing(name: str | Path) -> str:
     path = Path(name).expanduser()
     # Not the methods of Path, which raise where a name is too long to be one.
     if os.path.isdir(path):
+        check_permission(path)
         return str(path)
     if os.path.isfile(path):
         raise ModelNotFoundError(f"{str(name)!r} is a file: give the folder that holds config.json")

@@ -32,7 +32,11 @@ def replace_when_done(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         yield partial
+        # safetensors writes for the owner alone, whatever the umask.
+        partial.chmod(mode & 0o777)
         with partial.open("r+b") as written:
             os.fsync(written.fileno())
         os.replace(partial, path)

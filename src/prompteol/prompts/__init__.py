@@ -2,6 +2,7 @@
 
 from prompteol.prompts.chat_template import compile_chat_template
 from prompteol.prompts.choice import choose_prompt, prompts_for, still_told
+from prompteol.prompts.decompile import decompile_chat_template
 from prompteol.prompts.demonstration import Demonstration
 from prompteol.prompts.normalization import NormalizationMode
 from prompteol.prompts.presets import DEMONSTRATIONS, PROMPTEOL, TEMPLATES, resolve_demonstrations, resolve_template
@@ -21,6 +22,7 @@ __all__ = [
     "Role",
     "choose_prompt",
     "compile_chat_template",
+    "decompile_chat_template",
     "prompts_for",
     "resolve_demonstrations",
     "resolve_template",

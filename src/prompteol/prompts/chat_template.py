@@ -11,9 +11,9 @@ from prompteol.prompts.jinja_literal import jinja_literal
 from prompteol.prompts.normalization import normalization
 from prompteol.prompts.template import PromptTemplate, RetrievalTemplate
 
-__all__ = ["compile_chat_template"]
+__all__ = ["GATHER", "ROUTE", "compile_chat_template"]
 
-_GATHER = """\
+GATHER = """\
 {%- set said = namespace(prompt='', text='') -%}
 {%- for message in messages -%}
 {%- if message['role'] == 'system' -%}{%- set said.prompt = said.prompt ~ message['content'] -%}
@@ -22,7 +22,7 @@ _GATHER = """\
 {%- set text = said.text -%}
 """
 
-_ROUTE = """\
+ROUTE = """\
 {%- set said.role = task if task is defined else 'document' -%}
 {%- if said.prompt in ['query', 'document'] -%}
 {%- set said.role = said.prompt -%}{%- set said.prompt = '' -%}
@@ -44,10 +44,10 @@ def compile_chat_template(template: PromptTemplate | RetrievalTemplate, *, bos: 
         Jinja source.
     """
     if isinstance(template, PromptTemplate):
-        return _GATHER + _body(template, bos, gap)
+        return GATHER + _body(template, bos, gap)
     return (
-        _GATHER
-        + _ROUTE
+        GATHER
+        + ROUTE
         + "{%- if said.role == 'query' -%}\n"
         + _body(template.query, bos, gap)
         + "\n{%- else -%}\n"

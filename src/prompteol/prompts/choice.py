@@ -49,12 +49,12 @@ def choose_prompt(
 def prompts_for(template: PromptTemplate | RetrievalTemplate, prompts: Mapping[str, Any]) -> dict[str, Any]:
     """Return sentence-transformers prompts that go with a template.
 
-    Those of a pair of templates are the names of its roles; those of a single template are empty by default, as a saved
-    model has them.
+    Those of a pair of templates are the names of its roles, unless a text of the user's own stands there; those of a
+    single template are empty by default, as a saved model has them.
     """
     roles: dict[str, str] = {role: role for role in ROLES}
-    kept = {name: text for name, text in prompts.items() if text != roles.get(name)}
-    return {**dict.fromkeys(ROLES, ""), **kept, **(roles if isinstance(template, RetrievalTemplate) else {})}
+    own = {name: text for name, text in prompts.items() if text != roles.get(name) and (text or name not in roles)}
+    return {**(roles if isinstance(template, RetrievalTemplate) else dict.fromkeys(ROLES, "")), **own}
 
 
 def still_told(

@@ -88,9 +88,14 @@ class PromptTemplate:
         return cls(prefix, suffix, normalization, tuple(demonstrations), bos)
 
     @property
+    def around_word(self) -> tuple[str, str]:
+        """What stands between the suffix and a demonstration's word, and what closes the demonstration."""
+        return ("", '".') if self.suffix.endswith('"') else (" ", ". ")
+
+    @property
     def head(self) -> str:
         """Everything that stands before the text: the demonstrations, then the prefix."""
-        before, after = ("", '".') if self.suffix.endswith('"') else (" ", ". ")
+        before, after = self.around_word
         shown = (self.prefix + d.sentence + self.suffix + before + d.word + after for d in self.demonstrations)
         return "".join(shown) + self.prefix
 

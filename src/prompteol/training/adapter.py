@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from prompteol.backbone import has_adapter
 from prompteol.errors import ModelError, SettingError
 from prompteol.extras import check_extra
 from prompteol.training.recipe import Lora
@@ -22,7 +23,6 @@ __all__ = [
     "ExactAdapter",
     "attach_adapter",
     "base_options",
-    "has_adapter",
     "restore",
     "settle_adapter",
 ]
@@ -58,11 +58,6 @@ def base_options(lora: Lora | None, device: str | None) -> dict[str, Any]:
     return {"quantization_config": nf4, "dtype": torch.float32}
 
 
-def has_adapter(model: PromptEOL) -> bool:
-    """Tell whether an adapter sits on the backbone."""
-    return bool(getattr(model.module.transformer.model, "peft_config", None))
-
-
 def settle_adapter(model: PromptEOL, lora: Lora | None) -> Lora | None:
     """Make sure that a training can change this model, and say of the adapter whether its base is quantised.
 
@@ -70,7 +65,7 @@ def settle_adapter(model: PromptEOL, lora: Lora | None) -> Lora | None:
         ModelError: there is an adapter on it already.
         SettingError: all its weights are to be trained, and they are in half precision.
     """
-    if has_adapter(model):
+    if has_adapter(model.module):
         raise ModelError(
             "this model is an adapter already: merge it first (prompteol merge ADAPTER -o MERGED), then train that"
         )
@@ -107,7 +102,7 @@ def attach_adapter(model: PromptEOL, lora: Lora) -> None:
 
 def restore(model: PromptEOL, checkpoint: str) -> None:
     """Give a model the weights of one of its checkpoints; of an adapter's, the adapter alone is read."""
-    if not has_adapter(model):
+    if not has_adapter(model.module):
         saved = type(model)(checkpoint, device="cpu", trust_remote_code=model.trust_remote_code)
         model.load_state_dict(saved.state_dict())
         return

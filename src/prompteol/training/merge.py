@@ -15,14 +15,12 @@ import numpy as np
 import torch
 from huggingface_hub import snapshot_download
 from numpy.typing import NDArray
-from torch import Tensor
 
-from prompteol.backbone import ADAPTER, find_source
+from prompteol.backbone import ADAPTER, find_source, has_adapter, merged_backbone
 from prompteol.demonstrations import everyday
 from prompteol.errors import ModelError
 from prompteol.extras import check_extra
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.adapter import has_adapter
 from prompteol.training.card import base_licence
 
 __all__ = ["Merged", "merge"]
@@ -81,12 +79,12 @@ def merge(
     files = {name: options[name] for name in _FILES if name in options}
     with _on_base(adapter, base, files | {"revision": options.get("revision")}) as folder:
         adapted = PromptEOL(folder, device=device, model_kwargs=full, **options)
-    if not has_adapter(adapted):
+    if not has_adapter(adapted.module):
         raise ModelError(f"{str(adapter)!r} is no adapter: it has no {ADAPTER}; there is nothing to merge")
     both = _vectors(adapted, texts)
     merged = _fresh_base(adapted, device, {**files, "trust_remote_code": options.get("trust_remote_code", False)})
     alone = _vectors(merged, texts)
-    merged.module.transformer.model.load_state_dict(_merged_weights(adapted))
+    _load_merged(adapted, merged, str(adapter))
     one = _vectors(merged, texts)
     from_parts, from_base = _difference(one, both), _difference(one, alone)
     if from_parts > _EQUAL:
@@ -147,22 +145,21 @@ def _fresh_base(adapted: PromptEOL, device: str | None, files: Mapping[str, Any]
     return model
 
 
-def _merged_weights(adapted: PromptEOL) -> dict[str, Tensor]:
-    """Return the backbone's weights with the adapter in them, named as the bare backbone names them."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    backbone = adapted.module.transformer.model
-    layers = {name: part for name, part in backbone.named_modules() if isinstance(part, BaseTunerLayer)}
-    for layer in layers.values():
-        layer.merge(safe_merge=True)
-    weights = {name: value for name, value in backbone.state_dict().items() if not _inside(name, layers)}
-    for name, layer in layers.items():
-        weights |= {f"{name}.{key}": value for key, value in layer.get_base_layer().state_dict().items()}
-    return weights
-
-
-def _inside(name: str, layers: dict[str, Any]) -> bool:
-    return any(name.startswith(f"{layer}.") for layer in layers)
+def _load_merged(adapted: PromptEOL, merged: PromptEOL, adapter: str) -> None:
+    whole, bare = merged_backbone(adapted.module.transformer.model), merged.module.transformer.model
+    rows = whole.get_input_embeddings().weight.shape[0]
+    if rows != bare.get_input_embeddings().weight.shape[0]:
+        # The adapter was trained with more tokens than its base has.
+        bare.resize_token_embeddings(rows, mean_resizing=False)
+        merged.module.transformer.processor = adapted.tokenizer
+        merged.set_prompt(adapted.template)
+    try:
+        bare.load_state_dict(whole.state_dict())
+    except RuntimeError as error:
+        raise ModelError(
+            f"{adapter!r} cannot be merged, since it changes what layers its base has: "
+            f"{' '.join(str(error).split())[:300]}; use the adapter as it is"
+        ) from error
 
 
 def _vectors(model: PromptEOL, texts: Sequence[str]) -> NDArray[np.float32]:
