@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 from prompteol.backbone.adapters import put_adapter
 from prompteol.backbone.reading import reading
 from prompteol.backbone.source import Source, backbone_of
+from prompteol.extras import check_extra
 
 __all__ = ["LoadOptions", "load_backbone"]
 
