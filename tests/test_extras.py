@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from prompteol import PromptEOL
 from prompteol.errors import IncompatibleVersionError, MissingExtraError
 from prompteol.extras import check_extra
 
@@ -178,9 +179,10 @@ def test_the_command_line_ends_in_one_line_before_anything_is_loaded(newest_pair
     assert time.monotonic() - start < 30
 
 
-def test_an_adapter_is_refused_before_its_base_is_looked_for(newest_pair, tmp_path):
-    from prompteol import PromptEOL
-
+def test_an_adapter_is_refused_before_its_base_is_looked_for(tmp_path, request):
+    # Imported before the stand-ins are in place: sentence-transformers imports peft itself where there is one.
+    assert PromptEOL.__name__
+    request.getfixturevalue("newest_pair")
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     adapter.joinpath("adapter_config.json").write_text(
