@@ -68,7 +68,7 @@ def test_inner_rooms_never_import_outer_ones(path):
 def test_a_file_says_its_idea_and_stays_small(path):
     source = (SOURCE / path).read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(source)), "the first line says what the file holds"
-    assert len(source.splitlines()) <= 300
+    assert len(source.splitlines()) <= 350
     assert path.stem not in {"utils", "util", "helpers", "common", "misc"}
 
 
