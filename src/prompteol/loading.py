@@ -189,7 +189,7 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
     if source.file(ADAPTER) is not None:
         set_adapter_weights(source, transformer.model)
     if request.template is None:
-        check_stock_settings(transformer, stock[1], source)
+        check_stock_settings(transformer, stock[1], source)  # type: ignore[arg-type]
     if request.layer is None:
         layer = _layer_read(transformer, config, manifest, source)
     same_vectors = as_saved and not with_options and transformer.model.dtype == config.dtype

@@ -46,8 +46,13 @@ def _settings(transformer: Transformer, pooling: Pooling) -> Iterator[tuple[str,
         {},
     )
     # Without this modality stock loaders do not render the chat template, which is the prompt.
-    yield _TRANSFORMER, "message format", transformer.modality_config.get("message", {}).get("format"), "flat"
+    yield _TRANSFORMER, "message format", _format(transformer), "flat"
     outputs = [modality.get("method_output_name") for modality in transformer.modality_config.values()]
     for output in outputs:
         known = output == "last_hidden_state" or (isinstance(output, list) and output[:1] == ["hidden_states"])
         yield _TRANSFORMER, "method_output_name", output, outputs[0] if known else "last_hidden_state"
+
+
+def _format(transformer: Transformer) -> Any:
+    message: Mapping[str, Any] = transformer.modality_config.get("message") or {}
+    return message.get("format")

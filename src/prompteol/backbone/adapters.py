@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -194,7 +194,7 @@ def _for_backbone(config: PeftConfig, backbone: PreTrainedModel) -> tuple[PeftCo
     found = {name.removeprefix(outer): part for name, part in found.items() if name.startswith(outer)}
     if not found:
         raise ModelError("it changes the LM head alone, which embeddings have no use for")
-    restated = copy.deepcopy(config)
+    restated: Any = copy.deepcopy(config)
     saved = getattr(config, "modules_to_save", None)
     wrapped = {name for name, part in found.items() if not hasattr(part, "base_layer")}
     if saved:

@@ -94,7 +94,8 @@ def _take_larger_tokenizer(source: Source, transformer: Transformer, options: Lo
     files = {**source.hub_kwargs, "trust_remote_code": options.trust_remote_code, **options.processor}
     with reading(source.name):
         own = AutoTokenizer.from_pretrained(source.name, **files)
-    base = transformer.tokenizer
-    if len(base) < len(own) <= transformer.model.get_input_embeddings().weight.shape[0]:
+    base: Any = transformer.tokenizer
+    rows = next(transformer.model.get_input_embeddings().parameters()).shape[0]
+    if len(base) < len(own) <= rows:
         own.model_max_length = base.model_max_length
         transformer.processor = own

@@ -147,8 +147,8 @@ def _fresh_base(adapted: PromptEOL, device: str | None, files: Mapping[str, Any]
 
 def _load_merged(adapted: PromptEOL, merged: PromptEOL, adapter: str) -> None:
     whole, bare = merged_backbone(adapted.module.transformer.model), merged.module.transformer.model
-    rows = whole.get_input_embeddings().weight.shape[0]
-    if rows != bare.get_input_embeddings().weight.shape[0]:
+    rows, before = (next(part.get_input_embeddings().parameters()).shape[0] for part in (whole, bare))
+    if rows != before:
         # The adapter was trained with more tokens than its base has.
         bare.resize_token_embeddings(rows, mean_resizing=False)
         merged.module.transformer.processor = adapted.tokenizer
