@@ -11,6 +11,7 @@ SOURCE = Path(prompteol.__file__).parent
 # From the innermost to the outermost; each may import what stands before it.
 ROOMS = (
     "errors",
+    "progress",
     "checks",
     "prompts",
     "tokens",

@@ -36,7 +36,7 @@ def info(
     loaded = load_model(model, template=template, demonstrations=demonstration, layer=layer, device="cpu")
     facts = {"model": model or "the one that ships with prompteol", **_facts(loaded)}
     if json:
-        typer.echo(json_format.dumps(facts, ensure_ascii=False, indent=2))
+        console.echo(json_format.dumps(facts, ensure_ascii=False, indent=2))
         return
     table = Table(show_header=False)
     table.add_column()
