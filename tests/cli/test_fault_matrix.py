@@ -168,6 +168,13 @@ def test_of_two_that_write_one_file_neither_replaces_the_other(tmp_path):
     assert not [file.name for file in tmp_path.iterdir() if file.name.startswith(".")]
 
 
+def overtaken(path, *, force):
+    """Write a file that somebody else writes before this is done."""
+    with replace_when_done(path, force=force) as partial:
+        partial.write_text("mine")
+        path.write_text("theirs")
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_a_file_that_came_meanwhile_stays(tmp_path, monkeypatch, links):
     if not links:
@@ -178,15 +185,9 @@ def test_a_file_that_came_meanwhile_stays(tmp_path, monkeypatch, links):
         monkeypatch.setattr(os, "link", unsupported)
     with replace_when_done(tmp_path / "new", force=False) as partial:
         partial.write_text("new")
-    with (
-        pytest.raises(CorpusError, match="is not replaced"),
-        replace_when_done(tmp_path / "a.txt", force=False) as partial,
-    ):
-        partial.write_text("mine")
-        (tmp_path / "a.txt").write_text("theirs")
-    with replace_when_done(tmp_path / "b.txt", force=True) as partial:
-        partial.write_text("mine")
-        (tmp_path / "b.txt").write_text("theirs")
+    with pytest.raises(CorpusError, match="is not replaced"):
+        overtaken(tmp_path / "a.txt", force=False)
+    overtaken(tmp_path / "b.txt", force=True)
 
     assert (tmp_path / "new").read_text() == "new"
     assert (tmp_path / "a.txt").read_text() == "theirs"
@@ -196,10 +197,15 @@ def test_a_file_that_came_meanwhile_stays(tmp_path, monkeypatch, links):
 
 def test_a_folder_that_came_meanwhile_stays(tmp_path):
     out = tmp_path / "model"
-    with pytest.raises(CorpusError, match="was made by somebody else"), folder_when_done(out, force=False) as partial:
-        partial.mkdir()
-        out.mkdir()
-        (out / "theirs").touch()
+
+    def overtaken():
+        with folder_when_done(out, force=False) as partial:
+            partial.mkdir()
+            out.mkdir()
+            (out / "theirs").touch()
+
+    with pytest.raises(CorpusError, match="was made by somebody else"):
+        overtaken()
     assert [file.name for file in tmp_path.rglob("*")] == ["model", "theirs"]
     out.joinpath("theirs").unlink()
     with folder_when_done(out, force=False) as partial:

@@ -49,7 +49,7 @@ def evaluate(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[MODEL]...",
+            metavar="MODEL",
             help="Causal LMs, adapters or saved models: folders or Hub names.",
             show_default="the model that ships with the package",
         ),
