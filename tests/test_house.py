@@ -14,6 +14,7 @@ ROOMS = (
     "extras",
     "compat",
     "locks",
+    "progress",
     "checks",
     "prompts",
     "tokens",

@@ -75,8 +75,9 @@ def test_the_live_table(prompteol, base, dev, monkeypatch):
         (["-c", "sentence1"], "1 columns named"),
     ],
 )
-def test_a_mistake_is_said_in_one_line_before_the_model_loads(prompteol, dev, options, said):
-    done = prompteol("search", "no-such-model", *dev, *options)
+def test_a_mistake_is_said_in_one_line_before_the_model_loads(prompteol, base, dev, monkeypatch, options, said):
+    monkeypatch.setattr("prompteol.cli.search.load_model", lambda *_, **__: pytest.fail("a model was loaded"))
+    done = prompteol("search", base, *dev, *options)
     assert done.exit_code == 2, done.output
     assert said in done.stderr
     assert done.stderr.startswith("error: ")

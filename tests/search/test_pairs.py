@@ -23,9 +23,9 @@ def test_a_table_with_scores(tmp_path, header):
 
 
 def test_anchors_and_positives(tmp_path):
-    (tmp_path / "a.tsv").write_text(table(("negative", "positive", "anchor"), ROWS))
+    (tmp_path / "a.tsv").write_text(table(("positive", "anchor", "negative"), ROWS))
     found = read_pairs(tmp_path / "a.tsv")
-    assert (found.first[0], found.second[0], found.scores) == ("0.0", "A dog 0.", None)
+    assert (found.first[0], found.second[0], found.scores) == ("A dog 0.", "A man 0.", None)
 
 
 def test_scores_of_an_unusual_name_are_not_passed_over(tmp_path):

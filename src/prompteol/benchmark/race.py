@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from prompteol.benchmark.contestants import STOCK, Contestant
 from prompteol.benchmark.machine import gemm_rate, peak_memory, synchronize
+from prompteol.progress import Progress, no_progress
 
 __all__ = ["Result", "Spread", "race"]
 
@@ -87,7 +88,8 @@ def race(
     *,
     repeats: int,
     clock: Callable[[], float] = time.perf_counter,
-    progress: Callable[[str], None] = lambda _: None,
+    label: str = "benchmark",
+    progress: Progress = no_progress,
 ) -> list[Result]:
     """Let every contestant embed the same texts several times, in turns.
 
@@ -96,25 +98,27 @@ def race(
         texts: to embed.
         repeats: timed rounds, after one that is not timed.
         clock: in seconds; ``time.process_time`` leaves out what other processes take.
-        progress: told what runs now.
+        label: what the stage is called.
+        progress: told of every time that a contestant embeds the texts.
     """
     # The models of an earlier race would count as this one's memory.
     gc.collect()
     everybody = list(entrants)
     batch = list(texts)
     results, vectors = [], {}
-    for entrant in everybody:
-        progress(f"warming up {entrant.name}")
-        vectors[entrant.name] = nn.functional.normalize(entrant.encode(batch).float().cpu())
-        results.append(_counted(entrant, batch))
-    for entrant, result in zip(everybody, results, strict=True):
-        if entrant.comparable:
-            result.difference = float((vectors[entrant.name] - vectors[STOCK]).abs().max())
-    for turn in range(repeats):
+    with progress(label, len(everybody) * (1 + repeats), "runs") as advance:
+        for entrant in everybody:
+            vectors[entrant.name] = nn.functional.normalize(entrant.encode(batch).float().cpu())
+            results.append(_counted(entrant, batch))
+            advance(1)
         for entrant, result in zip(everybody, results, strict=True):
-            progress(f"round {turn + 1} of {repeats}: {entrant.name}")
-            result.gemm_rates.append(gemm_rate(entrant.backbone, clock))
-            result.seconds.append(_seconds(entrant, batch, clock))
+            if entrant.comparable:
+                result.difference = float((vectors[entrant.name] - vectors[STOCK]).abs().max())
+        for _ in range(repeats):
+            for entrant, result in zip(everybody, results, strict=True):
+                result.gemm_rates.append(gemm_rate(entrant.backbone, clock))
+                result.seconds.append(_seconds(entrant, batch, clock))
+                advance(1)
     stock_seconds = next(result.seconds for result in results if result.name == STOCK)
     for result in results:
         result.times_stock = [stock / own for stock, own in zip(stock_seconds, result.seconds, strict=True)]

@@ -14,6 +14,7 @@ from prompteol.cli import console
 from prompteol.cli.options import (
     BatchSizeOption,
     ColumnOption,
+    DelimiterOption,
     DemonstrationOption,
     DeviceOption,
     ForceOption,
@@ -21,8 +22,11 @@ from prompteol.cli.options import (
     LayerOption,
     ModelOption,
     TemplateOption,
+    ThreadsOption,
+    check_model,
     load_model,
 )
+from prompteol.cli.progress import progress
 from prompteol.corpus import (
     TextSource,
     VectorWriter,
@@ -34,6 +38,7 @@ from prompteol.corpus import (
 )
 from prompteol.errors import CorpusError, NonFiniteError
 from prompteol.long_texts import LongTextNotice
+from prompteol.progress import batches
 from prompteol.prompts import Role
 
 if TYPE_CHECKING:
@@ -49,7 +54,7 @@ _TEXTS_PER_CHUNK = 512
 
 
 def encode(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Texts; - reads standard input.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Texts; - reads standard input.")],
     output: Annotated[
         str,
         typer.Option(
@@ -64,8 +69,10 @@ def encode(
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
     column: ColumnOption = None,
     format: FormatOption = None,
+    delimiter: DelimiterOption = None,
     batch_size: BatchSizeOption = None,
     device: DeviceOption = None,
+    threads: ThreadsOption = None,
     force: ForceOption = False,
 ) -> None:
     """Turn texts into vectors, one row a text, in order.
@@ -76,17 +83,23 @@ def encode(
     """
     if column and len(column) > 1:
         raise CorpusError(f"--column: encode reads one column, not {len(column)}")
-    sources = [TextSource.open(file, format, column or ()) for file in files]
+    sources = [TextSource.open(file, format, column or (), delimiter=delimiter) for file in files]
+    total = _count(sources)
+    setting: dict[str, Any] = {"template": template, "demonstrations": demonstration, "layer": layer, "device": device}
+    check_model(model, **setting)
     destination = None if output == "-" else Path(output)
     if destination is not None:
         _check_destination(destination, files, force=force)
-    total = _count(sources)
 
-    embedder = load_model(model, template=template, demonstrations=demonstration, layer=layer, device=device)
+    embedder = load_model(model, **setting, threads=threads)
     notice = LongTextNotice()
     rows = 0
     texts = (text for source in sources for text in source.texts())
-    with _writer(destination) as writer, console.progress("encoding", total) as bar:
+    with (
+        _writer(destination, force=force) as writer,
+        progress("encoding", total) as advance,
+        batches(embedder, advance) as done,
+    ):
         for chunk in chunks(texts, max(_TEXTS_PER_CHUNK, batch_size or 0)):
             notice.check(embedder, chunk)
             try:
@@ -95,7 +108,7 @@ def encode(
                 raise NonFiniteError(f"in the {len(chunk)} texts from row {rows} on: {error}") from error
             writer.write(chunk, vectors)
             rows += len(chunk)
-            bar.advance(bar.task_ids[0], len(chunk))
+            done(len(chunk))
     if destination is not None:
         console.note(f"{output}: {rows} vectors of {embedder.get_embedding_dimension()} dimensions, float32")
 
@@ -114,13 +127,13 @@ def _count(sources: list[TextSource]) -> int | None:
 
 
 @contextmanager
-def _writer(destination: Path | None) -> Iterator[VectorWriter]:
+def _writer(destination: Path | None, *, force: bool) -> Iterator[VectorWriter]:
     if destination is None:
-        with vector_writer(sys.stdout.buffer, "jsonl") as writer:
+        with console.stdout(), vector_writer(sys.stdout.buffer, "jsonl") as writer:
             yield writer
         return
     with (
-        replace_when_done(destination) as partial,
+        replace_when_done(destination, force=force) as partial,
         partial.open("xb") as file,
         vector_writer(file, writer_format(destination)) as writer,
     ):

@@ -36,17 +36,25 @@ def check_folder(out: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def folder_when_done(out: Path) -> Iterator[Path]:
-    """Lend a temporary folder beside ``out`` and move it there once the block has ended well."""
+def folder_when_done(out: Path, *, force: bool) -> Iterator[Path]:
+    """Lend a temporary folder beside ``out`` and move it there once the block has ended well.
+
+    Without ``force`` a model that somebody saved there meanwhile stays.
+    """
     out = out.resolve()
     token = secrets.token_hex(4)
     partial, old = (out.with_name(f".{out.name}.{token}.{state}") for state in ("partial", "old"))
     try:
         yield partial
-        if out.exists():
+        if force and out.exists():
             os.replace(out, old)
+        elif out.exists():
+            # Refused where it is no longer empty.
+            out.rmdir()
         os.replace(partial, out)
     except (OSError, SafetensorError) as error:
+        if not force and out.is_dir() and any(out.iterdir()):
+            raise CorpusError(f"{str(out)!r} was made by somebody else meanwhile and is not replaced") from error
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise CorpusError(f"{str(out)!r} was not written: {said}") from error
     finally:

@@ -52,7 +52,7 @@ def info(
         loaded = load_model(model, template=template, demonstrations=demonstration, layer=layer, device="cpu")
         facts["fingerprint"] = loaded.fingerprint()
     if json:
-        typer.echo(json_format.dumps(facts, ensure_ascii=False, indent=2))
+        console.echo(json_format.dumps(facts, ensure_ascii=False, indent=2))
         return
     table = Table(show_header=False)
     table.add_column()

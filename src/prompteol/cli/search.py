@@ -15,7 +15,18 @@ from rich.text import Text
 
 from prompteol.cli import console
 from prompteol.cli.folder import check_folder, folder_when_done
-from prompteol.cli.options import ColumnOption, DeviceOption, ForceOption, load_model, parse_layer
+from prompteol.cli.options import (
+    IMAGES,
+    ColumnOption,
+    DelimiterOption,
+    DeviceOption,
+    ForceOption,
+    ThreadsOption,
+    check_model,
+    load_model,
+    parse_layer,
+)
+from prompteol.cli.progress import Lines
 from prompteol.corpus import check_picture
 from prompteol.errors import CorpusError
 from prompteol.prompts import TEMPLATES, resolve_template
@@ -93,13 +104,19 @@ def search(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the order in which pairs are taken.")] = 0,
     plot_scores: Annotated[
-        Path | None, typer.Option("--plot-scores", metavar="IMAGE", help="Draw how scores spread over demonstrations.")
+        Path | None,
+        typer.Option(
+            "--plot-scores", metavar="IMAGE", help=f"Draw how scores spread over demonstrations, to a {IMAGES}."
+        ),
     ] = None,
     plot_layers: Annotated[
-        Path | None, typer.Option("--plot-layers", metavar="IMAGE", help="Draw the score at each layer.")
+        Path | None,
+        typer.Option("--plot-layers", metavar="IMAGE", help=f"Draw the score at each layer, to a {IMAGES}."),
     ] = None,
     column: ColumnOption = None,
+    delimiter: DelimiterOption = None,
     device: DeviceOption = None,
+    threads: ThreadsOption = None,
     force: ForceOption = False,
 ) -> None:
     """Find the template, demonstration and layer that do best on pairs of sentences.
@@ -113,6 +130,14 @@ def search(
     depths = [parse_layer(text) for text in layer] if layer else None
     for text in template or ():
         resolve_template(text)
+    from prompteol.demonstrations import everyday, read_demonstrations
+
+    shots = everyday() if demonstrations is None else read_demonstrations(demonstrations)
+
+    from prompteol.search import read_pairs, search_demonstrations
+
+    scored = read_pairs(pairs, column or (), delimiter=delimiter)
+    check_model(model, device=device)
     if output is not None:
         check_folder(output, force=force)
     ledger = results or Path(f"{pairs.stem}.search.jsonl")
@@ -120,15 +145,8 @@ def search(
         raise CorpusError(f"--results {str(ledger)!r}: the folder does not exist; make it first")
     for image in filter(None, (plot_scores, plot_layers)):
         check_picture(image, force=force)
-    from prompteol.demonstrations import everyday, read_demonstrations
-
-    shots = everyday() if demonstrations is None else read_demonstrations(demonstrations)
-
-    from prompteol.search import read_pairs, search_demonstrations
-
-    scored = read_pairs(pairs, column or ())
-    loaded = load_model(model, device=device)
-    with _live() as watch:
+    loaded = load_model(model, device=device, threads=threads)
+    with console.when_stopped(f"what is done is in {ledger}: the same command goes on from it"), _live() as watch:
         found = search_demonstrations(
             loaded,
             scored,
@@ -145,7 +163,7 @@ def search(
     try:
         if output is not None:
             found.apply_to(loaded)
-            with console.waiting("saving"), folder_when_done(output) as partial:
+            with console.waiting("saving"), folder_when_done(output, force=force) as partial:
                 loaded.save_pretrained(str(partial))
         _draw(found, plot_scores, plot_layers, force=force)
     finally:
@@ -156,11 +174,12 @@ def search(
 
 
 @contextmanager
-def _live() -> Iterator[Callable[[Progress], None] | None]:
-    """Show the leaders on stderr while the search runs, if somebody is there to see them."""
+def _live() -> Iterator[Callable[[Progress], None]]:
+    """Show the leaders on stderr while the search runs; a line now and then where nobody watches."""
     err = Console(stderr=True)
     if not err.is_terminal:
-        yield None
+        lines = Lines()
+        yield lambda progress: lines.say(lambda: _state(progress))
         return
     with Live(console=err, auto_refresh=False, transient=True) as live:
         yield lambda progress: live.update(_leaders(progress), refresh=True)
@@ -171,11 +190,15 @@ def _leaders(progress: Progress) -> Group:
     for one in progress.leaders[:_SHOWN]:
         shown = console.cell(one.candidate.shown)
         table.add_row(f"{one.score:.2f}", str(one.layer), str(one.pairs), console.cell(one.candidate.name), shown)
+    return Group(table, Text(_state(progress)))
+
+
+def _state(progress: Progress) -> str:
     state = (
         f"round {progress.round} of {progress.rounds}: candidate {progress.done} of {progress.candidates} on "
         f"{progress.pairs} pairs; {progress.tokens:,} tokens so far"
     )
-    return Group(table, Text(state))
+    return state if not progress.leaders else f"{state}; best {progress.leaders[0].score:.2f}"
 
 
 def _show(found: SearchResult) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,14 +14,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from prompteol.cli import console
 from prompteol.cli.options import (
+    IMAGES,
     ColumnOption,
+    DelimiterOption,
     DemonstrationOption,
     DeviceOption,
     LayerOption,
     TemplateOption,
-    check_device,
+    ThreadsOption,
+    check_model,
     prompt_options,
     quiet,
+    use_threads,
 )
 from prompteol.corpus import check_picture
 from prompteol.errors import SettingError
@@ -71,6 +75,7 @@ def train(
         ),
     ] = None,
     column: ColumnOption = None,
+    delimiter: DelimiterOption = None,
     data_licence: Annotated[
         str | None,
         typer.Option(
@@ -129,20 +134,22 @@ def train(
         bool, typer.Option("--no-duplicates", help="Keep rows that share a text out of a process's batch.")
     ] = False,
     seed: Annotated[int | None, typer.Option(metavar="N", show_default="42")] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="IMAGE", help="Draw loss and score by step.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="IMAGE", help=f"Draw loss and score by step, to a {IMAGES}.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the image if it exists.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
     device: DeviceOption = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Train a model to embed; by default the paper's recipe, which leaves a LoRA adapter in OUT.
 
-    Data is checked to the last row first. Stopped, even by kill -9, training goes on with --resume. On several devices:
-    torchrun --nproc-per-node N -m prompteol train ...
+    Data is checked to the last row first. Stopped, even by kill -9, training goes on with --resume.
+
+    On several devices: torchrun --nproc-per-node N -m prompteol train ...
     """
     check_extra("training", "accelerate", "datasets", *(["peft"] if lora_rank else []))
     options = prompt_options(template, demonstration, layer)
-    if plot is not None:
-        check_picture(plot, force=force)
     from prompteol.search import read_pairs
     from prompteol.training import Lora, Recipe, plot_curve, read_examples
     from prompteol.training import train as train_model
@@ -163,12 +170,15 @@ def train(
     }
     lora = Lora(lora_rank, lora_alpha, lora_dropout, quantize) if lora_rank else None
     chosen = Recipe(recipe, lora, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    examples = read_examples(data, chosen.objective, column or (), licence=data_licence)
+    examples = read_examples(data, chosen.objective, column or (), licence=data_licence, delimiter=delimiter)
     running = None if running_text is None else read_examples(running_text, "distillation")
     if dev_column and dev is None:
         raise SettingError(f"--dev-column {dev_column[0]} says nothing without --dev")
     pairs = None if dev is None else read_pairs(dev, dev_column or ())
-    check_device(device)
+    check_model(base, device=device)
+    use_threads(threads)
+    if plot is not None:
+        check_picture(plot, force=force)
     if _is_first_process():
         _advise(examples, running, chosen, no_duplicates=no_duplicates)
     quiet()
@@ -217,14 +227,9 @@ def _advise(examples: Examples, running: Examples | None, recipe: Recipe, *, no_
         )
 
 
-@contextmanager
-def _resumable(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        if _is_first_process():
-            console.error(f"interrupted; if {out} holds a checkpoint, the same command with --resume goes on from it")
-        raise typer.Exit(console.INTERRUPTED) from None
+def _resumable(out: Path) -> AbstractContextManager[None]:
+    left = f"if {out} holds a checkpoint, the same command with --resume goes on from it"
+    return console.when_stopped(left if _is_first_process() else None)
 
 
 class _Bars:

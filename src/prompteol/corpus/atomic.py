@@ -24,13 +24,21 @@ def refuse_overwrite(path: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def replace_when_done(path: Path) -> Iterator[Path]:
+def replace_when_done(path: Path, *, force: bool = True) -> Iterator[Path]:
     """Lend a temporary path in the folder of ``path`` and move it there once the block has ended well.
 
     On any exception, Ctrl-C included, the temporary file is removed and ``path`` stays as it was. A process
     killed outright leaves at most a hidden ``.NAME.XXXXXXXX.partial``, never a half file under the name.
+
+    Args:
+        path: the file to write.
+        force: replace a file that is there by then. Without it such a file stays, and what was written lies beside it.
+
+    Raises:
+        CorpusError: the file was not written; with the reason.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    token = secrets.token_hex(4)
+    partial = path.with_name(f".{path.name}.{token}.partial")
     try:
         partial.touch()
         mode = partial.stat().st_mode
@@ -39,8 +47,35 @@ def replace_when_done(path: Path) -> Iterator[Path]:
         partial.chmod(mode & 0o777)
         with partial.open("r+b") as written:
             os.fsync(written.fileno())
-        os.replace(partial, path)
+        if force:
+            os.replace(partial, path)
+        else:
+            _publish(partial, path, beside=path.with_name(f"{path.stem}.{token}{path.suffix}"))
     except OSError as error:
         raise CorpusError(f"{str(path)!r} was not written: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _publish(partial: Path, path: Path, *, beside: Path) -> None:
+    """Give a file its name unless another has it; two processes never both succeed."""
+    try:
+        _link(partial, path)
+    except FileExistsError:
+        # It may be the work of hours.
+        os.replace(partial, beside)
+        raise CorpusError(
+            f"{str(path)!r} was written by somebody else meanwhile and is not replaced; these results are in "
+            f"{str(beside)!r}"
+        ) from None
+
+
+def _link(partial: Path, path: Path) -> None:
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError, AttributeError):
+        # FAT, some network drives and Android have no hard links: take the name first, then fill it.
+        path.open("xb").close()
+        os.replace(partial, path)

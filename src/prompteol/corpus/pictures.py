@@ -12,8 +12,9 @@ from prompteol.extras import check_extra
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["check_picture", "save_picture"]
+__all__ = ["PICTURES", "check_picture", "save_picture"]
 
+PICTURES = (".png", ".jpg", ".svg", ".pdf")
 _DOTS_PER_INCH = 200
 
 
@@ -22,19 +23,15 @@ def check_picture(path: Path, *, force: bool = False) -> None:
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        CorpusError: the file exists, or its suffix names no kind of picture.
+        CorpusError: the file exists, or its suffix is none of ``PICTURES``.
     """
+    if path.suffix.lower() not in PICTURES:
+        raise CorpusError(f"picture {str(path)!r}: expected a name that ends in {', '.join(PICTURES)}")
     check_extra("plot", "matplotlib")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     refuse_overwrite(path, force=force)
-    known = FigureCanvasAgg(Figure()).get_supported_filetypes()
-    if path.suffix.lstrip(".").lower() not in known:
-        raise CorpusError(f"picture {str(path)!r}: expected a name that ends in .{', .'.join(sorted(known))}")
 
 
-def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure to a file, whose suffix names the format."""
-    with replace_when_done(path) as partial:
+def save_picture(figure: Figure, path: Path, *, force: bool = True) -> None:
+    """Write a figure to a file, whose suffix names the format; see :func:`replace_when_done` for ``force``."""
+    with replace_when_done(path, force=force) as partial:
         figure.savefig(partial, format=path.suffix.lstrip(".").lower(), dpi=_DOTS_PER_INCH)

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
+from prompteol.corpus.columns import (
+    FIRST,
+    TEXT,
+    check_header,
+    check_names,
+    column_named,
+    listed,
+    named,
+    text_columns,
+    without_numbers,
+)
+from prompteol.corpus.decoding import decoded_lines
+from prompteol.corpus.tables import parse_delimiter, separated_rows
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
 
@@ -27,22 +38,35 @@ Item = TypeVar("Item")
 class TextSource:
     """One file of texts, or ``-`` for standard input, and how its rows are read.
 
-    ``columns`` are the wanted ones of a table, in order. Left empty, they are ``text`` where one column is
-    wanted and the table has it, else all columns if the table has exactly ``width`` of them.
+    ``columns`` are the wanted ones of a table, in order and in any case. Left empty, they are found by
+    :func:`~prompteol.corpus.columns.text_columns`. ``delimiter`` is what separates the fields of ``.csv`` and ``.tsv``;
+    ``None`` reads it from the header.
     """
 
     name: str
     format: Format
     columns: tuple[str, ...] = ()
     width: int = 1
+    delimiter: str | None = None
 
     @classmethod
-    def open(cls, name: str, format: str | None = None, columns: Sequence[str] = (), *, width: int = 1) -> TextSource:
+    def open(
+        cls,
+        name: str,
+        format: str | None = None,
+        columns: Sequence[str] = (),
+        *,
+        width: int = 1,
+        delimiter: str | None = None,
+    ) -> TextSource:
         """Check that a file is there and settle its format: the suffix's, or ``txt`` for a pipe."""
         settled = _format(name, format)
         if settled == "parquet":
             check_extra("parquet", "pyarrow")
-        return cls(name, settled, tuple(columns), len(columns) or width)
+        if delimiter is not None and settled not in ("csv", "tsv"):
+            raise CorpusError(f"{name!r} is read as {settled}, which has no delimiter; leave --delimiter out")
+        delimiter = None if delimiter is None else parse_delimiter(delimiter)
+        return cls(name, settled, tuple(columns), len(columns) or width, delimiter)
 
     @property
     def rereadable(self) -> bool:
@@ -72,17 +96,11 @@ class TextSource:
 
     def choose(self, existing: Sequence[str]) -> tuple[str, ...]:
         """Settle which of the ``existing`` columns are read."""
-        listed = ", ".join(map(repr, existing)) or "none"
-        for column in self.columns:
-            if column not in existing:
-                raise CorpusError(f"{self.name!r} has no column {column!r}; its columns: {listed}")
         if self.columns:
-            return self.columns
-        if self.width == 1 and "text" in existing:
-            return ("text",)
-        if len(existing) == self.width:
-            return tuple(existing)
-        raise CorpusError(f"{self.name!r}: name the column to read with --column; its columns: {listed}")
+            return tuple(named(self.name, existing, column) for column in self.columns)
+        if self.format in ("csv", "tsv") and not column_named(existing, (*TEXT, *FIRST)):
+            check_header(self.name, existing)
+        return text_columns(self.name, existing, 2 if self.width == 2 else 1)
 
     def numeric(self, chosen: Sequence[str]) -> Sequence[str]:
         """Settle which of the ``chosen`` columns may hold numbers; they are handed on as Python writes them."""
@@ -112,109 +130,86 @@ def _format(name: str, format: str | None) -> Format:
     raise CorpusError(f"{name!r}: {guess!r} is none of the formats {listed}; name one with --format")
 
 
-def _open(name: str) -> BinaryIO:
-    if name == "-":
-        return sys.stdin.buffer
-    try:
-        return open(name, "rb")
-    except OSError as error:
-        raise CorpusError(f"cannot read {name!r}: {error.strerror}") from error
-
-
-def _lines(name: str) -> Iterator[tuple[int, str]]:
-    """Yield numbered lines, ends kept. Only a newline ends a line: a text may hold any other separator."""
-    with _open(name) as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise CorpusError(
-                    f"{name!r}, line {number}: byte 0x{line[error.start]:02x} is not UTF-8; "
-                    "convert the file first, for instance: iconv -f latin1 -t utf-8"
-                ) from error
-
-
 def _read_txt(source: TextSource) -> Iterator[tuple[int, Row]]:
     if source.columns:
         raise CorpusError(f"{source.name!r} is read as plain text, which has no columns; leave --column out")
-    for number, line in _lines(source.name):
+    for number, line in decoded_lines(source.name):
         yield number, (line.removesuffix("\n").removesuffix("\r"),)
 
 
-def _read_separated(source: TextSource, *, delimiter: str) -> Iterator[tuple[int, Row]]:
-    # The default refuses cells of more than 128 KiB, which are sound.
-    csv.field_size_limit(2**31 - 1)
-    quoted = True
-    if delimiter == "\t" and source.rereadable and not _is_sound(source.name, delimiter, quoted=True):
-        # In tables such as GLUE's a quotation mark is a letter.
-        quoted = not _is_sound(source.name, delimiter, quoted=False)
-    rows = _fields(source.name, delimiter, quoted=quoted)
+def _read_separated(source: TextSource, *, default: str) -> Iterator[tuple[int, Row]]:
+    rows = separated_rows(source.name, default, source.delimiter, source.columns, rereadable=source.rereadable)
     _, header = next(rows, (0, []))
-    indices = [header.index(column) for column in source.choose(header)] if header else []
-    for number, fields in rows:
-        yield number, tuple(fields[index] for index in indices)
+    if not header:
+        return
+    check_names(source.name, header)
+    columns = source.choose(header)
+    places = [header.index(column) for column in columns]
+    yield from _texts(source, columns, ((number, tuple(fields[place] for place in places)) for number, fields in rows))
 
 
-def _is_sound(name: str, delimiter: str, *, quoted: bool) -> bool:
-    """Tell whether each line has as many fields as the header; unquoted, none of them may seem to be quoted."""
-    try:
-        cells = (field for _, fields in _fields(name, delimiter, quoted=quoted) for field in fields)
-        return not any(not quoted and _is_quoted(cell) for cell in cells)
-    except CorpusError:
-        return False
-
-
-def _is_quoted(cell: str) -> bool:
-    """Tell a cell in which quotation marks were written twice for those around it."""
-    inner = cell[1:-1]
-    return cell[:1] == cell[-1:] == '"' and '""' in inner and '"' not in inner.replace('""', "")
-
-
-def _fields(name: str, delimiter: str, *, quoted: bool) -> Iterator[tuple[int, list[str]]]:
-    """Yield the fields of the header and of each row, as many as the header has."""
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.reader((line for _, line in _lines(name)), delimiter=delimiter, quoting=quoting, strict=True)
-    width = None
-    try:
-        for fields in reader:
-            if not fields and width is not None:
-                continue
-            width = len(fields) if width is None else width
-            if len(fields) != width:
-                raise CorpusError(
-                    f"{name!r}, line {reader.line_num}: {len(fields)} fields, where the header has {width}"
-                )
-            yield reader.line_num, fields
-    except csv.Error as error:
-        raise CorpusError(f"{name!r}, line {reader.line_num}: damaged table: {error}") from error
+def _texts(source: TextSource, columns: Sequence[str], rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+    """Yield the rows; a column that nobody named is no column of numbers."""
+    numbers = columns if source.columns else source.numeric(columns)
+    return without_numbers(source.name, columns, numbers, rows)
 
 
 def _read_jsonl(source: TextSource) -> Iterator[tuple[int, Row]]:
-    columns: tuple[str, ...] = ()
+    records = _records(source.name)
+    first = next(records, None)
+    if first is None:
+        return
+    columns = source.choose(list(first[1]))
+    yield from _texts(source, columns, _json_rows(source, columns, chain([first], records)))
+
+
+def _json_rows(
+    source: TextSource, columns: tuple[str, ...], records: Iterable[tuple[int, dict[str, Any]]]
+) -> Iterator[tuple[int, Row]]:
     seen: set[frozenset[str]] = set()
-    for number, line in _lines(source.name):
-        if not line.strip():
-            continue
+    numeric = source.numeric(columns)
+    for number, record in records:
         where = f"{source.name!r}, line {number}"
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise CorpusError(f"{where}: not JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise CorpusError(f'{where}: expected an object such as {{"text": "..."}}, not {line.strip()[:40]}')
-        columns = columns or source.choose(list(record))
-        numeric = source.numeric(columns)
-        row = tuple(_string(record.get(name), name, where, number=name in numeric) for name in columns)
+        missing = [name for name in columns if name not in record]
+        if missing:
+            raise CorpusError(
+                f"{where}: no key {missing[0]!r}, which the first line has; its keys: {listed(list(record))}"
+            )
+        yield number, tuple(_string(record[name], name, where, number=name in numeric) for name in columns)
         names = frozenset(record)
         if not source.columns and names not in seen:
             seen.add(names)
             if source.choose(list(record)) != columns:
                 raise CorpusError(
-                    f"{where}: with the columns {', '.join(map(repr, record))} other ones would be read than in the "
-                    f"lines before, where they were {', '.join(columns)}; give every line the same, or name them with "
+                    f"{where}: with the columns {listed(list(record))} other ones would be read than in the lines "
+                    f"before, where they were {', '.join(columns)}; give every line the same, or name them with "
                     "--column"
                 )
-        yield number, row
+
+
+def _records(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in decoded_lines(name):
+        if not line.strip():
+            continue
+        where = f"{name!r}, line {number}"
+        try:
+            record = json.loads(line, object_pairs_hook=_without_duplicates)
+        except CorpusError as error:
+            raise CorpusError(f"{where}: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise CorpusError(f"{where}: not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise CorpusError(f'{where}: expected an object such as {{"text": "..."}}, not {line.strip()[:40]}')
+        yield number, record
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON; Python's own takes the last of two values in silence."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise CorpusError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice; keep one")
+    return record
 
 
 def _string(value: object, column: str, where: str, *, number: bool) -> str:
@@ -237,23 +232,28 @@ def _read_parquet(source: TextSource) -> Iterator[tuple[int, Row]]:
         raise CorpusError("parquet cannot be read from a pipe; save it to a file first")
     try:
         with pq.ParquetFile(source.name) as file:
+            check_names(source.name, file.schema_arrow.names)
             columns = source.choose(file.schema_arrow.names)
-            numeric = source.numeric(columns)
-            row = 0
-            for batch in file.iter_batches(columns=list(columns)):
-                for values in zip(*(batch.column(column).to_pylist() for column in columns), strict=True):
-                    row += 1
-                    where = f"{source.name!r}, row {row}"
-                    named = zip(columns, values, strict=True)
-                    yield row, tuple(_string(value, name, where, number=name in numeric) for name, value in named)
+            yield from _texts(source, columns, _parquet_rows(source, columns, file))
     except (pa.ArrowException, OSError) as error:
         raise CorpusError(f"{source.name!r} is no readable parquet file: {error}") from error
 
 
+def _parquet_rows(source: TextSource, columns: tuple[str, ...], file: Any) -> Iterator[tuple[int, Row]]:
+    numeric = source.numeric(columns)
+    row = 0
+    for batch in file.iter_batches(columns=list(columns)):
+        for values in zip(*(batch.column(column).to_pylist() for column in columns), strict=True):
+            row += 1
+            where = f"{source.name!r}, row {row}"
+            cells = zip(columns, values, strict=True)
+            yield row, tuple(_string(value, name, where, number=name in numeric) for name, value in cells)
+
+
 _READERS: dict[Format, Callable[[TextSource], Iterator[tuple[int, Row]]]] = {
     "txt": _read_txt,
-    "csv": partial(_read_separated, delimiter=","),
-    "tsv": partial(_read_separated, delimiter="\t"),
+    "csv": partial(_read_separated, default=","),
+    "tsv": partial(_read_separated, default="\t"),
     "jsonl": _read_jsonl,
     "parquet": _read_parquet,
 }

@@ -71,7 +71,7 @@ def plot_tasks(
     axes.set_ylabel("accuracy, %" if suite == "transfer" else "Spearman × 100")
     axes.tick_params(axis="x", length=0)
     _legend(axes, columns=min(len(evaluations), 3))
-    save_picture(figure, Path(file))
+    save_picture(figure, Path(file), force=force)
 
 
 def plot_scaling(evaluations: Sequence[Evaluation], file: str | Path, *, force: bool = False) -> None:
@@ -111,7 +111,7 @@ def plot_scaling(evaluations: Sequence[Evaluation], file: str | Path, *, force: 
     axes.set_xlabel("parameters")
     axes.set_ylabel("STS average, Spearman × 100" if _is_suite(names) else f"mean of {', '.join(names)}")
     _legend(axes, columns=3)
-    save_picture(figure, Path(file))
+    save_picture(figure, Path(file), force=force)
 
 
 def _families(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:

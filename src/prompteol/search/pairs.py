@@ -8,36 +8,29 @@ import json
 import math
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from prompteol.checks import check_texts
 from prompteol.corpus import TextSource
+from prompteol.corpus.columns import FIRST, SECOND, check_header, column_named
 from prompteol.errors import CorpusError, SearchError
 
 __all__ = ["SCORE_COLUMNS", "Pairs", "column_named", "read_pairs"]
 
 # Fewer say nothing, whatever the model.
 _FEWEST = 8
-# Names of columns in use, without case, by what they hold.
-_FIRST = ("sentence1", "sentence_1", "sentence_a", "text1", "sent0", "anchor", "query", "left")
-_SECOND = ("sentence2", "sentence_2", "sentence_b", "text2", "sent1", "positive", "document", "right")
+# Names of columns in use, without case.
 SCORE_COLUMNS = (
     "score", "similarity_score", "relatedness_score", "similarity", "label", "gold", "gold_label", "is_duplicate",
 )  # fmt: skip
-_USUAL = (_FIRST, _SECOND, SCORE_COLUMNS)
+_USUAL = (FIRST, SECOND, SCORE_COLUMNS)
 _LIKE_A_SCORE = {
     "score", "scores", "rating", "ratings", "label", "labels", "gold", "gs", "sim", "similarity", "relatedness",
     "relevance", "human", "mean", "target", "value", "judgement", "judgment",
 }  # fmt: skip
-
-
-def column_named(columns: Sequence[str], names: Iterable[str]) -> str | None:
-    """Return the column that has the first of the names that one has, without case and blanks around."""
-    plain = {column.strip().casefold(): column for column in reversed(columns)}
-    return next((plain[name] for name in names if name in plain), None)
 
 
 @dataclass(frozen=True)
@@ -118,7 +111,7 @@ def _spread(count: int, start: float) -> list[int]:
     return [place[step] for step in range(count)]
 
 
-def read_pairs(path: str | Path, columns: Sequence[str] = ()) -> Pairs:
+def read_pairs(path: str | Path, columns: Sequence[str] = (), *, delimiter: str | None = None) -> Pairs:
     """Read pairs from a file.
 
     Args:
@@ -127,6 +120,7 @@ def read_pairs(path: str | Path, columns: Sequence[str] = ()) -> Pairs:
             whatever its suffix: tabs, no header, score and sentences in the fifth to seventh field.
         columns: the names of the two or three columns. Default: names in common use (``sentence1``, ``sentence2``,
             ``score``; ``anchor``, ``positive``), else the only two or three there are.
+        delimiter: what separates the fields of a ``.csv`` or ``.tsv``; ``None`` reads it from the header.
 
     Raises:
         CorpusError: the file cannot be read; with the line where one is at fault.
@@ -137,7 +131,8 @@ def read_pairs(path: str | Path, columns: Sequence[str] = ()) -> Pairs:
         raise CorpusError(
             f"{name!r}: {len(columns)} columns named; name two of sentences and, if there is one, the score's"
         )
-    rows = list(_table(name, columns)) if columns or not _is_benchmark(name) else list(_benchmark(name))
+    table = columns or delimiter or not _is_benchmark(name)
+    rows = list(_table(name, columns, delimiter) if table else _benchmark(name))
     unit = "row" if Path(name).suffix.lower() == ".parquet" else "line"
     places = [f"{name!r}, {unit} {number}" for number, _ in rows]
     for place, (_, row) in zip(places, rows, strict=True):
@@ -159,8 +154,8 @@ class _PairSource(TextSource):
         if first and second:
             self._refuse_unknown_scores(existing, scored=score is not None)
             return (first, second, score) if score else (first, second)
-        if self.format in ("csv", "tsv") and any(map(_is_number, existing)):
-            raise CorpusError(f"{self.name!r}: the first line holds the names of the columns; found {existing}")
+        if self.format in ("csv", "tsv"):
+            check_header(self.name, existing)
         if len(existing) in (2, 3):
             return tuple(existing)
         listed = ", ".join(map(repr, existing)) or "none"
@@ -182,11 +177,11 @@ class _PairSource(TextSource):
         return chosen[2:]
 
 
-def _table(name: str, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    source = TextSource.open(name)
+def _table(name: str, columns: Sequence[str], delimiter: str | None) -> Iterator[tuple[int, tuple[str, ...]]]:
+    source = TextSource.open(name, delimiter=delimiter)
     if source.format == "txt":
         raise CorpusError(f"{name!r} is plain text; pairs come from a table: .tsv, .csv, .jsonl or .parquet")
-    return _PairSource(source.name, source.format, tuple(columns)).numbered_rows()
+    return _PairSource(source.name, source.format, tuple(columns), delimiter=source.delimiter).numbered_rows()
 
 
 def _is_benchmark(name: str) -> bool:

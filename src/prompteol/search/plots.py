@@ -42,7 +42,7 @@ def plot_scores(result: SearchResult, path: str | Path, *, force: bool = False) 
     axes.set_ylabel("demonstrations")
     axes.set_title(f"{better} of {len(scores)} demonstrations beat none")
     axes.legend()
-    save_picture(figure, path)
+    save_picture(figure, path, force=force)
 
 
 def plot_layers(result: SearchResult, path: str | Path, *, force: bool = False) -> None:
@@ -69,7 +69,7 @@ def plot_layers(result: SearchResult, path: str | Path, *, force: bool = False) 
     axes.set_ylabel("score on all pairs")
     axes.set_title(f"best: {result.best.score:.2f} at layer {result.layer}")
     axes.legend()
-    save_picture(figure, path)
+    save_picture(figure, path, force=force)
 
 
 def _figure() -> tuple[Figure, Any]:

@@ -7,8 +7,9 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 
+from prompteol.corpus.columns import TEXT, column_named, is_text
 from prompteol.errors import CorpusError
-from prompteol.search.pairs import SCORE_COLUMNS, column_named
+from prompteol.search.pairs import SCORE_COLUMNS
 from prompteol.training.recipe import Objective
 
 __all__ = ["choose_columns", "refuse_labels"]
@@ -20,12 +21,8 @@ _POSITIVE = (
 )  # fmt: skip
 # Those of miners are negative_1, hard_neg_2 and so on.
 _NEGATIVE = re.compile(r"(hard[_-]?)?neg(ative)?s?([_-]?\d+)?|contradiction")
-_TEXT = ("text", "sentence")
 # Names that no column of an example has.
 _NO_TEXT = ("id", "idx", "index", "uid", "source", "split")
-# A name is short; what is longer, or ends as a sentence does, is a text, and the table has no header.
-_WORDS_OF_A_NAME, _LETTERS_OF_A_NAME, _SIGNS_OF_A_NAME = 3, 40, 12
-_ENDS = (".", "?", "!", "。", "？", "！")
 # Labels are few: so many, or one to so many rows.
 _FEW, _ROWS_PER_LABEL = 3, 20
 
@@ -46,8 +43,8 @@ def choose_columns(name: str, existing: Sequence[str], objective: Objective) -> 
             return tuple(existing)
         wanted = "an anchor and a positive, and a negative if there is one"
     else:
-        text = column_named(existing, _TEXT)
-        if text or (len(existing) == 1 and not _is_text(existing[0])):
+        text = column_named(existing, TEXT)
+        if text or (len(existing) == 1 and not is_text(existing[0])):
             return (text or existing[0],)
         wanted = "the text"
     listed = ", ".join(map(repr, existing)) or "none"
@@ -84,7 +81,7 @@ def refuse_labels(name: str, chosen: Iterable[str], columns: Iterable[Sequence[s
             continue
         values = set(texts)
         few = len(texts) >= _ROWS_PER_LABEL and len(values) <= max(_FEW, len(texts) // _ROWS_PER_LABEL)
-        if all(map(_is_number, values)) or (few and not any(map(_is_text, values))):
+        if all(map(_is_number, values)) or (few and not any(map(is_text, values))):
             shown = ", ".join(map(repr, sorted(values)[:_FEW]))
             raise CorpusError(
                 f"{name!r}: {column!r} holds {shown}{', ...' * (len(values) > _FEW)}, which are no texts; name the "
@@ -95,17 +92,11 @@ def refuse_labels(name: str, chosen: Iterable[str], columns: Iterable[Sequence[s
 def _may_hold(column: str, is_usual: Callable[[str], bool]) -> bool:
     """Tell whether a column may be what is commonly named so: not if its name is that of something else."""
     plain = column.strip().casefold()
-    return is_usual(plain) or not (_is_known(plain) or plain in _NO_TEXT or _is_text(column))
+    return is_usual(plain) or not (_is_known(plain) or plain in _NO_TEXT or is_text(column))
 
 
 def _is_known(plain: str) -> bool:
-    return plain in (*_ANCHOR, *_POSITIVE, *_TEXT) or _is_negative(plain)
-
-
-def _is_text(field: str) -> bool:
-    """Tell a sentence from a name or a label; where words have no blanks between them, by its letters."""
-    letters = _LETTERS_OF_A_NAME if field.isascii() else _SIGNS_OF_A_NAME
-    return len(field.split()) > _WORDS_OF_A_NAME or len(field.strip()) > letters or field.strip().endswith(_ENDS)
+    return plain in (*_ANCHOR, *_POSITIVE, *TEXT) or _is_negative(plain)
 
 
 def _refuse_scores(name: str, existing: Sequence[str], known: Sequence[str]) -> None:

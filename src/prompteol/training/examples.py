@@ -121,7 +121,12 @@ def _check_column(name: str, column: str, texts: Sequence[str]) -> None:
 
 
 def read_examples(
-    source: str | Path, objective: Objective = "contrastive", columns: Sequence[str] = (), *, licence: str | None = None
+    source: str | Path,
+    objective: Objective = "contrastive",
+    columns: Sequence[str] = (),
+    *,
+    licence: str | None = None,
+    delimiter: str | None = None,
 ) -> Examples:
     """Read rows from a file, or from a data set on the Hub.
 
@@ -134,6 +139,7 @@ def read_examples(
             (``anchor, positive, negative``; ``sent0, sent1, hard_neg``; ``text``), else all there are if there are
             just so many, no name says that a column is something else, and none holds labels or numbers.
         licence: of the data; ``None`` is what the Hub states.
+        delimiter: what separates the fields of a ``.csv`` or ``.tsv``; ``None`` reads it from the header.
 
     Raises:
         CorpusError: the file cannot be read, or lacks a column; with the line.
@@ -146,7 +152,7 @@ def read_examples(
         raise CorpusError(f"{name!r}: {len(columns)} columns named; {objective} training takes {_said(wanted)}")
     # A dot alone makes no file: names on the Hub have them, as in wikimedia/wikipedia:20231101.en.
     if Path(name).exists() or Path(name).suffix.lstrip(".").lower() in get_args(Format) or name == "-":
-        return _from_file(name, objective, columns, licence)
+        return _from_file(name, objective, columns, licence, delimiter)
     return _from_hub(name, objective, columns, licence)
 
 
@@ -173,14 +179,16 @@ class _ExampleSource(TextSource):
         return tuple(self.chosen)
 
 
-def _from_file(name: str, objective: Objective, columns: Sequence[str], licence: str | None) -> Examples:
-    source = TextSource.open(name)
+def _from_file(
+    name: str, objective: Objective, columns: Sequence[str], licence: str | None, delimiter: str | None
+) -> Examples:
+    source = TextSource.open(name, delimiter=delimiter)
     if source.format == "txt" and objective == "contrastive":
         raise CorpusError(
             f"{name!r} is plain text; contrastive training takes a table with {_said((2, 3))}: .csv, .tsv, .jsonl or "
             ".parquet. Plain text suits --recipe unsupervised"
         )
-    table = _ExampleSource(source.name, source.format, tuple(columns), objective=objective)
+    table = _ExampleSource(source.name, source.format, tuple(columns), delimiter=source.delimiter, objective=objective)
     rows = list(table.numbered_rows())
     unit = "row" if table.format == "parquet" else "line"
     named = _columns((row for _, row in rows), len(rows[0][1]))
