@@ -84,6 +84,10 @@ class TextSource:
         """Settle which of the ``chosen`` columns may hold numbers; they are handed on as Python writes them."""
         return ()
 
+    def expand(self, values: Sequence[object], columns: Sequence[str], where: str) -> Iterator[tuple[object, ...]]:
+        """Yield the rows that a record of jsonl or parquet stands for; one, unless a subclass reads lists."""
+        yield tuple(values)
+
 
 def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Cut an iterable into lists of ``size`` items; the last may be shorter."""
@@ -200,7 +204,7 @@ def _read_jsonl(source: TextSource) -> Iterator[tuple[int, Row]]:
             raise CorpusError(f'{where}: expected an object such as {{"text": "..."}}, not {line.strip()[:40]}')
         columns = columns or source.choose(list(record))
         numeric = source.numeric(columns)
-        row = tuple(_string(record.get(name), name, where, number=name in numeric) for name in columns)
+        values = [record.get(name) for name in columns]
         names = frozenset(record)
         if not source.columns and names not in seen:
             seen.add(names)
@@ -210,7 +214,13 @@ def _read_jsonl(source: TextSource) -> Iterator[tuple[int, Row]]:
                     f"lines before, where they were {', '.join(columns)}; give every line the same, or name them with "
                     "--column"
                 )
-        yield number, row
+        for row in source.expand(values, columns, where):
+            yield number, _strings(row, columns, where, numeric)
+
+
+def _strings(values: Sequence[object], columns: Sequence[str], where: str, numeric: Sequence[str]) -> Row:
+    named = zip(columns, values, strict=True)
+    return tuple(_string(value, name, where, number=name in numeric) for name, value in named)
 
 
 def _string(value: object, column: str, where: str, *, number: bool) -> str:
@@ -242,8 +252,8 @@ def _read_parquet(source: TextSource) -> Iterator[tuple[int, Row]]:
                 for values in zip(*(batch.column(column).to_pylist() for column in columns), strict=True):
                     row += 1
                     where = f"{source.name!r}, row {row}"
-                    named = zip(columns, values, strict=True)
-                    yield row, tuple(_string(value, name, where, number=name in numeric) for name, value in named)
+                    for expanded in source.expand(values, columns, where):
+                        yield row, _strings(expanded, columns, where, numeric)
     except (pa.ArrowException, OSError) as error:
         raise CorpusError(f"{source.name!r} is no readable parquet file: {error}") from error
 
