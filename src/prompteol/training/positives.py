@@ -52,4 +52,4 @@ def example_rows(
 
 def _shuffled(texts: Sequence[object], seed: str) -> list[object]:
     # Of a string, so that the draw is the same in each process and each version of Python.
-    return random.Random(seed).sample(list(texts), len(texts))
+    return random.Random(seed).sample(list(texts), len(texts))  # noqa: S311
