@@ -262,7 +262,7 @@ def test_a_training_is_not_resumed_with_another_teacher_of_the_same_name(tiny, t
 
     learn(0)
     learn(0, resume=True)
-    with pytest.raises(TrainingError, match="holds another training: its teacher was .*fingerprint"):
+    with pytest.raises(TrainingError, match=r"holds another training: its teacher was .*fingerprint"):
         learn(1, resume=True)
 
 
