@@ -57,6 +57,10 @@ class DivergenceStop(TrainerCallback):
                 if weight.requires_grad and not torch.isfinite(weight).all():
                     self._stop(f"{name!r} holds NaN or infinity", state.global_step)
 
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        """Check them there too: with the strategy ``"epoch"`` that is where they are evaluated and saved."""
+        self.on_step_end(args, state, control, **given)
+
     @contextmanager
     def watching(self, trainer: Trainer) -> Iterator[None]:
         """Say of embeddings that are not finite, as of an evaluation, that it is the training that diverges."""

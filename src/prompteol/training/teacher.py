@@ -25,6 +25,7 @@ __all__ = [
     "KnownTeacher",
     "Teacher",
     "Vectors",
+    "content_digest",
     "fit_dimension",
     "given_vectors",
     "kept_vectors",
@@ -61,11 +62,11 @@ class KnownTeacher:
         """
         if isinstance(teacher, (str, Path)):
             model = _read_npy(Path(teacher)) if Path(teacher).suffix == ".npy" else _load(teacher, device)
-            return cls(str(teacher), model, _content_digest(model))
+            return cls(str(teacher), model, content_digest(model))
         if isinstance(teacher, np.ndarray):
-            return cls("given vectors", teacher, _content_digest(teacher))
+            return cls("given vectors", teacher, content_digest(teacher))
         name = str(teacher.model_card_data.model_name or type(teacher).__name__)
-        return cls(name, teacher, _content_digest(teacher))
+        return cls(name, teacher, content_digest(teacher))
 
     @property
     def described(self) -> str:
@@ -120,6 +121,19 @@ def kept_vectors(texts: Sequence[str], kept: Path) -> Vectors:
     if found is None:
         raise TrainingError(f"{str(kept)!r} holds no vectors of these texts; all machines must share one folder")
     return found
+
+
+def content_digest(teacher: SentenceTransformer | Vectors) -> str | None:
+    """Return hex digits over what decides a teacher's vectors, or ``None`` where its weights cannot be read."""
+    if not isinstance(teacher, np.ndarray):
+        try:
+            return fingerprint(teacher)
+        except ModelError:
+            return None
+    digest = hashlib.sha256(str((teacher.dtype, teacher.shape)).encode())
+    for start in range(0, len(teacher), _CHUNK):
+        digest.update(teacher[start : start + _CHUNK].tobytes())
+    return digest.hexdigest()
 
 
 def given_vectors(teacher: Teacher, texts: Sequence[str]) -> Vectors | None:
@@ -233,18 +247,6 @@ def _checked(vectors: Vectors, texts: Sequence[str], name: str) -> Vectors:
         if not finite.all():
             raise TrainingError(f"{name}: row {start + int(np.argmin(finite))} holds NaN or infinity")
     return vectors
-
-
-def _content_digest(teacher: SentenceTransformer | Vectors) -> str | None:
-    if not isinstance(teacher, np.ndarray):
-        try:
-            return fingerprint(teacher)
-        except ModelError:
-            return None
-    digest = hashlib.sha256(str((teacher.dtype, teacher.shape)).encode())
-    for start in range(0, len(teacher), _CHUNK):
-        digest.update(teacher[start : start + _CHUNK].tobytes())
-    return digest.hexdigest()
 
 
 def _digest(texts: Sequence[str]) -> str:

@@ -33,6 +33,7 @@ from prompteol.training.teacher import (
     KnownTeacher,
     Teacher,
     Vectors,
+    content_digest,
     fit_dimension,
     given_vectors,
     kept_vectors,
@@ -186,6 +187,7 @@ def _about(
         "dev": given.pairs.digest if given.pairs else None,
         "teacher": teacher,
         "running_text": given.running_text.digest if given.running_text else None,
+        "words": None if given.words is None else content_digest(given.words),
         "arguments": {name: str(value) for name, value in sorted(arguments.items())},
     }
 
