@@ -1,5 +1,6 @@
 """A student learns a teacher's vectors: kept once computed, brought to its dimension, and still a language model."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -232,6 +233,37 @@ def test_loaded_teachers_are_told_apart(tiny, texts, tmp_path):
     one, other = (PromptEOL(tiny("llama", hidden_size=size), device="cpu") for size in (48, 64))
     assert teacher_vectors(one, rows, kept).shape == (64, 48)
     assert teacher_vectors(other, rows, kept).shape == (64, 64)
+
+
+def test_a_teacher_that_was_overwritten_is_asked_again(tiny, texts, tmp_path):
+    rows, kept, folder = list(texts.columns["text"]), tmp_path / "teacher.safetensors", tmp_path / "teacher"
+    found = []
+    for seed in (0, 1):
+        PromptEOL(tiny("llama", hidden_size=48, seed=seed), device="cpu").save_pretrained(folder)
+        found.append(teacher_vectors(folder, rows, kept, device="cpu"))
+        expected = SentenceTransformer(str(folder), device="cpu").encode(rows, normalize_embeddings=True)
+        assert np.abs(found[-1] - expected).max() < 2e-3
+        shutil.rmtree(folder)
+    assert np.abs(found[0] - found[1]).max() > 0.05
+
+
+@pytest.mark.parametrize("kind", ["model", "vectors"])
+def test_a_training_is_not_resumed_with_another_teacher_of_the_same_name(tiny, texts, tmp_path, distilled, kind):
+    teacher = tmp_path / ("teacher" if kind == "model" else "teacher.npy")
+    recipe = replace(distilled, epochs=1)
+
+    def learn(seed, **options):
+        if kind == "model":
+            shutil.rmtree(teacher, ignore_errors=True)
+            PromptEOL(tiny("llama", hidden_size=48, seed=seed), device="cpu").save_pretrained(teacher)
+        else:
+            np.save(teacher, np.random.default_rng(seed).normal(size=(64, 20)))
+        train(tiny("llama"), tmp_path / "out", texts, recipe, teacher=teacher, device="cpu", **options)
+
+    learn(0)
+    learn(0, resume=True)
+    with pytest.raises(TrainingError, match=r"holds another training: its teacher was .*fingerprint"):
+        learn(1, resume=True)
 
 
 def test_vectors_that_somebody_computed(tiny, texts, tmp_path, distilled):

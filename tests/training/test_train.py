@@ -16,7 +16,8 @@ from sentence_transformers import SentenceTransformer
 from prompteol import PromptEOL
 from prompteol.errors import ModelError, SettingError, TrainingError
 from prompteol.prompts import resolve_template
-from prompteol.training import Examples, Lora, Recipe, plot_curve, read_curve, train
+from prompteol.training import Examples, Lora, Point, Recipe, curve, plot_curve, read_curve, train
+from prompteol.training.curve import points
 
 SENTENCES = ["A man sings.", "The dog sleeps here.", "A long text about nothing in particular."]
 
@@ -65,6 +66,50 @@ def test_the_curve_is_written_while_it_runs(adapter, tmp_path):
     assert len(losses(adapter)) == 8
     plot_curve(adapter.curve, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("curve", "title"),
+    [
+        ([Point(0, score=9.02), Point(1, loss=2.0), Point(2, score=7.06)], "best: 7.06 at step 2; before: 9.02"),
+        ([Point(0, score=9.02), Point(1, loss=2.0)], "before: 9.02"),
+        ([Point(1, loss=2.0)], ""),
+    ],
+)
+def test_the_picture_of_a_few_steps(tmp_path, monkeypatch, curve, title):
+    drawn = []
+    monkeypatch.setattr("prompteol.training.plots.save_picture", lambda figure, path: drawn.append(figure))
+    plot_curve(curve, tmp_path / "curve.png")
+    drawn[0].draw_without_rendering()
+    loss = drawn[0].axes[0]
+    assert loss.get_title() + "".join(axes.get_title() for axes in drawn[0].axes[1:]) == title
+    # One value makes no line.
+    assert loss.lines[0].get_marker() not in ("None", None, "")
+    assert all(float(tick).is_integer() for tick in loss.get_xticks())
+
+
+def test_no_gain_is_said_plainly(tiny, tmp_path, triplets, dev, quick, adapter):
+    assert adapter.gain == adapter.kept.score - adapter.before
+    worst = replace(quick, learning_rate=1.0, lora=None, keep="last", warmup_steps=0)
+    upside_down = replace(dev, scores=[-score for score in dev.scores])
+    done = next(
+        found
+        for pairs in (dev, upside_down)
+        if (found := train(tiny("llama"), tmp_path / pairs.digest, triplets, worst, dev=pairs, device="cpu")).gain < 0
+    )
+    assert f"worse than the base by {-done.gain:.2f}: train for longer" in done.verdict
+    assert f"**no better than the base** ({done.before:.2f})" in (done.out / "README.md").read_text()
+    assert replace(done, curve=[Point(0, score=1.0), Point(done.step, score=2.0)]).verdict is None
+
+
+def test_a_watcher_is_told_each_step_in_constant_time(tiny, tmp_path, triplets, quick, monkeypatch):
+    read = []
+    monkeypatch.setattr(curve, "points", lambda history: read.append(len(history)) or points(history))
+    told = []
+    train(tiny("llama"), tmp_path / "out", triplets, quick, device="cpu", watch=told.append)
+    assert [progress.step for progress in told if progress.step == 0]
+    assert told[-1].last.step == 8
+    assert max(read) <= 1
 
 
 def test_the_card_says_how_it_was_made(adapter, tiny, tmp_path, triplets, quick):

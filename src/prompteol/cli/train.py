@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -10,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from prompteol.cli import console
 from prompteol.cli.options import (
@@ -36,6 +47,9 @@ if TYPE_CHECKING:
     from prompteol.training import Progress as TrainingProgress
 
 __all__ = ["train"]
+
+# Without a terminal nothing is longer unsaid.
+_SILENCE_S = 30.0
 
 
 def train(
@@ -76,6 +90,10 @@ def train(
     ] = None,
     column: ColumnOption = None,
     delimiter: DelimiterOption = None,
+    negatives: Annotated[
+        Literal["sample", "all"],
+        typer.Option("--negatives", help="Of a list of negatives: draw one for each positive, or a row with each."),
+    ] = "sample",
     data_licence: Annotated[
         str | None,
         typer.Option(
@@ -170,7 +188,15 @@ def train(
     }
     lora = Lora(lora_rank, lora_alpha, lora_dropout, quantize) if lora_rank else None
     chosen = Recipe(recipe, lora, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    examples = read_examples(data, chosen.objective, column or (), licence=data_licence, delimiter=delimiter)
+    examples = read_examples(
+        data,
+        chosen.objective,
+        column or (),
+        licence=data_licence,
+        delimiter=delimiter,
+        negatives=negatives,
+        seed=chosen.seed,
+    )
     running = None if running_text is None else read_examples(running_text, "distillation")
     if dev_column and dev is None:
         raise SettingError(f"--dev-column {dev_column[0]} says nothing without --dev")
@@ -233,33 +259,57 @@ def _resumable(out: Path) -> AbstractContextManager[None]:
 
 
 class _Bars:
-    """Show how far the teacher and the training are: in bars, or a line a point where nobody watches."""
+    """Show how far the teacher and the training are: in bars, or in a line now and then where there is no terminal."""
 
     def __init__(self, progress: Progress, *, lines: bool) -> None:
         self.progress = progress
         self.lines = lines
-        self.teacher = progress.add_task("teacher", total=None, visible=False)
-        self.training = progress.add_task("loading", total=None)
-        self.said: Point | None = None
+        self.teacher = progress.add_task("teacher", total=None, visible=False, unit="texts")
+        self.training = progress.add_task("loading", total=None, unit="steps")
+        self.point: Point | None = None
+        self.said_at = -math.inf
 
     def embedded(self, done: int, total: int) -> None:
         self.progress.update(self.teacher, completed=done, total=total, visible=True)
+        self._line(f"teacher: {done:,} of {total:,} texts", at_once=done == total)
 
     def trained(self, progress: TrainingProgress) -> None:
-        shown = "training"
+        shown, new = "training", progress.last is not None and progress.last != self.point
+        self.point = progress.last
         if progress.last is not None:
             loss, score = progress.last.loss, progress.last.score
             shown = f"loss {loss:.3f}" if loss is not None else f"score {score:.2f}"
-            if self.lines and progress.last != self.said:
-                self.said = progress.last
-                console.note(f"step {progress.last.step} of {progress.steps}: {shown}")
+        self._line(f"step {progress.step:,} of {progress.steps:,}: {shown}", at_once=new or progress.step == 0)
         self.progress.update(self.training, completed=progress.step, total=progress.steps, description=shown)
+
+    def _line(self, message: str, *, at_once: bool) -> None:
+        """Say a new point at once, and else that the work goes on."""
+        if self.lines and (at_once or time.monotonic() - self.said_at > _SILENCE_S):
+            self.said_at = time.monotonic()
+            console.note(message)
+
+
+class _Rate(ProgressColumn):
+    """How many steps or texts a second, and what is counted."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        unit = task.fields["unit"]
+        return Text("" if speed is None else f"{speed:.3g} {unit}/s", style="progress.data.speed")
 
 
 @contextmanager
 def _bars() -> Iterator[_Bars]:
     err = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        _Rate(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     hidden = not err.is_terminal or not _is_first_process()
     with Progress(*columns, console=err, disable=hidden) as progress:
         yield _Bars(progress, lines=not err.is_terminal and _is_first_process())
@@ -271,6 +321,8 @@ def _conclude(done: Training, recipe: Recipe) -> None:
         console.note(f"loss {losses[0].loss:.4f} at step {losses[0].step}, {losses[-1].loss:.4f} at {losses[-1].step}")
     if done.kept is not None and done.before is not None:
         console.note(f"score {done.before:.2f} before, {done.kept.score:.2f} at step {done.kept.step}, which was kept")
+    if done.verdict is not None:
+        console.warning(done.verdict)
     out = done.out
     if recipe.lora is not None:
         console.note(f"{out}: an adapter; one model with its base: prompteol merge {out} -o {out}-merged")

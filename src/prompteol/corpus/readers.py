@@ -106,6 +106,10 @@ class TextSource:
         """Settle which of the ``chosen`` columns may hold numbers; they are handed on as Python writes them."""
         return ()
 
+    def expand(self, values: Sequence[object], columns: Sequence[str], where: str) -> Iterator[tuple[object, ...]]:
+        """Yield the rows that a record of jsonl or parquet stands for; one, unless a subclass reads lists."""
+        yield tuple(values)
+
 
 def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Cut an iterable into lists of ``size`` items; the last may be shorter."""
@@ -175,7 +179,8 @@ def _json_rows(
             raise CorpusError(
                 f"{where}: no key {missing[0]!r}, which the first line has; its keys: {listed(list(record))}"
             )
-        yield number, tuple(_string(record[name], name, where, number=name in numeric) for name in columns)
+        for row in source.expand([record[name] for name in columns], columns, where):
+            yield number, _strings(row, columns, where, numeric)
         names = frozenset(record)
         if not source.columns and names not in seen:
             seen.add(names)
@@ -185,6 +190,11 @@ def _json_rows(
                     f"before, where they were {', '.join(columns)}; give every line the same, or name them with "
                     "--column"
                 )
+
+
+def _strings(values: Sequence[object], columns: Sequence[str], where: str, numeric: Sequence[str]) -> Row:
+    cells = zip(columns, values, strict=True)
+    return tuple(_string(value, name, where, number=name in numeric) for name, value in cells)
 
 
 def _records(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -246,8 +256,8 @@ def _parquet_rows(source: TextSource, columns: tuple[str, ...], file: Any) -> It
         for values in zip(*(batch.column(column).to_pylist() for column in columns), strict=True):
             row += 1
             where = f"{source.name!r}, row {row}"
-            cells = zip(columns, values, strict=True)
-            yield row, tuple(_string(value, name, where, number=name in numeric) for name, value in cells)
+            for expanded in source.expand(values, columns, where):
+                yield row, _strings(expanded, columns, where, numeric)
 
 
 _READERS: dict[Format, Callable[[TextSource], Iterator[tuple[int, Row]]]] = {

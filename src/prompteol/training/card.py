@@ -12,7 +12,6 @@ from prompteol.training.checking import Material
 from prompteol.training.curve import Point
 from prompteol.training.examples import Examples
 from prompteol.training.recipe import Keep, Recipe
-from prompteol.training.teacher import teacher_name
 
 __all__ = ["base_licence", "training_section", "with_former"]
 
@@ -37,6 +36,7 @@ def training_section(
     curve: Sequence[Point],
     *,
     kept: Point | None,
+    teacher: str | None,
     base: str,
     licence: str | None,
     arguments: Mapping[str, Any],
@@ -48,6 +48,7 @@ def training_section(
         given: what was trained on.
         curve: of the training.
         kept: the evaluation of the weights that were kept.
+        teacher: its name and fingerprint.
         base: what was trained.
         licence: of the base.
         arguments: of the trainer, over those of the recipe.
@@ -56,7 +57,7 @@ def training_section(
         f"- Base: `{base}`; licence: {licence or _UNKNOWN}",
         f"- Data: {_data(given.examples)}",
         *([f"- Running text: {_data(given.running_text)}"] if given.running_text else []),
-        *([f"- Teacher: `{teacher_name(given.teacher)}`"] if given.teacher is not None else []),
+        *([f"- Teacher: {teacher}"] if teacher else []),
         f"- Recipe: {_recipe(recipe)}",
         *([f"- Trainer: {_listed(arguments)}"] if arguments else []),
         *_scores(curve, given.pairs.name if given.pairs else None, recipe.keep, kept),
@@ -88,14 +89,16 @@ def _listed(settings: Mapping[str, Any], between: str = "; ") -> str:
 
 def _scores(curve: Sequence[Point], dev: str | None, keep: Keep, kept: Point | None) -> list[str]:
     scored = [point for point in curve if point.score is not None]
-    if kept is None or dev is None:
+    if dev is None:
         return ["- No development pairs: the weights are those of the last step"]
+    if kept is None:
+        return [f"- The weights are those of the last step, which was not evaluated on `{dev}`"]
     losses = {point.step: point.loss for point in curve if point.loss is not None}
     wanted = {point.step for point in (*scored[:: max(1, -(-len(scored) // _ROWS))], kept, scored[-1])}
     which = "the best" if keep == "best" else "the last"
     return [
         f"- Spearman's correlation x 100 of the cosine on `{dev}`; step 0 is the base. The weights are those of step "
-        f"{kept.step}, {which}, with {kept.score:.2f}:",
+        f"{kept.step}, {which}, with {kept.score:.2f}{_verdict(scored[0], kept)}:",
         "",
         "| step | score | loss before it |",
         "|---|---|---|",
@@ -105,6 +108,13 @@ def _scores(curve: Sequence[Point], dev: str | None, keep: Keep, kept: Point | N
             if point.step in wanted
         ),
     ]
+
+
+def _verdict(first: Point, kept: Point) -> str:
+    """Say plainly that a training has gained nothing."""
+    if first.step > 0 or first.score is None or kept.score is None or kept.score > first.score:
+        return ""
+    return f", which is **no better than the base** ({first.score:.2f})"
 
 
 def _loss_before(step: int, losses: dict[int, float]) -> str:

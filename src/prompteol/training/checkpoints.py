@@ -19,7 +19,7 @@ from prompteol.backbone import MANIFEST
 from prompteol.corpus import replace_when_done
 from prompteol.errors import TrainingError
 
-__all__ = ["Workspace", "read_state"]
+__all__ = ["Workspace", "checkpoint_step", "read_state"]
 
 _NAME = re.compile(r"checkpoint-(\d+)")
 _STATE = "trainer_state.json"
@@ -106,8 +106,8 @@ class Workspace:
         try:
             yield
         except (OSError, SafetensorError, RuntimeError) as error:
-            # That is where torch.save, and the closing of its file, say that it cannot be written.
-            if isinstance(error, RuntimeError) and "inline_container.cc" not in str(error):
+            # torch.save has no error of its own for a file that cannot be written; an unfinished checkpoint tells.
+            if isinstance(error, RuntimeError) and all(map(_is_whole, self._numbered())):
                 raise
             raise TrainingError(
                 f"{str(self.out)!r}: {' '.join(str(error).split())}. Mend that, and go on from the last whole "
@@ -162,6 +162,14 @@ def read_state(checkpoint: Path) -> TrainerState:
     """Return what a whole checkpoint remembers of its training."""
     state: TrainerState = TrainerState.load_from_json(str(checkpoint / _STATE))
     return state
+
+
+def checkpoint_step(checkpoint: str | Path) -> int:
+    """Return the step that a checkpoint's name says."""
+    match = _NAME.fullmatch(Path(checkpoint).name)
+    if match is None:
+        raise TrainingError(f"{str(checkpoint)!r} is no checkpoint; expected a name such as checkpoint-50")
+    return int(match[1])
 
 
 def _is_whole(checkpoint: Path) -> bool:

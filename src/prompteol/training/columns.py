@@ -18,6 +18,7 @@ __all__ = ["choose_columns", "refuse_labels"]
 _ANCHOR = ("anchor", "sent0", "sentence1", "sentence_1", "sentence_a", "premise", "query", "question", "question1")
 _POSITIVE = (
     "positive", "sent1", "sentence2", "sentence_2", "sentence_b", "entailment", "document", "answer", "question2",
+    "pos",
 )  # fmt: skip
 # Those of miners are negative_1, hard_neg_2 and so on.
 _NEGATIVE = re.compile(r"(hard[_-]?)?neg(ative)?s?([_-]?\d+)?|contradiction")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from prompteol.checks import check_texts
 from prompteol.corpus import Format, TextSource
@@ -15,6 +15,7 @@ from prompteol.errors import CorpusError, InputError, TrainingError
 from prompteol.prompts import PROMPTEOL
 from prompteol.training.columns import choose_columns, refuse_labels
 from prompteol.training.hub import hub_table, licence_on_hub
+from prompteol.training.positives import Negatives, example_rows
 from prompteol.training.recipe import Objective
 
 __all__ = ["Examples", "read_examples"]
@@ -127,6 +128,8 @@ def read_examples(
     *,
     licence: str | None = None,
     delimiter: str | None = None,
+    negatives: Negatives = "sample",
+    seed: int = 42,
 ) -> Examples:
     """Read rows from a file, or from a data set on the Hub.
 
@@ -140,6 +143,9 @@ def read_examples(
             just so many, no name says that a column is something else, and none holds labels or numbers.
         licence: of the data; ``None`` is what the Hub states.
         delimiter: what separates the fields of a ``.csv`` or ``.tsv``; ``None`` reads it from the header.
+        negatives: where positives and negatives are lists, ``{"query": "...", "pos": ["..."], "neg": ["...", "..."]}``,
+            each positive is a row, and ``"sample"`` draws one of the negatives for it; ``"all"`` makes a row with each.
+        seed: of that draw.
 
     Raises:
         CorpusError: the file cannot be read, or lacks a column; with the line.
@@ -152,15 +158,15 @@ def read_examples(
         raise CorpusError(f"{name!r}: {len(columns)} columns named; {objective} training takes {_said(wanted)}")
     # A dot alone makes no file: names on the Hub have them, as in wikimedia/wikipedia:20231101.en.
     if Path(name).exists() or Path(name).suffix.lstrip(".").lower() in get_args(Format) or name == "-":
-        return _from_file(name, objective, columns, licence, delimiter)
-    return _from_hub(name, objective, columns, licence)
+        return _from_file(name, objective, columns, licence, delimiter, negatives, seed)
+    return _from_hub(name, objective, columns, licence, negatives, seed)
 
 
 def _said(widths: Sequence[int]) -> str:
     return "an anchor, a positive and, if there is one, a negative" if 2 in widths else "one column of text"
 
 
-def _columns(rows: Iterable[Sequence[str]], width: int) -> dict[str, list[str]]:
+def _columns(rows: Iterable[Sequence[Any]], width: int) -> dict[str, list[str]]:
     names = ("text",) if width == 1 else ("anchor", "positive", "negative")[:width]
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
@@ -170,6 +176,8 @@ class _ExampleSource(TextSource):
     """A table of which the columns of an example are wanted, under any of their common names."""
 
     objective: Objective = "contrastive"
+    negatives: Negatives = "sample"
+    seed: int = 42
     chosen: list[str] = field(default_factory=list)
 
     def choose(self, existing: Sequence[str]) -> tuple[str, ...]:
@@ -178,9 +186,19 @@ class _ExampleSource(TextSource):
         self.chosen[:] = choose_columns(self.name, existing, self.objective)
         return tuple(self.chosen)
 
+    def expand(self, values: Sequence[object], columns: Sequence[str], where: str) -> Iterator[tuple[object, ...]]:
+        if self.objective == "contrastive":
+            return example_rows(values, columns, where, negatives=self.negatives, seed=self.seed)
+        return super().expand(values, columns, where)
 
 def _from_file(
-    name: str, objective: Objective, columns: Sequence[str], licence: str | None, delimiter: str | None
+    name: str,
+    objective: Objective,
+    columns: Sequence[str],
+    licence: str | None,
+    delimiter: str | None,
+    negatives: Negatives,
+    seed: int,
 ) -> Examples:
     source = TextSource.open(name, delimiter=delimiter)
     if source.format == "txt" and objective == "contrastive":
@@ -188,7 +206,15 @@ def _from_file(
             f"{name!r} is plain text; contrastive training takes a table with {_said((2, 3))}: .csv, .tsv, .jsonl or "
             ".parquet. Plain text suits --recipe unsupervised"
         )
-    table = _ExampleSource(source.name, source.format, tuple(columns), delimiter=source.delimiter, objective=objective)
+    table = _ExampleSource(
+        source.name,
+        source.format,
+        tuple(columns),
+        delimiter=source.delimiter,
+        objective=objective,
+        negatives=negatives,
+        seed=seed,
+    )
     rows = list(table.numbered_rows())
     unit = "row" if table.format == "parquet" else "line"
     named = _columns((row for _, row in rows), len(rows[0][1]))
@@ -197,16 +223,25 @@ def _from_file(
     return Examples(named, Path(name).name, licence, [f"{unit} {number}" for number, _ in rows])
 
 
-def _from_hub(name: str, objective: Objective, columns: Sequence[str], licence: str | None) -> Examples:
+def _from_hub(
+    name: str, objective: Objective, columns: Sequence[str], licence: str | None, negatives: Negatives, seed: int
+) -> Examples:
     table = hub_table(name)
     missing = [column for column in columns if column not in table.column_names]
     if missing:
         raise CorpusError(f"{name!r} has no column {missing[0]!r}; its columns: {', '.join(table.column_names)}")
     chosen = tuple(columns) or choose_columns(name, table.column_names, objective)
-    read = {column: list(table[column]) for column in chosen}
-    for column, texts in read.items():
+    records = zip(*(table[column] for column in chosen), strict=True)
+    numbered: list[tuple[int, Sequence[object]]] = list(enumerate(records))
+    if objective == "contrastive":
+        numbered = [
+            (number, row)
+            for number, values in numbered
+            for row in example_rows(values, chosen, f"{name!r}, row {number}", negatives=negatives, seed=seed)
+        ]
+    named = _columns((row for _, row in numbered), len(chosen))
+    for column, texts in zip(chosen, named.values(), strict=True):
         _check_column(name, column, texts)
     if not columns:
-        refuse_labels(name, chosen, read.values())
-    rows = zip(*read.values(), strict=True)
-    return Examples(_columns(rows, len(chosen)), name, licence or licence_on_hub(name))
+        refuse_labels(name, chosen, named.values())
+    return Examples(named, name, licence or licence_on_hub(name), [f"row {number}" for number, _ in numbered])

@@ -32,6 +32,11 @@ __all__ = ["launched_processes", "stock_arguments", "stock_dataset", "stock_trai
 _PATIENCE_S = 86_400
 _KEPT_CHECKPOINTS = 2
 _EVALUATION_BATCH = 256
+# What a card shows to try the model on: else the trainer picks texts to train on, and draws a bar meanwhile.
+_WIDGET: dict[str, Any] = {
+    "source_sentence": "The weather is lovely today.",
+    "sentences": ["It's so sunny outside!", "He drove to the stadium."],
+}
 
 
 def launched_processes() -> int:
@@ -44,8 +49,17 @@ def stock_arguments(
 ) -> SentenceTransformerTrainingArguments:
     """Translate a recipe; the global batch is split over the processes that were launched.
 
+    Args:
+        recipe: to follow.
+        folder: of the checkpoints.
+        device: that the model is on.
+        scored: whether there are development pairs.
+        quiet: show no progress bar.
+        further: arguments of the caller's, which win over those of here; see :func:`check_arguments`.
+
     Raises:
-        SettingError: the batch cannot be split evenly, or one process would drive several GPUs.
+        SettingError: the batch cannot be split evenly, one process would drive several GPUs, or the trainer refuses an
+            argument.
     """
     from sentence_transformers import SentenceTransformerTrainingArguments
 
@@ -59,8 +73,9 @@ def stock_arguments(
         "num_train_epochs": recipe.epochs,
         "seed": recipe.seed,
         "data_seed": recipe.seed,
-        "bf16": bf16,
-        "fp16": half and not bf16,
+        # Both at once is what the trainer refuses, so the caller's one replaces ours.
+        "bf16": bf16 and not further.get("fp16"),
+        "fp16": half and not bf16 and not further.get("bf16"),
         "use_cpu": on_cpu,
         "ddp_backend": "gloo" if on_cpu and launched_processes() > 1 else None,
         "ddp_timeout": _PATIENCE_S,
@@ -82,7 +97,10 @@ def stock_arguments(
     }
     # The library's advice to drop the last batch or to use DDP, which is what happens here.
     logging.getLogger("sentence_transformers.base.training_args").setLevel(logging.ERROR)
-    arguments = SentenceTransformerTrainingArguments(output_dir=str(folder), **{**own, **further})
+    try:
+        arguments = SentenceTransformerTrainingArguments(output_dir=str(folder), **{**own, **further})
+    except (TypeError, ValueError, ImportError) as error:
+        raise SettingError(f"arguments: {' '.join(str(error).split())}") from error
     if arguments.n_gpu > 1:
         raise SettingError(
             f"this process sees {arguments.n_gpu} GPUs: launch one for each (torchrun --nproc-per-node "
@@ -159,10 +177,11 @@ def stock_trainer(
             list(pairs.first),
             list(pairs.second),
             list(pairs.scores or ()),
-            batch_size=_EVALUATION_BATCH,
+            batch_size=arguments.per_device_eval_batch_size,
             main_similarity="cosine",
             write_csv=False,
         )
+    model.model_card_data.widget = model.model_card_data.widget or [_WIDGET]
     trainer = OneWriterTrainer(
         model=model,
         args=arguments,
