@@ -22,6 +22,7 @@ ROOMS = (
     "sentence_transformers",
     "testing",
     "long_texts",
+    "index_stamps",
     "index_safety",
     "embedder",
     "corpus",
