@@ -67,9 +67,9 @@ def guard_index(
         stored = stamp.read()
     if stored is None:
         raise IndexMismatchError(
-            f"{stamp} is not empty, and nothing says which model built it; this one is {current}. Build it again from "
-            "empty, or, if you know that it was this one, say so once: stamp_index(index, embedder), from "
-            "prompteol.index_safety"
+            f"{stamp} is not empty, and nothing says which model built it; this one is {current}. Call this before a "
+            "store first opens the folder; or, if you know that this model built it, say so once: from "
+            "prompteol.index_safety import stamp_index; stamp_index(index, embedder)"
         )
     _check_equal(stored, current, str(stamp))
 
