@@ -96,18 +96,8 @@ def test_page(name: str, sources: list[str], reader: Path, capsys: pytest.Captur
     ("name", "sources"), [pytest.param(*story, id=story[0]) for story in stories("python(?: download)?")]
 )
 def test_a_page_defines_every_name_that_it_uses(name: str, sources: list[str]) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "ruff",
-        "check",
-        "--isolated",
-        "--select",
-        "F821,E9",
-        "--stdin-filename",
-        "page.py",
-    ]
-    checked = subprocess.run([*command, "-"], input="\n".join(sources), capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821,E9", "-"]
+    checked = subprocess.run(command, input="\n".join(sources), capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
