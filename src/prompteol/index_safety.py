@@ -64,7 +64,7 @@ def guard_index(
     current = _fingerprint(embedder)
     if (stored := stamp.read()) is None and stamp.is_new():
         stamp.write(current)
-        stored = stamp.read()
+        return
     if stored is None:
         raise IndexMismatchError(
             f"{stamp} is not empty, and nothing says which model built it; this one is {current}. Call this before a "

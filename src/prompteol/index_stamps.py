@@ -151,3 +151,5 @@ class _QdrantStamp:
 
     def write(self, fingerprint: str) -> None:
         self.client.update_collection(self.name, metadata={METADATA_KEY: fingerprint})
+        if self.read() != fingerprint:
+            raise SettingError(f"{self} keeps no metadata: Qdrant does so from version 1.16 on; upgrade it")
