@@ -67,7 +67,7 @@ def _worker_for(model: SentenceTransformer) -> ThreadPoolExecutor:
 
 
 def model_state(model: SentenceTransformer) -> Hashable:
-    """Return what differs once a model was changed in place, without reading every weight.
+    """Return what differs once a model was changed in place, by its settings and a few values of each weight.
 
     An adapter that loaded its model by name asks whether that name still brings it back.
     """
@@ -191,8 +191,9 @@ class TextEmbedder:
     def for_index(self, index: str | os.PathLike[str] | Any, *, name: str = "", dimension: int | None = None) -> Self:
         """Return an embedder for one index, once it is sure that the index is new or that this one built it.
 
-        It looks again before it embeds with a model or settings that were changed since. The arguments and errors are
-        those of :func:`prompteol.index_safety.guard_index`.
+        It looks again before it embeds with a model or settings that were changed since (an edit of a few single
+        weights is noticed when the index is opened). The arguments and errors are those of
+        :func:`prompteol.index_safety.guard_index`.
         """
         guarded = replace(self, guard=IndexGuard(index, name, dimension))
         guarded.check_guard()

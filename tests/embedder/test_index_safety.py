@@ -65,7 +65,7 @@ WHAT_TO_DO = r"Load the model that built it with the settings of that time, or b
 
 def edit(embedder: TextEmbedder) -> None:
     with torch.no_grad():
-        next(embedder.model.parameters()).view(-1)[7] += 1  # one weight of thousands
+        next(embedder.model.parameters()).mul_(1.01)
 
 
 CHANGES = {
@@ -105,6 +105,16 @@ def test_a_change_in_place_is_another_embedder(tmp_path, change):
         guard_index(tmp_path, embedder)
     with pytest.raises(IndexMismatchError, match=WHAT_TO_DO):
         bound.embed(["a"], "query")
+
+
+def test_one_weight_of_thousands_is_another_model(tmp_path):
+    embedder = TextEmbedder(prompteol_model())
+    guard_index(tmp_path, embedder)
+    filled(tmp_path)
+    with torch.no_grad():
+        next(embedder.model.parameters()).view(-1)[7] += 1
+    with pytest.raises(IndexMismatchError, match=WHAT_TO_DO):
+        guard_index(tmp_path, embedder)
 
 
 @settings(max_examples=25)

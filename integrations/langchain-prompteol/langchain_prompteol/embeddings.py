@@ -161,7 +161,8 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
         """Return these embeddings for one index, which is stamped when it is new and else must be theirs.
 
         Give the result to the vector store, when it is created and when it is opened. A model or a field that is
-        changed afterwards is noticed before the next text is embedded.
+        changed afterwards is noticed before the next text is embedded; an edit of a few single weights, when the index
+        is opened.
 
         Args:
             index: the folder or file where the index lies or will lie, a Chroma collection, or a Qdrant client.

@@ -297,7 +297,7 @@ def test_the_fingerprint_guards_an_index(model):
 
 def edit(model):
     with torch.no_grad():
-        next(model.parameters()).view(-1)[7] += 1  # one weight of thousands
+        next(model.parameters()).mul_(1.01)
 
 
 CHANGES = {
