@@ -17,6 +17,9 @@ METADATA_KEY = "prompteol_fingerprint"
 STAMP_FILE = "prompteol-index.json"
 """The file that holds fingerprints, in an index's folder; for an index of one file, beside it."""
 
+# Also of what a killed process leaves of it.
+_STAMP_STEM = "prompteol-index."
+
 
 class Stamp(Protocol):
     """The place of a fingerprint with an index; ``str`` of it names the index in messages."""
@@ -93,7 +96,7 @@ class _FileStamp:
 
     def _holds_data(self) -> bool:
         if self.index.is_dir():
-            return any(path.name != STAMP_FILE for path in self.index.iterdir())
+            return any(not path.name.startswith(_STAMP_STEM) for path in self.index.iterdir())
         return self.index.exists()
 
     def _record(self) -> dict[str, str]:
