@@ -341,7 +341,7 @@ def test_a_thousand_texts_are_one_call_of_the_model(model, monkeypatch):
     handed = []
     original = model.encode
     monkeypatch.setattr(
-        model, "encode", lambda texts, **kw: (handed.append((len(texts), kw)), original(texts, **kw))[1]
+        model, "encode", lambda inputs, **kw: (handed.append((len(inputs), kw)), original(inputs, **kw))[1]
     )
     assert len(wrap(model).embed_documents([f"text {number}" for number in range(1000)])) == 1000
     [(count, options)] = handed
