@@ -63,7 +63,7 @@ class _FileStamp:
             )
         self.index, self.name = Path(index), name
         self.inside = self.index / STAMP_FILE
-        self.beside = self.index.with_name(f"{self.index.name}.{STAMP_FILE}")
+        self.beside = self.index.parent / f"{self.index.name}.{STAMP_FILE}"
 
     def __str__(self) -> str:
         return f"{str(self.index)!r}" + (f" ({self.name!r})" if self.name else "")
@@ -86,7 +86,8 @@ class _FileStamp:
         record = {**self._record(), self.name: fingerprint} if self.name else {"": fingerprint}
         try:
             # A path with a suffix that is not there yet will be a file, such as notes.json.
-            path = self.beside if self.index.suffix and not self.index.is_dir() else self.inside
+            a_file = self.index.is_file() or (self.index.suffix and not self.index.is_dir())
+            path = self.beside if a_file else self.inside
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_suffix(f".{os.getpid()}.partial")
             draft.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -106,9 +107,9 @@ class _FileStamp:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             return {str(key): str(value) for key, value in record.items()}
-        except (ValueError, AttributeError) as error:
+        except (OSError, ValueError, AttributeError) as error:
             raise IndexMismatchError(
-                f"{str(path)!r} is damaged ({error}), so nothing says which model built the index: build it again"
+                f"{str(path)!r} is damaged or cannot be read ({error}), so nothing says which model built the index: build it again"
             ) from error
 
 

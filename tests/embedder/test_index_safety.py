@@ -174,6 +174,19 @@ def test_an_index_of_one_file_is_stamped_beside_it(model, other, tmp_path):
         guard_index(index, other)
 
 
+def test_a_file_without_a_suffix_and_the_current_folder_are_indexes_too(model, other, tmp_path, monkeypatch):
+    (tmp_path / "index").write_text("vectors")
+    stamp_index(tmp_path / "index", model)
+    guard_index(tmp_path / "index", model)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    guard_index(".", model)
+    filled(tmp_path / "here")
+    for index in (".", tmp_path / "index"):
+        with pytest.raises(IndexMismatchError):
+            guard_index(index, other)
+
+
 def test_names_tell_apart_what_lies_in_one_folder(model, other, tmp_path):
     guard_index(tmp_path, model, name="ours")
     filled(tmp_path)
