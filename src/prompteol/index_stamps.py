@@ -109,7 +109,8 @@ class _FileStamp:
             return {str(key): str(value) for key, value in record.items()}
         except (OSError, ValueError, AttributeError) as error:
             raise IndexMismatchError(
-                f"{str(path)!r} is damaged or cannot be read ({error}), so nothing says which model built the index: build it again"
+                f"{str(path)!r} is damaged or cannot be read ({error}), so nothing says which model built "
+                "the index: build it again"
             ) from error
 
 
