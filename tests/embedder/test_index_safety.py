@@ -117,7 +117,7 @@ def test_one_weight_of_thousands_is_another_model(tmp_path):
         guard_index(tmp_path, embedder)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(names=st.lists(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=3, unique=True))
 def test_whatever_changes_an_index_is_refused_and_what_built_it_is_taken(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("index")
