@@ -92,7 +92,7 @@ def test_a_chroma_collection_is_stamped_and_checked(embeddings, another, documen
     chromadb = pytest.importorskip("chromadb")
     chroma = pytest.importorskip("langchain_chroma")
     client = chromadb.PersistentClient(folder)
-    client.create_collection("documents", metadata={"hnsw:space": "cosine", "mine": "kept"})
+    client.create_collection("documents", metadata={"hnsw:space": "cosine", "mine": "kept"}, embedding_function=None)
     guarded = embeddings.for_index(client.get_collection("documents"))
     chroma.Chroma.from_documents(documents[:3], guarded, collection_name="documents", client=client)
     assert client.get_collection("documents").metadata["mine"] == "kept"
