@@ -29,6 +29,7 @@ ROOMS = (
     "sentence_transformers",
     "testing",
     "long_texts",
+    "index_stamps",
     "index_safety",
     "embedder",
     "corpus",
@@ -54,6 +55,8 @@ def imported_rooms(path: Path) -> set[str]:
     for node in ast.walk(ast.parse((SOURCE / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("prompteol."):
             modules.add(node.module)
+        elif isinstance(node, ast.ImportFrom) and node.module == "prompteol":
+            modules |= {prompteol._HOMES.get(alias.name, f"prompteol.{alias.name}") for alias in node.names}
         elif isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names if alias.name.startswith("prompteol.")}
     return {module.split(".")[1] for module in modules}

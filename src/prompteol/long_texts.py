@@ -49,14 +49,16 @@ class LongTextNotice:
         if self.given or not texts or not callable(tokenizer):
             return
         limit = min(SENSIBLE_TOKENS, model.max_seq_length or SENSIBLE_TOKENS)
-        # The longest, and the longest of a script of which a tokenizer may take every byte for itself.
-        longest = dict.fromkeys((max(texts, key=_bytes), max(texts, key=_further_bytes)))
-        if max(map(_bytes, longest)) <= limit * _CERTAIN_SHARE:
+        sizes = [_bytes(text) for text in texts]
+        if max(sizes) <= limit * _CERTAIN_SHARE:
             return
         limit = min(limit, _room(model, role))
-        for text in longest:
+        # The longest, and the longest of a script of which a tokenizer may take every byte for itself.
+        rows = range(len(texts))
+        longest = max(rows, key=sizes.__getitem__), max(rows, key=lambda row: sizes[row] - len(texts[row]))
+        for row in dict.fromkeys(longest):
             # A token holds a byte or more, so a text of few bytes cannot hold many tokens.
-            if _bytes(text) > limit and self._check_text(tokenizer, text, limit):
+            if sizes[row] > limit and self._check_text(tokenizer, texts[row], limit):
                 return
 
     def _check_text(self, tokenizer: Callable[..., Any], text: str, limit: int) -> bool:
@@ -84,9 +86,5 @@ def _room(model: SentenceTransformer, role: Role | None) -> int:
     return max(0, model.max_seq_length - len(model.preprocess([""], **task)["input_ids"][0]))
 
 
-def _further_bytes(text: str) -> int:
-    return _bytes(text) - len(text)
-
-
 def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "replace"))
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

@@ -191,6 +191,7 @@ class _ExampleSource(TextSource):
             return example_rows(values, columns, where, negatives=self.negatives, seed=self.seed)
         return super().expand(values, columns, where)
 
+
 def _from_file(
     name: str,
     objective: Objective,

@@ -14,6 +14,7 @@ import warnings
 
 import numpy as np
 import torch
+from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_prompteol import PromptEOLEmbeddings
 from pydantic import ValidationError
 
@@ -292,3 +293,63 @@ def test_the_fingerprint_guards_an_index(model):
     check_index(index_metadata(embeddings), embeddings)
     with pytest.raises(IndexMismatchError):
         check_index(index_metadata(embeddings), wrap(stock_model(seed=1)))
+
+
+def edit(model):
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.01)
+
+
+CHANGES = {
+    "template": lambda embeddings: embeddings.client.set_prompt(resolve_template("pretended-cot")),
+    "layer": lambda embeddings: embeddings.client.set_prompt(embeddings.client.template, layer=-2),
+    "weights": lambda embeddings: edit(embeddings.client),
+    "max_seq_length": lambda embeddings: setattr(embeddings.client, "max_seq_length", 40),
+    "saved prompt": lambda embeddings: embeddings.client.prompts.update(document="Another: "),
+    "truncate_dim": lambda embeddings: setattr(embeddings, "truncate_dim", 8),
+    "normalize": lambda embeddings: setattr(embeddings, "normalize_embeddings", False),
+    "query prompt": lambda embeddings: setattr(embeddings, "query_prompt", "Find: "),
+    "document prompt": lambda embeddings: setattr(embeddings, "document_prompt", "Read: "),
+    "encode_kwargs": lambda embeddings: setattr(
+        embeddings, "encode_kwargs", {"processing_kwargs": {"text": {"max_length": 24}}}
+    ),
+    "query_encode_kwargs": lambda embeddings: setattr(embeddings, "query_encode_kwargs", {"truncate_dim": 8}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_an_index_of_what_these_were_before_a_change_is_refused(change, tmp_path):
+    embeddings = by_name()
+    metadata = index_metadata(embeddings)
+    path = tmp_path / "notes.json"
+    InMemoryVectorStore.from_texts(["a", "b"], embeddings.for_index(path)).dump(str(path))
+    guarded = embeddings.for_index(path)
+    change(embeddings)
+    if guarded.fingerprint != embeddings.fingerprint:
+        change(guarded)
+    with pytest.raises(IndexMismatchError):
+        check_index(metadata, embeddings)
+    with pytest.raises(IndexMismatchError, match="build the index again"):
+        embeddings.for_index(path)
+    with pytest.raises(IndexMismatchError, match="build the index again"):
+        InMemoryVectorStore.load(str(path), guarded).similarity_search("a")
+    store = InMemoryVectorStore.load(str(path), by_name().for_index(path))
+    assert len(store.similarity_search("a", k=1)) == 1
+
+
+def test_a_thousand_texts_are_one_call_of_the_model(model, monkeypatch):
+    handed = []
+    original = model.encode
+    monkeypatch.setattr(
+        model, "encode", lambda inputs, **kw: (handed.append((len(inputs), kw)), original(inputs, **kw))[1]
+    )
+    assert len(wrap(model).embed_documents([f"text {number}" for number in range(1000)])) == 1000
+    [(count, options)] = handed
+    assert count == 1000
+    assert "batch_size" not in options or options["batch_size"] in (None, 32)
+
+
+def test_the_dimension_is_that_of_the_vectors(model, tmp_path):
+    assert wrap(model, truncate_dim=8).dimension == 8
+    with pytest.raises(IndexMismatchError, match="16 dimensions, and this embedder returns 32"):
+        wrap(model).for_index(tmp_path, dimension=16)
