@@ -196,7 +196,7 @@ class PromptEOLModule(InputModule):
             features |= self.pooling(self._stock_transformer()(stock))
         return features
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _run_engine(self, features: dict[str, Any]) -> bool:
         """Embed by the shared-prefix engine; return whether that does what the two stock modules do."""
         around = (self.transformer, self.pooling)

@@ -45,7 +45,7 @@ def put_adapter(source: Source, backbone: PreTrainedModel) -> None:
     from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 
     with naming_the_adapter(source):
-        config = PeftConfig.from_pretrained(source.name, **source.hub_kwargs)
+        config: Any = PeftConfig.from_pretrained(source.name, **source.hub_kwargs)
         _check_kind(source, config)
         weights = _weights(source, backbone)
         _grow_vocabulary(backbone, weights)
@@ -209,8 +209,8 @@ def _for_backbone(config: PeftConfig, backbone: PreTrainedModel) -> tuple[PeftCo
     for name in ("rank_pattern", "alpha_pattern"):
         if getattr(config, name, None):
             setattr(restated, name, {_inner(key, outer): value for key, value in getattr(config, name).items()})
-    if getattr(config, "target_parameters", None):
-        restated.target_parameters = [_inner(key, outer) for key in config.target_parameters]
+    if parameters := getattr(config, "target_parameters", None):
+        restated.target_parameters = [_inner(key, outer) for key in parameters]
     for name in ("layers_to_transform", "layers_pattern", "exclude_modules"):
         if hasattr(restated, name):
             setattr(restated, name, None)
@@ -242,7 +242,7 @@ def _grow_vocabulary(backbone: PreTrainedModel, weights: Mapping[str, Tensor]) -
     embeddings = backbone.get_input_embeddings()
     name = next(name for name, part in backbone.named_modules() if part is embeddings)
     saved = weights.get(f"{_PLAIN}{name}.weight", weights.get(f"{_PLAIN}{name}.base_layer.weight"))
-    rows, width = embeddings.weight.shape
+    rows, width = next(embeddings.parameters()).shape
     if saved is not None and saved.shape[0] > rows and saved.shape[1:] == (width,):
         backbone.resize_token_embeddings(saved.shape[0], mean_resizing=False)
 

@@ -88,7 +88,7 @@ def _why_not_read_back(backbone: PreTrainedModel) -> str | None:
 def _changed_size(backbone: PreTrainedModel) -> str | None:
     """Name a size in which the backbone is no longer the base that its adapter would be put on."""
     try:
-        base: PretrainedConfig = AutoConfig.from_pretrained(backbone.config.name_or_path)
+        base: PretrainedConfig = AutoConfig.from_pretrained(backbone.config.name_or_path or "")
     except (OSError, ValueError):
         return None
     for name in _SIZES:

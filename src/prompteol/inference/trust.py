@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -79,7 +80,7 @@ class Trust:
         """
         with self._lock.held():
             # The check has run the prefix, and the call goes on with it.
-            roads = cache(self._road)
+            roads = cast("Callable[[Attention], PackedRoad]", cache(self._road))
             if not self._refused and not self._proven(prefix, rows, layers):
                 self._check(roads, prefix, rows, layers)
             if self._refused or not self._attentions or not self._proven(prefix, rows, layers):

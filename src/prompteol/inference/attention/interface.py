@@ -40,7 +40,7 @@ def _attend(
     if attention_mask is None or attention_mask.shape[-2:] != (this.span, this.span):
         raise UnsupportedError(f"{type(module).__name__} has a mask of its own making")
     kwargs.pop("position_ids", None)
-    attend = partial(this.attention, mask=attention_mask, **kwargs)
+    attend: Callable[..., Tensor] = partial(this.attention, mask=attention_mask, **kwargs)
     if this.opening is None:
         return attend(this, module, query, key, value), None
     end = this.prefix_length
