@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prompteol import errors
-    from prompteol.artefact import fingerprint
-    from prompteol.backbone import Word
     from prompteol.embedder import TextEmbedder
+    from prompteol.model import Word
     from prompteol.prompts import (
         DEMONSTRATIONS,
         TEMPLATES,
@@ -26,12 +25,13 @@ if TYPE_CHECKING:
         PromptTemplate,
         RetrievalTemplate,
     )
-    from prompteol.search import search_demonstrations
+    from prompteol.saving import fingerprint
     from prompteol.sentence_transformers import PromptEOL
+    from prompteol.tuning import tune_prompt
 
 __version__ = version("prompteol")
 
-_HOMES = {
+_EXPORTS = {
     "DEMONSTRATIONS": "prompteol.prompts",
     "Demonstration": "prompteol.prompts",
     "PromptEOL": "prompteol.sentence_transformers",
@@ -39,9 +39,9 @@ _HOMES = {
     "RetrievalTemplate": "prompteol.prompts",
     "TEMPLATES": "prompteol.prompts",
     "TextEmbedder": "prompteol.embedder",
-    "Word": "prompteol.backbone",
-    "fingerprint": "prompteol.artefact",
-    "search_demonstrations": "prompteol.search",
+    "Word": "prompteol.model",
+    "fingerprint": "prompteol.saving",
+    "tune_prompt": "prompteol.tuning",
 }
 
 __all__ = [
@@ -55,17 +55,17 @@ __all__ = [
     "Word",
     "errors",
     "fingerprint",
-    "search_demonstrations",
+    "tune_prompt",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name in _EXPORTS:
+        return getattr(import_module(_EXPORTS[name]), name)
     if name == "errors":
         return import_module("prompteol.errors")
     raise AttributeError(f"module 'prompteol' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_EXPORTS])

@@ -7,7 +7,7 @@
     ├── ModelError            a model that cannot be a PromptEOL backbone
     │   ├── ModelNotFoundError  nothing lies at that path or name
     │   └── LayerError        a layer outside the backbone
-    ├── ArtefactError         a saved model whose files contradict each other
+    ├── ArtifactError         a saved model whose files contradict each other
     ├── SettingError          an argument outside what it may be
     ├── IndexMismatchError    a search index that another model built
     ├── CorpusError           a file of texts or vectors that cannot be read or written
@@ -23,7 +23,7 @@ catches those two while preprocessing and silently retries without the prompt.
 """
 
 __all__ = [
-    "ArtefactError",
+    "ArtifactError",
     "CorpusError",
     "EvaluationError",
     "IncompatibleVersionError",
@@ -35,10 +35,10 @@ __all__ = [
     "ModelNotFoundError",
     "NonFiniteError",
     "PromptEOLError",
-    "SearchError",
     "SettingError",
     "TemplateError",
     "TrainingError",
+    "TuningError",
 ]
 
 
@@ -70,7 +70,7 @@ class LayerError(ModelError, IndexError):
     """A layer lies outside the backbone."""
 
 
-class ArtefactError(PromptEOLError, ValueError):
+class ArtifactError(PromptEOLError, ValueError):
     """The files of a saved model contradict each other."""
 
 
@@ -86,7 +86,7 @@ class CorpusError(PromptEOLError, ValueError):
     """A file of texts or vectors cannot be read or written."""
 
 
-class SearchError(PromptEOLError, ValueError):
+class TuningError(PromptEOLError, ValueError):
     """A search has nothing to compare, or its results belong to another one."""
 
 

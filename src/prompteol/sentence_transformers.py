@@ -18,16 +18,16 @@ from sentence_transformers.util import get_device_name
 from sentence_transformers.util.decorators import deprecated_kwargs
 from sentence_transformers.util.quantization import quantize_embeddings
 
-from prompteol.artefact import Manifest, fingerprint, save_portable
-from prompteol.backbone import LanguageModelHead, LoadOptions, Word, portable_transformer
-from prompteol.backbone.placement import check_device
-from prompteol.checks import as_texts, check_dimension, check_finite
 from prompteol.errors import InputError
-from prompteol.loading import Request, load_parts
-from prompteol.module import Engine
-from prompteol.pools import remember_pool, using_pool
+from prompteol.loading import PromptConfig, load_model
+from prompteol.model import LanguageModelHead, LoadOptions, Word, portable_transformer
+from prompteol.model.module import Engine
+from prompteol.model.placement import check_device
+from prompteol.model.pools import remember_pool, using_pool
+from prompteol.model.settable import SettableModel
 from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate
-from prompteol.settable import SettableModel
+from prompteol.saving import Manifest, fingerprint, save_portable
+from prompteol.validation import as_texts, check_dimension, check_finite
 
 __all__ = ["PromptEOL"]
 
@@ -65,7 +65,7 @@ class PromptEOL(SettableModel):
         ModelError: there is no such model, or it is no causal language model.
         TemplateError: the template or a demonstration cannot be used.
         LayerError: the layer is outside the backbone.
-        ArtefactError: the files of a saved model contradict each other.
+        ArtifactError: the files of a saved model contradict each other.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class PromptEOL(SettableModel):
     ) -> None:
         check_dimension(truncate_dim)
         device = device or get_device_name()
-        parts = load_parts(
+        parts = load_model(
             model_name_or_path,
-            Request(template, demonstrations, layer, engine, normalization),
+            PromptConfig(template, demonstrations, layer, engine, normalization),
             LoadOptions(model_kwargs, processor_kwargs, config_kwargs, trust_remote_code=trust_remote_code),
             device=device,
             revision=revision,
@@ -124,14 +124,14 @@ class PromptEOL(SettableModel):
             self.model_card_data.model_name = parts.model_name
         if self.model_card_data.base_model_revision is None:
             self.model_card_data.base_model_revision = parts.revision_with(given)
-        self.model_card_data.license = self.model_card_data.license or parts.licence
+        self.model_card_data.license = self.model_card_data.license or parts.license
         self._source = parts.source
         self._card = parts.card
         self._saved_fingerprint = parts.fingerprint
         self._head: LanguageModelHead | None = None
-        self.chosen = parts.chosen
+        self.provenance = parts.provenance
         #: Markdown for the model card: how the weights came to be.
-        self.notes = parts.notes
+        self.training_notes = parts.training_notes
 
     def train(self, mode: bool = True) -> PromptEOL:
         """Set training mode; from then on the weights may not be those that a revision was saved of."""
@@ -284,7 +284,9 @@ class PromptEOL(SettableModel):
         manifest = self._manifest(self if portable is transformer else stock)
         unchanged = manifest.fingerprint == self._saved_fingerprint
         card = create_model_card and ((unchanged and self._card) or True)
-        save_portable(stock, path, manifest, card=card, notes=self.notes, model_name=model_name, **options)
+        save_portable(
+            stock, path, manifest, card=card, training_notes=self.training_notes, model_name=model_name, **options
+        )
         self.model_card_data.register_model(self)
 
     def save_pretrained(self, path: str | Path, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
@@ -293,7 +295,9 @@ class PromptEOL(SettableModel):
 
     def _manifest(self, saved: SentenceTransformer) -> Manifest:
         prompter = self.module.prompter
-        return Manifest(self.template, self.layer, prompter.bos, prompter.gap, self.chosen, fingerprint(saved))
+        return Manifest(
+            self.template, self.layer, prompter.bos, prompter.bos_separator, self.provenance, fingerprint(saved)
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_head": None}  # type: ignore[no-untyped-call]

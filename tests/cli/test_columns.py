@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompteol.corpus import TextSource
-from prompteol.corpus.tables import parse_delimiter
+from prompteol.data import read_examples, read_pairs
 from prompteol.errors import CorpusError
-from prompteol.search import read_pairs
-from prompteol.training import read_examples
+from prompteol.files import TextSource
+from prompteol.files.tables import parse_delimiter
 
 
 def write(tmp_path, name, content):

@@ -11,9 +11,9 @@ import pytest
 
 from prompteol.cli import console
 from prompteol.cli.app import app
-from prompteol.cli.folder import folder_when_done
-from prompteol.corpus import replace_when_done
 from prompteol.errors import CorpusError
+from prompteol.files import atomic_write
+from prompteol.files.folders import atomic_folder
 
 # A model that needs no torch: only the command itself is started.
 PROGRAM = """
@@ -148,7 +148,7 @@ def test_of_two_that_write_one_file_neither_replaces_the_other(tmp_path):
 
     def write(number):
         try:
-            with replace_when_done(path, force=False) as partial:
+            with atomic_write(path, force=False) as partial:
                 partial.write_text(str(number))
                 barrier.wait()
         except CorpusError as error:
@@ -170,7 +170,7 @@ def test_of_two_that_write_one_file_neither_replaces_the_other(tmp_path):
 
 def overtaken(path, *, force):
     """Write a file that somebody else writes before this is done."""
-    with replace_when_done(path, force=force) as partial:
+    with atomic_write(path, force=force) as partial:
         partial.write_text("mine")
         path.write_text("theirs")
 
@@ -183,7 +183,7 @@ def test_a_file_that_came_meanwhile_stays(tmp_path, monkeypatch, links):
             raise PermissionError(1, "Operation not permitted")
 
         monkeypatch.setattr(os, "link", unsupported)
-    with replace_when_done(tmp_path / "new", force=False) as partial:
+    with atomic_write(tmp_path / "new", force=False) as partial:
         partial.write_text("new")
     with pytest.raises(CorpusError, match="is not replaced"):
         overtaken(tmp_path / "a.txt", force=False)
@@ -199,7 +199,7 @@ def test_a_folder_that_came_meanwhile_stays(tmp_path):
     out = tmp_path / "model"
 
     def overtaken():
-        with folder_when_done(out, force=False) as partial:
+        with atomic_folder(out, force=False) as partial:
             partial.mkdir()
             out.mkdir()
             (out / "theirs").touch()
@@ -208,7 +208,7 @@ def test_a_folder_that_came_meanwhile_stays(tmp_path):
         overtaken()
     assert [file.name for file in tmp_path.rglob("*")] == ["model", "theirs"]
     out.joinpath("theirs").unlink()
-    with folder_when_done(out, force=False) as partial:
+    with atomic_folder(out, force=False) as partial:
         partial.mkdir()
         (partial / "mine").touch()
     assert [file.name for file in tmp_path.rglob("*")] == ["model", "mine"]
@@ -225,7 +225,7 @@ def test_a_stopped_search_says_where_its_results_are(prompteol, base, tmp_path, 
         raise stop
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("prompteol.search.search_demonstrations", stopped)
+    monkeypatch.setattr("prompteol.tuning.search_demonstrations", stopped)
     (tmp_path / "dev.tsv").write_text("left\tright\n" + "".join(f"A {n}.\tB {n}.\n" for n in range(9)))
 
     result = prompteol("search", base, "--pairs", "dev.tsv")

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PUBLIC = {"prompteol", "prompteol.embedder", "prompteol.errors", "prompteol.index_safety", "prompteol.long_texts"}
+PUBLIC = {
+    "prompteol",
+    "prompteol.embedder",
+    "prompteol.errors",
+    "prompteol.embedder.index_safety",
+    "prompteol.embedder.long_texts",
+}
 ADAPTERS = sorted(path for path in ROOT.glob("integrations/*/*/**/*.py") if "tests" not in path.parts)
 
 

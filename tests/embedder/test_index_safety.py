@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from prompteol import PromptEOL, fingerprint
 from prompteol.embedder import TextEmbedder
+from prompteol.embedder.index_safety import METADATA_KEY, check_index, guard_index, index_metadata, stamp_index
 from prompteol.errors import IndexMismatchError, SettingError
-from prompteol.index_safety import METADATA_KEY, check_index, guard_index, index_metadata, stamp_index
 from prompteol.prompts import resolve_template
 from small_models import base_model_folder, prompteol_model
 
@@ -69,8 +69,8 @@ def edit(embedder: TextEmbedder) -> None:
 
 
 CHANGES = {
-    "template": lambda embedder: embedder.model.set_prompt(resolve_template("pretended-cot")),
-    "layer": lambda embedder: embedder.model.set_prompt(embedder.model.template, layer=-2),
+    "template": lambda embedder: embedder.model.set_template(resolve_template("pretended-cot")),
+    "layer": lambda embedder: embedder.model.set_template(embedder.model.template, layer=-2),
     "weights": edit,
     "max_seq_length": lambda embedder: setattr(embedder.model, "max_seq_length", 40),
     "saved prompt": lambda embedder: embedder.model.prompts.update(query="Another: "),

@@ -144,8 +144,8 @@ def prefix():
 def rows():
     """Rows in no order, two of them equal, some of one length, one not starting with the prefix."""
     chance = random.Random(0)
-    rests = [[chance.randrange(3, VOCABULARY) for _ in range(length)] for length in (5, 3, 11, 5, 20, 1, 3, 8)]
-    return [*(PREFIX + rest for rest in rests), PREFIX + rests[2], [5, 6, 7]]
+    suffixes = [[chance.randrange(3, VOCABULARY) for _ in range(length)] for length in (5, 3, 11, 5, 20, 1, 3, 8)]
+    return [*(PREFIX + rest for rest in suffixes), PREFIX + suffixes[2], [5, 6, 7]]
 
 
 @pytest.fixture

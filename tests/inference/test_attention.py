@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from prompteol.errors import SettingError
-from prompteol.inference import SharedPrefixEngine, choice
-from prompteol.inference.attention import Pass
+from prompteol.inference import SharedPrefixEngine, kernels
+from prompteol.inference.attention import ForwardContext
 
 pytestmark = [
     pytest.mark.usefixtures("without_gradients"),
@@ -108,16 +108,16 @@ class TestTiming:
     @pytest.fixture
     def used(self, monkeypatch, cost):
         """Which ways of attending were used since last asked."""
-        names, now, keep = set(), [0.0], Pass.keep
+        names, now, keep = set(), [0.0], ForwardContext.keep
 
-        def kept(this, entry, states):
-            names.add(this.attention.name)
-            now[0] += cost[this.attention.name]
-            return keep(this, entry, states)
+        def kept(context, entry, states):
+            names.add(context.attention.name)
+            now[0] += cost[context.attention.name]
+            return keep(context, entry, states)
 
-        monkeypatch.setattr(Pass, "keep", kept)
-        monkeypatch.setattr("prompteol.inference.choice.time.perf_counter", lambda: now[0])
-        monkeypatch.setattr(choice, "TIMED_ON", {"cpu"})
+        monkeypatch.setattr(ForwardContext, "keep", kept)
+        monkeypatch.setattr("prompteol.inference.kernel_selector.time.perf_counter", lambda: now[0])
+        monkeypatch.setattr(kernels, "TIMED_ON", {"cpu"})
 
         def ask():
             found = set(names)
@@ -185,16 +185,16 @@ class TestTiming:
     def test_what_is_in_use_and_seen_to_differ_is_left(
         self, engine, used, kernel, many_rows, prefix, ordinary, apart, monkeypatch, recwarn, others_break
     ):
-        keep = Pass.keep
+        keep = ForwardContext.keep
 
-        def differs(this, entry, states):
-            wrong = this.attention.name != "varlen" and len(this.lengths) > 100
-            return keep(this, entry, states * (1.01 if wrong else 1))
+        def differs(context, entry, states):
+            wrong = context.attention.name != "varlen" and len(context.lengths) > 100
+            return keep(context, entry, states * (1.01 if wrong else 1))
 
         def broken(*args, **kwargs):
             raise RuntimeError("no kernel for this device")
 
-        monkeypatch.setattr(Pass, "keep", differs)
+        monkeypatch.setattr(ForwardContext, "keep", differs)
         if others_break:
             monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", broken)
         states = engine.last_token_states(many_rows, prefix=prefix)
@@ -216,11 +216,11 @@ class TestTiming:
         assert "attention varlen is left out from now on: RuntimeError: too many" in caplog.text
         assert apart(states, ordinary(engine.backbone, many_rows)) < 2e-6
         used()
-        stock, checks = engine.counters.stock_tokens, engine.counters.checks
+        reference, checks = engine.counters.stock_tokens, engine.counters.checks
         engine.last_token_states(many_rows, prefix=prefix)
         assert used() == {"sdpa"}
         assert engine.counters.checks == checks + 1
-        assert engine.counters.stock_tokens == stock
+        assert engine.counters.stock_tokens == reference
 
     def test_the_winner_is_checked_wherever_it_has_not_run(self, engine, used, kernel, many_rows, prefix):
         engine.last_token_states(many_rows[:5], prefix=prefix, layer=-2)

@@ -36,7 +36,9 @@ def test_half_precision(fast_backbone, dtype, bound, rows, prefix, ordinary, apa
 
 
 @torch.inference_mode()
-def test_architectures_without_the_interface_take_the_stock_road(stock_only_backbone, rows, prefix, ordinary, apart):
+def test_architectures_without_the_interface_take_the_reference_forward(
+    stock_only_backbone, rows, prefix, ordinary, apart
+):
     engine = SharedPrefixEngine(stock_only_backbone)
     with pytest.warns(RuntimeWarning, match="ordinary forward is used instead"):
         states = engine.last_token_states(rows, prefix=prefix)

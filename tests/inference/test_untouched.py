@@ -66,7 +66,7 @@ def test_gradients_flow_in_evaluation_mode(warm, rows, prefix):
 
 
 def test_no_grad_after_inference_mode(warm, rows, prefix, ordinary, apart):
-    # What was learnt in inference mode must serve outside it.
+    # What was learned in inference mode must serve outside it.
     with torch.no_grad():
         states = warm.last_token_states(rows, prefix=prefix, layer=-2)
     assert apart(states, ordinary(warm.backbone, rows, -2)) < 2e-6

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 
 from prompteol import PromptEOL
 from prompteol.errors import ModelError, SettingError
-from prompteol.module import PromptEOLModule
+from prompteol.model.module import PromptEOLModule
 
 TEXTS = [
     "A man is playing a guitar.",

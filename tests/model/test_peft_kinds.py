@@ -85,7 +85,7 @@ KINDS |= {
 
 
 def train(model):
-    """Give an adapter weights as training leaves them: none of them as they were initialised."""
+    """Give an adapter weights as training leaves them: none of them as they were initialized."""
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():

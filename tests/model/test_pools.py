@@ -36,7 +36,7 @@ def test_four_threads_share_one_pool(model, pool):
 
 
 def prefix_of_another_template(model):
-    model.set_prompt(PromptTemplate('In one word, "', '" is: "'))
+    model.set_template(PromptTemplate('In one word, "', '" is: "'))
 
 
 def add_adapter(model):
@@ -61,7 +61,7 @@ def another_norm(model):
     ("change", "named"),
     [
         (prefix_of_another_template, "template"),
-        (lambda model: model.set_prompt(model.template, layer=-2), "layer"),
+        (lambda model: model.set_template(model.template, layer=-2), "layer"),
         (add_adapter, "modules, adapters or settings"),
         (other_dtype, "modules, adapters or settings"),
         (other_weights, "weights"),

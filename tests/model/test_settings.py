@@ -105,10 +105,10 @@ def test_another_tokenizer(tiny, model, tmp_path):
 def test_a_prompt_by_its_name_or_wording(tiny, model, prompt):
     asked = PromptEOL(tiny("llama"), template=prompt, device="cpu")
     expected = asked.encode("A man sings.")
-    model.set_prompt(prompt)
+    model.set_template(prompt)
     assert np.allclose(model.encode("A man sings."), expected, atol=1e-5)
-    assert model.chosen == asked.chosen
-    model.set_prompt("prompteol")
+    assert model.provenance == asked.provenance
+    model.set_template("prompteol")
     model.template = prompt
     assert model.template == asked.template
     with pytest.raises(TemplateError, match="no preset"):
@@ -121,8 +121,8 @@ def test_a_prompt_by_its_name_or_wording(tiny, model, prompt):
 def test_parts_of_a_prompt(tiny, model):
     asked = PromptEOL(tiny("llama"), demonstrations="opt-2.7b", normalization="plain", layer=-2, device="cpu")
     assert asked.template.normalization == "plain"
-    model.set_prompt(demonstrations="opt-2.7b")
-    model.set_prompt(normalization="plain")
+    model.set_template(demonstrations="opt-2.7b")
+    model.set_template(normalization="plain")
     model.layer = -2
     assert (model.template, model.layer) == (asked.template, -2)
     assert np.allclose(model.encode("Why?"), asked.encode("Why?"), atol=1e-5)

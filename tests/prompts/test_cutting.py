@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerFast
 from prompteol import PromptEOL
 from prompteol.prompts import TEMPLATES
 from prompteol.testing import tiny_tokenizer
-from prompteol.tokens import PromptTokenizer
-from prompteol.tokens.cutting import PromptCutter
+from prompteol.tokenization import PromptTokenizer
+from prompteol.tokenization.truncation import PromptCutter
 
 LLAMA_3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"

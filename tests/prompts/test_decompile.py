@@ -26,8 +26,10 @@ def test_every_preset_is_read_back(name, shown):
     template = resolve_template(name)
     if shown:
         template = template.with_demonstrations(resolve_demonstrations(shown))
-    for bos, gap in ((True, ""), (False, ""), (True, " "), (False, "</s> ")):
-        assert decompile_chat_template(compile_chat_template(template, bos=bos, gap=gap)) == template
+    for bos, bos_separator in ((True, ""), (False, ""), (True, " "), (False, "</s> ")):
+        assert (
+            decompile_chat_template(compile_chat_template(template, bos=bos, bos_separator=bos_separator)) == template
+        )
 
 
 @given(

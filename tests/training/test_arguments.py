@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformerTrainingArguments
 from prompteol.errors import SettingError
 from prompteol.training import train
 from prompteol.training.arguments import check_arguments
-from prompteol.training.stock import stock_arguments
+from prompteol.training.trainer_setup import training_arguments
 
 # The trainer refuses these itself where the machine, or another argument, does not allow them.
 NEEDS_MORE = {"fp16", "tf32", "fp16_full_eval", "dataloader_persistent_workers", "torch_compile", "use_liger_kernel"}
@@ -61,7 +61,7 @@ def test_every_argument_wins_or_is_refused_by_name(tmp_path, quick):
             refused |= {name} if name in str(error) else set()
             continue
         given = {"device": torch.device("cpu"), "scored": True, "quiet": True}
-        got = getattr(stock_arguments(quick, tmp_path, **given, further={name: value}), name)
+        got = getattr(training_arguments(quick, tmp_path, **given, further={name: value}), name)
         won |= {name} if getattr(got, "value", got) == value else set()
     tried = {field.name for field in fields(SentenceTransformerTrainingArguments) if another(field) is not None}
     assert won | refused == tried - NEEDS_MORE - WORKED_OUT

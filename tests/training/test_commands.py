@@ -14,7 +14,7 @@ pytest.importorskip("peft")
 from prompteol import PromptEOL
 from prompteol.cli.app import app
 from prompteol.cli.train import _bars
-from prompteol.training import Point, Progress, Training, read_curve
+from prompteol.training import Point, Training, TrainingProgress, read_curve
 
 
 @pytest.fixture
@@ -37,13 +37,13 @@ QUICK = ("--batch-size", 16, "--learning-rate", 0.005, "--warmup-steps", 2, "--e
 def test_train_resume_and_merge(prompteol, tiny, tmp_path):
     lora = ("--lora-rank", 4, "--lora-alpha", 8, "--lora-dropout", 0, "--no-quantize")
     command = ["train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev", "dev.tsv", *lora, *QUICK]
-    done = prompteol(*command, "--data-licence", "CC BY-SA 4.0", "--plot", "curve.png")
+    done = prompteol(*command, "--data-license", "CC BY-SA 4.0", "--plot", "curve.png")
     assert done.exit_code == 0, done.output
     assert [line for line in done.stderr.splitlines() if line.startswith("step 4 of 4: ")]
     for said in (" before, ", "which was kept", "prompteol merge out -o out-merged", "curve.png"):
         assert said in done.stderr
     card = (tmp_path / "out/README.md").read_text()
-    assert "nli.csv`, 64 rows of anchor, positive, negative; licence: CC BY-SA 4.0" in card
+    assert "nli.csv`, 64 rows of anchor, positive, negative; license: CC BY-SA 4.0" in card
     assert "LoRA rank 4, alpha 8, dropout 0.0, quantize False" in card
     assert (tmp_path / "curve.png").stat().st_size > 5000
     steps = [point.step for point in read_curve("out/curve.jsonl") if point.score is not None]
@@ -87,7 +87,7 @@ def test_work_that_shows_no_point_is_told_of_now_and_then(capsys, monkeypatch):
     monkeypatch.setattr("prompteol.cli.train.time.monotonic", lambda: next(clock))
     with _bars() as bars:
         for step in range(6):
-            bars.trained(Progress(step, 300, None))
+            bars.trained(TrainingProgress(step, 300, None))
         bars.embedded(4096, 10_000)
         bars.embedded(10_000, 10_000)
     told = capsys.readouterr().err.splitlines()

@@ -7,8 +7,8 @@ import torch
 from typer.testing import CliRunner
 
 from prompteol.cli.app import app
+from prompteol.data import ScoredPairs
 from prompteol.errors import TrainingError
-from prompteol.search import Pairs
 from prompteol.training import Lora, train
 
 
@@ -43,7 +43,7 @@ def test_weights_that_are_no_numbers_are_in_no_checkpoint(tiny, tmp_path, triple
 
 
 def test_a_base_without_a_score_is_named(tiny, tmp_path, triplets, quick):
-    same = Pairs(["A man sings."] * 8, ["A man sings."] * 8, range(8), "same")
+    same = ScoredPairs(["A man sings."] * 8, ["A man sings."] * 8, range(8), "same")
     with pytest.raises(TrainingError, match="the score of the base is nan: all development pairs have the same cosine"):
         train(tiny("llama"), tmp_path / "out", triplets, quick, dev=same, device="cpu")
 

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from prompteol.data import read_examples
 from prompteol.errors import CorpusError, TrainingError
-from prompteol.training import read_examples, train
+from prompteol.training import train
 
 RECORDS = [
     {

@@ -14,9 +14,11 @@ from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 
 from prompteol import PromptEOL
+from prompteol.data import TrainingExamples
 from prompteol.errors import ModelError, SettingError, TrainingError
+from prompteol.plots.training import plot_curve
 from prompteol.prompts import resolve_template
-from prompteol.training import Examples, Lora, Point, Recipe, curve, plot_curve, read_curve, train
+from prompteol.training import Lora, Point, Recipe, curve, read_curve, train
 from prompteol.training.curve import points
 
 SENTENCES = ["A man sings.", "The dog sleeps here.", "A long text about nothing in particular."]
@@ -78,7 +80,7 @@ def test_the_curve_is_written_while_it_runs(adapter, tmp_path):
 )
 def test_the_picture_of_a_few_steps(tmp_path, monkeypatch, curve, title):
     drawn = []
-    monkeypatch.setattr("prompteol.training.plots.save_picture", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr("prompteol.plots.training.save_picture", lambda figure, path: drawn.append(figure))
     plot_curve(curve, tmp_path / "curve.png")
     drawn[0].draw_without_rendering()
     loss = drawn[0].axes[0]
@@ -116,21 +118,21 @@ def test_the_card_says_how_it_was_made(adapter, tiny, tmp_path, triplets, quick)
     card = (adapter.out / "README.md").read_text()
     for said in (
         "## Training",
-        "`triplets`, 64 rows of anchor, positive, negative; licence: CC0",
+        "`triplets`, 64 rows of anchor, positive, negative; license: CC0",
         "temperature 0.05",
         "LoRA rank 4, alpha 16, dropout 0.05, quantize False",
         f"| 0 | {adapter.before:.2f} |",
         "jiang-etal-2024-scaling",
     ):
         assert said in card
-    assert f"`{tiny('llama')}`; licence: unknown" in card
+    assert f"`{tiny('llama')}`; license: unknown" in card
 
     licensed = PromptEOL(tiny("llama"), device="cpu")
     licensed.model_card_data.license = "mit"
     licensed.save_pretrained(tmp_path / "base")
     done = train(str(tmp_path / "base"), tmp_path / "out", triplets, replace(quick, epochs=0.25), device="cpu")
     card = (done.out / "README.md").read_text()
-    assert "licence: mit" in card
+    assert "license: mit" in card
     assert "\nlicense: mit\n" in card
     assert "No development pairs" in card
 
@@ -152,13 +154,13 @@ def test_the_card_has_the_score_of_the_weights(tiny, tmp_path, triplets, dev, qu
 
 
 def test_another_prompt_keeps_what_the_card_says_of_the_weights(adapter, tmp_path):
-    trained = adapter.model.notes
-    assert "licence: CC0" in trained
+    trained = adapter.model.training_notes
+    assert "license: CC0" in trained
     saved = shutil.copytree(adapter.out, tmp_path / "saved")
     card = saved / "README.md"
     card.write_text(card.read_text().replace("---\n", "---\nlicense: mit\n", 1))
     searched = PromptEOL(saved, device="cpu")
-    searched.set_prompt(resolve_template("prompt"))
+    searched.set_template(resolve_template("prompt"))
     for model, name in ((searched, "searched"), (PromptEOL(saved, template="prompt", device="cpu"), "given")):
         model.save_pretrained(tmp_path / name)
         new = (tmp_path / name / "README.md").read_text()
@@ -193,7 +195,7 @@ def test_text_is_cut_before_the_template(tiny, tmp_path, triplets, quick):
 
     def loss(end, start=""):
         anchors = [f"{start}{text} and {end}" for text in triplets.columns["anchor"]]
-        long = Examples({**triplets.columns, "anchor": anchors})
+        long = TrainingExamples({**triplets.columns, "anchor": anchors})
         recipe = replace(quick, epochs=0.25, max_text_tokens=6, lora=None)
         model = PromptEOL(tiny("llama"), demonstrations="opt-125m", device="cpu")
         return losses(train(model, tmp_path / f"out{len(list(tmp_path.iterdir()))}", long, recipe))[0]

@@ -11,8 +11,8 @@ from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from prompteol.embedder import TextEmbedder, model_state
-from prompteol.index_safety import IndexGuard
-from prompteol.long_texts import LongTextNotice
+from prompteol.embedder.index_safety import IndexGuard
+from prompteol.embedder.long_texts import LongTextNotice
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

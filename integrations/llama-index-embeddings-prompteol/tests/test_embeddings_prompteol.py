@@ -27,9 +27,9 @@ from llama_index.embeddings.prompteol import PromptEOLEmbedding
 from pydantic import ValidationError
 
 from prompteol import fingerprint
+from prompteol.embedder.index_safety import check_index, index_metadata
+from prompteol.embedder.long_texts import LongTextWarning
 from prompteol.errors import IndexMismatchError, InputError, ModelNotFoundError, SettingError
-from prompteol.index_safety import check_index, index_metadata
-from prompteol.long_texts import LongTextWarning
 from prompteol.prompts import resolve_template
 from small_models import base_model_folder, stock_model
 
@@ -89,12 +89,12 @@ def test_retrieval_templates_reach_the_model():
     assert differ(embedding.get_query_embedding("a"), embedding.get_text_embedding("a"))
 
 
-def test_one_switch_normalises_both_roles(model):
+def test_one_switch_normalizes_both_roles(model):
     assert np.linalg.norm(both_roles(wrap(model)), axis=1) == pytest.approx(1, abs=1e-5)
     assert np.linalg.norm(both_roles(wrap(model, normalize=False)), axis=1).min() > 1.1
 
 
-def test_cuts_are_normalised_in_both_roles(model):
+def test_cuts_are_normalized_in_both_roles(model):
     cut = both_roles(wrap(model, truncate_dim=8))
     np.testing.assert_allclose(cut, unit(both_roles(wrap(model))[:, :8]), atol=1e-5)
 
@@ -154,7 +154,7 @@ def test_fields_are_checked(model, fields):
         wrap(model, **fields)
 
 
-@pytest.mark.parametrize("unknown", [{"template": "promptreps"}, {"device": "cuda"}, {"normalise": False}])
+@pytest.mark.parametrize("unknown", [{"template": "promptreps"}, {"device": "cuda"}, {"normalize": False}])
 def test_an_unknown_argument_is_an_error_that_lists_the_known(unknown):
     name = next(iter(unknown))
     with pytest.raises(SettingError, match=rf"'{name}'; it has model, .*normalize.*model_kwargs"):
@@ -316,7 +316,7 @@ def test_the_fingerprint_guards_an_index_and_stays_out_of_repr(model):
 
 async def test_weights_are_read_for_a_dump_and_for_nothing_else(monkeypatch):
     read = []
-    monkeypatch.setattr("prompteol.artefact.fingerprint", lambda model: (read.append(1), fingerprint(model))[1])
+    monkeypatch.setattr("prompteol.saving.fingerprint", lambda model: (read.append(1), fingerprint(model))[1])
     embedding = by_name()
     assert await embedding.aget_query_embedding("a") == embedding.get_query_embedding("a")
     nodes = await IngestionPipeline(transformations=[embedding], disable_cache=True).arun(nodes=[TextNode(text="a")])
@@ -333,8 +333,8 @@ def edit(model):
 
 
 CHANGES = {
-    "template": lambda embedding: embedding._model.set_prompt(resolve_template("pretended-cot")),
-    "layer": lambda embedding: embedding._model.set_prompt(embedding._model.template, layer=-2),
+    "template": lambda embedding: embedding._model.set_template(resolve_template("pretended-cot")),
+    "layer": lambda embedding: embedding._model.set_template(embedding._model.template, layer=-2),
     "weights": lambda embedding: edit(embedding._model),
     "max_seq_length": lambda embedding: setattr(embedding._model, "max_seq_length", 40),
     "saved prompt": lambda embedding: embedding._model.prompts.update(document="Another: "),
@@ -374,7 +374,7 @@ def test_an_ingestion_cache_never_serves_the_vectors_of_the_old_template():
     pipeline = IngestionPipeline(transformations=[embedding])
     [before] = pipeline.run(nodes=[TextNode(text="a")])
     old = list(before.embedding)
-    embedding._model.set_prompt(resolve_template("pretended-cot"))
+    embedding._model.set_template(resolve_template("pretended-cot"))
     [after] = pipeline.run(nodes=[TextNode(text="a")])
     assert after.embedding == pytest.approx(embedding.get_text_embedding("a"), abs=1e-6)
     assert differ(after.embedding, old)

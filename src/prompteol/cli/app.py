@@ -19,9 +19,9 @@ from prompteol.cli.info import info
 from prompteol.cli.merge import merge
 from prompteol.cli.plot import plot
 from prompteol.cli.reproduce import reproduce
-from prompteol.cli.search import search
 from prompteol.cli.similarity import similarity
 from prompteol.cli.train import train
+from prompteol.cli.tune import search
 from prompteol.cli.words import words
 from prompteol.errors import PromptEOLError
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from prompteol.cli import console
 from prompteol.cli.options import ColumnOption, DelimiterOption, ForceOption, ThreadsOption, check_model, use_threads
 from prompteol.cli.progress import progress
-from prompteol.corpus import TextSource, refuse_overwrite, replace_when_done
+from prompteol.files import TextSource, atomic_write, refuse_overwrite
 
 if TYPE_CHECKING:
     from prompteol.benchmark import Result
@@ -76,7 +76,7 @@ def benchmark(
         refuse_overwrite(output, force=force)
     import torch
 
-    from prompteol.benchmark import contestants, describe_machine, race
+    from prompteol.benchmark import describe_machine, methods, race
     from prompteol.benchmark import sentences as made_up
 
     use_threads(threads)
@@ -87,7 +87,7 @@ def benchmark(
         for demonstration in _DEMONSTRATIONS:
             title = f"{name}, {dtype}, demonstration: {demonstration}"
             with console.waiting("building the models"):
-                entrants = contestants(source, _load(source, demonstration, dtype, device))
+                entrants = methods(source, _load(source, demonstration, dtype, device))
             results = race(entrants, texts, repeats=repeats, clock=clock, label=title, progress=progress)
             console.show(_table(title, results))
             runs.append(
@@ -100,7 +100,7 @@ def benchmark(
             "clock": clock.__name__,
             "runs": runs,
         }
-        with replace_when_done(output, force=force) as partial:
+        with atomic_write(output, force=force) as partial:
             partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 

@@ -112,15 +112,15 @@ def note(message: str) -> None:
 
 def warning(message: str) -> None:
     """Warn on stderr, in one line."""
-    _labelled("warning: ", "yellow", message)
+    _labeled("warning: ", "yellow", message)
 
 
 def error(message: str) -> None:
     """Report a failure on stderr, in one line."""
-    _labelled("error: ", "bold red", message)
+    _labeled("error: ", "bold red", message)
 
 
-def _labelled(label: str, style: str, message: str) -> None:
+def _labeled(label: str, style: str, message: str) -> None:
     Console(stderr=True).print(Text.assemble((label, style), message), soft_wrap=True)
 
 

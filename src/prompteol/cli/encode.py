@@ -27,19 +27,19 @@ from prompteol.cli.options import (
     load_model,
 )
 from prompteol.cli.progress import progress
-from prompteol.corpus import (
+from prompteol.embedder.long_texts import LongTextNotice
+from prompteol.errors import CorpusError, NonFiniteError
+from prompteol.files import (
     TextSource,
     VectorWriter,
+    atomic_write,
     chunks,
     refuse_overwrite,
-    replace_when_done,
     vector_writer,
     writer_format,
 )
-from prompteol.errors import CorpusError, NonFiniteError
-from prompteol.long_texts import LongTextNotice
 from prompteol.progress import batches
-from prompteol.prompts import Role
+from prompteol.prompts import PromptTask
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +65,9 @@ def encode(
     template: TemplateOption = None,
     demonstration: DemonstrationOption = None,
     layer: LayerOption = None,
-    role: Annotated[Role | None, typer.Option("--role", help="Use the prompt for queries or for documents.")] = None,
+    task: Annotated[
+        PromptTask | None, typer.Option("--role", help="Use the prompt for queries or for documents.")
+    ] = None,
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
     column: ColumnOption = None,
     format: FormatOption = None,
@@ -103,7 +105,7 @@ def encode(
         for chunk in chunks(texts, max(_TEXTS_PER_CHUNK, batch_size or 0)):
             notice.check(embedder, chunk)
             try:
-                vectors = _vectors(embedder, chunk, role, batch_size=batch_size, normalize=normalize)
+                vectors = _vectors(embedder, chunk, task, batch_size=batch_size, normalize=normalize)
             except NonFiniteError as error:
                 raise NonFiniteError(f"in the {len(chunk)} texts from row {rows} on: {error}") from error
             writer.write(chunk, vectors)
@@ -133,7 +135,7 @@ def _writer(destination: Path | None, *, force: bool) -> Iterator[VectorWriter]:
             yield writer
         return
     with (
-        replace_when_done(destination, force=force) as partial,
+        atomic_write(destination, force=force) as partial,
         partial.open("xb") as file,
         vector_writer(file, writer_format(destination)) as writer,
     ):
@@ -141,9 +143,9 @@ def _writer(destination: Path | None, *, force: bool) -> Iterator[VectorWriter]:
 
 
 def _vectors(
-    embedder: PromptEOL, texts: list[str], role: Role | None, *, batch_size: int | None, normalize: bool
+    embedder: PromptEOL, texts: list[str], task: PromptTask | None, *, batch_size: int | None, normalize: bool
 ) -> NDArray[np.float32]:
-    method = {None: "encode", "query": "encode_query", "document": "encode_document"}[role]
+    method = {None: "encode", "query": "encode_query", "document": "encode_document"}[task]
     vectors: NDArray[np.floating[Any]] = getattr(embedder, method)(
         texts, batch_size=batch_size, normalize_embeddings=normalize, show_progress_bar=False
     )

@@ -23,8 +23,9 @@ from prompteol.cli.options import (
     load_model,
 )
 from prompteol.cli.progress import progress
-from prompteol.corpus import check_picture, refuse_overwrite, replace_when_done
 from prompteol.errors import EvaluationError, ModelNotFoundError
+from prompteol.files import atomic_write, refuse_overwrite
+from prompteol.plots.picture_file import check_picture
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -150,7 +151,7 @@ def read_benchmark(tasks: Sequence[str], senteval: Path | None) -> Benchmark:
 
 def write(file: Path, text: str, *, force: bool = True) -> None:
     """Write a text file whole or not at all."""
-    with replace_when_done(file, force=force) as partial:
+    with atomic_write(file, force=force) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
@@ -181,7 +182,7 @@ def _check_baselines(names: Sequence[str]) -> None:
 
 
 def _is_model(name: str) -> bool:
-    from prompteol.backbone import find_source
+    from prompteol.model import find_source
 
     try:
         # Where SentenceTransformer looks by default.
@@ -247,7 +248,7 @@ def _report(
         if markdown:
             write(markdown, as_markdown(results), force=force)
         if plot:
-            from prompteol.evaluation.plots import plot_tasks
+            from prompteol.plots.evaluation import plot_tasks
 
             plot_tasks(results, plot, force=force)
     finally:

@@ -13,7 +13,7 @@ from prompteol.cli.options import DemonstrationOption, LayerOption, TemplateOpti
 from prompteol.prompts import PromptTemplate, RetrievalTemplate
 
 if TYPE_CHECKING:
-    from prompteol.overview import Overview
+    from prompteol.model_info import Overview
 
 __all__ = ["info"]
 
@@ -43,10 +43,10 @@ def info(
     prompt = prompt_options(template, demonstration, layer)
     with console.waiting("reading the configuration"):
         quiet()
-        from prompteol.loading import Request
-        from prompteol.overview import overview
+        from prompteol.loading import PromptConfig
+        from prompteol.model_info import overview
 
-        found = overview(model, Request(**prompt))
+        found = overview(model, PromptConfig(**prompt))
     facts = {"model": model or "the one that ships with prompteol", **_facts(found)}
     if fingerprint:
         loaded = load_model(model, template=template, demonstrations=demonstration, layer=layer, device="cpu")
@@ -80,9 +80,9 @@ def _facts(model: Overview) -> dict[str, Any]:
 def _prompt_facts(template: PromptTemplate | RetrievalTemplate) -> dict[str, Any]:
     if isinstance(template, RetrievalTemplate):
         return {
-            f"{role}_{name}": value
-            for role in ("query", "document")
-            for name, value in _prompt_facts(getattr(template, role)).items()
+            f"{task}_{name}": value
+            for task in ("query", "document")
+            for name, value in _prompt_facts(getattr(template, task)).items()
         }
     return {
         "template": str(template),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prompteol.cli import console
-from prompteol.corpus import PICTURES, Format
-from prompteol.corpus.tables import DELIMITERS
 from prompteol.errors import LayerError
+from prompteol.files import Format
+from prompteol.files.tables import DELIMITERS
+from prompteol.plots.picture_file import PICTURES
 from prompteol.prompts import (
     TEMPLATES,
     NormalizationMode,
@@ -167,7 +168,7 @@ def check_model(
     if model is None:
         return
     quiet()
-    from prompteol.backbone import check_causal, find_source
+    from prompteol.model import check_causal, find_source
 
     # Where SentenceTransformer looks by default.
     source = find_source(model, cache_folder=os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
@@ -218,7 +219,7 @@ def check_device(device: str | None) -> None:
     """Refuse a device that is not there."""
     if device is None:
         return
-    from prompteol.backbone import placement
+    from prompteol.model import placement
 
     placement.check_device(device, "--device ")
 

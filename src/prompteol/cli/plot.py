@@ -9,7 +9,7 @@ import typer
 
 from prompteol.cli import console
 from prompteol.cli.options import IMAGES, ForceOption
-from prompteol.corpus import check_picture
+from prompteol.plots.picture_file import check_picture
 
 __all__ = ["plot"]
 
@@ -27,7 +27,7 @@ def plot(
 ) -> None:
     """Draw results: bars for each task, or scores against model size beside the paper's."""
     from prompteol.evaluation import read_results
-    from prompteol.evaluation.plots import plot_scaling, plot_tasks
+    from prompteol.plots.evaluation import plot_scaling, plot_tasks
 
     evaluations = read_results(results)
     check_picture(output, force=force)

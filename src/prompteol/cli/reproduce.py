@@ -21,8 +21,8 @@ from prompteol.cli.options import (
     use_threads,
 )
 from prompteol.cli.progress import progress
-from prompteol.corpus import refuse_overwrite
 from prompteol.errors import CorpusError, EvaluationError, PromptEOLError
+from prompteol.files import refuse_overwrite
 from prompteol.prompts import resolve_demonstrations
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import typer
 from rich.table import Table
 
 from prompteol.cli import console
-from prompteol.cli.heatmap import draw_heatmap
 from prompteol.cli.options import (
     IMAGES,
     BatchSizeOption,
@@ -28,8 +27,10 @@ from prompteol.cli.options import (
     load_model,
 )
 from prompteol.cli.texts import typed_texts
-from prompteol.corpus import Format, Row, TextSource, check_picture
 from prompteol.errors import CorpusError
+from prompteol.files import Format, TextRow, TextSource
+from prompteol.plots.heatmap import draw_heatmap
+from prompteol.plots.picture_file import check_picture
 
 __all__ = ["similarity"]
 
@@ -89,7 +90,7 @@ def similarity(
 
 def _rows(
     texts: list[str], columns: list[str], format: Format | None, delimiter: str | None, *, whole: bool
-) -> list[Row]:
+) -> list[TextRow]:
     """Give rows of two texts to compare in pairs, or rows of one text to compare all with all."""
     if len(texts) > 1:
         if columns or format or delimiter:
@@ -104,7 +105,7 @@ def _rows(
     return list(source.rows())
 
 
-def _show_pairs(rows: list[Row], scores: list[float]) -> None:
+def _show_pairs(rows: list[TextRow], scores: list[float]) -> None:
     if not console.is_terminal():
         console.rows((f"{score:.6f}", *row) for row, score in zip(rows, scores, strict=True))
         return

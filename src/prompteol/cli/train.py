@@ -38,13 +38,13 @@ from prompteol.cli.options import (
     quiet,
     use_threads,
 )
-from prompteol.corpus import check_picture
 from prompteol.errors import SettingError
 from prompteol.extras import check_extra
+from prompteol.plots.picture_file import check_picture
 
 if TYPE_CHECKING:
-    from prompteol.training import Examples, Point, Recipe, Training
-    from prompteol.training import Progress as TrainingProgress
+    from prompteol.data import TrainingExamples
+    from prompteol.training import Point, Recipe, Training, TrainingProgress
 
 __all__ = ["train"]
 
@@ -94,10 +94,10 @@ def train(
         Literal["sample", "all"],
         typer.Option("--negatives", help="Of a list of negatives: draw one for each positive, or a row with each."),
     ] = "sample",
-    data_licence: Annotated[
+    data_license: Annotated[
         str | None,
         typer.Option(
-            "--data-licence", metavar="LICENCE", help="For the model card.", show_default="what the Hub states"
+            "--data-license", metavar="LICENCE", help="For the model card.", show_default="what the Hub states"
         ),
     ] = None,
     template: TemplateOption = None,
@@ -146,7 +146,7 @@ def train(
     ] = None,
     running_text: Annotated[
         str | None,
-        typer.Option("--running-text", metavar="DATA", help="Distillation: what the next token is learnt from."),
+        typer.Option("--running-text", metavar="DATA", help="Distillation: what the next token is learned from."),
     ] = None,
     no_duplicates: Annotated[
         bool, typer.Option("--no-duplicates", help="Keep rows that share a text out of a process's batch.")
@@ -168,8 +168,9 @@ def train(
     """
     check_extra("training", "accelerate", "datasets", *(["peft"] if lora_rank else []))
     options = prompt_options(template, demonstration, layer)
-    from prompteol.search import read_pairs
-    from prompteol.training import Lora, Recipe, plot_curve, read_examples
+    from prompteol.data import read_examples, read_pairs
+    from prompteol.plots.training import plot_curve
+    from prompteol.training import Lora, Recipe
     from prompteol.training import train as train_model
 
     given = {
@@ -192,7 +193,7 @@ def train(
         data,
         chosen.objective,
         column or (),
-        licence=data_licence,
+        license=data_license,
         delimiter=delimiter,
         negatives=negatives,
         seed=chosen.seed,
@@ -236,7 +237,9 @@ def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _advise(examples: Examples, running: Examples | None, recipe: Recipe, *, no_duplicates: bool) -> None:
+def _advise(
+    examples: TrainingExamples, running: TrainingExamples | None, recipe: Recipe, *, no_duplicates: bool
+) -> None:
     """Warn of what is allowed and seldom meant."""
     rows = len(examples) + (len(running) if running else 0)
     steps = int(rows // recipe.batch_size * recipe.epochs)

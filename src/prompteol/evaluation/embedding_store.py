@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from prompteol.corpus import chunks
 from prompteol.errors import NonFiniteError
+from prompteol.files import chunks
 from prompteol.progress import batches
 
 __all__ = ["EmbeddingStore", "Encoder"]

@@ -17,12 +17,12 @@ from prompteol.evaluation.tasks import StsData, Task, TaskNotFoundError, Transfe
 from prompteol.evaluation.transfer import score_transfer
 from prompteol.progress import Progress, no_progress
 
-__all__ = ["Benchmark", "Progress", "Source", "evaluate", "evaluate_features", "load_benchmark"]
+__all__ = ["Benchmark", "Progress", "TaskSource", "evaluate", "evaluate_features", "load_benchmark"]
 
 Embed = Callable[[Sequence[str]], Any]
 
 
-class Source(Protocol):
+class TaskSource(Protocol):
     """Where tasks come from: a SentEval folder, or the Hub."""
 
     def load(self, task: Task) -> StsData | TransferData:
@@ -47,7 +47,7 @@ class Benchmark:
         return {sentence for data in self.tasks.values() for sentence in data.sentences()}
 
 
-def load_benchmark(source: Source, tasks: Sequence[str] = ("sts",)) -> Benchmark:
+def load_benchmark(source: TaskSource, tasks: Sequence[str] = ("sts",)) -> Benchmark:
     """Read tasks from a source.
 
     Args:

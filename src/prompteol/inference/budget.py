@@ -10,7 +10,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from prompteol.inference.packing import Row, packs
+from prompteol.inference.packing import TokenRow, packs
 from prompteol.locks import Lock
 
 __all__ = ["TokenBudget"]
@@ -29,7 +29,7 @@ class TokenBudget:
         self.tokens = tokens
         self._lock = Lock()
 
-    def run(self, rows: Sequence[Row], compute: Callable[[Sequence[Row]], list[Tensor]]) -> list[Tensor]:
+    def run(self, rows: Sequence[TokenRow], compute: Callable[[Sequence[TokenRow]], list[Tensor]]) -> list[Tensor]:
         """Return what ``compute`` gives for all rows, each of its tensors concatenated over the packs.
 
         Raises:

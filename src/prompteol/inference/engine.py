@@ -1,4 +1,4 @@
-"""The engine: last-token states by the fast road where it was found right, by the stock road elsewhere."""
+"""The engine: last-token states by the packed forward where it was found right, by the reference forward elsewhere."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from transformers import PreTrainedModel
 
 from prompteol.errors import InputError, LayerError
 from prompteol.inference.budget import TokenBudget
-from prompteol.inference.choice import AttentionChoice, Choice
 from prompteol.inference.counters import Counters
-from prompteol.inference.packed import PackedRoad, Prefix
-from prompteol.inference.packing import Row
-from prompteol.inference.reach import largest_independent_pack, longest_independent_row
-from prompteol.inference.stock import input_device, stock_states
+from prompteol.inference.equivalence import EquivalenceCheck, describe
+from prompteol.inference.kernel_selector import AttentionName, KernelSelector
+from prompteol.inference.length_limits import largest_independent_pack, longest_independent_row
+from prompteol.inference.packed_forward import PackedForward, Prefix
+from prompteol.inference.packing import TokenRow
+from prompteol.inference.reference_forward import input_device, reference_states
 from prompteol.inference.structure import Structure, is_training
-from prompteol.inference.trust import Trust, describe
 
 __all__ = ["SharedPrefixEngine"]
 
@@ -42,7 +42,7 @@ class SharedPrefixEngine:
     call from several threads.
 
     Args:
-        backbone: what ``AutoModel`` gives, such as ``OPTModel``; any device, dtype, quantisation or adapter.
+        backbone: what ``AutoModel`` gives, such as ``OPTModel``; any device, dtype, quantization or adapter.
             It is never changed.
         token_budget: tokens computed at once, at most; 1024 on a CPU and 16384 elsewhere. Halved for good
             when memory runs out.
@@ -59,21 +59,21 @@ class SharedPrefixEngine:
         backbone: PreTrainedModel,
         *,
         token_budget: int | None = None,
-        attention: AttentionChoice = "auto",
+        attention: AttentionName = "auto",
     ) -> None:
         self.backbone = backbone
         self.counters = Counters()
         asked = token_budget or (_CPU_BUDGET if input_device(self.backbone).type == "cpu" else _ACCELERATOR_BUDGET)
         self._budget = TokenBudget(int(min(asked, largest_independent_pack(backbone.config.get_text_config()))))
-        self._choice = Choice(attention)
-        self._trust: Trust | None = None
+        self._kernels = KernelSelector(attention)
+        self._check: EquivalenceCheck | None = None
 
     @property
     def token_budget(self) -> int:
         """Tokens computed at once, at most; lower than asked for once memory has run out."""
         return self._budget.tokens
 
-    def last_token_states(self, rows: Sequence[Row], *, prefix: Row = (), layer: int = -1) -> Tensor:
+    def last_token_states(self, rows: Sequence[TokenRow], *, prefix: TokenRow = (), layer: int = -1) -> Tensor:
         """Return what the ordinary forward has in ``hidden_states[layer]`` at each row's last token.
 
         Args:
@@ -90,20 +90,20 @@ class SharedPrefixEngine:
         """
         return self.layer_states(rows, [layer], prefix=prefix)[0]
 
-    def layer_states(self, rows: Sequence[Row], layers: Sequence[int], *, prefix: Row = ()) -> list[Tensor]:
+    def layer_states(self, rows: Sequence[TokenRow], layers: Sequence[int], *, prefix: TokenRow = ()) -> list[Tensor]:
         """Return the states of several layers from one pass: a (rows, width) for each of ``layers``.
 
         Arguments and errors are those of :meth:`last_token_states`; widths may differ between layers.
         """
         self._validate(rows, layers)
         if torch.is_grad_enabled() or is_training(self.backbone):
-            stock = partial(stock_states, self.backbone, device=input_device(self.backbone))
-            return self._stock(stock, layers, rows)
+            reference = partial(reference_states, self.backbone, device=input_device(self.backbone))
+            return self._stock(reference, layers, rows)
         places: dict[tuple[int, ...], int] = {}
         inverse = [places.setdefault(tuple(row), len(places)) for row in rows]
         shared = self._by_prefix(sorted(places, key=len), tuple(prefix))
-        trust = self._current_trust()
-        computed = [self._compute(trust, start, members, tuple(layers)) for start, members in shared.items()]
+        check = self._current_check()
+        computed = [self._compute(check, start, members, tuple(layers)) for start, members in shared.items()]
         found = {row: index for index, row in enumerate(chain.from_iterable(shared.values()))}
         order = torch.tensor([found[row] for row in places])[inverse]
         return [torch.cat(parts)[order.to(parts[0].device)] for parts in zip(*computed, strict=True)]
@@ -113,13 +113,13 @@ class SharedPrefixEngine:
         return {
             "backbone": self.backbone,
             "token_budget": self.token_budget,
-            "attention": self._choice.attention,
+            "attention": self._kernels.attention,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    def _validate(self, rows: Sequence[Row], layers: Sequence[int]) -> None:
+    def _validate(self, rows: Sequence[TokenRow], layers: Sequence[int]) -> None:
         if not len(rows):
             raise InputError("no row was given; expected token ids of at least one text")
         for index, row in enumerate(rows):
@@ -131,7 +131,7 @@ class SharedPrefixEngine:
                 raise LayerError(f"layer {layer} is outside this backbone; choose one from {lowest} to -1")
 
     def _by_prefix(self, rows: list[tuple[int, ...]], prefix: Prefix) -> dict[Prefix | None, list[tuple[int, ...]]]:
-        """Tell with which prefix each row goes down the fast road, or with None down the stock road."""
+        """Tell with which prefix each row goes down the packed forward, or with None down the reference forward."""
         longest = min(_LONGEST_ROW, longest_independent_row(self.backbone.config.get_text_config()))
         start = len(prefix)
         fitting = sum(start < len(row) <= longest and row[:start] == prefix for row in rows)
@@ -143,37 +143,41 @@ class SharedPrefixEngine:
         return shared
 
     def _compute(
-        self, trust: Trust, prefix: Prefix | None, rows: list[tuple[int, ...]], layers: tuple[int, ...]
+        self, check: EquivalenceCheck, prefix: Prefix | None, rows: list[tuple[int, ...]], layers: tuple[int, ...]
     ) -> list[Tensor]:
-        stock = partial(self._budget.run, rows, partial(self._stock, trust.stock.states, layers))
-        road = None if prefix is None else trust.road(prefix, rows, layers)
-        if prefix is None or road is None:
-            return stock()
+        reference = partial(self._budget.run, rows, partial(self._stock, check.reference.states, layers))
+        forward = None if prefix is None else check.forward(prefix, rows, layers)
+        if prefix is None or forward is None:
+            return reference()
         try:
-            return self._budget.run([row[len(prefix) :] for row in rows], partial(self._fast, road, prefix, layers))
+            return self._budget.run([row[len(prefix) :] for row in rows], partial(self._fast, forward, prefix, layers))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            # If the rows themselves are at fault the stock road raises, and the fast one keeps its name.
-            states = stock()
-            trust.leave(road, describe(error))
+            # If the rows themselves are at fault the reference forward raises, and the fast one keeps its name.
+            states = reference()
+            check.leave(forward, describe(error))
             return states
 
-    def _current_trust(self) -> Trust:
+    def _current_check(self) -> EquivalenceCheck:
         found = Structure(self.backbone)
-        trust = self._trust
-        if trust is None or trust.structure != found:
-            trust = self._trust = Trust(
-                found, self.backbone, input_device(self.backbone), self._budget, self.counters, self._choice
+        check = self._check
+        if check is None or check.structure != found:
+            check = self._check = EquivalenceCheck(
+                found, self.backbone, input_device(self.backbone), self._budget, self.counters, self._kernels
             )
-        return trust
+        return check
 
-    def _fast(self, road: PackedRoad, prefix: Prefix, layers: Sequence[int], rests: Sequence[Row]) -> list[Tensor]:
-        states = road.states(prefix, rests, layers)
-        self.counters.add(text=sum(map(len, rests)))
+    def _fast(
+        self, forward: PackedForward, prefix: Prefix, layers: Sequence[int], suffixes: Sequence[TokenRow]
+    ) -> list[Tensor]:
+        states = forward.states(prefix, suffixes, layers)
+        self.counters.add(text=sum(map(len, suffixes)))
         return states
 
-    def _stock(self, compute: Callable[..., list[Tensor]], layers: Sequence[int], rows: Sequence[Row]) -> list[Tensor]:
+    def _stock(
+        self, compute: Callable[..., list[Tensor]], layers: Sequence[int], rows: Sequence[TokenRow]
+    ) -> list[Tensor]:
         states = compute(rows, entries=layers)
-        self.counters.add(stock=len(rows) * max(map(len, rows)))
+        self.counters.add(reference=len(rows) * max(map(len, rows)))
         return states

@@ -58,15 +58,15 @@ class Structure:
         return id(value)
 
     def _of_module(self, module: nn.Module) -> tuple[Any, ...]:
-        held: list[Any] = []
+        cached_kv: list[Any] = []
         for name, value in vars(module).items():
             if type(value) in _PLAIN:
                 # Modes are no structure.
-                held.append((name, value if name != "training" else None))
+                cached_kv.append((name, value if name != "training" else None))
             elif type(value) is not dict or value:
-                held.append((name, self._frozen(value)))
+                cached_kv.append((name, self._frozen(value)))
         # A class may be patched as well as an object.
-        return self._identity(module), type(module).forward, held
+        return self._identity(module), type(module).forward, cached_kv
 
     def _frozen(self, value: Any) -> Any:
         """Return something that equals its like as long as the value stays the same."""

@@ -30,33 +30,35 @@ ROUTE = """\
 """
 
 
-def compile_chat_template(template: PromptTemplate | RetrievalTemplate, *, bos: bool = False, gap: str = "") -> str:
+def compile_chat_template(
+    template: PromptTemplate | RetrievalTemplate, *, bos: bool = False, bos_separator: str = ""
+) -> str:
     """Write the chat template whose rendering equals ``template.render`` for every text.
 
     Args:
         template: a pair compiles to a branch on the role: the system message where it is the name of one, else
             ``task``, which sentence-transformers 6 hands over.
         bos: whether the rendered prompt starts with ``bos_token``.
-        gap: what stands between BOS and the prompt; some SentencePiece tokenizers need the blank that they
+        bos_separator: what stands between BOS and the prompt; some SentencePiece tokenizers need the blank that they
             otherwise add themselves, and some tokenizers begin texts with other special tokens than BOS.
 
     Returns:
         Jinja source.
     """
     if isinstance(template, PromptTemplate):
-        return GATHER + _body(template, bos, gap)
+        return GATHER + _body(template, bos, bos_separator)
     return (
         GATHER
         + ROUTE
         + "{%- if said.role == 'query' -%}\n"
-        + _body(template.query, bos, gap)
+        + _body(template.query, bos, bos_separator)
         + "\n{%- else -%}\n"
-        + _body(template.document, bos, gap)
+        + _body(template.document, bos, bos_separator)
         + "\n{%- endif -%}"
     )
 
 
-def _body(template: PromptTemplate, bos: bool, gap: str) -> str:
-    start = ["bos_token"] * bos + [jinja_literal(gap)] * bool(gap)
+def _body(template: PromptTemplate, bos: bool, bos_separator: str) -> str:
+    start = ["bos_token"] * bos + [jinja_literal(bos_separator)] * bool(bos_separator)
     parts = [*start, "said.prompt", jinja_literal(template.head), "text", jinja_literal(template.suffix)]
     return normalization(template.normalization).jinja + "{{- " + " ~ ".join(parts) + " -}}"

@@ -18,7 +18,7 @@ __all__ = ["decompile_chat_template"]
 
 _LITERAL = r"'(?:[^'\\]|\\.)*'"
 _BODY = re.compile(
-    rf"(?P<normalization>.*)\{{\{{- (?P<bos>bos_token ~ )?(?:(?P<gap>{_LITERAL}) ~ )?said\.prompt"
+    rf"(?P<normalization>.*)\{{\{{- (?P<bos>bos_token ~ )?(?:(?P<separator>{_LITERAL}) ~ )?said\.prompt"
     rf" ~ (?P<head>{_LITERAL}) ~ text ~ (?P<suffix>{_LITERAL}) -\}}\}}",
     re.DOTALL,
 )
@@ -36,13 +36,13 @@ def decompile_chat_template(source: str) -> PromptTemplate | RetrievalTemplate |
     try:
         if rest.startswith(ROUTE + _QUERY) and rest.endswith(_END):
             query, _, document = rest[len(ROUTE + _QUERY) : -len(_END)].partition(_ELSE)
-            (one, bos, gap), (other, *_) = _body(query), _body(document)
+            (one, bos, bos_separator), (other, *_) = _body(query), _body(document)
             template = RetrievalTemplate(one, other)
         else:
-            template, bos, gap = _body(rest)
+            template, bos, bos_separator = _body(rest)
     except (PromptEOLError, SyntaxError, ValueError):
         return None
-    return template if compile_chat_template(template, bos=bos, gap=gap) == source else None
+    return template if compile_chat_template(template, bos=bos, bos_separator=bos_separator) == source else None
 
 
 def _body(source: str) -> tuple[PromptTemplate, bool, str]:
@@ -50,8 +50,8 @@ def _body(source: str) -> tuple[PromptTemplate, bool, str]:
     if found is None:
         raise ValueError("not compiled by this package")
     modes = (mode for mode in get_args(NormalizationMode) if normalization(mode).jinja == found["normalization"])
-    head, suffix, gap = (ast.literal_eval(found[name] or "''") for name in ("head", "suffix", "gap"))
-    return _with_demonstrations(PromptTemplate(head, suffix, next(modes, "none"))), bool(found["bos"]), gap
+    head, suffix, bos_separator = (ast.literal_eval(found[name] or "''") for name in ("head", "suffix", "separator"))
+    return _with_demonstrations(PromptTemplate(head, suffix, next(modes, "none"))), bool(found["bos"]), bos_separator
 
 
 def _with_demonstrations(template: PromptTemplate) -> PromptTemplate:

@@ -1,19 +1,19 @@
-"""The model card's section on training: recipe, data with licences, curve, scores."""
+"""The model card's section on training: recipe, data with licenses, curve, scores."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prompteol.artefact import TRAINING_HEADING, stated_licence
-from prompteol.backbone import find_source
+from prompteol.data.training_examples import TrainingExamples
 from prompteol.errors import PromptEOLError
-from prompteol.training.checking import Material
+from prompteol.model import find_source
+from prompteol.saving import TRAINING_HEADING, stated_license
+from prompteol.training.checking import TrainingInputs
 from prompteol.training.curve import Point
-from prompteol.training.examples import Examples
 from prompteol.training.recipe import Keep, Recipe
 
-__all__ = ["base_licence", "training_section", "with_former"]
+__all__ = ["base_license", "training_section", "with_former"]
 
 _UNKNOWN = "unknown: its publisher states none that could be read here"
 # Rows of the curve that a card shows.
@@ -21,24 +21,24 @@ _ROWS = 12
 _FORMER = "\n### Before that\n\n"
 
 
-def base_licence(base: str) -> str | None:
-    """Return the licence that the card of a base model states, or ``None``."""
+def base_license(base: str) -> str | None:
+    """Return the license that the card of a base model states, or ``None``."""
     try:
         path = find_source(base).file("README.md") if base else None
-        return stated_licence(path.read_text(encoding="utf-8")) if path else None
+        return stated_license(path.read_text(encoding="utf-8")) if path else None
     except (PromptEOLError, OSError, ValueError):
         return None
 
 
 def training_section(
     recipe: Recipe,
-    given: Material,
+    given: TrainingInputs,
     curve: Sequence[Point],
     *,
     kept: Point | None,
     teacher: str | None,
     base: str,
-    licence: str | None,
+    license: str | None,
     arguments: Mapping[str, Any],
 ) -> str:
     """Write the section in Markdown.
@@ -50,11 +50,11 @@ def training_section(
         kept: the evaluation of the weights that were kept.
         teacher: its name and fingerprint.
         base: what was trained.
-        licence: of the base.
+        license: of the base.
         arguments: of the trainer, over those of the recipe.
     """
     lines = [
-        f"- Base: `{base}`; licence: {licence or _UNKNOWN}",
+        f"- Base: `{base}`; license: {license or _UNKNOWN}",
         f"- Data: {_data(given.examples)}",
         *([f"- Running text: {_data(given.running_text)}"] if given.running_text else []),
         *([f"- Teacher: {teacher}"] if teacher else []),
@@ -71,9 +71,9 @@ def with_former(section: str, former: str) -> str:
     return section + _FORMER + former.removeprefix(TRAINING_HEADING) if former else section
 
 
-def _data(examples: Examples) -> str:
+def _data(examples: TrainingExamples) -> str:
     columns = ", ".join(examples.columns)
-    return f"`{examples.name}`, {len(examples)} rows of {columns}; licence: {examples.licence or _UNKNOWN}"
+    return f"`{examples.name}`, {len(examples)} rows of {columns}; license: {examples.license or _UNKNOWN}"
 
 
 def _recipe(recipe: Recipe) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import TrainerState
 
-from prompteol.backbone import MANIFEST
-from prompteol.corpus import replace_when_done
 from prompteol.errors import TrainingError
+from prompteol.files import atomic_write
+from prompteol.model import MANIFEST
 
 __all__ = ["Workspace", "checkpoint_step", "read_state"]
 
@@ -90,7 +90,7 @@ class Workspace:
         if known is None:
             with self.kept_on_failure():
                 self.checkpoints.mkdir(parents=True, exist_ok=True)
-            with replace_when_done(self.record) as partial:
+            with atomic_write(self.record) as partial:
                 partial.write_text(json.dumps(dict(about), indent=2) + "\n", encoding="utf-8")
             return
         changed = sorted(name for name in known.keys() | about.keys() if known.get(name) != about.get(name))
@@ -137,7 +137,7 @@ class Workspace:
         here = self.checkpoints / Path(state.best_model_checkpoint or "").name
         if state.best_model_checkpoint and here != Path(state.best_model_checkpoint) and here.is_dir():
             state.best_model_checkpoint = str(here)
-            with replace_when_done(checkpoint / _STATE) as partial:
+            with atomic_write(checkpoint / _STATE) as partial:
                 state.save_to_json(str(partial))
 
     def _check_writable(self) -> None:

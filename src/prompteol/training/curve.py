@@ -12,7 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from prompteol.errors import TrainingError
 
-__all__ = ["SCORE", "CurveWriter", "Point", "Progress", "Watcher", "points", "read_curve"]
+__all__ = ["SCORE", "CurveWriter", "Point", "TrainingProgress", "Watcher", "points", "read_curve"]
 
 # What the stock evaluator calls Spearman's correlation of the cosine.
 SCORE = "eval_spearman_cosine"
@@ -23,7 +23,7 @@ class Point:
     """One point of the curves.
 
     Args:
-        step: optimiser steps so far.
+        step: optimizer steps so far.
         loss: the mean since the point before; ``None`` at an evaluation.
         score: Spearman's correlation x 100 on the development pairs; ``None`` between evaluations.
         learning_rate: of that step.
@@ -36,7 +36,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """How far a training is: ``step`` of ``steps``, and the last point of the curves."""
 
     step: int
@@ -44,7 +44,7 @@ class Progress:
     last: Point | None
 
 
-Watcher = Callable[[Progress], None]
+Watcher = Callable[[TrainingProgress], None]
 
 
 def points(history: Sequence[dict[str, Any]]) -> list[Point]:
@@ -112,4 +112,4 @@ class CurveWriter(TrainerCallback):
 
     def _tell(self, state: TrainerState) -> None:
         if self.watch is not None and state.is_world_process_zero:
-            self.watch(Progress(state.global_step, state.max_steps, self._last))
+            self.watch(TrainingProgress(state.global_step, state.max_steps, self._last))

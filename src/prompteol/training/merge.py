@@ -16,12 +16,12 @@ import torch
 from huggingface_hub import snapshot_download
 from numpy.typing import NDArray
 
-from prompteol.backbone import ADAPTER, find_source, has_adapter, merged_backbone
-from prompteol.demonstrations import everyday
+from prompteol.demonstrations import default_demonstrations
 from prompteol.errors import ModelError
 from prompteol.extras import check_extra
+from prompteol.model import ADAPTER, find_source, has_adapter, merged_backbone
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.card import base_licence
+from prompteol.training.card import base_license
 
 __all__ = ["Merged", "merge"]
 
@@ -74,7 +74,7 @@ def merge(
         IncompatibleVersionError: it is, in a version that transformers excludes.
     """
     check_extra("adapters", "peft")
-    texts = list(texts or (one.sentence for one in everyday()))
+    texts = list(texts or (one.sentence for one in default_demonstrations()))
     full = {"dtype": torch.float32}
     files = {name: options[name] for name in _FILES if name in options}
     with _on_base(adapter, base, files | {"revision": options.get("revision")}) as folder:
@@ -139,9 +139,12 @@ def _fresh_base(adapted: PromptEOL, device: str | None, files: Mapping[str, Any]
         del model[-1]
     for module in list(adapted.children())[1:]:
         model.append(module)
-    model.notes = adapted.notes
-    model.model_card_data.license = base_licence(name) or adapted.model_card_data.license
-    model.chosen = {**adapted.chosen, "weights": f"{adapted.chosen.get('weights', 'an adapter')}, merged with {name}"}
+    model.training_notes = adapted.training_notes
+    model.model_card_data.license = base_license(name) or adapted.model_card_data.license
+    model.provenance = {
+        **adapted.provenance,
+        "weights": f"{adapted.provenance.get('weights', 'an adapter')}, merged with {name}",
+    }
     return model
 
 
@@ -152,7 +155,7 @@ def _load_merged(adapted: PromptEOL, merged: PromptEOL, adapter: str) -> None:
         # The adapter was trained with more tokens than its base has.
         bare.resize_token_embeddings(rows, mean_resizing=False)
         merged.module.transformer.processor = adapted.tokenizer
-        merged.set_prompt(adapted.template)
+        merged.set_template(adapted.template)
     try:
         bare.load_state_dict(whole.state_dict())
     except RuntimeError as error:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from prompteol.artefact import fingerprint
-from prompteol.checks import check_finite
-from prompteol.corpus import chunks, replace_when_done
 from prompteol.errors import ModelError, TrainingError
+from prompteol.files import atomic_write, chunks
+from prompteol.saving import fingerprint
+from prompteol.validation import check_finite
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -83,7 +83,7 @@ class KnownTeacher:
         vectors = _encode(self.model, texts, advance)
         from safetensors.numpy import save_file
 
-        with replace_when_done(kept) as partial:
+        with atomic_write(kept) as partial:
             save_file({"vectors": vectors}, partial, metadata=about)
         return vectors
 
@@ -152,7 +152,7 @@ def given_vectors(teacher: Teacher, texts: Sequence[str]) -> Vectors | None:
 def fit_dimension(vectors: Vectors, dimension: int, seed: int) -> Vectors:
     """Bring vectors to another dimension with as little change to their cosines as may be.
 
-    The directions of largest variance about the origin are kept (uncentred PCA, so that a cosine stays a cosine), then
+    The directions of largest variance about the origin are kept (uncentered PCA, so that a cosine stays a cosine), then
     turned by a random rotation: without it the first dimensions would hold nearly everything. Into a larger dimension
     vectors are turned as they are, and no cosine changes.
 

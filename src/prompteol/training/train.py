@@ -12,23 +12,22 @@ import numpy as np
 import torch
 from transformers import TrainerCallback, set_seed
 
+from prompteol.data import ScoredPairs
+from prompteol.data.training_examples import TrainingExamples, read_examples
 from prompteol.extras import check_extra
-from prompteol.search import Pairs
+from prompteol.model.adapter import ExactAdapter, attach_adapter, base_options, check_trainable, restore
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.adapter import ExactAdapter, attach_adapter, base_options, restore, settle_adapter
 from prompteol.training.arguments import check_arguments
-from prompteol.training.card import base_licence, training_section, with_former
-from prompteol.training.checking import Material, check_training, development_pairs
+from prompteol.training.card import base_license, training_section, with_former
+from prompteol.training.checking import TrainingInputs, check_training, development_pairs
 from prompteol.training.checkpoints import Workspace, checkpoint_step, read_state
 from prompteol.training.curve import CurveWriter, Watcher, points
 from prompteol.training.distillation import DistillationLoss, running_rows
 from prompteol.training.divergence import DivergenceStop
-from prompteol.training.examples import Examples, read_examples
+from prompteol.training.early_stopping import early_stop, is_used_up
 from prompteol.training.losses import contrastive_loss
-from prompteol.training.patience import early_stop, is_used_up
 from prompteol.training.recipe import Recipe
 from prompteol.training.result import Training
-from prompteol.training.stock import launched_processes, stock_arguments, stock_dataset, stock_trainer
 from prompteol.training.teacher import (
     Advance,
     KnownTeacher,
@@ -39,6 +38,7 @@ from prompteol.training.teacher import (
     given_vectors,
     kept_vectors,
 )
+from prompteol.training.trainer_setup import build_trainer, launched_processes, training_arguments, training_dataset
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformerTrainingArguments
@@ -50,12 +50,12 @@ __all__ = ["Training", "train"]
 def train(
     base: str | Path | PromptEOL | None,
     out: str | Path,
-    examples: Examples | str | Path,
+    examples: TrainingExamples | str | Path,
     recipe: Recipe | None = None,
     *,
-    dev: Pairs | str | Path | None = None,
+    dev: ScoredPairs | str | Path | None = None,
     teacher: Teacher | None = None,
-    running_text: Examples | str | Path | None = None,
+    running_text: TrainingExamples | str | Path | None = None,
     words: Vectors | None = None,
     resume: bool = False,
     device: str | None = None,
@@ -80,12 +80,12 @@ def train(
         dev: scored pairs that the checkpoints are evaluated on, or a file of them.
         teacher: for distillation; see :func:`prompteol.training.teacher_vectors`.
         running_text: for distillation with a ``language_weight``: paragraphs, mixed evenly among the examples, that the
-            next token is learnt from.
+            next token is learned from.
         words: for distillation with a ``word_weight``: the teacher's vectors of the pieces of the base's tokenizer, of
             the same dimension as its vectors of the examples; zero where a piece is no word.
         resume: go on from the last whole checkpoint in ``out``, if there is one.
         device: for instance ``"cuda"`` or ``"cpu"``; default: the best there is.
-        watch: called with each :class:`Progress`, in place of the stock progress bar.
+        watch: called with each :class:`TrainingProgress`, in place of the stock progress bar.
         advance: called while the teacher embeds, with how many texts are done and of how many.
         options: further ones for ``PromptEOL`` where the base is loaded here, such as ``template`` or ``layer``.
         arguments: further ``SentenceTransformerTrainingArguments``, such as ``{"weight_decay": 0.01}``. Each wins over
@@ -103,11 +103,11 @@ def train(
     """
     recipe = recipe or Recipe()
     check_extra("training", "accelerate", "datasets", *(["peft"] if recipe.lora is not None else []))
-    if not isinstance(examples, Examples):
+    if not isinstance(examples, TrainingExamples):
         examples = read_examples(examples, recipe.objective, seed=recipe.seed)
-    if running_text is not None and not isinstance(running_text, Examples):
+    if running_text is not None and not isinstance(running_text, TrainingExamples):
         running_text = read_examples(running_text, "distillation")
-    given = Material(examples, development_pairs(dev), teacher, running_text, words)
+    given = TrainingInputs(examples, development_pairs(dev), teacher, running_text, words)
     check_training(recipe, given)
     further = dict(arguments or {})
     check_arguments(further, recipe, scored=given.pairs is not None)
@@ -117,8 +117,8 @@ def train(
 
     set_seed(recipe.seed)
     model = base if isinstance(base, PromptEOL) else _load(base, recipe, device, options or {})
-    recipe = replace(recipe, lora=settle_adapter(model, recipe.lora))
-    settings = stock_arguments(
+    recipe = replace(recipe, lora=check_trainable(model, recipe.lora))
+    settings = training_arguments(
         recipe,
         workspace.checkpoints,
         device=model.device,
@@ -140,7 +140,7 @@ def train(
         loss = _loss(model, recipe, given, _vectors(given, known, workspace, advance), settings)
     del known  # A teacher may be much larger than its student.
 
-    trainer = stock_trainer(model, settings, stock_dataset(examples, model, recipe, running_text), loss, given.pairs)
+    trainer = build_trainer(model, settings, training_dataset(examples, model, recipe, running_text), loss, given.pairs)
     remembered = read_state(checkpoint) if checkpoint else None
     stop = [early_stop(recipe.patience, remembered)] if recipe.patience else []
     exact = [ExactAdapter(model, str(checkpoint))] if checkpoint and recipe.lora is not None else []
@@ -170,7 +170,7 @@ def train(
 
 def _load(base: str | Path | None, recipe: Recipe, device: str | None, options: Mapping[str, Any]) -> PromptEOL:
     if torch.cuda.is_available() and launched_processes() > 1:
-        # The base is quantised where it is loaded: each process on its own device.
+        # The base is quantized where it is loaded: each process on its own device.
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     if base is not None and os.path.isdir(base):
         # An adapter names its base, and is looked at from other folders too.
@@ -179,7 +179,7 @@ def _load(base: str | Path | None, recipe: Recipe, device: str | None, options: 
 
 
 def _about(
-    model: PromptEOL, recipe: Recipe, given: Material, teacher: str | None, arguments: Mapping[str, Any]
+    model: PromptEOL, recipe: Recipe, given: TrainingInputs, teacher: str | None, arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Say what must be the same when a training is resumed."""
     return {
@@ -195,7 +195,7 @@ def _about(
 
 
 def _vectors(
-    given: Material, teacher: KnownTeacher | None, workspace: Workspace, advance: Advance | None
+    given: TrainingInputs, teacher: KnownTeacher | None, workspace: Workspace, advance: Advance | None
 ) -> Vectors | None:
     """Return the teacher's vectors; only the first process has the teacher, and the others read what it wrote."""
     if given.teacher is None:
@@ -210,7 +210,7 @@ def _vectors(
 def _loss(
     model: PromptEOL,
     recipe: Recipe,
-    given: Material,
+    given: TrainingInputs,
     vectors: Vectors | None,
     settings: SentenceTransformerTrainingArguments,
 ) -> nn.Module:
@@ -232,12 +232,14 @@ def _loss(
     )
 
 
-def _save(result: Training, recipe: Recipe, given: Material, teacher: str | None, arguments: Mapping[str, Any]) -> None:
+def _save(
+    result: Training, recipe: Recipe, given: TrainingInputs, teacher: str | None, arguments: Mapping[str, Any]
+) -> None:
     model = result.model
     base = str(model.module.config.name_or_path)
-    licence = base_licence(base)
-    model.model_card_data.license = model.model_card_data.license or licence
-    model.chosen = {**model.chosen, "weights": f"{recipe.objective} training on {given.examples.name}"}
+    license = base_license(base)
+    model.model_card_data.license = model.model_card_data.license or license
+    model.provenance = {**model.provenance, "weights": f"{recipe.objective} training on {given.examples.name}"}
     section = training_section(
         recipe,
         given,
@@ -245,8 +247,8 @@ def _save(result: Training, recipe: Recipe, given: Material, teacher: str | None
         kept=result.kept,
         teacher=teacher,
         base=base,
-        licence=licence,
+        license=license,
         arguments=arguments,
     )
-    model.notes = with_former(section, model.notes)
+    model.training_notes = with_former(section, model.training_notes)
     model.save_pretrained(str(result.out))

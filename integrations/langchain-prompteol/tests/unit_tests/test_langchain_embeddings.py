@@ -19,9 +19,9 @@ from langchain_prompteol import PromptEOLEmbeddings
 from pydantic import ValidationError
 
 from prompteol import fingerprint
+from prompteol.embedder.index_safety import check_index, index_metadata
+from prompteol.embedder.long_texts import LongTextWarning
 from prompteol.errors import IndexMismatchError, InputError, ModelNotFoundError, SettingError
-from prompteol.index_safety import check_index, index_metadata
-from prompteol.long_texts import LongTextWarning
 from prompteol.prompts import resolve_template
 from small_models import base_model_folder, stock_model
 
@@ -75,12 +75,12 @@ def test_retrieval_templates_reach_the_model():
     assert differ(embeddings.embed_query("a"), embeddings.embed_documents(["a"])[0])
 
 
-def test_one_switch_normalises_both_roles(model):
+def test_one_switch_normalizes_both_roles(model):
     assert np.linalg.norm(both_roles(wrap(model)), axis=1) == pytest.approx(1, abs=1e-5)
     assert np.linalg.norm(both_roles(wrap(model, normalize_embeddings=False)), axis=1).min() > 1.1
 
 
-def test_cuts_are_normalised_in_both_roles(model):
+def test_cuts_are_normalized_in_both_roles(model):
     cut = both_roles(wrap(model, truncate_dim=8))
     np.testing.assert_allclose(cut, unit(both_roles(wrap(model))[:, :8]), atol=1e-5)
 
@@ -140,7 +140,7 @@ def test_settings_that_change_what_comes_back_are_refused_at_once(model, fields)
         wrap(model, **fields)
 
 
-@pytest.mark.parametrize("fields", [{"batch_size": 0}, {"truncate_dim": 0}, {"multi_process": True}, {"normalise": 1}])
+@pytest.mark.parametrize("fields", [{"batch_size": 0}, {"truncate_dim": 0}, {"multi_process": True}, {"normalize": 1}])
 def test_fields_are_checked(model, fields):
     with pytest.raises(ValidationError):
         wrap(model, **fields)
@@ -173,7 +173,7 @@ def test_a_pickle_by_name_is_small_and_keeps_every_field():
 
 def test_a_pickle_holds_the_prompt_and_the_model_that_embed_now():
     embeddings = by_name()
-    embeddings.client.set_prompt(resolve_template("pretended-cot"))
+    embeddings.client.set_template(resolve_template("pretended-cot"))
     twin = pickle.loads(pickle.dumps(embeddings))
     np.testing.assert_allclose(both_roles(twin), both_roles(embeddings), atol=1e-6)
     assert differ(both_roles(twin), both_roles(by_name()))
@@ -301,8 +301,8 @@ def edit(model):
 
 
 CHANGES = {
-    "template": lambda embeddings: embeddings.client.set_prompt(resolve_template("pretended-cot")),
-    "layer": lambda embeddings: embeddings.client.set_prompt(embeddings.client.template, layer=-2),
+    "template": lambda embeddings: embeddings.client.set_template(resolve_template("pretended-cot")),
+    "layer": lambda embeddings: embeddings.client.set_template(embeddings.client.template, layer=-2),
     "weights": lambda embeddings: edit(embeddings.client),
     "max_seq_length": lambda embeddings: setattr(embeddings.client, "max_seq_length", 40),
     "saved prompt": lambda embeddings: embeddings.client.prompts.update(document="Another: "),

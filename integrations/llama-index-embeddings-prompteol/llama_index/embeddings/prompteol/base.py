@@ -13,9 +13,9 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from pydantic import computed_field
 
 from prompteol.embedder import TextEmbedder, model_state
+from prompteol.embedder.index_safety import IndexGuard
+from prompteol.embedder.long_texts import LongTextNotice
 from prompteol.errors import IndexMismatchError, SettingError
-from prompteol.index_safety import IndexGuard
-from prompteol.long_texts import LongTextNotice
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -111,7 +111,7 @@ class PromptEOLEmbedding(BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """Name the class in serialised form."""
+        """Name the class in serialized form."""
         return "PromptEOLEmbedding"
 
     @classmethod
