@@ -8,7 +8,25 @@ from typing import Any
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-__all__ = ["forward_hooks"]
+__all__ = ["PEFT_PREFIX", "adapter_layer_types", "forward_hooks", "renames_weights"]
+
+#: What peft writes in front of the names of an adapter's weights.
+PEFT_PREFIX = "base_model.model."
+
+
+def adapter_layer_types() -> tuple[type, ...]:
+    """Return the classes of the modules that peft puts in the place of a model's own."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils import AuxiliaryTrainingWrapper
+
+    return BaseTunerLayer, AuxiliaryTrainingWrapper
+
+
+def renames_weights(model_type: str) -> bool:
+    """Tell whether transformers renames the weights of an architecture when it reads them."""
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+    return get_checkpoint_conversion_mapping(model_type) is not None
 
 
 def forward_hooks(module: nn.Module | None) -> Iterator[Callable[..., Any]]:

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompteol import PromptEOL, fingerprint
-from prompteol.embedder import TextEmbedder
-from prompteol.embedder.index_safety import METADATA_KEY, check_index, guard_index, index_metadata, stamp_index
+from prompteol.embedder import METADATA_KEY, TextEmbedder, check_index, guard_index, index_metadata, stamp_index
 from prompteol.errors import IndexMismatchError, SettingError
 from prompteol.prompts import resolve_template
 from small_models import base_model_folder, prompteol_model

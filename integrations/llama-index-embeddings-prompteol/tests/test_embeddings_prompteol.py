@@ -27,8 +27,7 @@ from llama_index.embeddings.prompteol import PromptEOLEmbedding
 from pydantic import ValidationError
 
 from prompteol import fingerprint
-from prompteol.embedder.index_safety import check_index, index_metadata
-from prompteol.embedder.long_texts import LongTextWarning
+from prompteol.embedder import LongTextWarning, check_index, index_metadata
 from prompteol.errors import IndexMismatchError, InputError, ModelNotFoundError, SettingError
 from prompteol.prompts import resolve_template
 from small_models import base_model_folder, stock_model

@@ -27,7 +27,7 @@ from prompteol.cli.options import (
     load_model,
 )
 from prompteol.cli.progress import progress
-from prompteol.embedder.long_texts import LongTextNotice
+from prompteol.embedder import LongTextNotice
 from prompteol.errors import CorpusError, NonFiniteError
 from prompteol.files import (
     TextSource,

@@ -7,33 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from prompteol.errors import SettingError
+from prompteol.model.lora import Lora
 
-__all__ = ["Keep", "Lora", "Objective", "Recipe"]
+__all__ = ["Keep", "Objective", "Recipe"]
 
 Objective = Literal["contrastive", "unsupervised", "distillation"]
 Keep = Literal["best", "last"]
-
-
-@dataclass(frozen=True)
-class Lora:
-    """Train a low-rank adapter on all linear layers but the LM head, and leave the base as it is.
-
-    Args:
-        rank: of the two factors; 64 in the authors' code.
-        alpha: the adapter is scaled by ``alpha / rank``; 16 in the authors' code.
-        dropout: in front of the adapter; 0.05 in the authors' code.
-        quantize: hold the base in 4 bits (NF4, double quantization) while training. ``None``: where there is a CUDA
-            device and bitsandbytes is installed.
-    """
-
-    rank: int = 64
-    alpha: int = 16
-    dropout: float = 0.05
-    quantize: bool | None = None
-
-    def __post_init__(self) -> None:
-        _check(self.rank >= 1 and self.alpha >= 1, f"LoRA rank={self.rank}, alpha={self.alpha}", "both 1 or more")
-        _check(0 <= self.dropout < 1, f"LoRA dropout={self.dropout}", "from 0 up to, not including, 1")
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from transformers import TrainerCallback, set_seed
 from prompteol.data import ScoredPairs
 from prompteol.data.training_examples import TrainingExamples, read_examples
 from prompteol.extras import check_extra
-from prompteol.model.adapter import ExactAdapter, attach_adapter, base_options, check_trainable, restore
+from prompteol.model.lora import attach_adapter
 from prompteol.sentence_transformers import PromptEOL
+from prompteol.training.adapter import ExactAdapter, base_options, check_trainable, restore
 from prompteol.training.arguments import check_arguments
 from prompteol.training.card import base_license, training_section, with_former
 from prompteol.training.checking import TrainingInputs, check_training, development_pairs

@@ -19,8 +19,7 @@ from langchain_prompteol import PromptEOLEmbeddings
 from pydantic import ValidationError
 
 from prompteol import fingerprint
-from prompteol.embedder.index_safety import check_index, index_metadata
-from prompteol.embedder.long_texts import LongTextWarning
+from prompteol.embedder import LongTextWarning, check_index, index_metadata
 from prompteol.errors import IndexMismatchError, InputError, ModelNotFoundError, SettingError
 from prompteol.prompts import resolve_template
 from small_models import base_model_folder, stock_model

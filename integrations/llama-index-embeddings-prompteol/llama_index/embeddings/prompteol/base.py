@@ -12,9 +12,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from pydantic import computed_field
 
-from prompteol.embedder import TextEmbedder, model_state
-from prompteol.embedder.index_safety import IndexGuard
-from prompteol.embedder.long_texts import LongTextNotice
+from prompteol.embedder import IndexGuard, LongTextNotice, TextEmbedder, model_state
 from prompteol.errors import IndexMismatchError, SettingError
 
 if TYPE_CHECKING:
