@@ -16,6 +16,7 @@ from prompteol.data import ScoredPairs
 from prompteol.data.training_examples import TrainingExamples, read_examples
 from prompteol.extras import check_extra
 from prompteol.model.lora import attach_adapter
+from prompteol.saving import remembering_frozen_weights
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.adapter import ExactAdapter, base_options, check_trainable, restore
 from prompteol.training.arguments import check_arguments
@@ -152,7 +153,7 @@ def train(
         # The stock trainer would take one more step where an epoch is not whole.
         trainer.state, kept = remembered, str(checkpoint)
     else:
-        with workspace.kept_on_failure(), diverged.watching(trainer):
+        with workspace.kept_on_failure(), diverged.watching(trainer), remembering_frozen_weights():
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         kept = None
     kept = trainer.state.best_model_checkpoint or kept
