@@ -127,10 +127,10 @@ def test_whatever_changes_an_index_is_refused_and_what_built_it_is_taken(tmp_pat
     guard_index(filled(folder), embedder)
     with pytest.raises(IndexMismatchError, match=WHAT_TO_DO):
         guard_index(folder, TextEmbedder(prompteol_model(query="Q: ", document="D: ")))
-    twin = TextEmbedder(prompteol_model(query="Q: ", document="D: "))
+    copied = TextEmbedder(prompteol_model(query="Q: ", document="D: "))
     for name in names:
-        CHANGES[name](twin)
-    guard_index(folder, twin)
+        CHANGES[name](copied)
+    guard_index(folder, copied)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from small_models import base_model_folder
 LONG = "The cat sat on the mat. " * 100
 
 
-@pytest.mark.parametrize("role", ["query", "document"])
+@pytest.mark.parametrize("task", ["query", "document"])
 def test_a_long_text_is_mentioned_once(model, task):
     embedder = TextEmbedder(model)
     with pytest.warns(LongTextWarning, match=rf"tokens.*{SENSIBLE_TOKENS} tokens.*windows"):

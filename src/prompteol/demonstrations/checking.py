@@ -1,4 +1,4 @@
-"""What a demonstration of a set must be: one word, a sentence, and nothing of a template inside."""
+"""Check demonstrations of a set: one word, a sentence, and nothing of a template inside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prompteol.validation import check_texts
 __all__ = ["check_demonstration", "distinct"]
 
 _SLOTS = (SLOT, AUTHORS_SLOT, AUTHORS_SLOT.replace("_", " "))
-# A shorter run of words, such as "means", also stands in ordinary sentences.
+# A shorter run of words, such as "means", also occurs in ordinary sentences.
 _TELLING_WORDS = 3
 
 

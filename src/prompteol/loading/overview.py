@@ -25,7 +25,7 @@ class Overview:
 
     Args:
         found: what :func:`prompteol.loading.find_parts` found.
-        request: what was asked for.
+        request: what the user asks of prompt, layer and engine.
     """
 
     def __init__(self, found: Found, request: PromptConfig) -> None:

@@ -123,7 +123,7 @@ def naming_the_adapter(source: ModelSource) -> Iterator[None]:
     """Say of an adapter that cannot be put on its base that it is so, where there is one.
 
     Raises:
-        ModelError: its weights have other sizes, or the base has none of the layers that it stands on.
+        ModelError: its weights have other sizes, or the base has none of the layers that it changes.
     """
     try:
         yield
@@ -139,10 +139,10 @@ def naming_the_adapter(source: ModelSource) -> Iterator[None]:
     ) as error:
         if isinstance(error, (PromptEOLError, torch.OutOfMemoryError)) or source.file(ADAPTER) is None:
             raise
-        said = " ".join(str(error).split())
-        other = "; was it trained on another model?" if re.search(r"size|shape|not found|mismatch", said) else ":"
+        reason = " ".join(str(error).split())
+        other = "; was it trained on another model?" if re.search(r"size|shape|not found|mismatch", reason) else ":"
         raise ModelError(
-            f"adapter {source.name!r} does not fit its base {backbone_of(source).name!r}{other} {said}"
+            f"adapter {source.name!r} does not fit its base {backbone_of(source).name!r}{other} {reason}"
         ) from error
 
 

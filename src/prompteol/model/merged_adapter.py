@@ -1,4 +1,4 @@
-"""Take a PEFT adapter off a backbone's copy, merged into the weights or dropped; no weight of the backbone changes."""
+"""Merge a PEFT adapter into a copy of its backbone, or drop it; no weight of the backbone changes."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def _changed_size(backbone: PreTrainedModel) -> str | None:
             getattr(backbone.config.get_text_config(), name, None),
         )
         if there != here:
-            return f"it would be put on a base with {name}={there}, and stands on one with {name}={here}"
+            return f"it would be put on a base with {name}={there}, and is on one with {name}={here}"
     return None
 
 

@@ -32,7 +32,7 @@ _templates: dict[str, PromptTemplate | RetrievalTemplate] = {
         'provide additional but less central details. With this in mind , this sentence : "',
         '" means in one word:"',
     ),
-    # PromptReps speaks to a chat model; here its words stand as one string, without chat markup.
+    # PromptReps writes to a chat model; here its words are one string, without chat markup.
     "promptreps": RetrievalTemplate(
         query=PromptTemplate(
             'Query: "',
@@ -53,7 +53,7 @@ _templates: dict[str, PromptTemplate | RetrievalTemplate] = {
 TEMPLATES: Mapping[str, PromptTemplate | RetrievalTemplate] = MappingProxyType(_templates)
 """The presets by name; :func:`register_template` adds to them."""
 
-# The best of the paper's 300 demonstrations for each OPT, chosen there by Spearman on STS-B dev.
+# The best of the paper's 300 demonstrations for each OPT, selected there by Spearman on STS-B dev.
 DEMONSTRATIONS: Mapping[str, Demonstration] = MappingProxyType(
     {
         "opt-125m": Demonstration("A man is smoking.", "Smoking"),
