@@ -63,7 +63,7 @@ def reusing_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> Iterator
 
     The module offers no way to hand one over. Where it no longer calls ``AutoProcessor``, the files are read again.
     """
-    transformer_module.AutoProcessor = _ProcessorAtHand
+    transformer_module.AutoProcessor = _ProcessorAtHand  # type: ignore[attr-defined]
     token = _tokenizer_at_hand.set((name, tokenizer))
     try:
         yield

@@ -116,8 +116,8 @@ def check_causal(source: ModelSource, *, trust_remote_code: bool = False) -> Pre
     try:
         config = AutoConfig.from_pretrained(source.name, trust_remote_code=trust_remote_code, **source.hub_kwargs)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"config.json of {source.name!r} cannot be read as a model's: {reason}") from error
+        message = " ".join(str(error).split())[:300]
+        raise ModelError(f"config.json of {source.name!r} cannot be read as a model's: {message}") from error
     reason = _why_not_causal(config)
     if reason:
         raise ModelError(
