@@ -20,9 +20,8 @@ from sentence_transformers.util.quantization import quantize_embeddings
 
 from prompteol.errors import InputError
 from prompteol.loading import PromptConfig, load_model
-from prompteol.model import LanguageModelHead, LoadOptions, Word, portable_transformer
+from prompteol.model import LanguageModelHead, LoadOptions, Word, check_device, portable_transformer
 from prompteol.model.module import Engine
-from prompteol.model.placement import check_device
 from prompteol.model.pools import remember_pool, using_pool
 from prompteol.model.settable import SettableModel
 from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate
@@ -32,6 +31,9 @@ from prompteol.validation import as_texts, check_dimension, check_finite
 __all__ = ["PromptEOL"]
 
 logger = logging.getLogger(__name__)
+
+# Enough for full packs on any accelerator; bounds the memory of token ids.
+_TEXTS_AT_ONCE = 4096
 
 
 class PromptEOL(SettableModel):
@@ -124,9 +126,7 @@ class PromptEOL(SettableModel):
         card.model_name = card.model_name or parts.model_name
         card.base_model_revision = card.base_model_revision or parts.revision_with(given)
         card.license = card.license or parts.license
-        self._source = parts.source
-        self._card = parts.card
-        self._saved_fingerprint = parts.fingerprint
+        self._source, self._card, self._saved_fingerprint = parts.source, parts.card, parts.fingerprint
         self._head: LanguageModelHead | None = None
         self.provenance = parts.provenance
         #: Markdown for the model card: how the weights came to be.
@@ -160,33 +160,37 @@ class PromptEOL(SettableModel):
         ):
             """Embed texts, as ``SentenceTransformer.encode`` does, and check what goes in and what comes out.
 
-            The arguments are its own but for ``batch_size``: how many texts are handed over at once, by default 32 to
-            the stock engine and 256 to the shared-prefix engine, which packs them by tokens. Equal texts are embedded
-            once.
+            The arguments are its own but for ``batch_size``: how many texts are handed over at once. By default these
+            are 32 to the stock engine, and 4,096 to the shared-prefix engine, which packs them by tokens; 256 where a
+            progress bar is shown. Equal texts are embedded once.
 
             Raises:
                 InputError: an item is no string, or no Unicode; the message has its index.
                 SettingError: ``truncate_dim`` is no dimension that the vectors have.
                 NonFiniteError: an embedding holds NaN or infinity; the message has its index.
             """
+            engine = kwargs.pop("engine", None) or self.module.engine
             if output_value != "sentence_embedding":
-                kwargs["engine"] = "stock"
+                engine = "stock"
             texts, single = as_texts(inputs)
             check_dimension(kwargs.get("truncate_dim"), self.full_dimension)
             check_device(kwargs.get("device"))
             distinct = list(dict.fromkeys(texts)) if output_value == "sentence_embedding" else texts
+            if batch_size is None:
+                batch_size = 32 if engine == "stock" else 256 if show_progress_bar else _TEXTS_AT_ONCE
             pool = kwargs.pop("pool", None)
             with nullcontext() if pool is None else using_pool(pool, self) as pool:
                 vectors = super().encode(
                     distinct,
                     prompt_name=prompt_name,
                     prompt=prompt,
-                    batch_size=(32 if self.module.engine == "stock" else 256) if batch_size is None else batch_size,
+                    batch_size=batch_size,
                     show_progress_bar=show_progress_bar,
                     output_value=output_value,
                     convert_to_numpy=convert_to_numpy,
                     convert_to_tensor=convert_to_tensor,
                     pool=pool,
+                    engine=engine,
                     **kwargs,
                 )
             if len(distinct) < len(texts):
@@ -211,10 +215,7 @@ class PromptEOL(SettableModel):
         """Compile the ordinary forward, as ``torch.nn.Module.compile`` does; ``engine="stock"`` runs it."""
         super().compile(*args, **kwargs)  # type: ignore[no-untyped-call]
         if self.module.engine != "stock":
-            logger.warning(
-                "the shared-prefix engine runs uncompiled: model.compile() compiles the ordinary forward, which "
-                'encode(engine="stock") runs'
-            )
+            logger.warning("the shared-prefix engine runs uncompiled; encode(engine='stock') runs what was compiled")
 
     def start_multi_process_pool(self, target_devices: list[str] | None = None) -> dict[Any, Any]:
         """Start workers for ``encode(pool=...)``; threads may share them.
