@@ -58,8 +58,7 @@ class PromptEOL(SettableModel):
             never does.
         device: for instance ``"cuda"``; default: the best there is.
         prompts, default_prompt_name, similarity_fn_name, truncate_dim, cache_folder, trust_remote_code, revision,
-            local_files_only, token, processor_kwargs, config_kwargs, model_card_data: as ``SentenceTransformer`` has
-            them.
+            local_files_only, token, processor_kwargs, config_kwargs, model_card_data: see ``SentenceTransformer``.
         model_kwargs: go to the backbone's ``from_pretrained``. Without ``dtype``, a CPU computes in fp32 and an
             accelerator in the checkpoint's dtype.
 
