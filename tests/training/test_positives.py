@@ -106,4 +106,4 @@ def test_training_on_them(tiny, tmp_path, quick):
     path = tmp_path / "mined.jsonl"
     path.write_text("".join(json.dumps({**RECORDS[0], "query": f"Who sings {n}?"}) + "\n" for n in range(16)))
     done = train(tiny("llama"), tmp_path / "out", path, quick, device="cpu")
-    assert "`mined.jsonl`, 32 rows of anchor, positive, negative" in (done.out / "README.md").read_text()
+    assert "`mined.jsonl`, 32 rows of anchor, positive, negative" in (done.output / "README.md").read_text()

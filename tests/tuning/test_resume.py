@@ -27,13 +27,13 @@ class StopError(Exception):
 def judged(monkeypatch):
     """What the model was asked, in order."""
     asked = []
-    real = Evaluator.judge
+    real = Evaluator.score
 
-    def judge(self, template, start, stop):
+    def score(self, template, start, stop):
         asked.append((template, start, stop))
         return real(self, template, start, stop)
 
-    monkeypatch.setattr(Evaluator, "judge", judge)
+    monkeypatch.setattr(Evaluator, "score", score)
     return asked
 
 
