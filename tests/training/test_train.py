@@ -80,7 +80,7 @@ def test_the_curve_is_written_while_it_runs(adapter, tmp_path):
 )
 def test_the_picture_of_a_few_steps(tmp_path, monkeypatch, curve, title):
     drawn = []
-    monkeypatch.setattr("prompteol.plots.training.save_picture", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr("prompteol.plots.training.save_picture", lambda figure, path, **_: drawn.append(figure))
     plot_curve(curve, tmp_path / "curve.png")
     drawn[0].draw_without_rendering()
     loss = drawn[0].axes[0]

@@ -33,7 +33,7 @@ from prompteol.cli.options import (
     LayerOption,
     TemplateOption,
     ThreadsOption,
-    check_model,
+    check_device,
     prompt_options,
     quiet,
     use_threads,
@@ -194,7 +194,7 @@ def train(
     if dev_column and dev is None:
         raise SettingError(f"--dev-column {dev_column[0]} says nothing without --dev")
     pairs = None if dev is None else read_pairs(dev, dev_column or ())
-    check_model(base, device=device)
+    check_device(device)
     use_threads(threads)
     if plot is not None:
         check_picture(plot, force=force)

@@ -59,9 +59,7 @@ def check_arguments(arguments: Mapping[str, Any], recipe: Recipe, *, scored: boo
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise SettingError(f"arguments: SentenceTransformerTrainingArguments has no {name!r}{hint}")
         if name in _DECIDED_ELSEWHERE:
-            raise SettingError(
-                f"arguments: {name!r} is not the trainer's to decide here; use {_DECIDED_ELSEWHERE[name]}"
-            )
+            raise SettingError(f"arguments: {name!r} is decided elsewhere; use {_DECIDED_ELSEWHERE[name]}")
     evaluation, save = (_strategy(arguments, name) for name in ("eval_strategy", "save_strategy"))
     if not scored and evaluation not in (None, "no"):
         raise SettingError(f"arguments: eval_strategy={evaluation!r} needs development pairs: give dev (--dev)")

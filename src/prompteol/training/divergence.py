@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from scipy.stats import ConstantInputWarning
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from prompteol.errors import NonFiniteError, TrainingError
@@ -50,12 +52,13 @@ class DivergenceStop(TrainerCallback):
             self._stop(f"the {shown} is {value}", state.global_step)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Check the trained weights where they are about to be evaluated or saved."""
+        """Check the trained weights, and the embeddings, where they are about to be evaluated or saved."""
         if control.should_save or control.should_evaluate or control.should_training_stop:
-            model: nn.Module = kwargs["model"]
+            model: PromptEOL = kwargs["model"]
             for name, weight in model.named_parameters():
                 if weight.requires_grad and not torch.isfinite(weight).all():
                     self._stop(f"{name!r} holds NaN or infinity", state.global_step)
+            self._embed(model, state.global_step)
 
     # With the strategy "epoch" that is where weights are evaluated and saved.
     on_epoch_end = on_step_end
@@ -64,7 +67,10 @@ class DivergenceStop(TrainerCallback):
     def watching(self, trainer: Trainer) -> Iterator[None]:
         """Turn the error of embeddings that are not finite, as in an evaluation, into that of a divergence."""
         try:
-            yield
+            with warnings.catch_warnings():
+                # Of a score that is no number; the error that follows says more.
+                warnings.simplefilter("ignore", ConstantInputWarning)
+                yield
         except NonFiniteError as error:
             step = trainer.state.global_step
             if step == 0:
@@ -73,12 +79,15 @@ class DivergenceStop(TrainerCallback):
 
     def check(self, model: PromptEOL, step: int) -> None:
         """Check that a finished model gives texts vectors, and different texts different ones."""
-        try:
-            vectors = np.asarray(model.encode(self.probes, show_progress_bar=False), dtype=np.float32)
-        except NonFiniteError as error:
-            self._stop("the embeddings hold NaN or infinity", step, error)
+        vectors = self._embed(model, step)
         if len(vectors) > 1 and np.ptp(vectors, axis=0).max() <= _EQUAL * np.abs(vectors).max():
             self._stop("all texts have one embedding", step)
+
+    def _embed(self, model: PromptEOL, step: int) -> NDArray[np.float32]:
+        try:
+            return np.asarray(model.encode(self.probes, show_progress_bar=False), dtype=np.float32)
+        except NonFiniteError as error:
+            self._stop("the embeddings hold NaN or infinity", step, error)
 
     def _stop(self, what: str, step: int, cause: Exception | None = None) -> NoReturn:
         rate = self.recipe.learning_rate
