@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prompteol import errors
     from prompteol.embedder import TextEmbedder
+    from prompteol.evaluation import evaluate, register_task
     from prompteol.model import Word
     from prompteol.prompts import (
         DEMONSTRATIONS,
@@ -40,7 +41,9 @@ _EXPORTS = {
     "TEMPLATES": "prompteol.prompts",
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.model",
+    "evaluate": "prompteol.evaluation",
     "fingerprint": "prompteol.saving",
+    "register_task": "prompteol.evaluation",
     "tune_prompt": "prompteol.tuning",
 }
 
@@ -54,7 +57,9 @@ __all__ = [
     "TextEmbedder",
     "Word",
     "errors",
+    "evaluate",
     "fingerprint",
+    "register_task",
     "tune_prompt",
 ]
 
