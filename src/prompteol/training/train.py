@@ -234,5 +234,7 @@ def _save(
         license=license,
         arguments=arguments,
     )
+    # The stock card would print rows of the data, which may be private; the section names the data.
+    model.model_card_data.train_datasets = []
     model.training_notes = with_earlier(section, model.training_notes)
     model.save_pretrained(str(result.output))
