@@ -109,7 +109,7 @@ def train(
     )
     first = settings.process_index == 0
     known = KnownTeacher.load(teacher, str(student.device)) if first and teacher is not None else None
-    described = {"teacher": known and known.described, "loss": loss_name(loss), "arguments": further}
+    described: dict[str, Any] = {"teacher": known and known.described, "loss": loss_name(loss), "arguments": further}
     with settings.main_process_first(local=False, desc="looking into the folder"):
         if first:
             workspace.begin(_record(student, recipe, inputs, **described), resume=resume)
