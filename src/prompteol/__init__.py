@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prompteol import errors
     from prompteol.embedder import LongTextWarning, TextEmbedder, check_index, guard_index
-    from prompteol.evaluation import evaluate
+    from prompteol.evaluation import evaluate, register_task
     from prompteol.model import Word
     from prompteol.prompts import (
         DEMONSTRATIONS,
@@ -49,6 +49,7 @@ _EXPORTS = {
     "fingerprint": "prompteol.saving",
     "guard_index": "prompteol.embedder",
     "merge": "prompteol.training",
+    "register_task": "prompteol.evaluation",
     "register_template": "prompteol.prompts",
     "train": "prompteol.training",
     "tune_prompt": "prompteol.tuning",
@@ -70,6 +71,7 @@ __all__ = [
     "fingerprint",
     "guard_index",
     "merge",
+    "register_task",
     "register_template",
     "train",
     "tune_prompt",
