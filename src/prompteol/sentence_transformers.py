@@ -33,6 +33,9 @@ __all__ = ["PromptEOL"]
 
 logger = logging.getLogger(__name__)
 
+# Enough for full packs on any accelerator; bounds the memory of token ids.
+_TEXTS_AT_ONCE = 4096
+
 
 class PromptEOL(SettableModel):
     """Embed texts with a causal language model: fill a prompt, take the last token's hidden state.
@@ -159,33 +162,35 @@ class PromptEOL(SettableModel):
     ) -> Any:
         """Embed texts, as ``SentenceTransformer.encode`` does, and check what goes in and what comes out.
 
-        The arguments are its own but for ``batch_size``: how many texts are handed over at once, by default 32 to the
-        stock engine and 256 to the shared-prefix engine, which packs them by tokens. Equal texts are embedded once.
+        The arguments are its own but for ``batch_size``: how many texts are handed over at once. By default these are
+        32 to the stock engine, and 4,096 to the shared-prefix engine, which packs them by tokens; 256 where a progress
+        bar is shown. Equal texts are embedded once.
 
         Raises:
             InputError: an item is no string, or no Unicode; the message has its index.
             SettingError: ``truncate_dim`` is no dimension that the vectors have.
             NonFiniteError: an embedding holds NaN or infinity; the message has its index.
         """
-        if output_value != "sentence_embedding":
-            kwargs["engine"] = "stock"
+        engine = "stock" if output_value != "sentence_embedding" else kwargs.pop("engine", None) or self.module.engine
         texts, single = as_texts(inputs)
         check_dimension(kwargs.get("truncate_dim"), self.full_dimension)
         check_device(kwargs.get("device"))
         distinct = list(dict.fromkeys(texts)) if output_value == "sentence_embedding" else texts
+        if batch_size is None:
+            batch_size = 32 if engine == "stock" else 256 if show_progress_bar else _TEXTS_AT_ONCE
         pool = kwargs.pop("pool", None)
         with nullcontext() if pool is None else using_pool(pool, self) as pool:
             vectors: Any = super().encode(
                 distinct,
                 prompt_name=prompt_name,
                 prompt=prompt,
-                batch_size=(32 if self.module.engine == "stock" else 256) if batch_size is None else batch_size,
+                batch_size=batch_size,
                 show_progress_bar=show_progress_bar,
                 output_value=output_value,
                 convert_to_numpy=convert_to_numpy,
                 convert_to_tensor=convert_to_tensor,
                 pool=pool,
-                **kwargs,
+                **{**kwargs, "engine": engine},
             )
         if len(distinct) < len(texts):
             place = {text: row for row, text in enumerate(distinct)}

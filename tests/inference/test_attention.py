@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from prompteol.errors import SettingError
-from prompteol.inference import SharedPrefixEngine, kernels
+from prompteol.inference import SharedPrefixEngine, kernel_selector
 from prompteol.inference.attention import ForwardContext
 
 pytestmark = [
@@ -117,7 +117,7 @@ class TestTiming:
 
         monkeypatch.setattr(ForwardContext, "keep", kept)
         monkeypatch.setattr("prompteol.inference.kernel_selector.time.perf_counter", lambda: now[0])
-        monkeypatch.setattr(kernels, "TIMED_ON", {"cpu"})
+        monkeypatch.setattr(kernel_selector, "TIMED_ON", {"cpu"})
 
         def ask():
             found = set(names)

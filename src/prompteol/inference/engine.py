@@ -101,12 +101,20 @@ class SharedPrefixEngine:
             return self._stock(reference, layers, rows)
         places: dict[tuple[int, ...], int] = {}
         inverse = [places.setdefault(tuple(row), len(places)) for row in rows]
+        if len(places) == 1 and set(layers) == {-1}:
+            return self._single_row(rows[0], layers, len(rows))
         shared = self._by_prefix(sorted(places, key=len), tuple(prefix))
         check = self._current_check()
         computed = [self._compute(check, start, members, tuple(layers)) for start, members in shared.items()]
         found = {row: index for index, row in enumerate(chain.from_iterable(shared.values()))}
         order = torch.tensor([found[row] for row in places])[inverse]
         return [torch.cat(parts)[order.to(parts[0].device)] for parts in zip(*computed, strict=True)]
+
+    def _single_row(self, row: TokenRow, layers: Sequence[int], copies: int) -> list[Tensor]:
+        """Compute one row by the ordinary forward: it has no padding and shares nothing, so no check is needed."""
+        self.counters.add(text=len(row))
+        states = reference_states(self.backbone, [row], layers, input_device(self.backbone))
+        return [state.repeat(copies, 1) for state in states]
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep caches, locks and trust out of pickles and copies."""

@@ -12,7 +12,6 @@ from prompteol.locks import Lock
 from prompteol.prompts import PROMPT_TASKS, PromptTask, PromptTemplate, RetrievalTemplate, compile_chat_template
 from prompteol.tokenization.bos import resolve_bos
 from prompteol.tokenization.truncation import PromptCutter
-from prompteol.validation import check_texts
 
 __all__ = ["PromptTokenizer"]
 
@@ -88,8 +87,8 @@ class PromptTokenizer:
         """Tokenize the prompts of texts.
 
         Args:
-            texts: any Unicode but lone surrogates.
-            role: which template of a pair.
+            texts: strings that :func:`prompteol.validation.check_texts` accepts.
+            task: selects the template of a pair.
             prompt: put in front of everything but BOS.
             max_length: of a row, in tokens. A longer row loses the end of its text, never of the template.
 
@@ -97,10 +96,8 @@ class PromptTokenizer:
             One list of ids a text, not padded.
 
         Raises:
-            InputError: a text that is no Unicode.
             TemplateError: ``max_length`` leaves no room for any text.
         """
-        check_texts(texts)
         prompts = [self.render(text, task=task, prompt=prompt) for text in texts]
         rows = self._ids([self._cut(whole, max_length) for whole in prompts])
         return [self._fit(row, task, prompt, max_length) for row in rows]
