@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prompteol import errors
     from prompteol.embedder import TextEmbedder
+    from prompteol.inference import register_attention
     from prompteol.model import Word
     from prompteol.prompts import (
         DEMONSTRATIONS,
@@ -41,6 +42,7 @@ _EXPORTS = {
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.model",
     "fingerprint": "prompteol.saving",
+    "register_attention": "prompteol.inference",
     "tune_prompt": "prompteol.tuning",
 }
 
@@ -55,6 +57,7 @@ __all__ = [
     "Word",
     "errors",
     "fingerprint",
+    "register_attention",
     "tune_prompt",
 ]
 

@@ -15,7 +15,7 @@ from prompteol.errors import InputError, LayerError
 from prompteol.inference.budget import TokenBudget
 from prompteol.inference.counters import Counters
 from prompteol.inference.equivalence import EquivalenceCheck, describe
-from prompteol.inference.kernel_selector import AttentionName, KernelSelector
+from prompteol.inference.kernel_selector import KernelSelector
 from prompteol.inference.length_limits import largest_independent_pack, longest_independent_row
 from prompteol.inference.packed_forward import PackedForward, Prefix
 from prompteol.inference.packing import TokenRow
@@ -48,10 +48,11 @@ class SharedPrefixEngine:
             when memory runs out.
         attention: ``"sdpa"`` runs texts of equal length as a batch, ``"varlen"`` a whole pack at once by
             FlashAttention's variable-length kernel (CUDA, fp16 and bf16). ``"auto"`` is ``"sdpa"``, and on CUDA what
-            is found right and fastest while large packs run.
+            is found right and fastest while large packs run. Or a name given to
+            :func:`prompteol.register_attention`.
 
     Raises:
-        SettingError: when there is no such way to attend.
+        SettingError: no attention kernel has that name.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class SharedPrefixEngine:
         backbone: PreTrainedModel,
         *,
         token_budget: int | None = None,
-        attention: AttentionName = "auto",
+        attention: str = "auto",
     ) -> None:
         self.backbone = backbone
         self.counters = Counters()

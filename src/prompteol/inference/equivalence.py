@@ -16,7 +16,7 @@ from prompteol.inference.attention import Attention, UnsupportedError
 from prompteol.inference.budget import TokenBudget
 from prompteol.inference.comparison import Comparison, compare_with
 from prompteol.inference.counters import Counters
-from prompteol.inference.kernel_selector import KernelSelector, Place, seconds
+from prompteol.inference.kernel_selector import KernelSelector, Placement, seconds
 from prompteol.inference.packed_backbone import PackedBackbone
 from prompteol.inference.packed_forward import PackedForward, Prefix
 from prompteol.inference.packing import TokenRow, packs
@@ -96,7 +96,7 @@ class EquivalenceCheck:
         with self._lock.held():
             if not self._attentions or forward.attention not in self._attentions:
                 return
-            if self._attentions[0] is forward.attention and self._kernels.unseat(self._place, forward.attention):
+            if self._attentions[0] is forward.attention and self._kernels.forget_fastest(self._placement, forward.attention):
                 logger.warning("attention %s is left out from now on: %s", forward.attention.name, reason)
                 self._attentions, self._checked_lengths = self._attentions[1:], {}
             else:
@@ -122,7 +122,7 @@ class EquivalenceCheck:
         reasons = []
         try:
             if self._attentions is None:
-                self._attentions = self._kernels.ready(self._place)
+                self._attentions = self._kernels.candidates(self._placement)
             for index, attention in enumerate(self._attentions):
                 compute = partial(
                     self._budget.run, suffixes, partial(forwards(attention).states, prefix, entries=layers)
@@ -153,8 +153,10 @@ class EquivalenceCheck:
 
         The one in use is left where it is seen to differ.
         """
+        if not self._kernels.worth_timing(self._placement):
+            return
         pack = packs([row[len(prefix) :] for row in rows], self._budget.tokens)[-1]
-        others = self._kernels.due(self._place, sum(map(len, pack)))
+        others = self._kernels.to_time(self._placement, sum(map(len, pack)))
         comparison = self._reference_states(prefix, pack, layers) if others else None
         if comparison is None:
             return
@@ -177,7 +179,7 @@ class EquivalenceCheck:
         if fastest in took and fastest not in attentions[:1]:
             self._attentions = [fastest, *attentions]
             self._checked_lengths = {(prefix, layers): len(rows[-1])}
-            self._kernels.settle(self._place, fastest)
+            self._kernels.set_fastest(self._placement, fastest)
         elif wrong and attentions:
             self._attentions, self._checked_lengths = attentions, {}
         elif wrong:
@@ -210,7 +212,7 @@ class EquivalenceCheck:
         return PackedForward(self._packed_backbone, self._device, attention, self._counters)
 
     @property
-    def _place(self) -> Place:
+    def _placement(self) -> Placement:
         return self._device, self._backbone.dtype
 
 

@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from prompteol.errors import ModelError, SettingError
 from prompteol.inference import SharedPrefixEngine
+from prompteol.inference.attention import check_attention
 from prompteol.inference.reference_forward import ReferenceForward, input_device, sharing_copy
 from prompteol.inference.structure import foreign_code
 from prompteol.model.layers import read_from_layer, resolve_layer
@@ -41,6 +42,7 @@ class PromptEOLModule(InputModule):
         template: to render texts with.
         layer: negative index or fraction of depth; see :func:`prompteol.model.layers.resolve_layer`.
         engine: ``"stock"`` runs the stock modules; ``"auto"`` the shared-prefix engine wherever it is proven equal.
+        attention: the attention kernel of that engine; see :class:`prompteol.inference.SharedPrefixEngine`.
     """
 
     forward_kwargs: ClassVar[set[str]] = {"engine"}  # type: ignore[misc]
@@ -53,9 +55,11 @@ class PromptEOLModule(InputModule):
         *,
         layer: int | float = -1,
         engine: Engine = "auto",
+        attention: str = "auto",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         _check_engine(engine)
+        check_attention(attention)
         if not isinstance(transformer.processor, PreTrainedTokenizerBase):
             raise ModelError(
                 f"{type(transformer.processor).__name__} is no tokenizer: PromptEOL embeds text, give a text-only model"
@@ -64,6 +68,7 @@ class PromptEOLModule(InputModule):
         self._layer = resolve_layer(layer, transformer.config)
         self._positions = positions_in_table(transformer.model)
         self.engine: Engine = engine
+        self._attention = attention
         self._engine: SharedPrefixEngine | None = None
         self.prompter = PromptTokenizer(transformer.processor, template)
         _read_prompts_alone(transformer)
@@ -81,6 +86,16 @@ class PromptEOLModule(InputModule):
     def layer(self) -> int:
         """The layer that gives the embedding, as a negative index; both engines were told of it once."""
         return self._layer
+
+    @property
+    def attention(self) -> str:
+        """The name of the engine's attention kernel, or ``"auto"``; may be set."""
+        return self._attention
+
+    @attention.setter
+    def attention(self, name: str) -> None:
+        check_attention(name)
+        self._attention, self._engine = name, None
 
     @property
     def stock_modules(self) -> tuple[Transformer, Pooling]:
@@ -240,7 +255,7 @@ class PromptEOLModule(InputModule):
     def _shared_prefix_engine(self) -> SharedPrefixEngine:
         backbone = self.transformer.model
         if self._engine is None or self._engine.backbone is not backbone:
-            self._engine = SharedPrefixEngine(backbone)
+            self._engine = SharedPrefixEngine(backbone, attention=self._attention)
         return self._engine
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
