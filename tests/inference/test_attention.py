@@ -107,7 +107,7 @@ class TestTiming:
 
     @pytest.fixture
     def used(self, monkeypatch, cost):
-        """Which ways of attending were used since last asked."""
+        """Which ways of attending were used since the last call."""
         names, now, keep = set(), [0.0], ForwardContext.keep
 
         def kept(context, entry, states):
@@ -131,7 +131,7 @@ class TestTiming:
         return SharedPrefixEngine(backbone("llama"), token_budget=10_000)
 
     def test_the_fastest_is_used_and_not_timed_again(self, engine, kernel, used, many_rows, prefix, ordinary, apart):
-        # First: asked for hidden states, transformers hooks the layers, and what is hooked is checked anew.
+        # First: to return hidden states, transformers hooks the layers, and what is hooked is checked anew.
         expected = ordinary(engine.backbone, many_rows)
         assert apart(engine.last_token_states(many_rows, prefix=prefix), expected) < 2e-6
         assert used() == {"sdpa", "varlen"}

@@ -1,4 +1,4 @@
-"""The engine: last-token states by the packed forward where it was found right, by the reference forward elsewhere."""
+"""Compute last-token hidden states with prefix caching and sequence packing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LONGEST_ROW = 16384
 class SharedPrefixEngine:
     """Compute the state of each row's last token, spending no token twice and none on padding.
 
-    Equal to the ordinary forward: before a prefix is trusted, a few rows run both ways, and again whenever
+    Equal to the ordinary forward: before the packed forward is used, a few rows run both ways, and again whenever
     the backbone's modules or settings changed or a row is more than twice as long as any compared before. If they
     differ, or the backbone cannot be run this way, every row takes the ordinary forward and one warning says so; so
     it is while it carries forward hooks from outside. In training mode, and wherever gradients are recorded, the
@@ -64,14 +64,14 @@ class SharedPrefixEngine:
     ) -> None:
         self.backbone = backbone
         self.counters = Counters()
-        asked = token_budget or (_CPU_BUDGET if input_device(self.backbone).type == "cpu" else _ACCELERATOR_BUDGET)
-        self._budget = TokenBudget(int(min(asked, largest_independent_pack(backbone.config.get_text_config()))))
+        tokens = token_budget or (_CPU_BUDGET if input_device(self.backbone).type == "cpu" else _ACCELERATOR_BUDGET)
+        self._budget = TokenBudget(int(min(tokens, largest_independent_pack(backbone.config.get_text_config()))))
         self._kernels = KernelSelector(attention)
         self._check: EquivalenceCheck | None = None
 
     @property
     def token_budget(self) -> int:
-        """Tokens computed at once, at most; lower than asked for once memory has run out."""
+        """Tokens computed at once, at most; lower than given once memory has run out."""
         return self._budget.tokens
 
     def last_token_states(self, rows: Sequence[TokenRow], *, prefix: TokenRow = (), layer: int = -1) -> Tensor:
@@ -99,7 +99,7 @@ class SharedPrefixEngine:
         self._validate(rows, layers)
         if torch.is_grad_enabled() or is_training(self.backbone):
             reference = partial(reference_states, self.backbone, device=input_device(self.backbone))
-            return self._stock(reference, layers, rows)
+            return self._reference(reference, layers, rows)
         places: dict[tuple[int, ...], int] = {}
         inverse = [places.setdefault(tuple(row), len(places)) for row in rows]
         if len(places) == 1 and set(layers) == {-1}:
@@ -118,7 +118,7 @@ class SharedPrefixEngine:
         return [state.repeat(copies, 1) for state in states]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Keep caches, locks and trust out of pickles and copies."""
+        """Keep caches, locks and checks out of pickles and copies."""
         return {
             "backbone": self.backbone,
             "token_budget": self.token_budget,
@@ -140,7 +140,7 @@ class SharedPrefixEngine:
                 raise LayerError(f"layer {layer} is outside this backbone; choose one from {lowest} to -1")
 
     def _by_prefix(self, rows: list[tuple[int, ...]], prefix: Prefix) -> dict[Prefix | None, list[tuple[int, ...]]]:
-        """Tell with which prefix each row goes down the packed forward, or with None down the reference forward."""
+        """Group rows by the prefix that the packed forward computes for them; None means the reference forward."""
         longest = min(_LONGEST_ROW, longest_independent_row(self.backbone.config.get_text_config()))
         start = len(prefix)
         fitting = sum(start < len(row) <= longest and row[:start] == prefix for row in rows)
@@ -154,16 +154,18 @@ class SharedPrefixEngine:
     def _compute(
         self, check: EquivalenceCheck, prefix: Prefix | None, rows: list[tuple[int, ...]], layers: tuple[int, ...]
     ) -> list[Tensor]:
-        reference = partial(self._budget.run, rows, partial(self._stock, check.reference.states, layers))
+        reference = partial(self._budget.run, rows, partial(self._reference, check.reference.states, layers))
         forward = None if prefix is None else check.forward(prefix, rows, layers)
         if prefix is None or forward is None:
             return reference()
         try:
-            return self._budget.run([row[len(prefix) :] for row in rows], partial(self._fast, forward, prefix, layers))
+            return self._budget.run(
+                [row[len(prefix) :] for row in rows], partial(self._packed, forward, prefix, layers)
+            )
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            # If the rows themselves are at fault the reference forward raises, and the fast one keeps its name.
+            # If the rows themselves are at fault the reference forward raises, and the packed forward stays in use.
             states = reference()
             check.leave(forward, describe(error))
             return states
@@ -177,16 +179,16 @@ class SharedPrefixEngine:
             )
         return check
 
-    def _fast(
+    def _packed(
         self, forward: PackedForward, prefix: Prefix, layers: Sequence[int], suffixes: Sequence[TokenRow]
     ) -> list[Tensor]:
         states = forward.states(prefix, suffixes, layers)
         self.counters.add(text=sum(map(len, suffixes)))
         return states
 
-    def _stock(
+    def _reference(
         self, compute: Callable[..., list[Tensor]], layers: Sequence[int], rows: Sequence[TokenRow]
     ) -> list[Tensor]:
-        states = compute(rows, entries=layers)
+        states = compute(rows, layers=layers)
         self.counters.add(reference=len(rows) * max(map(len, rows)))
         return states

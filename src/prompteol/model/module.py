@@ -1,4 +1,4 @@
-"""The first module of a PromptEOL model: texts in, the last token's hidden state out."""
+"""Embed texts with the last token's hidden state: the first module of a PromptEOL model."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class PromptEOLModule(InputModule):
 
     @property
     def layer(self) -> int:
-        """The layer that gives the embedding, as a negative index; both engines were told of it once."""
+        """The layer that gives the embedding, as a negative index; it is fixed for both engines."""
         return self._layer
 
     @property
@@ -245,7 +245,7 @@ class PromptEOLModule(InputModule):
     def _stock_transformer(self) -> Transformer:
         """Return the stock module, or what may be hooked in its place.
 
-        Asked for hidden states, transformers hooks every layer with a local function for good, and then the model can
+        To return hidden states, transformers hooks every layer with a local function for good, and then the model can
         no longer be sent to another process.
         """
         if self.layer == -1:
@@ -259,7 +259,7 @@ class PromptEOLModule(InputModule):
         return self._engine
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
-        """Write the stock ``Transformer`` module that this one holds; ``PromptEOL.save`` writes the whole."""
+        """Write the stock ``Transformer`` module of this one; ``PromptEOL.save`` writes the whole."""
         self.transformer.save(output_path, *args, safe_serialization=safe_serialization, **kwargs)
 
     def _probe_dimension(self) -> int:
