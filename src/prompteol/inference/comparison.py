@@ -12,9 +12,9 @@ from prompteol.inference.packing import TokenRow
 
 __all__ = ["Comparison", "compare_with"]
 
-# How far packed and reference forward may differ, relative to the largest entry of a state: at least the first figure and at
-# most the second, in between four times what the reference forward differs from itself when rows are padded together or
-# run alone. Rounding grows with depth, so no fixed figure fits both a 2-layer and an 80-layer model.
+# How far packed and reference forward may differ, relative to the largest entry of a state: at least the first figure
+# and at most the second, in between four times what the reference forward differs from itself when rows are padded
+# together or run alone. Rounding grows with depth, so no fixed figure fits both a 2-layer and an 80-layer model.
 _TOLERANCE = {
     torch.float64: (1e-12, 1e-9),
     torch.float32: (6e-6, 1e-5),

@@ -102,7 +102,7 @@ class SharedPrefixEngine:
             return self._reference(reference, layers, rows)
         places: dict[tuple[int, ...], int] = {}
         inverse = [places.setdefault(tuple(row), len(places)) for row in rows]
-        if len(places) == 1 and set(layers) == {-1}:
+        if len(places) == 1 and set(layers) == {-1} and len(rows[0]) <= self._longest_row():
             return self._single_row(rows[0], layers, len(rows))
         shared = self._by_prefix(sorted(places, key=len), tuple(prefix))
         check = self._current_check()
@@ -139,9 +139,13 @@ class SharedPrefixEngine:
             if not lowest <= layer <= -1:
                 raise LayerError(f"layer {layer} is outside this backbone; choose one from {lowest} to -1")
 
+    def _longest_row(self) -> float:
+        """Return how long a row of the packed forward may be, read anew: settings may change."""
+        return min(_LONGEST_ROW, longest_independent_row(self.backbone.config.get_text_config()))
+
     def _by_prefix(self, rows: list[tuple[int, ...]], prefix: Prefix) -> dict[Prefix | None, list[tuple[int, ...]]]:
         """Group rows by the prefix that the packed forward computes for them; None means the reference forward."""
-        longest = min(_LONGEST_ROW, longest_independent_row(self.backbone.config.get_text_config()))
+        longest = self._longest_row()
         start = len(prefix)
         fitting = sum(start < len(row) <= longest and row[:start] == prefix for row in rows)
         shared: dict[Prefix | None, list[tuple[int, ...]]] = {}
