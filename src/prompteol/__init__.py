@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prompteol import errors
     from prompteol.embedder import LongTextWarning, TextEmbedder, check_index, guard_index
     from prompteol.evaluation import evaluate, register_task
+    from prompteol.inference import register_attention
     from prompteol.model import Word
     from prompteol.prompts import (
         DEMONSTRATIONS,
@@ -49,6 +50,7 @@ _EXPORTS = {
     "fingerprint": "prompteol.saving",
     "guard_index": "prompteol.embedder",
     "merge": "prompteol.training",
+    "register_attention": "prompteol.inference",
     "register_task": "prompteol.evaluation",
     "register_template": "prompteol.prompts",
     "train": "prompteol.training",
@@ -71,6 +73,7 @@ __all__ = [
     "fingerprint",
     "guard_index",
     "merge",
+    "register_attention",
     "register_task",
     "register_template",
     "train",
