@@ -32,12 +32,12 @@ ROOMS = (
     "testing",
     "embedder",
     "data",
-    "plots",
     "demonstrations",
     "tuning",
     "training",
     "evaluation",
     "benchmark",
+    "plots",
     "cli",
     "__main__",
 )

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prompteol import errors
     from prompteol.embedder import LongTextWarning, TextEmbedder, check_index, guard_index
-    from prompteol.evaluation import evaluate
+    from prompteol.evaluation import evaluate, register_task
+    from prompteol.inference import register_attention
     from prompteol.model import Word
     from prompteol.prompts import (
         DEMONSTRATIONS,
@@ -49,6 +50,8 @@ _EXPORTS = {
     "fingerprint": "prompteol.saving",
     "guard_index": "prompteol.embedder",
     "merge": "prompteol.training",
+    "register_attention": "prompteol.inference",
+    "register_task": "prompteol.evaluation",
     "register_template": "prompteol.prompts",
     "train": "prompteol.training",
     "tune_prompt": "prompteol.tuning",
@@ -70,6 +73,8 @@ __all__ = [
     "fingerprint",
     "guard_index",
     "merge",
+    "register_attention",
+    "register_task",
     "register_template",
     "train",
     "tune_prompt",
