@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prompteol import errors
-    from prompteol.embedder import TextEmbedder
+    from prompteol.embedder import LongTextWarning, TextEmbedder, check_index, guard_index
+    from prompteol.evaluation import evaluate, register_task
     from prompteol.inference import register_attention
     from prompteol.model import Word
     from prompteol.prompts import (
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
         Demonstration,
         PromptTemplate,
         RetrievalTemplate,
+        register_template,
     )
     from prompteol.saving import fingerprint
     from prompteol.sentence_transformers import PromptEOL
+    from prompteol.training import merge, train
     from prompteol.tuning import tune_prompt
 
 __version__ = version("prompteol")
@@ -35,14 +38,22 @@ __version__ = version("prompteol")
 _EXPORTS = {
     "DEMONSTRATIONS": "prompteol.prompts",
     "Demonstration": "prompteol.prompts",
+    "LongTextWarning": "prompteol.embedder",
     "PromptEOL": "prompteol.sentence_transformers",
     "PromptTemplate": "prompteol.prompts",
     "RetrievalTemplate": "prompteol.prompts",
     "TEMPLATES": "prompteol.prompts",
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.model",
+    "check_index": "prompteol.embedder",
+    "evaluate": "prompteol.evaluation",
     "fingerprint": "prompteol.saving",
+    "guard_index": "prompteol.embedder",
+    "merge": "prompteol.training",
     "register_attention": "prompteol.inference",
+    "register_task": "prompteol.evaluation",
+    "register_template": "prompteol.prompts",
+    "train": "prompteol.training",
     "tune_prompt": "prompteol.tuning",
 }
 
@@ -50,14 +61,22 @@ __all__ = [
     "DEMONSTRATIONS",
     "TEMPLATES",
     "Demonstration",
+    "LongTextWarning",
     "PromptEOL",
     "PromptTemplate",
     "RetrievalTemplate",
     "TextEmbedder",
     "Word",
+    "check_index",
     "errors",
+    "evaluate",
     "fingerprint",
+    "guard_index",
+    "merge",
     "register_attention",
+    "register_task",
+    "register_template",
+    "train",
     "tune_prompt",
 ]
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prompteol import PromptEOL
-from prompteol.embedder.long_texts import LongTextWarning
+from prompteol.embedder import LongTextWarning
 
 DEMONSTRATION = ("A jockey riding a horse.", "Equestrian")
 

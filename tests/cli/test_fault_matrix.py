@@ -231,7 +231,7 @@ def test_a_stopped_search_says_where_its_results_are(prompteol, base, tmp_path, 
     result = prompteol("search", base, "--pairs", "dev.tsv")
 
     assert result.exit_code == code
-    assert result.stderr == f"error: {word}; what is done is in dev.search.jsonl: the same command goes on from it\n"
+    assert result.stderr == f"error: {word}; what is done is in dev.tuning.jsonl: the same command goes on from it\n"
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import sentence_transformers
 import torch
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.util import batch_to_device
+from transformers import AutoTokenizer
 
-from prompteol.compat import output_path, read_output
+from prompteol.compat import output_path, read_output, reusing_tokenizer
 from prompteol.testing import tiny_model
 
 VERSION = f"sentence-transformers {sentence_transformers.__version__}"
@@ -25,3 +26,13 @@ def test_a_transformer_reads_the_output_it_is_given(tmp_path):
 def test_features_may_carry_objects():
     features = batch_to_device({"rows": "an object"}, torch.device("cpu"))
     assert features == {"rows": "an object"}, f"{VERSION} takes tensors alone as features"
+
+
+def test_sentence_transformers_takes_a_tokenizer_that_was_read_already(tiny):
+    folder = tiny("llama")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    with reusing_tokenizer(tokenizer, folder):
+        taken = sentence_transformers.base.modules.Transformer(folder).tokenizer
+    found = f"sentence-transformers {sentence_transformers.__version__}"
+    assert taken is tokenizer, f"{found} reads a tokenizer in another way, so its files are opened twice"
+    assert sentence_transformers.base.modules.Transformer(folder).tokenizer is not tokenizer

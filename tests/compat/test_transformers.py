@@ -5,7 +5,7 @@ import torch
 import transformers
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModel
 
-from prompteol.compat import eager_attention, visible_tokens
+from prompteol.compat import eager_attention, renames_weights, visible_tokens
 from prompteol.testing import tiny_config
 
 VERSION = f"transformers {transformers.__version__}"
@@ -48,3 +48,9 @@ def test_a_layer_runs_the_forward_that_was_put_on_it(backbone):
     with torch.inference_mode():
         backbone(input_ids=torch.tensor([[5]]))
     assert calls, f"{VERSION} does not run a forward that was put on a decoder layer"
+
+
+def test_transformers_says_which_weights_it_renames():
+    found = f"transformers {transformers.__version__}"
+    assert not renames_weights("llama"), f"{found} renames the weights of llama, or says so in another way"
+    assert renames_weights("mixtral"), f"{found} no longer renames the weights of mixtral, or says so in another way"

@@ -88,8 +88,9 @@ def test_work_that_shows_no_point_is_told_of_now_and_then(capsys, monkeypatch):
     with _bars() as bars:
         for step in range(6):
             bars.trained(TrainingProgress(step, 300, None))
-        bars.embedded(4096, 10_000)
-        bars.embedded(10_000, 10_000)
+        with bars.embedding("teacher", 10_000) as advance:
+            advance(4096)
+            advance(5904)
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "step 0 of 300: training"
     assert 2 <= len([line for line in told if line.startswith("step ")]) < 6
@@ -110,12 +111,12 @@ def test_a_teacher_and_all_weights(prompteol, tiny, tmp_path):
     taught = prompteol("create", tiny("llama", hidden_size=48), "teacher")
     assert taught.exit_code == 0, taught.output
     data = ["--data", "texts.txt", "--recipe", "distillation", "--teacher", "teacher", "--lora-rank", 0]
-    done = prompteol("train", tiny("llama"), "-o", "out", *data, *QUICK, "--language-weight", 0.1, "-t", "prompt")
+    done = prompteol("train", tiny("llama"), "-o", "out", *data, *QUICK, "-t", "prompt")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "out" / "model.safetensors").is_file()
     assert (tmp_path / "out" / "teacher.safetensors").is_file()
     assert "merge" not in done.stderr
-    assert "language_weight 0.1" in (tmp_path / "out" / "README.md").read_text()
+    assert "similarity_weight 20.0" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from prompteol.cli.plot import plot
 from prompteol.cli.reproduce import reproduce
 from prompteol.cli.similarity import similarity
 from prompteol.cli.train import train
-from prompteol.cli.tune import search
+from prompteol.cli.tune import tune
 from prompteol.cli.words import words
 from prompteol.errors import PromptEOLError
 
@@ -90,7 +90,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (encode, similarity, words, create, search, train, merge, info, evaluate, reproduce, plot, benchmark):
+for command in (encode, similarity, words, create, tune, train, merge, info, evaluate, reproduce, plot, benchmark):
     app.command(cls=_Command, help=_paragraphs(command.__doc__), no_args_is_help=command not in (info, benchmark))(
         command
     )

@@ -20,7 +20,7 @@ from prompteol.cli.progress import progress
 from prompteol.files import TextSource, atomic_write, refuse_overwrite
 
 if TYPE_CHECKING:
-    from prompteol.benchmark import Result
+    from prompteol.benchmark import Measurement
     from prompteol.sentence_transformers import PromptEOL
 
 __all__ = ["benchmark"]
@@ -65,7 +65,7 @@ def benchmark(
     ] = None,
     force: ForceOption = False,
 ) -> None:
-    """Compare prompteol with stock sentence-transformers, the authors' way, and llemb where it is installed."""
+    """Compare prompteol with stock sentence-transformers and the authors' way."""
     texts = (
         list(islice(TextSource.open(sentences, None, column or (), delimiter=delimiter).texts(), count))
         if sentences
@@ -76,7 +76,7 @@ def benchmark(
         refuse_overwrite(output, force=force)
     import torch
 
-    from prompteol.benchmark import describe_machine, methods, race
+    from prompteol.benchmark import compare, describe_machine, methods
     from prompteol.benchmark import sentences as made_up
 
     use_threads(threads)
@@ -87,8 +87,8 @@ def benchmark(
         for demonstration in _DEMONSTRATIONS:
             title = f"{name}, {dtype}, demonstration: {demonstration}"
             with console.waiting("building the models"):
-                entrants = methods(source, _load(source, demonstration, dtype, device))
-            results = race(entrants, texts, repeats=repeats, clock=clock, label=title, progress=progress)
+                contestants = methods(source, _load(source, demonstration, dtype, device))
+            results = compare(contestants, texts, repeats=repeats, clock=clock, label=title, progress=progress)
             console.show(_table(title, results))
             runs.append(
                 {"model": name, "demonstration": demonstration, "results": [_figures(result) for result in results]}
@@ -130,7 +130,7 @@ def _load(source: str, demonstration: str, dtype: str, device: str) -> PromptEOL
     )
 
 
-def _table(title: str, results: list[Result]) -> Table:
+def _table(title: str, results: list[Measurement]) -> Table:
     table = Table(title=title)
     table.add_column("way")
     for column in (
@@ -158,7 +158,7 @@ def _table(title: str, results: list[Result]) -> Table:
     return table
 
 
-def _figures(result: Result) -> dict[str, Any]:
+def _figures(result: Measurement) -> dict[str, Any]:
     return {
         **asdict(result),
         "sentences_per_second": result.sentences_per_second,

@@ -27,7 +27,7 @@ from prompteol.cli.options import (
     load_model,
 )
 from prompteol.cli.progress import progress
-from prompteol.embedder.long_texts import LongTextNotice
+from prompteol.embedder import LongTextNotice
 from prompteol.errors import CorpusError, NonFiniteError
 from prompteol.files import (
     TextSource,
@@ -136,7 +136,7 @@ def _writer(destination: Path | None, *, force: bool) -> Iterator[VectorWriter]:
         return
     with (
         atomic_write(destination, force=force) as partial,
-        partial.open("xb") as file,
+        partial.open("wb") as file,
         vector_writer(file, writer_format(destination)) as writer,
     ):
         yield writer

@@ -58,7 +58,10 @@ def evaluate(
     tasks: Annotated[
         list[str] | None,
         typer.Option(
-            "--tasks", metavar="NAME", help="sts, transfer, all, dev or tasks such as STS-B,MR.", show_default="sts"
+            "--tasks",
+            metavar="NAME",
+            help="sts, transfer, all, dev or tasks such as STS-B,MR; may be repeated.",
+            show_default="sts",
         ),
     ] = None,
     senteval: SentEvalOption = None,
@@ -99,11 +102,10 @@ def evaluate(
     written = [Path(file).resolve() for file in (json if json != "-" else None, markdown, plot) if file]
     if len(set(written)) < len(written):
         raise EvaluationError("--json, --markdown and --plot name one file twice; give each its own")
-    given, chosen = _models_and_tasks(models or [], tasks or [])
-    names: list[str | None] = [*given] or [None]
+    names: list[str | None] = [*(models or ())] or [None]
     baselines = [name for name in baseline or () if name != "mean"]
     _check_baselines(baselines)
-    benchmark = read_benchmark(chosen, senteval)
+    benchmark = read_benchmark([name for given in tasks or ["sts"] for name in given.split(",") if name], senteval)
     if plot is not None:
         _check_drawn(benchmark)
     # A later one may fail: what is done before it is kept.
@@ -153,20 +155,6 @@ def write(file: Path, text: str, *, force: bool = True) -> None:
     """Write a text file whole or not at all."""
     with atomic_write(file, force=force) as partial:
         partial.write_text(text, encoding="utf-8")
-
-
-def _models_and_tasks(models: list[str], tasks: list[str]) -> tuple[list[str], list[str]]:
-    """Split lists at commas; ``--tasks MR CR`` leaves CR among the models, from where it is brought back."""
-    from prompteol.evaluation.tasks import is_task, parse_tasks
-
-    chosen = [name for given in tasks for name in given.split(",") if name]
-    parse_tasks(chosen)
-    if tasks:
-        # A folder of a task's data is no model.
-        stray = [name for name in models if is_task(name) and not (Path(name).is_dir() and _is_model(name))]
-        chosen += stray
-        models = [name for name in models if name not in stray]
-    return models, chosen or ["sts"]
 
 
 def _check_baselines(names: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from prompteol.cli.options import DemonstrationOption, LayerOption, TemplateOpti
 from prompteol.prompts import PromptTemplate, RetrievalTemplate
 
 if TYPE_CHECKING:
-    from prompteol.model_info import Overview
+    from prompteol.loading import Overview
 
 __all__ = ["info"]
 
@@ -43,8 +43,7 @@ def info(
     prompt = prompt_options(template, demonstration, layer)
     with console.waiting("reading the configuration"):
         quiet()
-        from prompteol.loading import PromptConfig
-        from prompteol.model_info import overview
+        from prompteol.loading import PromptConfig, overview
 
         found = overview(model, PromptConfig(**prompt))
     facts = {"model": model or "the one that ships with prompteol", **_facts(found)}

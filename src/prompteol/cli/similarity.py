@@ -74,9 +74,8 @@ def similarity(
     if plot is not None:
         check_picture(plot, force=force)
     embedder = load_model(model, **setting, threads=threads)
-    columns = [
-        embedder.encode(list(one), batch_size=batch_size, show_progress_bar=False) for one in zip(*rows, strict=True)
-    ]
+    options: dict[str, Any] = {"batch_size": batch_size, "show_progress_bar": False}
+    columns = [embedder.encode(list(one), **options) for one in zip(*rows, strict=True)]
     if len(columns) == 2:
         _show_pairs(rows, embedder.similarity_pairwise(*columns).tolist())
         return

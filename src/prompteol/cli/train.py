@@ -33,7 +33,7 @@ from prompteol.cli.options import (
     LayerOption,
     TemplateOption,
     ThreadsOption,
-    check_model,
+    check_device,
     prompt_options,
     quiet,
     use_threads,
@@ -41,6 +41,7 @@ from prompteol.cli.options import (
 from prompteol.errors import SettingError
 from prompteol.extras import check_extra
 from prompteol.plots.picture_file import check_picture
+from prompteol.progress import Advance
 
 if TYPE_CHECKING:
     from prompteol.data import TrainingExamples
@@ -141,13 +142,6 @@ def train(
     keep: Annotated[
         Literal["best", "last"], typer.Option("--keep", help="Of the checkpoints: the best by --dev, or the last.")
     ] = "best",
-    language_weight: Annotated[
-        float | None, typer.Option(metavar="W", help="Distillation: of the next-token loss.", show_default="0")
-    ] = None,
-    running_text: Annotated[
-        str | None,
-        typer.Option("--running-text", metavar="DATA", help="Distillation: what the next token is learned from."),
-    ] = None,
     no_duplicates: Annotated[
         bool, typer.Option("--no-duplicates", help="Keep rows that share a text out of a process's batch.")
     ] = False,
@@ -184,7 +178,6 @@ def train(
         "eval_steps": eval_steps,
         "patience": patience,
         "keep": keep,
-        "language_weight": language_weight,
         "seed": seed,
     }
     lora = Lora(lora_rank, lora_alpha, lora_dropout, quantize) if lora_rank else None
@@ -198,16 +191,15 @@ def train(
         negatives=negatives,
         seed=chosen.seed,
     )
-    running = None if running_text is None else read_examples(running_text, "distillation")
     if dev_column and dev is None:
         raise SettingError(f"--dev-column {dev_column[0]} says nothing without --dev")
     pairs = None if dev is None else read_pairs(dev, dev_column or ())
-    check_model(base, device=device)
+    check_device(device)
     use_threads(threads)
     if plot is not None:
         check_picture(plot, force=force)
     if _is_first_process():
-        _advise(examples, running, chosen, no_duplicates=no_duplicates)
+        _advise(examples, chosen, no_duplicates=no_duplicates)
     quiet()
     with _resumable(output), _bars() as bars:
         done = train_model(
@@ -217,13 +209,12 @@ def train(
             chosen,
             dev=pairs,
             teacher=teacher,
-            running_text=running,
             resume=resume,
             device=device,
             watch=bars.trained,
-            advance=bars.embedded,
-            options=options,
+            progress=bars.embedding,
             arguments={"batch_sampler": "no_duplicates"} if no_duplicates else None,
+            **options,
         )
     if _is_first_process():
         _conclude(done, chosen)
@@ -237,12 +228,9 @@ def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _advise(
-    examples: TrainingExamples, running: TrainingExamples | None, recipe: Recipe, *, no_duplicates: bool
-) -> None:
+def _advise(examples: TrainingExamples, recipe: Recipe, *, no_duplicates: bool) -> None:
     """Warn of what is allowed and seldom meant."""
-    rows = len(examples) + (len(running) if running else 0)
-    steps = int(rows // recipe.batch_size * recipe.epochs)
+    steps = int(len(examples) // recipe.batch_size * recipe.epochs)
     if 0 < steps <= recipe.warmup_steps:
         console.warning(
             f"the rate rises for {recipe.warmup_steps} steps, and there are {steps}: give a share, --warmup-steps 0.1"
@@ -272,9 +260,19 @@ class _Bars:
         self.point: Point | None = None
         self.said_at = -math.inf
 
-    def embedded(self, done: int, total: int) -> None:
-        self.progress.update(self.teacher, completed=done, total=total, visible=True)
-        self._line(f"teacher: {done:,} of {total:,} texts", at_once=done == total)
+    @contextmanager
+    def embedding(self, label: str, total: int | None, unit: str = "texts") -> Iterator[Advance]:
+        """Show a stage in a bar of its own, as a :class:`~prompteol.progress.Progress`."""
+        self.progress.update(self.teacher, description=label, total=total, visible=True)
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            self.progress.update(self.teacher, completed=done)
+            self._line(f"{label}: {done:,} of {total:,} {unit}", at_once=done == total)
+
+        yield advance
 
     def trained(self, progress: TrainingProgress) -> None:
         shown, new = "training", progress.last is not None and progress.last != self.point
@@ -326,7 +324,7 @@ def _conclude(done: Training, recipe: Recipe) -> None:
         console.note(f"score {done.before:.2f} before, {done.kept.score:.2f} at step {done.kept.step}, which was kept")
     if done.verdict is not None:
         console.warning(done.verdict)
-    out = done.out
+    out = done.output
     if recipe.lora is not None:
         console.note(f"{out}: an adapter; one model with its base: prompteol merge {out} -o {out}-merged")
     console.note(f'{out}: load it with SentenceTransformer("{out}") or PromptEOL("{out}")')

@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
     from prompteol.tuning import TuningProgress, TuningResult
 
-__all__ = ["search"]
+__all__ = ["tune"]
 
 # Rows that a terminal shows without scrolling; a pipe gets all of them.
 _SHOWN = 15
 
 
-def search(
+def tune(
     model: Annotated[
         str | None,
         typer.Argument(
@@ -98,8 +98,8 @@ def search(
         typer.Option(
             "--results",
             metavar="FILE",
-            help="Where finished work is written; a search that was stopped goes on from it.",
-            show_default="PAIRS.search.jsonl in this folder",
+            help="Where finished work is written; after a stop, tuning goes on from it.",
+            show_default="PAIRS.tuning.jsonl in this folder",
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the order in which pairs are taken.")] = 0,
@@ -141,13 +141,13 @@ def search(
     check_model(model, device=device)
     if output is not None:
         check_folder(output, force=force)
-    ledger = results or Path(f"{pairs.stem}.search.jsonl")
-    if not ledger.resolve().parent.is_dir():
-        raise CorpusError(f"--results {str(ledger)!r}: the folder does not exist; make it first")
+    log = results or Path(f"{pairs.stem}.tuning.jsonl")
+    if not log.resolve().parent.is_dir():
+        raise CorpusError(f"--results {str(log)!r}: the folder does not exist; make it first")
     for image in filter(None, (plot_scores, plot_layers)):
         check_picture(image, force=force)
     loaded = load_model(model, device=device, threads=threads)
-    with console.when_stopped(f"what is done is in {ledger}: the same command goes on from it"), _live() as watch:
+    with console.when_stopped(f"what is done is in {log}: the same command goes on from it"), _live() as watch:
         found = tune_prompt(
             loaded,
             scored,
@@ -157,7 +157,7 @@ def search(
             max_demonstrations=max_demonstrations,
             exhaustive=exhaustive,
             seed=seed,
-            results=ledger,
+            results=log,
             watch=watch,
         )
     # A reader that goes away, such as less, ends the program: what is kept comes first.
@@ -169,7 +169,7 @@ def search(
         _draw(found, plot_scores, plot_layers, force=force)
     finally:
         _show(found)
-        _conclude(found, ledger)
+        _conclude(found, log)
     if output is not None:
         console.note(f'{output}: load it with SentenceTransformer("{output}") or PromptEOL("{output}")')
 
@@ -189,7 +189,7 @@ def _live() -> Iterator[Callable[[TuningProgress], None]]:
 def _leaders(progress: TuningProgress) -> Group:
     table = Table("score", "layer", "pairs", "template", "demonstrations")
     for one in progress.leaders[:_SHOWN]:
-        shown = console.cell(one.candidate.shown)
+        shown = console.cell(one.candidate.demonstration_text)
         table.add_row(f"{one.score:.2f}", str(one.layer), str(one.pairs), console.cell(one.candidate.name), shown)
     return Group(table, Text(_state(progress)))
 
@@ -215,11 +215,11 @@ def _show(found: TuningResult) -> None:
     console.show(table)
 
 
-def _conclude(found: TuningResult, ledger: Path) -> None:
-    console.note(f"best: {found.candidate.shown}, template {found.candidate.name}, layer {found.layer}")
+def _conclude(found: TuningResult, log: Path) -> None:
+    console.note(f"best: {found.candidate.demonstration_text}, template {found.candidate.name}, layer {found.layer}")
     console.note(f"{found.best.score:.2f} by {found.measure}")
     console.note(f"gain over no demonstration ({found.baseline.score:.2f}): {found.gain}")
-    console.note(f"{found.tokens}; every result is in {ledger}")
+    console.note(f"{found.tokens}; every result is in {log}")
     if found.warning is not None:
         console.warning(found.warning)
 

@@ -6,13 +6,16 @@ import math
 import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 from prompteol.data.scored_pairs import SCORE_COLUMNS
 from prompteol.errors import CorpusError
 from prompteol.files.columns import TEXT, column_named, is_text
-from prompteol.training.recipe import Objective
 
-__all__ = ["choose_columns", "refuse_labels"]
+__all__ = ["Objective", "choose_columns", "refuse_labels"]
+
+Objective = Literal["contrastive", "unsupervised", "distillation"]
+"""What a model is trained for, which decides the columns that a row has."""
 
 # Names in use, without case, by what the columns hold.
 _ANCHOR = ("anchor", "sent0", "sentence1", "sentence_1", "sentence_a", "premise", "query", "question", "question1")

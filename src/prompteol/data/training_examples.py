@@ -9,13 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
-from prompteol.data.columns import choose_columns, refuse_labels
+from prompteol.data.columns import Objective, choose_columns, refuse_labels
 from prompteol.data.hub import hub_table, license_on_hub
 from prompteol.data.positives import Negatives, example_rows
 from prompteol.errors import CorpusError, InputError, TrainingError
 from prompteol.files import Format, TextSource
 from prompteol.prompts import PROMPTEOL
-from prompteol.training.recipe import Objective
 from prompteol.validation import check_texts
 
 __all__ = ["TrainingExamples", "read_examples"]

@@ -1,4 +1,4 @@
-"""What a model is and how it asks, from its configuration, its tokenizer and its weights' headers alone."""
+"""Describe a model from its configuration, its tokenizer and the headers of its weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from huggingface_hub.errors import SafetensorsParsingError
 from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 
 from prompteol.errors import ModelError
-from prompteol.loading import Found, PromptConfig, find_parts
+from prompteol.loading.finding import Found, find_parts
+from prompteol.loading.parts import PromptConfig
 from prompteol.model import LoadOptions, ModelSource, backbone_of, layer_named, resolve_layer
 
 __all__ = ["Overview", "overview"]
@@ -24,7 +25,7 @@ class Overview:
 
     Args:
         found: what :func:`prompteol.loading.find_parts` found.
-        request: what was asked for.
+        request: what the user asks of prompt, layer and engine.
     """
 
     def __init__(self, found: Found, request: PromptConfig) -> None:
