@@ -61,7 +61,7 @@ class _Note:
     def _weights_changed(self, model: Any) -> bool:
         if self._fingerprint is None:
             return self._places != _places(model)
-        return model.fingerprint() != self._fingerprint
+        return bool(model.fingerprint() != self._fingerprint)
 
 
 # By the queue that goes in: a pool is a plain dictionary.
