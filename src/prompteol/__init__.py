@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prompteol import errors
+    from prompteol.corpus import encode_files
     from prompteol.embedder import TextEmbedder
+    from prompteol.info import model_info
     from prompteol.model import Word
+    from prompteol.plots.heatmap import plot_similarity
     from prompteol.prompts import (
         DEMONSTRATIONS,
         TEMPLATES,
@@ -40,7 +43,10 @@ _EXPORTS = {
     "TEMPLATES": "prompteol.prompts",
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.model",
+    "encode_files": "prompteol.corpus",
     "fingerprint": "prompteol.saving",
+    "model_info": "prompteol.info",
+    "plot_similarity": "prompteol.plots.heatmap",
     "tune_prompt": "prompteol.tuning",
 }
 
@@ -53,8 +59,11 @@ __all__ = [
     "RetrievalTemplate",
     "TextEmbedder",
     "Word",
+    "encode_files",
     "errors",
     "fingerprint",
+    "model_info",
+    "plot_similarity",
     "tune_prompt",
 ]
 

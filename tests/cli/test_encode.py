@@ -80,7 +80,7 @@ def test_the_prompt_is_the_one_asked_for(prompteol, base, sentences, tmp_path):
 
 def test_the_numbers_of_a_model_in_half_precision_are_whole(prompteol, base, sentences, tmp_path, monkeypatch):
     half = PromptEOL(base, device="cpu", model_kwargs={"dtype": "float16"})
-    monkeypatch.setattr("prompteol.cli.encode.load_model", lambda *_, **__: half)
+    monkeypatch.setattr("prompteol.cli.model_options.ModelOptions.load", lambda *_: half)
     prompteol("encode", sentences, "-o", tmp_path / "v.jsonl")
     lines = [json.loads(line)["embedding"] for line in (tmp_path / "v.jsonl").read_text().splitlines()]
     expected = half.encode(sentences.read_text().splitlines())
@@ -88,9 +88,9 @@ def test_the_numbers_of_a_model_in_half_precision_are_whole(prompteol, base, sen
     assert lines == [[float(str(np.float32(number))) for number in row] for row in expected]
 
 
-@pytest.mark.parametrize("role", ["query", "document"])
-def test_a_role_takes_its_own_template(prompteol, base, sentences, tmp_path, task):
-    result = prompteol("encode", sentences, "-o", tmp_path / "v.npy", "-m", base, "-t", "promptreps", "--role", task)
+@pytest.mark.parametrize("task", ["query", "document"])
+def test_a_task_takes_its_own_template(prompteol, base, sentences, tmp_path, task):
+    result = prompteol("encode", sentences, "-o", tmp_path / "v.npy", "-m", base, "-t", "promptreps", "--task", task)
     model = PromptEOL(base, template="promptreps")
     lines = sentences.read_text().splitlines()
     tasks = {"query": model.encode_query(lines), "document": model.encode_document(lines)}

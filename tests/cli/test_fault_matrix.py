@@ -20,7 +20,7 @@ PROGRAM = """
 import sys
 import numpy as np
 import prompteol.cli
-import prompteol.cli.app
+from prompteol.cli.model_options import ModelOptions
 
 class Word:
     text, probability = "word", 0.5
@@ -40,8 +40,7 @@ class Fake:
     def get_embedding_dimension(self):
         return 32
 
-for name in ("encode", "similarity", "words"):
-    sys.modules[f"prompteol.cli.{name}"].load_model = lambda *_, **__: Fake()
+ModelOptions.load = lambda *_: Fake()
 prompteol.cli.main()
 """
 TEXTS = ["similarity", *(f"Text {number}." for number in range(9))]
@@ -52,7 +51,7 @@ PRINTING = [
     ["--help"],
     ["--version"],
     ["encode", "--help"],
-    ["search"],
+    ["tune"],
 ]
 
 
@@ -123,7 +122,7 @@ def full_disk():
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["create", "{base}", "out"],
+        ["create", "-m", "{base}", "-o", "out"],
         ["similarity", "A cat.", "A dog.", "A car.", "-m", "{base}", "--plot", "out.png"],
         ["encode", "-", "-o", "out.npy", "-m", "{base}"],
     ],
@@ -220,18 +219,18 @@ def test_a_folder_that_came_meanwhile_stays(tmp_path):
 @pytest.mark.parametrize(
     ("stop", "code", "word"), [(KeyboardInterrupt, 130, "interrupted"), (console.Terminated, 143, "terminated")]
 )
-def test_a_stopped_search_says_where_its_results_are(prompteol, base, tmp_path, monkeypatch, stop, code, word):
+def test_stopped_tuning_says_where_its_results_are(prompteol, base, tmp_path, monkeypatch, stop, code, word):
     def stopped(*_, **__):
         raise stop
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("prompteol.tuning.search_demonstrations", stopped)
+    monkeypatch.setattr("prompteol.tuning.tune_prompt", stopped)
     (tmp_path / "dev.tsv").write_text("left\tright\n" + "".join(f"A {n}.\tB {n}.\n" for n in range(9)))
 
-    result = prompteol("search", base, "--pairs", "dev.tsv")
+    result = prompteol("tune", "-m", base, "--pairs", "dev.tsv")
 
     assert result.exit_code == code
-    assert result.stderr == f"error: {word}; what is done is in dev.search.jsonl: the same command goes on from it\n"
+    assert result.stderr == f"error: {word}; what is done is in dev.tune.jsonl: the same command goes on from it\n"
 
 
 @pytest.mark.parametrize(
@@ -240,15 +239,15 @@ def test_a_stopped_search_says_where_its_results_are(prompteol, base, tmp_path, 
         (["encode", "a.csv", "-o", "old", "-c", "nothing"], "no column 'nothing'"),
         (["encode", "a.csv", "-o", "old", "--layer", "deep"], "--layer 'deep'"),
         (["encode", "a.csv", "-o", "old", "-m", "./nowhere"], "no such folder"),
-        (["create", "./nowhere", "folder"], "no such folder"),
-        (["merge", "./nowhere", "-o", "folder"], "no such folder"),
+        (["create", "-m", "./nowhere", "-o", "folder"], "no such folder"),
+        (["merge", "-m", "./nowhere", "-o", "folder"], "no such folder"),
         (["similarity", "a", "b", "--plot", "old.png", "-m", "./nowhere"], "no such folder"),
-        (["search", "./nowhere", "--pairs", "nothing.tsv", "-o", "folder"], "no such file"),
-        (["evaluate", "./nowhere", "--senteval", "nothing", "--json", "old"], "'nothing' is no folder"),
-        (["benchmark", "./nowhere", "-o", "old"], "no such folder"),
+        (["tune", "-m", "./nowhere", "--pairs", "nothing.tsv", "-o", "folder"], "no such file"),
+        (["evaluate", "-m", "./nowhere", "--senteval", "nothing", "-o", "old"], "'nothing' is no folder"),
+        (["benchmark", "-m", "./nowhere", "-o", "old"], "no such folder"),
         (["plot", "nothing.json", "-o", "old.png"], "nothing.json"),
         (["reproduce", "sts", "-o", "results", "--senteval", "nothing", "--yes"], "'nothing' is no folder"),
-        (["train", "./nowhere", "--data", "nothing.csv", "-o", "out", "--plot", "old.png"], "no such file"),
+        (["train", "-m", "./nowhere", "--data", "nothing.csv", "-o", "out", "--plot", "old.png"], "no such file"),
     ],
     ids=lambda one: one[0] if isinstance(one, list) else "",
 )

@@ -13,7 +13,7 @@ PROGRAM = """
 import sys
 import numpy as np
 import prompteol.cli
-import prompteol.cli.encode
+from prompteol.cli.model_options import ModelOptions
 
 class Fake:
     def encode(self, texts, **options):
@@ -24,7 +24,7 @@ class Fake:
 
 if "--fake" in sys.argv:
     sys.argv.remove("--fake")
-    sys.modules["prompteol.cli.encode"].load_model = lambda *_, **__: Fake()
+    ModelOptions.load = lambda *_: Fake()
 prompteol.cli.main()
 """
 

@@ -10,7 +10,7 @@ SCRIPT = f"""
 import contextlib, io, json, sys
 import prompteol.cli
 loaded = {{"import": [name for name in {HEAVY} if name in sys.modules]}}
-names = ("encode", "similarity", "words", "create", "info", "search", "train", "merge", "--version")
+names = ("encode", "similarity", "words", "create", "info", "tune", "train", "merge", "--version")
 for command in ([], *([name] for name in names)):
     sys.argv = ["prompteol", *command, *([] if "--version" in command else ["--help"])]
     with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):

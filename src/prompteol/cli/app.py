@@ -1,4 +1,4 @@
-"""The commands put together, and what happens when one fails."""
+"""Put the commands together, and turn every known failure into one line."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from prompteol.cli.encode import encode
 from prompteol.cli.evaluate import evaluate
 from prompteol.cli.info import info
 from prompteol.cli.merge import merge
+from prompteol.cli.model_options import with_option_groups
 from prompteol.cli.plot import plot
 from prompteol.cli.reproduce import reproduce
 from prompteol.cli.similarity import similarity
 from prompteol.cli.train import train
-from prompteol.cli.tune import search
+from prompteol.cli.tune import tune
 from prompteol.cli.words import words
 from prompteol.errors import PromptEOLError
 
@@ -29,7 +30,7 @@ __all__ = ["app"]
 
 
 def _paragraphs(docstring: str | None) -> str:
-    """Join the lines of each paragraph, which are broken for the source alone."""
+    """Join the lines of each paragraph."""
     return "\n\n".join(" ".join(part.split()) for part in cleandoc(docstring or "").split("\n\n"))
 
 
@@ -49,7 +50,7 @@ class _Command(TyperCommand):
 
 
 class _Commands(TyperGroup):
-    """Turn every failure we know into one line on stderr and an exit code."""
+    """Turn every known failure into one line on stderr and an exit code."""
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with _in_one_line(), _printing_help():
@@ -62,12 +63,12 @@ class _Commands(TyperGroup):
 
 @contextmanager
 def _printing_help() -> Iterator[None]:
-    """Watch over stdout while options are read, which is when ``--help`` and ``--version`` are printed."""
+    """Report a failure to write stdout while options are parsed, which is when ``--help`` is printed."""
     with console.stdout():
         try:
             yield
         except SystemExit as error:
-            # Typer's own console exits where whoever read it went away.
+            # Typer's own console exits where the reader of stdout went away.
             if isinstance(error.__context__, BrokenPipeError):
                 raise BrokenPipeError from error
             raise
@@ -90,9 +91,9 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (encode, similarity, words, create, search, train, merge, info, evaluate, reproduce, plot, benchmark):
+for command in (encode, similarity, words, create, tune, train, merge, info, evaluate, reproduce, plot, benchmark):
     app.command(cls=_Command, help=_paragraphs(command.__doc__), no_args_is_help=command not in (info, benchmark))(
-        command
+        with_option_groups(command)
     )
 
 
@@ -107,7 +108,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def prompteol(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and leave.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Sentence embeddings from any causal language model, by asking it for one word."""

@@ -1,7 +1,6 @@
 """Train a causal language model to embed: the paper's contrastive recipe, dropout, distillation."""
 
 from prompteol.data.training_examples import TrainingExamples, read_examples
-from prompteol.plots.training import plot_curve
 from prompteol.training.curve import Point, TrainingProgress, read_curve
 from prompteol.training.distillation import DistillationLoss
 from prompteol.training.losses import contrastive_loss
@@ -22,7 +21,6 @@ __all__ = [
     "contrastive_loss",
     "fit_dimension",
     "merge",
-    "plot_curve",
     "read_curve",
     "read_examples",
     "teacher_vectors",

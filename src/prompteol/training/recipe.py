@@ -6,11 +6,11 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from prompteol.data import Objective
 from prompteol.errors import SettingError
 
 __all__ = ["Keep", "Lora", "Objective", "Recipe"]
 
-Objective = Literal["contrastive", "unsupervised", "distillation"]
 Keep = Literal["best", "last"]
 
 
