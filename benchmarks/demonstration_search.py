@@ -88,7 +88,7 @@ def main() -> None:
         name = {"-": None, "random-opt": "random-opt"}.get(given.model, given.model)
         model = PromptEOL(tiny_model(folder, "opt") if name == "random-opt" else name, device="cpu")
         pairs, shots = read_pairs(given.pairs), default_demonstrations()[: given.candidates]
-        ledger = given.results / f"{Path(given.model).name}.search.jsonl"
+        ledger = given.results / f"{Path(given.model).name}.tune.jsonl"
         # Halving first: the exhaustive search adds to the same file what it left out.
         halved = tune_prompt(model, pairs, shots, results=ledger)
         everything = tune_prompt(model, pairs, shots, results=ledger, exhaustive=True)

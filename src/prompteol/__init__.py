@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prompteol import errors
-    from prompteol.corpus import encode_files
     from prompteol.embedder import TextEmbedder
+    from prompteol.embedder.encode_files import encode_files
     from prompteol.info import model_info
     from prompteol.model import Word
     from prompteol.plots.heatmap import plot_similarity
@@ -43,7 +43,7 @@ _EXPORTS = {
     "TEMPLATES": "prompteol.prompts",
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.model",
-    "encode_files": "prompteol.corpus",
+    "encode_files": "prompteol.embedder.encode_files",
     "fingerprint": "prompteol.saving",
     "model_info": "prompteol.info",
     "plot_similarity": "prompteol.plots.heatmap",

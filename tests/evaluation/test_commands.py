@@ -30,8 +30,8 @@ def test_models_and_baselines_in_one_table(tiny, senteval, tmp_path):
     shutil.rmtree(senteval / "CR")
     files = {name: tmp_path / f"out.{name}" for name in ("json", "md", "png")}
     result = run(
-        "evaluate", "-m", tiny("llama"), "-m", tiny("qwen2"), "--senteval", senteval, "--tasks", "all", "--tasks", "sts-b-dev",
-        "--baseline", "tfidf", "--baseline", "mean", "--device", "cpu",
+        "evaluate", "-m", tiny("llama"), "-m", tiny("qwen2"), "--senteval", senteval,
+        "--tasks", "all", "--tasks", "sts-b-dev", "--baseline", "tfidf", "--baseline", "mean", "--device", "cpu",
         "-o", files["json"], "--markdown", files["md"], "--plot", files["png"],
     )  # fmt: skip
     evaluations = read_results([files["json"]])
@@ -58,9 +58,7 @@ def test_a_sentence_transformers_model_as_baseline(tiny, whole_senteval, tmp_pat
     assert baseline["model"]["template"] is None
 
 
-@pytest.mark.parametrize(
-    "given", [["--tasks", "STS13,mr"], ["--tasks", "MR", "--tasks", "sts13"]]
-)
+@pytest.mark.parametrize("given", [["--tasks", "STS13,mr"], ["--tasks", "MR", "--tasks", "sts13"]])
 def test_several_tasks_in_every_way_to_write_them(tiny, whole_senteval, given):
     result = run("evaluate", "-m", tiny("llama"), "--senteval", whole_senteval, "-o", "-", *given)
     (evaluation,) = json.loads(result.stdout)["evaluations"]
@@ -108,8 +106,8 @@ def test_mistakes_are_one_line(tiny, whole_senteval, arguments, complaint):
 def test_what_is_done_is_kept_when_a_later_model_fails(tiny, whole_senteval, tmp_path):
     files = {name: tmp_path / f"out.{name}" for name in ("json", "md", "png")}
     result = run(
-        "evaluate", "-m", tiny("llama"), "-m", "no/such-model", "-m", tiny("opt"), "--senteval", whole_senteval, "--tasks", "sts13",
-        "-o", files["json"], "--markdown", files["md"], "--plot", files["png"], code=2,
+        "evaluate", "-m", tiny("llama"), "-m", "no/such-model", "-m", tiny("opt"),
+        "--senteval", whole_senteval, "--tasks", "sts13", "-o", files["json"], "--markdown", files["md"], "--plot", files["png"], code=2,
     )  # fmt: skip
     assert "no/such-model" in result.stderr
     assert [each.model.name for each in read_results([files["json"]])] == [tiny("llama")]

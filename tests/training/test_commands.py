@@ -167,7 +167,20 @@ def test_ctrl_c_says_how_to_go_on(prompteol, tiny, monkeypatch):
 def test_columns_of_the_development_pairs(prompteol, tiny, tmp_path):
     dev = (tmp_path / "dev.tsv").read_text().splitlines()
     (tmp_path / "odd.tsv").write_text("\n".join(["a\tb\trating\tnote", *(f"{line}\tx" for line in dev[1:])]))
-    command = ["train", "-m", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev", "odd.tsv", "--lora-rank", 4, *QUICK]
+    command = [
+        "train",
+        "-m",
+        tiny("llama"),
+        "-o",
+        "out",
+        "--data",
+        "nli.csv",
+        "--dev",
+        "odd.tsv",
+        "--lora-rank",
+        4,
+        *QUICK,
+    ]
     unnamed = prompteol(*command)
     assert unnamed.exit_code == 2
     assert "--dev-column" in unnamed.stderr

@@ -8,7 +8,7 @@ from inspect import cleandoc
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from prompteol.cli import console
 from prompteol.cli.benchmark import benchmark
@@ -35,14 +35,21 @@ def _paragraphs(docstring: str | None) -> str:
 
 
 class _Command(TyperCommand):
-    """Show no type for a flag, which takes no value."""
+    """Show arguments by their names alone, and no type for a flag, which takes no value."""
 
     def get_params(self, ctx: Any) -> Any:
         params = super().get_params(ctx)
         for param in params:
             if getattr(param, "is_flag", False) and param.metavar is None:
                 param.metavar = ""
+            elif isinstance(param, TyperArgument):
+                # Typer would show the Python type, such as <list[str]>.
+                param.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
         return params
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        names = [str(param.metavar) for param in self.params if isinstance(param, TyperArgument)]
+        return [self.options_metavar or "", *names]
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with _printing_help():

@@ -60,7 +60,7 @@ def encode(
     """
     if column and len(column) > 1:
         raise CorpusError(f"--column: encode reads one column, not {len(column)}")
-    from prompteol.corpus import TextFiles, check_vector_file, encode_files
+    from prompteol.embedder.encode_files import TextFiles, check_vector_file, encode_files
 
     texts = TextFiles.open(files, column=column[0] if column else None, format=format, delimiter=delimiter)
     options.check(model)
