@@ -107,7 +107,8 @@ def test_what_is_done_is_kept_when_a_later_model_fails(tiny, whole_senteval, tmp
     files = {name: tmp_path / f"out.{name}" for name in ("json", "md", "png")}
     result = run(
         "evaluate", "-m", tiny("llama"), "-m", "no/such-model", "-m", tiny("opt"),
-        "--senteval", whole_senteval, "--tasks", "sts13", "-o", files["json"], "--markdown", files["md"], "--plot", files["png"], code=2,
+        "--senteval", whole_senteval, "--tasks", "sts13", "-o", files["json"],
+        "--markdown", files["md"], "--plot", files["png"], code=2,
     )  # fmt: skip
     assert "no/such-model" in result.stderr
     assert [each.model.name for each in read_results([files["json"]])] == [tiny("llama")]

@@ -165,7 +165,7 @@ def _writer(output: str | Path | BinaryIO, *, force: bool) -> Iterator[VectorWri
     path = Path(output)
     with (
         atomic_write(path, force=force) as partial,
-        partial.open("xb") as file,
+        partial.open("wb") as file,
         vector_writer(file, writer_format(path)) as writer,
     ):
         yield writer
