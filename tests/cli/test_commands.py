@@ -102,7 +102,7 @@ def test_a_heatmap_is_drawn_and_not_overwritten(prompteol, base, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["nowhere.txt"], "no such file"),
         (["a.csv"], "its columns: 'a', 'b', 'c'"),
@@ -111,14 +111,14 @@ def test_a_heatmap_is_drawn_and_not_overwritten(prompteol, base, tmp_path):
         (["x", "y", "--plot", "heat.docx"], "expected a name that ends in"),
     ],
 )
-def test_similarity_refuses_what_it_cannot_compare(prompteol, tmp_path, monkeypatch, arguments, said):
+def test_similarity_refuses_what_it_cannot_compare(prompteol, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.csv").write_text("a,b,c\n1,2,3\n")
 
     result = prompteol("similarity", *arguments)
 
     assert result.exit_code == 2, result.output
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 # words
@@ -200,12 +200,12 @@ def test_a_replacement_that_fails_leaves_the_old_model(prompteol, base, tmp_path
     prompteol("create", "-m", base, "-o", tmp_path / "model")
     replace = os.replace
 
-    def held(source, target):
+    def locked(source, target):
         if str(source).endswith(".partial") and str(target).endswith("model"):
             raise PermissionError(13, "a scanner holds it")
         replace(source, target)
 
-    monkeypatch.setattr(os, "replace", held)
+    monkeypatch.setattr(os, "replace", locked)
     failed = prompteol("create", "-m", base, "-o", tmp_path / "model", "--template", "prompt", "--force")
     assert (failed.exit_code, "was not written: a scanner holds it" in failed.stderr) == (2, True)
     assert PromptEOL(str(tmp_path / "model")).template.suffix == '" means in one word:"'

@@ -143,7 +143,7 @@ def test_force_never_replaces_the_input(prompteol, base, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["nowhere.txt", "-o", "v.npy"], "no such file: 'nowhere.txt'"),
         (["a text " * 50, "-o", "v.npy"], "no such file: 'a text a text"),
@@ -159,7 +159,7 @@ def test_force_never_replaces_the_input(prompteol, base, tmp_path):
     ],
 )
 def test_a_mistake_is_answered_in_one_line_with_exit_code_2(
-    prompteol, base, sentences, tmp_path, monkeypatch, arguments, said
+    prompteol, base, sentences, tmp_path, monkeypatch, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
     arguments = [argument.replace("{sentences}", str(sentences)) for argument in arguments]
@@ -170,7 +170,7 @@ def test_a_mistake_is_answered_in_one_line_with_exit_code_2(
     assert result.exit_code == 2, result.output
     assert result.stderr.startswith("error: ")
     assert len(result.stderr.splitlines()) == 1
-    assert any(part in result.stderr for part in said.split("|"))
+    assert any(part in result.stderr for part in message.split("|"))
     assert [path.name for path in tmp_path.iterdir()] == ["sentences.txt"]
 
 

@@ -63,15 +63,15 @@ def started(tmp_path, arguments, redirection, **options):
 
 @pytest.mark.parametrize("arguments", PRINTING, ids=lambda one: " ".join(one[:2]))
 @pytest.mark.parametrize(
-    ("redirection", "said"),
+    ("redirection", "message"),
     [("> /dev/full", "No space left on device"), (">&-", "it is closed")],
     ids=["full", "closed"],
 )
-def test_stdout_that_takes_nothing(tmp_path, arguments, redirection, said):
+def test_stdout_that_takes_nothing(tmp_path, arguments, redirection, message):
     done = started(tmp_path, arguments, redirection)
 
     assert done.returncode == 2, done.stderr
-    assert done.stderr == f"error: standard output cannot be written: {said}\n"
+    assert done.stderr == f"error: standard output cannot be written: {message}\n"
 
 
 @pytest.mark.parametrize("arguments", PRINTING[:3], ids=lambda one: one[0])
@@ -163,7 +163,7 @@ def test_of_two_that_write_one_file_neither_replaces_the_other(tmp_path):
     written = [file.read_text() for file in tmp_path.iterdir()]
     assert sorted(written) == [str(number) for number in range(8)]
     assert len(refused) == 7
-    assert all("is not replaced; these results are in" in said for said in refused)
+    assert all("is not replaced; these results are in" in message for message in refused)
     assert not [file.name for file in tmp_path.iterdir() if file.name.startswith(".")]
 
 
@@ -234,7 +234,7 @@ def test_stopped_tuning_says_where_its_results_are(prompteol, base, tmp_path, mo
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["encode", "a.csv", "-o", "old", "-c", "nothing"], "no column 'nothing'"),
         (["encode", "a.csv", "-o", "old", "--layer", "deep"], "--layer 'deep'"),
@@ -251,7 +251,7 @@ def test_stopped_tuning_says_where_its_results_are(prompteol, base, tmp_path, mo
     ],
     ids=lambda one: one[0] if isinstance(one, list) else "",
 )
-def test_the_real_mistake_is_named_before_the_output(prompteol, tmp_path, monkeypatch, arguments, said):
+def test_the_real_mistake_is_named_before_the_output(prompteol, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     for folder in ("folder", "results"):
         (tmp_path / folder).mkdir()
@@ -264,7 +264,7 @@ def test_the_real_mistake_is_named_before_the_output(prompteol, tmp_path, monkey
     result = prompteol(*arguments)
 
     assert result.exit_code == 2, result.output
-    assert said in result.stderr
+    assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -27,7 +27,7 @@ def test_info_tells_what_the_model_is(prompteol, model, base):
     assert facts["fingerprint"] == model.fingerprint()
 
 
-def told(prompteol, *arguments):
+def facts_of(prompteol, *arguments):
     result = prompteol("info", "-m", *arguments, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
@@ -45,7 +45,7 @@ def no_weights(monkeypatch):
 
 
 def test_info_of_a_base_reads_no_weights(prompteol, base, no_weights):
-    facts = told(prompteol, base)
+    facts = facts_of(prompteol, base)
     assert (facts["backbone"], facts["dtype"], facts["layers"], facts["dimension"]) == ("LlamaModel", "float32", 4, 32)
     assert facts["length_limit"] == 512
     assert facts["fingerprint"] is None
@@ -78,9 +78,9 @@ def test_info_without_weights_says_what_the_loaded_model_does(prompteol, tiny, t
             "similarity": loaded.similarity_fn_name,
             "fingerprint": saved.fingerprint() if name == "saved" else None,
         }
-        facts = told(prompteol, tmp_path / name)
+        facts = facts_of(prompteol, tmp_path / name)
         assert {key: facts[key] for key in expected} == expected
-    assert told(prompteol, tmp_path / "saved", "--template", "prompt")["fingerprint"] is None
+    assert facts_of(prompteol, tmp_path / "saved", "--template", "prompt")["fingerprint"] is None
 
 
 def test_info_of_a_file_without_a_whole_header(prompteol, base, tmp_path):

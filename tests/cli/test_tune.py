@@ -1,4 +1,4 @@
-"""``prompteol tune``: a table into a pipe, the best model in a folder, and faults said before anything runs."""
+"""``prompteol tune``: a table into a pipe, the best model in a folder, and mistakes reported before anything runs."""
 
 import csv
 import io
@@ -41,8 +41,8 @@ def test_tuning_and_its_model(prompteol, base, dev, tmp_path):
     assert tuple(header) == HEADER
     assert [row[0] for row in rows] == [str(rank) for rank in range(1, 9)]
     assert {row[4] for row in rows} == {"prompteol", "prompt"}
-    for said in ("best: ", "gain over no demonstration", "of the authors' procedure", "dev.tune.jsonl"):
-        assert said in done.stderr
+    for message in ("best: ", "gain over no demonstration", "of the authors' procedure", "dev.tune.jsonl"):
+        assert message in done.stderr
     best = PromptEOL(tmp_path / "best", device="cpu")
     assert str(best.layer) == rows[0][2]
     shown = "; ".join(f"{one.sentence} => {one.word}" for one in best.template.demonstrations) or "-"
@@ -66,7 +66,7 @@ def test_the_live_table(prompteol, base, dev, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--layer", "deep"], "--layer 'deep'"),
         (["-t", "nonsense"], "no preset"),
@@ -77,9 +77,9 @@ def test_the_live_table(prompteol, base, dev, monkeypatch):
         (["-c", "sentence1"], "1 columns named"),
     ],
 )
-def test_a_mistake_is_said_in_one_line_before_the_model_loads(prompteol, base, dev, monkeypatch, options, said):
+def test_a_mistake_is_said_in_one_line_before_the_model_loads(prompteol, base, dev, monkeypatch, options, message):
     monkeypatch.setattr("prompteol.cli.model_options.ModelOptions.load", lambda *_: pytest.fail("a model was loaded"))
     done = prompteol("tune", "-m", base, *dev, *options)
     assert done.exit_code == 2, done.output
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.startswith("error: ")

@@ -87,10 +87,10 @@ def evaluate(
         raise EvaluationError("--output, --markdown and --plot name one file twice; give each its own")
     names: list[str | None] = [*(model or ())] or [None]
     baselines = [name for name in baseline or () if name != "mean"]
-    chosen = [name for given in tasks or () for name in given.split(",") if name] or ["sts"]
-    _check_tasks(chosen)
+    tasks_named = [name for given in tasks or () for name in given.split(",") if name] or ["sts"]
+    _check_tasks(tasks_named)
     _check_baselines(baselines)
-    benchmark = read_benchmark(chosen, senteval)
+    benchmark = read_benchmark(tasks_named, senteval)
     if plot is not None:
         _check_drawn(benchmark)
     # A later one may fail: what is done before it is kept.

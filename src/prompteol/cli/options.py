@@ -156,7 +156,7 @@ ColumnOption = Annotated[
 FormatOption = Annotated[
     Format | None,
     typer.Option(
-        "--format", help="The format of the input.", show_default="told by the file's suffix; a pipe is read as txt"
+        "--format", help="The format of the input.", show_default="what the file's suffix names; txt for a pipe"
     ),
 ]
 DelimiterOption = Annotated[

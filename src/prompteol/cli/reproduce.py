@@ -80,8 +80,8 @@ def reproduce(
 ) -> None:
     """Run a table of the paper and write our figures beside its own.
 
-    What it downloads and how much memory the weights need is said first; nothing starts before you agree. A large table
-    takes days: stopped, it goes on with --resume.
+    The downloads and the memory that the weights need are shown first; nothing starts before you agree. A large table
+    takes days; after a stop, --resume goes on.
     """
     from prompteol.evaluation import results_json
     from prompteol.evaluation.report import markdown, tables

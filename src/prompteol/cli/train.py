@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -151,11 +150,7 @@ def train(
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            help="Stop early after N checkpoints in a row that are not better.",
-            show_default="never",
-        ),
+        typer.Option(metavar="N", help="Stop after N checkpoints in a row that are not better.", show_default="never"),
     ] = None,
     keep: Annotated[
         Literal["best", "last"],
@@ -232,10 +227,12 @@ def train(
     loading.use_threads()
     if plot is not None:
         check_picture(plot, force=force)
-    if _is_first_process():
+    first = _is_first_process()
+    if first:
         _advise(examples, running, recipe, no_duplicates=no_duplicates)
     quiet()
-    with _resumable(output), stages(hidden=not _is_first_process()) as report:
+    left = f"if {output} holds a checkpoint, the same command with --resume goes on from it" if first else None
+    with console.when_stopped(left), stages(hidden=not first) as report:
         done = train_model(
             model,
             output,
@@ -251,7 +248,7 @@ def train(
             options=options,
             arguments={"batch_sampler": "no_duplicates"} if no_duplicates else None,
         )
-    if _is_first_process():
+    if first:
         _conclude(done, recipe)
         if plot is not None:
             plot_curve(done.curve, plot, force=force)
@@ -280,11 +277,6 @@ def _advise(
             f"{examples.name}: {len(repeated)} rows have the positive of an earlier one ({again} that of {first}); in "
             "one batch it is a negative of its own anchor. Remove them, or add --no-duplicates"
         )
-
-
-def _resumable(out: Path) -> AbstractContextManager[None]:
-    left = f"if {out} holds a checkpoint, the same command with --resume goes on from it"
-    return console.when_stopped(left if _is_first_process() else None)
 
 
 def _point(point: Point | None) -> str:

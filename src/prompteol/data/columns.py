@@ -63,13 +63,13 @@ def _is_negative(plain: str) -> bool:
     return NEGATIVE.fullmatch(plain) is not None
 
 
-def refuse_labels(name: str, chosen: Iterable[str], columns: Iterable[Sequence[str]]) -> None:
-    """Refuse columns of labels or numbers among those that were chosen by position, not by name.
+def refuse_labels(name: str, names: Iterable[str], columns: Iterable[Sequence[str]]) -> None:
+    """Refuse columns of labels or numbers among those that were taken by position, not by name.
 
     Raises:
         CorpusError: one holds numbers, or the same few words in all rows.
     """
-    for column, texts in zip(chosen, columns, strict=True):
+    for column, texts in zip(names, columns, strict=True):
         if _is_known(column.strip().casefold()):
             continue
         values = set(texts)

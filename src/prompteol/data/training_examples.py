@@ -230,18 +230,18 @@ def _from_hub(
     missing = [column for column in columns if column not in table.column_names]
     if missing:
         raise CorpusError(f"{name!r} has no column {missing[0]!r}; its columns: {', '.join(table.column_names)}")
-    chosen = tuple(columns) or choose_columns(name, table.column_names, objective)
-    records = zip(*(table[column] for column in chosen), strict=True)
+    taken = tuple(columns) or choose_columns(name, table.column_names, objective)
+    records = zip(*(table[column] for column in taken), strict=True)
     numbered: list[tuple[int, Sequence[object]]] = list(enumerate(records))
     if objective == "contrastive":
         numbered = [
             (number, row)
             for number, values in numbered
-            for row in example_rows(values, chosen, f"{name!r}, row {number}", negatives=negatives, seed=seed)
+            for row in example_rows(values, taken, f"{name!r}, row {number}", negatives=negatives, seed=seed)
         ]
-    named = _columns((row for _, row in numbered), len(chosen))
-    for column, texts in zip(chosen, named.values(), strict=True):
+    named = _columns((row for _, row in numbered), len(taken))
+    for column, texts in zip(taken, named.values(), strict=True):
         _check_column(name, column, texts)
     if not columns:
-        refuse_labels(name, chosen, named.values())
+        refuse_labels(name, taken, named.values())
     return TrainingExamples(named, name, license or license_on_hub(name), [f"row {number}" for number, _ in numbered])
