@@ -34,13 +34,13 @@ _NEAR = 0.1
 
 
 class Replay:
-    """A judge that knows all the answers."""
+    """Return known scores in place of computing them."""
 
     def __init__(self, values: Mapping[Template, Values], costs: Mapping[Template, Cost]) -> None:
         self._values = values
         self.cost = costs.__getitem__
 
-    def judge(self, template: Template, start: int, stop: int) -> PromptScores:
+    def score(self, template: Template, start: int, stop: int) -> PromptScores:
         """Return what is known; no token is computed."""
         return PromptScores(self._values[template][:, start:stop], 0)
 
@@ -48,29 +48,29 @@ class Replay:
 def replay(
     pairs: ScoredPairs, everything: TuningResult, seed: int, costs: Mapping[Template, Cost]
 ) -> list[CandidateScore]:
-    """Return the standings of the search with another seed."""
+    """Return the ranking of the search with another seed."""
     first, ordered = (
         list(zip(one.first, one.second, one.scores or (), strict=True)) for one in (pairs.nested(0), pairs.nested(seed))
     )
     place = {row: at for at, row in enumerate(first)}
     order = [place[row] for row in ordered]
-    values = {one.candidate.template: one.values[:, order] for one in everything.standings}
+    values = {one.candidate.template: one.values[:, order] for one in everything.ranking}
     # In the order of the first search: no demonstration, then the shipped ones.
     rank = {shot: at for at, shot in enumerate(default_demonstrations())}
-    prompts = (one.candidate for one in everything.standings)
+    prompts = (one.candidate for one in everything.ranking)
     candidates = sorted(prompts, key=lambda one: [rank[shot] for shot in one.demonstrations])
-    race = SuccessiveHalving(Replay(values, costs), ResultsLog(None, {}), pairs.nested(seed), everything.best.layers)
-    return race.run(candidates, to_the_end=[one for one in candidates if not one.demonstrations])
+    halving = SuccessiveHalving(Replay(values, costs), ResultsLog(None, {}), pairs.nested(seed), everything.best.layers)
+    return halving.run(candidates, never_dropped=[one for one in candidates if not one.demonstrations])
 
 
 def behind(everything: TuningResult, found: Sequence[CandidateScore]) -> tuple[float, float]:
     """Return how far the winner lies behind the true one, among all prompts and among those with a demonstration."""
 
-    def best(standings: Sequence[CandidateScore], least: int) -> float:
-        whole = (one for one in standings if one.pairs == everything.best.pairs)
+    def best(ranking: Sequence[CandidateScore], least: int) -> float:
+        whole = (one for one in ranking if one.pairs == everything.best.pairs)
         return max(one.score for one in whole if len(one.candidate.demonstrations) >= least)
 
-    first, second = (best(everything.standings, least) - best(found, least) for least in (0, 1))
+    first, second = (best(everything.ranking, least) - best(found, least) for least in (0, 1))
     return first, second
 
 
@@ -82,25 +82,25 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--candidates", type=int, default=100)
     parser.add_argument("--replays", type=int, default=100)
-    given = parser.parse_args()
-    given.results.mkdir(parents=True, exist_ok=True)
+    arguments = parser.parse_args()
+    arguments.results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        name = {"-": None, "random-opt": "random-opt"}.get(given.model, given.model)
+        name = {"-": None, "random-opt": "random-opt"}.get(arguments.model, arguments.model)
         model = PromptEOL(tiny_model(folder, "opt") if name == "random-opt" else name, device="cpu")
-        pairs, shots = read_pairs(given.pairs), default_demonstrations()[: given.candidates]
-        ledger = given.results / f"{Path(given.model).name}.tune.jsonl"
+        pairs, shots = read_pairs(arguments.pairs), default_demonstrations()[: arguments.candidates]
+        log = arguments.results / f"{Path(arguments.model).name}.tuning.jsonl"
         # Halving first: the exhaustive search adds to the same file what it left out.
-        halved = tune_prompt(model, pairs, shots, results=ledger)
-        everything = tune_prompt(model, pairs, shots, results=ledger, exhaustive=True)
-        print(f"exhaustive: {everything.best.score:.2f}, {everything.candidate.shown}")
-        print(f"halving: {halved.best.score:.2f}, {halved.candidate.shown}; {halved.tokens}")
-        judge = Evaluator(model, pairs, everything.best.layers)
-        costs = {one.candidate.template: judge.cost(one.candidate.template) for one in everything.standings}
-        seeds = track(range(1, given.replays + 1), "replays")
+        halved = tune_prompt(model, pairs, shots, results=log)
+        everything = tune_prompt(model, pairs, shots, results=log, exhaustive=True)
+        print(f"exhaustive: {everything.best.score:.2f}, {everything.candidate.demonstration_text}")
+        print(f"halving: {halved.best.score:.2f}, {halved.candidate.demonstration_text}; {halved.tokens}")
+        evaluator = Evaluator(model, pairs, everything.best.layers)
+        costs = {one.candidate.template: evaluator.cost(one.candidate.template) for one in everything.ranking}
+        seeds = track(range(1, arguments.replays + 1), "replays")
         gaps = np.array([behind(everything, replay(pairs, everything, seed, costs)) for seed in seeds])
         for of, bos_separator in zip(("all prompts", "those with a demonstration"), gaps.T, strict=True):
             print(
-                f"{given.replays} replays, of {of}: within {_NEAR} in {np.mean(bos_separator <= _NEAR):.0%}, "
+                f"{arguments.replays} replays, of {of}: within {_NEAR} in {np.mean(bos_separator <= _NEAR):.0%}, "
                 f"mean {bos_separator.mean():.2f} behind, worst {bos_separator.max():.2f}"
             )
 

@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--whole-scifact",
         action="store_true",
         help="tests/rag: all of SciFact, uncut, by the model that ships with the package; minutes. Wants also "
-        "-W ignore::prompteol.embedder.long_texts.LongTextWarning",
+        "-W ignore::prompteol.embedder.LongTextWarning",
     )
 
 

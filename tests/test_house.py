@@ -4,6 +4,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,6 @@ ROOMS = (
     "model",
     "saving",
     "loading",
-    "info",
     "sentence_transformers",
     "testing",
     "embedder",
@@ -36,8 +36,8 @@ ROOMS = (
     "tuning",
     "training",
     "evaluation",
-    "plots",
     "benchmark",
+    "plots",
     "cli",
     "__main__",
 )
@@ -135,13 +135,25 @@ def test_nothing_uses_a_private_name_of_a_dependency(path):
 def test_adapters_use_public_api_alone(path):
     tree = parse(REPOSITORY / path)
     assert not list(private_names(tree))
-    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
-    ours = {module for module in modules if module.split(".")[0] == "prompteol"}
-    assert ours <= {"prompteol", "prompteol.embedder", "prompteol.errors"}
+    assert not [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name.split(".")[0] == "prompteol"
+    ]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "prompteol":
+            assert node.module in {"prompteol", "prompteol.embedder", "prompteol.errors"}
+            assert {alias.name for alias in node.names} <= set(import_module(node.module).__all__)
+
+
+def test_both_adapters_are_looked_at():
+    assert {path.parts[1] for path in ADAPTERS} == {"langchain-prompteol", "llama-index-embeddings-prompteol"}
 
 
 def test_exports_are_the_table():
-    assert prompteol.__all__ == sorted([*prompteol._EXPORTS, "errors"])
+    assert sorted(prompteol.__all__) == sorted([*prompteol._EXPORTS, "errors"])
     for name in prompteol.__all__:
         assert getattr(prompteol, name) is not None
     assert set(prompteol.__all__) <= set(dir(prompteol))

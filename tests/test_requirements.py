@@ -18,8 +18,6 @@ else:
 ROOT = Path(__file__).parents[1]
 # Imported by another name than the distribution's.
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "llama_index": "llama-index-core"}
-# The authors' package, one of the contestants of the benchmark where somebody has it.
-NEVER_INSTALLED = {"llemb"}
 PROJECTS = {
     ".": "src/prompteol",
     "integrations/langchain-prompteol": "langchain_prompteol",
@@ -55,7 +53,7 @@ def test_what_is_imported_is_declared(folder):
     declared = {canonicalize_name(one.name) for one in requirements(folder, tests=False)}
     found = imported(ROOT / folder / PROJECTS[folder])
 
-    assert found - declared - NEVER_INSTALLED - {project(folder)["name"]} == set()
+    assert found - declared - {project(folder)["name"]} == set()
 
 
 @pytest.mark.parametrize("folder", PROJECTS)

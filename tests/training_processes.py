@@ -12,7 +12,7 @@ from typing import Any
 
 # A server that has imported everything once, and forks before it has any thread.
 _CONTEXT = get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["prompteol.training"])
+_CONTEXT.set_forkserver_preload(["prompteol.training.trainer"])
 
 
 def training_processes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ import teacher
 import torch
 import typer
 import vocabulary
+from language_loss import LanguageDistillationLoss, running_rows
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from wordfreq import zipf_frequency
 
@@ -64,17 +66,16 @@ class Stage:
 
     @property
     def recipe(self) -> Recipe:
-        """Return what the trainer is told."""
+        """Return the recipe of the trainer."""
         return Recipe(
             objective="distillation", lora=None, learning_rate=self.learning_rate, warmup_steps=self.warmup,
             batch_size=SENTENCES + sum(self.stretches.values()), epochs=self.epochs, max_text_tokens=256,
-            language_weight=1.0, word_weight=0.05, max_running_tokens=self.row, eval_steps=500, keep="last",
-            log_steps=20, seed=0,
+            eval_steps=500, keep="last", log_steps=20, seed=0,
         )  # fmt: skip
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Return what the stock trainer is told beside."""
+        """Return further arguments of the stock trainer."""
         return {
             "bf16": True, "adam_beta2": 0.98, "weight_decay": 0.01,
             # The next token's loss pulls at every piece in every step, mostly by next to nothing: only more counts.
@@ -90,7 +91,7 @@ STAGES = {
     "trained": Stage({100: 24, 380: 6}, 511, 1e-3, 6e-4, warmup=100, epochs=0.95),
 }
 
-LICENCES = (
+LICENSES = (
     "SNLI CC BY-SA 4.0, counterfactual NLI Apache-2.0, WordNet 3.0 license, MASC open, movie reviews CC BY 4.0, "
     "Wikipedia CC BY-SA 3.0, word frequencies (wordfreq) CC BY-SA 4.0; novels, Genesis, World Factbook and presidents' "
     "speeches public domain; captions, headlines and questions of our own grammar"
@@ -134,16 +135,22 @@ def main(
             wanted = {length: len(texts) * number // SENTENCES for length, number in stage.stretches.items()}
             running, heldout = corpus.running_text(data, packages, wanted, OF_RUNNING_TEXT, excluded, seed)
             (out / "heldout.txt").write_text("\n".join(heldout), encoding="utf-8")
+            model = PromptEOL(base, device="cuda" if torch.cuda.is_available() else "cpu")
             training = train(
-                PromptEOL(base, device="cuda" if torch.cuda.is_available() else "cpu"),
+                model,
                 out / name,
-                TrainingExamples({"text": texts}, name="recipes/nano/corpus.py", license=LICENCES),
+                TrainingExamples({"text": [*texts, *running]}, name="recipes/nano/corpus.py", license=LICENSES),
                 stage.recipe,
                 dev=dev,
-                teacher=targets,
-                words=table * words[:, None],
-                running_text=TrainingExamples(
-                    {"text": running}, name="recipes/nano/corpus.py: running text", license=LICENCES
+                # Running text has no vector to learn.
+                teacher=np.concatenate([targets, np.zeros((len(running), DIMENSION), targets.dtype)]),
+                loss=partial(
+                    LanguageDistillationLoss,
+                    running=running_rows(running, model, stage.row),
+                    words=table * words[:, None],
+                    language_weight=1.0,
+                    word_weight=0.05,
+                    precision=torch.bfloat16,
                 ),
                 resume=resume,
                 arguments=stage.arguments,

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prompteol import errors
-    from prompteol.embedder import TextEmbedder
+    from prompteol.embedder import LongTextWarning, TextEmbedder, check_index, guard_index
     from prompteol.embedder.encode_files import encode_files
-    from prompteol.info import model_info
+    from prompteol.evaluation import evaluate, register_task
+    from prompteol.loading import model_info
     from prompteol.model import Word
     from prompteol.plots.heatmap import plot_similarity
     from prompteol.prompts import (
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
         Demonstration,
         PromptTemplate,
         RetrievalTemplate,
+        register_template,
     )
     from prompteol.saving import fingerprint
     from prompteol.sentence_transformers import PromptEOL
+    from prompteol.training import merge, train
     from prompteol.tuning import tune_prompt
 
 __version__ = version("prompteol")
@@ -37,16 +40,24 @@ __version__ = version("prompteol")
 _EXPORTS = {
     "DEMONSTRATIONS": "prompteol.prompts",
     "Demonstration": "prompteol.prompts",
+    "LongTextWarning": "prompteol.embedder",
     "PromptEOL": "prompteol.sentence_transformers",
     "PromptTemplate": "prompteol.prompts",
     "RetrievalTemplate": "prompteol.prompts",
     "TEMPLATES": "prompteol.prompts",
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.model",
+    "check_index": "prompteol.embedder",
     "encode_files": "prompteol.embedder.encode_files",
+    "evaluate": "prompteol.evaluation",
     "fingerprint": "prompteol.saving",
-    "model_info": "prompteol.info",
+    "guard_index": "prompteol.embedder",
+    "merge": "prompteol.training",
+    "model_info": "prompteol.loading",
     "plot_similarity": "prompteol.plots.heatmap",
+    "register_task": "prompteol.evaluation",
+    "register_template": "prompteol.prompts",
+    "train": "prompteol.training",
     "tune_prompt": "prompteol.tuning",
 }
 
@@ -54,16 +65,24 @@ __all__ = [
     "DEMONSTRATIONS",
     "TEMPLATES",
     "Demonstration",
+    "LongTextWarning",
     "PromptEOL",
     "PromptTemplate",
     "RetrievalTemplate",
     "TextEmbedder",
     "Word",
+    "check_index",
     "encode_files",
     "errors",
+    "evaluate",
     "fingerprint",
+    "guard_index",
+    "merge",
     "model_info",
     "plot_similarity",
+    "register_task",
+    "register_template",
+    "train",
     "tune_prompt",
 ]
 

@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose.
+"""Define every error that this package raises on purpose.
 
     PromptEOLError
     ├── TemplateError         a prompt template or demonstration that cannot be used
@@ -11,7 +11,7 @@
     ├── SettingError          an argument outside what it may be
     ├── IndexMismatchError    a search index that another model built
     ├── CorpusError           a file of texts or vectors that cannot be read or written
-    ├── SearchError           a search that has nothing to compare, or whose results belong to another one
+    ├── TuningError           a search that has nothing to compare, or whose results belong to another one
     ├── EvaluationError       a task, its data or its results that cannot be used
     ├── TrainingError         a training whose recipe or data cannot be used
     ├── MissingExtraError     an optional dependency that is not installed

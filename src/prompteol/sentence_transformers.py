@@ -1,4 +1,4 @@
-"""``PromptEOL``: a causal language model as a ``SentenceTransformer``.
+"""Wrap a causal language model as a ``SentenceTransformer``: the class ``PromptEOL``.
 
 The module's path holds the word ``sentence_transformers`` because KeyBERT and BERTopic look for it in the type of the
 object they are given, and quietly use another model where they do not find it.
@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -20,9 +20,8 @@ from sentence_transformers.util.quantization import quantize_embeddings
 
 from prompteol.errors import InputError
 from prompteol.loading import PromptConfig, load_model
-from prompteol.model import LanguageModelHead, LoadOptions, Word, portable_transformer
+from prompteol.model import LanguageModelHead, LoadOptions, Word, check_device, portable_transformer
 from prompteol.model.module import Engine
-from prompteol.model.placement import check_device
 from prompteol.model.pools import remember_pool, using_pool
 from prompteol.model.settable import SettableModel
 from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate
@@ -32,6 +31,9 @@ from prompteol.validation import as_texts, check_dimension, check_finite
 __all__ = ["PromptEOL"]
 
 logger = logging.getLogger(__name__)
+
+# Enough for full packs on any accelerator; bounds the memory of token ids.
+_TEXTS_AT_ONCE = 4096
 
 
 class PromptEOL(SettableModel):
@@ -56,8 +58,7 @@ class PromptEOL(SettableModel):
             never does.
         device: for instance ``"cuda"``; default: the best there is.
         prompts, default_prompt_name, similarity_fn_name, truncate_dim, cache_folder, trust_remote_code, revision,
-            local_files_only, token, processor_kwargs, config_kwargs, model_card_data: as ``SentenceTransformer`` has
-            them.
+            local_files_only, token, processor_kwargs, config_kwargs, model_card_data: see ``SentenceTransformer``.
         model_kwargs: go to the backbone's ``from_pretrained``. Without ``dtype``, a CPU computes in fp32 and an
             accelerator in the checkpoint's dtype.
 
@@ -120,14 +121,11 @@ class PromptEOL(SettableModel):
         )
         # One that a saved model has, or that was given before there was a module.
         check_dimension(self.truncate_dim, self.full_dimension)
-        if self.model_card_data.model_name is None:
-            self.model_card_data.model_name = parts.model_name
-        if self.model_card_data.base_model_revision is None:
-            self.model_card_data.base_model_revision = parts.revision_with(given)
-        self.model_card_data.license = self.model_card_data.license or parts.license
-        self._source = parts.source
-        self._card = parts.card
-        self._saved_fingerprint = parts.fingerprint
+        card = self.model_card_data
+        card.model_name = card.model_name or parts.model_name
+        card.base_model_revision = card.base_model_revision or parts.revision_with(given)
+        card.license = card.license or parts.license
+        self._source, self._card, self._saved_fingerprint = parts.source, parts.card, parts.fingerprint
         self._head: LanguageModelHead | None = None
         self.provenance = parts.provenance
         #: Markdown for the model card: how the weights came to be.
@@ -143,76 +141,80 @@ class PromptEOL(SettableModel):
         """Return 64 hex digits over everything that decides the vectors; see :func:`prompteol.fingerprint`."""
         return fingerprint(self)
 
-    @deprecated_kwargs(sentences="inputs")
-    def encode(  # type: ignore[override]
-        self,
-        inputs: Any,
-        prompt_name: str | None = None,
-        prompt: str | None = None,
-        batch_size: int | None = None,
-        show_progress_bar: bool | None = None,
-        output_value: Literal["sentence_embedding", "token_embeddings"] | None = "sentence_embedding",
-        precision: Literal["float32", "int8", "uint8", "binary", "ubinary"] = "float32",
-        convert_to_numpy: bool = True,
-        convert_to_tensor: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """Embed texts, as ``SentenceTransformer.encode`` does, and check what goes in and what comes out.
+    if not TYPE_CHECKING:  # To type checkers the overloads of SentenceTransformer are visible, which hold here.
 
-        The arguments are its own but for ``batch_size``: how many texts are handed over at once, by default 32 to the
-        stock engine and 256 to the shared-prefix engine, which packs them by tokens. Equal texts are embedded once.
+        @deprecated_kwargs(sentences="inputs")
+        def encode(
+            self,
+            inputs,
+            prompt_name=None,
+            prompt=None,
+            batch_size=None,
+            show_progress_bar=None,
+            output_value="sentence_embedding",
+            precision="float32",
+            convert_to_numpy=True,
+            convert_to_tensor=False,
+            **kwargs,
+        ):
+            """Embed texts, as ``SentenceTransformer.encode`` does, and check what goes in and what comes out.
 
-        Raises:
-            InputError: an item is no string, or no Unicode; the message has its index.
-            SettingError: ``truncate_dim`` is no dimension that the vectors have.
-            NonFiniteError: an embedding holds NaN or infinity; the message has its index.
-        """
-        if output_value != "sentence_embedding":
-            kwargs["engine"] = "stock"
-        texts, single = as_texts(inputs)
-        check_dimension(kwargs.get("truncate_dim"), self.full_dimension)
-        check_device(kwargs.get("device"))
-        distinct = list(dict.fromkeys(texts)) if output_value == "sentence_embedding" else texts
-        pool = kwargs.pop("pool", None)
-        with nullcontext() if pool is None else using_pool(pool, self) as pool:
-            vectors: Any = super().encode(
-                distinct,
-                prompt_name=prompt_name,
-                prompt=prompt,
-                batch_size=(32 if self.module.engine == "stock" else 256) if batch_size is None else batch_size,
-                show_progress_bar=show_progress_bar,
-                output_value=output_value,
-                convert_to_numpy=convert_to_numpy,
-                convert_to_tensor=convert_to_tensor,
-                pool=pool,
-                **kwargs,
-            )
-        if len(distinct) < len(texts):
-            place = {text: row for row, text in enumerate(distinct)}
-            rows = [place[text] for text in texts]
-            vectors = [vectors[row] for row in rows] if isinstance(vectors, list) else vectors[rows]
-        check_finite(vectors, texts)
-        if precision not in (None, "float32") and texts:
-            vectors = quantize_embeddings(vectors, precision=precision)
-            vectors = torch.as_tensor(vectors) if convert_to_tensor else vectors
-        return vectors[0] if single else vectors
+            The arguments are its own but for ``batch_size``: how many texts are handed over at once. By default these
+            are 32 to the stock engine, and 4,096 to the shared-prefix engine, which packs them by tokens; 256 where a
+            progress bar is shown. Equal texts are embedded once.
 
-    def encode_query(self, *args: Any, **kwargs: Any) -> Any:
-        """Embed queries, as ``SentenceTransformer.encode_query`` does; ``batch_size`` as in :meth:`encode`."""
-        return super().encode_query(*args, **kwargs if len(args) > 3 else {"batch_size": None, **kwargs})
+            Raises:
+                InputError: an item is no string, or no Unicode; the message has its index.
+                SettingError: ``truncate_dim`` is no dimension that the vectors have.
+                NonFiniteError: an embedding holds NaN or infinity; the message has its index.
+            """
+            engine = kwargs.pop("engine", None) or self.module.engine
+            if output_value != "sentence_embedding":
+                engine = "stock"
+            texts, single = as_texts(inputs)
+            check_dimension(kwargs.get("truncate_dim"), self.full_dimension)
+            check_device(kwargs.get("device"))
+            distinct = list(dict.fromkeys(texts)) if output_value == "sentence_embedding" else texts
+            if batch_size is None:
+                batch_size = 32 if engine == "stock" else 256 if show_progress_bar else _TEXTS_AT_ONCE
+            pool = kwargs.pop("pool", None)
+            with nullcontext() if pool is None else using_pool(pool, self) as pool:
+                vectors = super().encode(
+                    distinct,
+                    prompt_name=prompt_name,
+                    prompt=prompt,
+                    batch_size=batch_size,
+                    show_progress_bar=show_progress_bar,
+                    output_value=output_value,
+                    convert_to_numpy=convert_to_numpy,
+                    convert_to_tensor=convert_to_tensor,
+                    pool=pool,
+                    engine=engine,
+                    **kwargs,
+                )
+            if len(distinct) < len(texts):
+                place = {text: row for row, text in enumerate(distinct)}
+                rows = [place[text] for text in texts]
+                vectors = [vectors[row] for row in rows] if isinstance(vectors, list) else vectors[rows]
+            check_finite(vectors, texts)
+            if precision not in (None, "float32") and texts:
+                vectors = quantize_embeddings(vectors, precision=precision)
+                vectors = torch.as_tensor(vectors) if convert_to_tensor else vectors
+            return vectors[0] if single else vectors
 
-    def encode_document(self, *args: Any, **kwargs: Any) -> Any:
-        """Embed documents, as ``SentenceTransformer.encode_document`` does; ``batch_size`` as in :meth:`encode`."""
-        return super().encode_document(*args, **kwargs if len(args) > 3 else {"batch_size": None, **kwargs})
+        def encode_query(self, *args, **kwargs):
+            """Embed queries, as ``SentenceTransformer.encode_query`` does; ``batch_size`` as in :meth:`encode`."""
+            return super().encode_query(*args, **kwargs if len(args) > 3 else {"batch_size": None, **kwargs})
+
+        def encode_document(self, *args, **kwargs):
+            """Embed documents, as ``SentenceTransformer.encode_document`` does; ``batch_size`` as in :meth:`encode`."""
+            return super().encode_document(*args, **kwargs if len(args) > 3 else {"batch_size": None, **kwargs})
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the ordinary forward, as ``torch.nn.Module.compile`` does; ``engine="stock"`` runs it."""
         super().compile(*args, **kwargs)  # type: ignore[no-untyped-call]
         if self.module.engine != "stock":
-            logger.warning(
-                "the shared-prefix engine runs uncompiled: model.compile() compiles the ordinary forward, which "
-                'encode(engine="stock") runs'
-            )
+            logger.warning("the shared-prefix engine runs uncompiled; encode(engine='stock') runs what was compiled")
 
     def start_multi_process_pool(self, target_devices: list[str] | None = None) -> dict[Any, Any]:
         """Start workers for ``encode(pool=...)``; threads may share them.
@@ -269,7 +271,8 @@ class PromptEOL(SettableModel):
         Raises:
             ModelError: stock loaders would read another adapter, and it cannot be merged.
         """
-        self.module.prompter.settle()
+        prompter = self.module.prompter
+        prompter.settle()
         transformer, pooling = self.module.stock_modules
         portable = portable_transformer(transformer)
         stock = SentenceTransformer(
@@ -281,9 +284,9 @@ class PromptEOL(SettableModel):
             truncate_dim=self.truncate_dim,
             model_card_data=self.model_card_data,
         )
-        manifest = self._manifest(self if portable is transformer else stock)
-        unchanged = manifest.fingerprint == self._saved_fingerprint
-        card = create_model_card and ((unchanged and self._card) or True)
+        digest = fingerprint(self if portable is transformer else stock)
+        manifest = Manifest(self.template, self.layer, prompter.bos, prompter.bos_separator, self.provenance, digest)
+        card = create_model_card and ((digest == self._saved_fingerprint and self._card) or True)
         save_portable(
             stock, path, manifest, card=card, training_notes=self.training_notes, model_name=model_name, **options
         )
@@ -292,12 +295,6 @@ class PromptEOL(SettableModel):
     def save_pretrained(self, path: str | Path, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Do the same as :meth:`save`."""
         self.save(path, *args, **kwargs)
-
-    def _manifest(self, saved: SentenceTransformer) -> Manifest:
-        prompter = self.module.prompter
-        return Manifest(
-            self.template, self.layer, prompter.bos, prompter.bos_separator, self.provenance, fingerprint(saved)
-        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_head": None}  # type: ignore[no-untyped-call]

@@ -1,14 +1,14 @@
 """``encode`` writes what ``PromptEOL.encode`` returns, a row a text, and refuses what it cannot do before it starts."""
 
-import builtins
 import json
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from prompteol import PromptEOL
-from prompteol.embedder.long_texts import LongTextWarning
+from prompteol.embedder import LongTextWarning
 
 DEMONSTRATION = ("A jockey riding a horse.", "Equestrian")
 
@@ -184,14 +184,7 @@ def test_a_fault_in_the_last_line_is_found_before_the_model_loads(prompteol, tmp
 
 
 def test_without_pyarrow_parquet_names_the_extra(prompteol, base, sentences, tmp_path, monkeypatch):
-    import_module = builtins.__import__
-
-    def without_pyarrow(name, *arguments, **options):
-        if name.startswith("pyarrow"):
-            raise ImportError(name)
-        return import_module(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without_pyarrow)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     result = prompteol("encode", sentences, "-o", tmp_path / "v.parquet", "-m", base)
 
     assert result.exit_code == 2

@@ -230,7 +230,7 @@ def test_stopped_tuning_says_where_its_results_are(prompteol, base, tmp_path, mo
     result = prompteol("tune", "-m", base, "--pairs", "dev.tsv")
 
     assert result.exit_code == code
-    assert result.stderr == f"error: {word}; what is done is in dev.tune.jsonl: the same command goes on from it\n"
+    assert result.stderr == f"error: {word}; what is done is in dev.tuning.jsonl: the same command goes on from it\n"
 
 
 @pytest.mark.parametrize(

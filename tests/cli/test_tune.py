@@ -41,7 +41,7 @@ def test_tuning_and_its_model(prompteol, base, dev, tmp_path):
     assert tuple(header) == HEADER
     assert [row[0] for row in rows] == [str(rank) for rank in range(1, 9)]
     assert {row[4] for row in rows} == {"prompteol", "prompt"}
-    for message in ("best: ", "gain over no demonstration", "of the authors' procedure", "dev.tune.jsonl"):
+    for message in ("best: ", "gain over no demonstration", "of the authors' procedure", "dev.tuning.jsonl"):
         assert message in done.stderr
     best = PromptEOL(tmp_path / "best", device="cpu")
     assert str(best.layer) == rows[0][2]

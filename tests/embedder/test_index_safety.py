@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompteol import PromptEOL, fingerprint
-from prompteol.embedder import TextEmbedder
-from prompteol.embedder.index_safety import METADATA_KEY, check_index, guard_index, index_metadata, stamp_index
+from prompteol.embedder import METADATA_KEY, TextEmbedder, check_index, guard_index, index_metadata, stamp_index
 from prompteol.errors import IndexMismatchError, SettingError
 from prompteol.prompts import resolve_template
 from small_models import base_model_folder, prompteol_model
@@ -128,10 +127,10 @@ def test_whatever_changes_an_index_is_refused_and_what_built_it_is_taken(tmp_pat
     guard_index(filled(folder), embedder)
     with pytest.raises(IndexMismatchError, match=WHAT_TO_DO):
         guard_index(folder, TextEmbedder(prompteol_model(query="Q: ", document="D: ")))
-    twin = TextEmbedder(prompteol_model(query="Q: ", document="D: "))
+    copied = TextEmbedder(prompteol_model(query="Q: ", document="D: "))
     for name in names:
-        CHANGES[name](twin)
-    guard_index(folder, twin)
+        CHANGES[name](copied)
+    guard_index(folder, copied)
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,13 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from prompteol.embedder import TextEmbedder
-from prompteol.embedder.long_texts import SENSIBLE_TOKENS, LongTextWarning
+from prompteol.embedder import SENSIBLE_TOKENS, LongTextWarning, TextEmbedder
 from small_models import base_model_folder
 
 LONG = "The cat sat on the mat. " * 100
 
 
-@pytest.mark.parametrize("role", ["query", "document"])
+@pytest.mark.parametrize("task", ["query", "document"])
 def test_a_long_text_is_mentioned_once(model, task):
     embedder = TextEmbedder(model)
     with pytest.warns(LongTextWarning, match=rf"tokens.*{SENSIBLE_TOKENS} tokens.*windows"):

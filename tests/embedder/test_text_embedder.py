@@ -1,4 +1,4 @@
-"""``TextEmbedder``: roles, prompts, settings, and what it must never do to a text."""
+"""``TextEmbedder``: tasks, prompts, settings, and what it must never do to a text."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def unit(vectors: object) -> np.ndarray:
     return array / np.linalg.norm(array, axis=-1, keepdims=True)
 
 
-def test_each_role_takes_the_models_own_prompt(model):
+def test_each_task_takes_the_models_own_prompt(model):
     embedder = TextEmbedder(model)
     query, document = embedder.embed(["a"], "query"), embedder.embed(["a"], "document")
     np.testing.assert_allclose(query, unit(model.encode_query(["a"])), atol=1e-6)
@@ -44,7 +44,7 @@ def test_each_role_takes_the_models_own_prompt(model):
     assert np.abs(np.subtract(document, unit(model.encode(["a"])))).max() > 1e-3
 
 
-@pytest.mark.parametrize("role", ["query", "document"])
+@pytest.mark.parametrize("task", ["query", "document"])
 @pytest.mark.parametrize("prompt", ["", "Find: "])
 def test_a_prompt_replaces_the_models_own_and_an_empty_one_removes_it(model, task, prompt):
     embedded = TextEmbedder(model, prompts={task: prompt}).embed(["a"], task)
@@ -52,12 +52,12 @@ def test_a_prompt_replaces_the_models_own_and_an_empty_one_removes_it(model, tas
     assert np.abs(np.subtract(embedded, TextEmbedder(model).embed(["a"], task))).max() > 1e-3
 
 
-def test_a_prompt_for_one_role_leaves_the_other_alone(model):
+def test_a_prompt_for_one_task_leaves_the_other_alone(model):
     embedder = TextEmbedder(model, prompts={"query": "Find: ", "document": None})
     assert embedder.embed(["a"], "document") == TextEmbedder(model).embed(["a"], "document")
 
 
-@pytest.mark.parametrize("role", ["query", "document"])
+@pytest.mark.parametrize("task", ["query", "document"])
 def test_texts_reach_the_model_as_they_are(model, monkeypatch, task):
     seen: list[str] = []
     method = f"encode_{task}"
@@ -73,7 +73,7 @@ def test_a_newline_is_not_a_blank():
     assert np.abs(np.subtract(first, second)).max() > 1e-3
 
 
-@pytest.mark.parametrize("role", ["query", "document"])
+@pytest.mark.parametrize("task", ["query", "document"])
 def test_order_holds_across_batches_and_a_batch_equals_single_texts(model, task):
     embedder = TextEmbedder(model, batch_size=2)
     singles = [embedder.embed([text], task)[0] for text in TEXTS]
@@ -92,21 +92,21 @@ def test_batch_size_reaches_the_model(model, monkeypatch):
     assert sizes == [2, 2, 1]
 
 
-@pytest.mark.parametrize("role", ["query", "document"])
+@pytest.mark.parametrize("task", ["query", "document"])
 def test_vectors_have_unit_length_unless_told_otherwise(model, task):
     assert np.linalg.norm(TextEmbedder(model).embed(TEXTS, task), axis=1) == pytest.approx(1, abs=1e-5)
     raw = TextEmbedder(model, normalize=False).embed(TEXTS, task)
     assert np.linalg.norm(raw, axis=1).min() > 1.1
 
 
-@pytest.mark.parametrize("role", ["query", "document"])
+@pytest.mark.parametrize("task", ["query", "document"])
 def test_a_cut_vector_is_normalized_after_the_cut(model, task):
     cut = TextEmbedder(model, truncate_dim=8).embed(TEXTS, task)
     whole = TextEmbedder(model).embed(TEXTS, task)
     np.testing.assert_allclose(cut, unit(np.asarray(whole)[:, :8]), atol=1e-5)
 
 
-@pytest.mark.parametrize("role", ["query", "document"])
+@pytest.mark.parametrize("task", ["query", "document"])
 def test_encode_kwargs_win_over_the_fields(model, task, capsys):
     embedder = TextEmbedder(
         model,
@@ -211,7 +211,7 @@ async def test_calls_that_wait_leave_the_loops_own_threads_alone(model, monkeypa
     )
 
 
-def test_an_unknown_role_is_refused(model):
+def test_an_unknown_task_is_refused(model):
     with pytest.raises(SettingError, match="passage"):
         TextEmbedder(model).embed(["a"], "passage")
 
@@ -232,8 +232,8 @@ def test_an_error_of_the_model_comes_through_at_once(model, monkeypatch):
 def test_copies_and_pickles_embed_the_same_although_the_model_has_a_lock(model):
     embedder = TextEmbedder(model, truncate_dim=8, prompts={"query": "Find: "})
     expected = embedder.embed(TEXTS, "query")
-    for twin in (copy.copy(embedder), copy.deepcopy(embedder), pickle.loads(pickle.dumps(embedder))):
-        np.testing.assert_allclose(twin.embed(TEXTS, "query"), expected, atol=1e-6)
+    for copied in (copy.copy(embedder), copy.deepcopy(embedder), pickle.loads(pickle.dumps(embedder))):
+        np.testing.assert_allclose(copied.embed(TEXTS, "query"), expected, atol=1e-6)
 
 
 def test_one_lock_per_model_object(model):
@@ -249,7 +249,7 @@ def test_any_sentence_transformer_will_do(model):
     assert np.asarray(embedded).shape == (2, 8)
 
 
-@pytest.mark.parametrize("role", ["query", "document"])
+@pytest.mark.parametrize("task", ["query", "document"])
 def test_a_thousand_texts_are_one_call_and_looked_at_once(model, monkeypatch, task):
     texts = [f"text {number}" for number in range(1000)]
     handed: list[int] = []

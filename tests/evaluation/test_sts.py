@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 
 from prompteol.errors import EvaluationError, NonFiniteError
 from prompteol.evaluation import SentEvalFolder, evaluate, load_benchmark
-from prompteol.evaluation.sts import cosines, score_sts
+from prompteol.evaluation.sts import paired_cosines, score_sts
 from prompteol.evaluation.tasks import StsData, StsSubset
 
 
@@ -63,12 +63,12 @@ def test_cosine_not_dot():
 
 
 def test_a_zero_row_has_cosine_zero():
-    assert cosines(np.array([[0.0, 0], [1, 0]]), np.array([[1.0, 1], [1, 0]])).tolist() == [0, 1]
+    assert paired_cosines(np.array([[0.0, 0], [1, 0]]), np.array([[1.0, 1], [1, 0]])).tolist() == [0, 1]
 
 
 def test_pairs_of_a_sentence_with_itself_tie():
     rows = np.random.default_rng(1).normal(size=(200, 31)).astype(np.float32)
-    assert set(cosines(rows, rows)) == {1.0}
+    assert set(paired_cosines(rows, rows)) == {1.0}
 
 
 def test_a_constant_encoder_has_no_correlation():

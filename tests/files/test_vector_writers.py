@@ -55,7 +55,7 @@ def test_a_block_that_fails_leaves_an_old_file_as_it_was_and_no_other(tmp_path, 
     def fail_half_way():
         with (
             atomic_write(path) as partial,
-            partial.open("xb") as file,
+            partial.open("wb") as file,
             vector_writer(file, writer_format(path)) as writer,
         ):
             writer.write(TEXTS, VECTORS)

@@ -75,5 +75,5 @@ def test_mteb_scores_our_query_and_document_templates(model):
     ours = data.ndcg(queries @ np.asarray(embedder.embed(list(data.documents.values()), "document")).T)
     assert score == pytest.approx(ours, abs=1e-4)
     plain = model.encode([*data.queries.values(), *data.documents.values()], normalize_embeddings=True)
-    without_roles = data.ndcg(plain[: len(queries)] @ plain[len(queries) :].T)
-    assert abs(score - without_roles) > 1e-3
+    without_tasks = data.ndcg(plain[: len(queries)] @ plain[len(queries) :].T)
+    assert abs(score - without_tasks) > 1e-3

@@ -30,7 +30,7 @@ def test_the_figures_show_the_scores(found, tmp_path, monkeypatch):
     plots.plot_scores(found, tmp_path / "a.png")
     plots.plot_layers(found, tmp_path / "b.png")
     scores, layers = drawn
-    shown = [one for one in found.standings if one.candidate.demonstrations]
+    shown = [one for one in found.ranking if one.candidate.demonstrations]
     assert sum(bar.get_height() for bar in scores.patches) == len(shown)
     exact = min(one.pairs for one in shown) == found.best.pairs
     assert ("estimated" in scores.get_xlabel()) is not exact

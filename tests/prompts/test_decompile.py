@@ -49,7 +49,8 @@ def test_whatever_is_read_back_is_the_same_prompt(prefix, suffix, mode, shown, b
 
 
 @pytest.mark.parametrize(
-    "edit", [lambda s: s + " ", lambda s: s.replace("said.text", "said.txt"), lambda s: "", lambda s: "{{ messages }}"]
+    "edit",
+    [lambda s: s + " ", lambda s: s.replace("parts.text", "parts.txt"), lambda s: "", lambda s: "{{ messages }}"],
 )
 def test_another_chat_template_is_none_of_ours(edit):
     one = resolve_template("prompteol")

@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_prompteol import PromptEOLEmbeddings
 
-from prompteol.embedder.index_safety import check_index, index_metadata
+from prompteol.embedder import check_index, index_metadata
 from prompteol.errors import IndexMismatchError, SettingError
 from retrieval_data import TOP
 from small_models import stock_model

@@ -15,6 +15,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import AutoTokenizer
 
 from prompteol import fingerprint
+from prompteol.saving import remembering_frozen_weights
 from small_models import base_model_folder
 
 WORDS = ["a", "guitar", "horse", "snow"]
@@ -94,3 +95,17 @@ def test_the_order_of_a_set_does_not_count():
     one, other = [0, 8], [8, 0]
     assert list(set(one)) != list(set(other))
     assert fingerprint(word_embeddings(stop_words=one)) == fingerprint(word_embeddings(stop_words=other))
+
+
+def test_frozen_weights_are_hashed_once_within_a_block_and_trained_ones_each_time():
+    model = bag_of_words()
+    model.add_module("1", torch.nn.Linear(4, 4))
+    model.add_module("2", torch.nn.Linear(4, 4).requires_grad_(False))
+    trained, frozen = (next(model[place].parameters()).data for place in (1, 2))
+    with remembering_frozen_weights():
+        first = fingerprint(model)
+        frozen += 1
+        assert fingerprint(model) == first
+        trained += 1
+        assert (second := fingerprint(model)) != first
+    assert fingerprint(model) not in (first, second)

@@ -123,4 +123,4 @@ def test_the_kept_score_is_that_of_the_returned_weights(tiny, tmp_path, triplets
     assert found == pytest.approx(done.kept.score, abs=0.5)
     if keep == "best":
         assert done.kept == done.best
-    assert f"those of step {done.kept.step}" in (done.out / "README.md").read_text()
+    assert f"those of step {done.kept.step}" in (done.output / "README.md").read_text()

@@ -110,12 +110,12 @@ def test_a_teacher_and_all_weights(prompteol, tiny, tmp_path):
     taught = prompteol("create", "-m", tiny("llama", hidden_size=48), "-o", "teacher")
     assert taught.exit_code == 0, taught.output
     data = ["--data", "texts.txt", "--objective", "distillation", "--teacher", "teacher", "--lora-rank", 0]
-    done = prompteol("train", "-m", tiny("llama"), "-o", "out", *data, *QUICK, "--language-weight", 0.1, "-t", "prompt")
+    done = prompteol("train", "-m", tiny("llama"), "-o", "out", *data, *QUICK, "-t", "prompt")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "out" / "model.safetensors").is_file()
     assert (tmp_path / "out" / "teacher.safetensors").is_file()
     assert "merge" not in done.stderr
-    assert "language_weight 0.1" in (tmp_path / "out" / "README.md").read_text()
+    assert "similarity_weight 20.0" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

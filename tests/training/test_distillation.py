@@ -1,19 +1,18 @@
-"""A student learns a teacher's vectors: kept once computed, brought to its dimension, and still a language model."""
+"""A student learns a teacher's vectors: kept once computed, and brought to its dimension."""
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from prompteol import PromptEOL
-from prompteol.data import TrainingExamples
-from prompteol.errors import SettingError, TrainingError
+from prompteol.errors import TrainingError
 from prompteol.training import fit_dimension, teacher_vectors, train
-from prompteol.training.distillation import DistillationLoss, running_label, running_rows
+from prompteol.training.distillation import DistillationLoss
 
 
 @pytest.fixture(scope="session")
@@ -58,172 +57,18 @@ def test_the_loss_is_what_it_says(tiny, texts, distilled):
     assert abs(got - expected) < 1e-5 * expected
 
 
-def test_the_language_loss_is_the_language_models_own(tiny, texts, distilled):
-    model = PromptEOL(tiny("llama"), device="cpu").train()
-    rows = list(texts.columns["text"][:3])
-    targets = fit_dimension(np.eye(3, 40), 32, seed=0)
-    without, with_it = (
-        DistillationLoss(model, targets, replace(distilled, language_weight=weight)) for weight in (0.0, 0.5)
-    )
-    added = [loss([model.preprocess(rows)], torch.arange(3)).item() for loss in (without, with_it)]
-
-    language_model = AutoModelForCausalLM.from_pretrained(tiny("llama"))
-    tokenizer = AutoTokenizer.from_pretrained(tiny("llama"))
-    total, count = 0.0, 0
-    for row in rows:
-        ids = tokenizer(model.template.render(row), return_tensors="pt").input_ids
-        total += language_model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
-        count += ids.shape[1] - 1
-    assert abs(added[1] - added[0] - 0.5 * total / count) < 1e-4
-    untied = PromptEOL(tiny("llama", tied=False), device="cpu")
-    with pytest.raises(SettingError, match="not tied"):
-        DistillationLoss(untied, targets, replace(distilled, language_weight=1.0))
-
-
-def test_running_text_is_learned_from_as_it_stands(tiny, texts, distilled):
-    model = PromptEOL(tiny("llama"), device="cpu").train()
-    rows, running = list(texts.columns["text"][:3]), ['"The market fell again," he said;\n  no more.', "It rained."]
-    targets = fit_dimension(np.eye(3, 40), 32, seed=0)
-    alone = DistillationLoss(model, targets, distilled)([model.preprocess(rows)], torch.arange(3)).item()
-    loss = DistillationLoss(
-        model,
-        targets,
-        replace(distilled, language_weight=0.5),
-        running=running_rows(TrainingExamples({"text": running}), model, 10),
-    )
-    labels = torch.tensor([running_label(0), 0, 1, 2, running_label(1)])
-    mixed = loss([model.preprocess(["", *rows, ""])], labels).item()
-
-    language_model = AutoModelForCausalLM.from_pretrained(tiny("llama"))
-    tokenizer = AutoTokenizer.from_pretrained(tiny("llama"))
-    total, count = 0.0, 0
-    for row in running:
-        # Neither the template nor its normalization of quotation marks and blanks: BOS and ten tokens.
-        ids = tokenizer(row, return_tensors="pt").input_ids[:, :11]
-        total += language_model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
-        count += ids.shape[1] - 1
-    assert abs(mixed - alone - 0.5 * total / count) < 1e-4
-
-
-def test_a_long_row_does_not_make_short_ones_long(tiny, texts, distilled, monkeypatch):
-    model = PromptEOL(tiny("llama"), device="cpu").train()
-    rows = [*texts.columns["text"][:6], " ".join(texts.columns["text"][:20])]
-    features = model.preprocess(rows)
-    shapes = []
-    backbone, forward = model.transformers_model, model.transformers_model.forward
-
-    def watched(*args, **kwargs):
-        shapes.append(tuple(kwargs["input_ids"].shape))
-        return forward(*args, **kwargs)
-
-    monkeypatch.setattr(backbone, "forward", watched)
-    DistillationLoss(model, fit_dimension(np.eye(7, 40), 32, seed=0), distilled)([features], torch.arange(7))
-    lengths = features["attention_mask"].sum(dim=1).tolist()
-    assert shapes == [(6, max(lengths[:6])), (1, lengths[6])]
-
-
-def test_the_word_after_the_prompt_is_one_that_the_teacher_finds_near(tiny, texts, distilled):
-    model = PromptEOL(tiny("llama"), device="cpu").train()
-    rows = list(texts.columns["text"][:3])
-    generator = np.random.default_rng(0)
-    targets = fit_dimension(generator.normal(size=(3, 40)), 32, seed=0)
-    words = fit_dimension(generator.normal(size=(len(model.tokenizer), 40)), 32, seed=0)
-    words[::2] = 0
-    settings = replace(distilled, word_weight=0.5)
-    alone, with_words = (
-        DistillationLoss(model, targets, settings, words=given)([model.preprocess(rows)], torch.arange(3)).item()
-        for given in (None, words)
-    )
-    logits = torch.from_numpy(model.encode(rows)) @ model.module.transformer.model.get_input_embeddings().weight.T
-    near = torch.from_numpy(targets.astype(np.float16).astype(np.float32) @ words.T)[:, 1::2] / 0.04
-    expected = -(near.softmax(1) * logits.log_softmax(1)[:, 1::2]).sum(1).mean().item()
-    assert abs(with_words - alone - 0.5 * expected) < 1e-4
-
-
-def test_the_head_multiplies_in_the_precision_of_the_training(tiny, texts, distilled, tmp_path, monkeypatch):
-    """The stock trainer's mixed precision ends at the model, so the loss has to be told."""
-    seen = set()
-    linear = torch.nn.functional.linear
-
-    def watched(inputs, weight, *rest):
-        result = linear(inputs, weight, *rest)
-        if weight.shape[0] == pieces and result.requires_grad:
-            seen.add(result.dtype)
-        return result
-
-    model = PromptEOL(tiny("llama"), device="cpu")
-    pieces = len(model.module.transformer.model.get_input_embeddings().weight)
-    vectors = np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32)
-    recipe = replace(distilled, language_weight=0.1, epochs=0.25)
-    plain = train(model, tmp_path / "a", texts, recipe, teacher=vectors)
-    monkeypatch.setattr(torch.nn.functional, "linear", watched)
-    half = train(tiny("llama"), tmp_path / "b", texts, recipe, teacher=vectors, arguments={"bf16": True}, device="cpu")
-    assert seen == {torch.bfloat16}
-    assert half.curve[0].loss == pytest.approx(plain.curve[0].loss, rel=1e-2)
-
-
-def test_running_text_and_words_go_with_their_weights(tiny, texts, distilled, tmp_path):
-    vectors = np.random.default_rng(0).normal(size=(64, 20)).astype(np.float32)
-    wanted = {"teacher": vectors, "device": "cpu"}
-    with pytest.raises(SettingError, match="running_text is for distillation with language_weight"):
-        train(tiny("llama"), tmp_path / "a", texts, distilled, running_text=texts, **wanted)
-    with pytest.raises(SettingError, match=r"word_weight=0\.1, and words were not given"):
-        train(tiny("llama"), tmp_path / "b", texts, replace(distilled, word_weight=0.1), **wanted)
-    recipe = replace(distilled, language_weight=0.1, word_weight=0.1, epochs=1)
-    pieces = len(PromptEOL(tiny("llama"), device="cpu").tokenizer)
-    words = np.random.default_rng(1).normal(size=(pieces, 20)).astype(np.float32)
-    done = train(tiny("llama"), tmp_path / "c", texts, recipe, running_text=texts, words=words, **wanted)
-    assert len([point for point in done.curve if point.loss is not None]) == 8
-    assert "Running text: `texts`, 64 rows" in (tmp_path / "c" / "README.md").read_text()
-    # Running rows are not taken for duplicates of each other.
-    wanted["arguments"] = {"batch_sampler": "no_duplicates"}
-    done = train(tiny("llama"), tmp_path / "d", texts, recipe, running_text=texts, words=words, **wanted)
-    assert len([point for point in done.curve if point.loss is not None]) == 8
-
-
-def test_running_rows_fit_the_model(tiny):
-    model = PromptEOL(tiny("gpt2"), device="cpu")
-    model.max_seq_length = 40
-    text = TrainingExamples({"text": ["word " * 200, "One more."]}, "novels")
-    assert [len(row) for row in running_rows(text, model, 128)] == [40, len(model.tokenizer("One more.").input_ids)]
-    assert not model.module.prompter.bos
-
-
-def test_a_row_of_one_token_teaches_nothing(tiny, texts, distilled):
-    model = PromptEOL(tiny("qwen2"), device="cpu").train()
-    settings = replace(distilled, language_weight=0.5)
-    running = running_rows(TrainingExamples({"text": ["a", "One more."]}), model, 128)
-    loss = DistillationLoss(model, fit_dimension(np.eye(3, 40), 32, seed=0), settings, running=running)
-    rows = list(texts.columns["text"][:3])
-    without = DistillationLoss(model, fit_dimension(np.eye(3, 40), 32, seed=0), distilled)
-    alone = without([model.preprocess(rows)], torch.arange(3)).item()
-    short, long = (
-        loss([model.preprocess(["", *rows])], torch.tensor([running_label(row), 0, 1, 2])).item() for row in (0, 1)
-    )
-    assert abs(short - alone) < 1e-5 < long - alone
-
-
-def test_running_text_is_for_one_process(texts, distilled, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SettingError, match="running_text with 2 processes"):
-        train(
-            "/no/such/base",
-            tmp_path / "out",
-            texts,
-            replace(distilled, language_weight=0.1),
-            teacher="somebody",
-            running_text=texts,
-        )
-    assert not (tmp_path / "out").exists()
-
-
-def test_the_teacher_is_asked_once(texts, teacher, tmp_path):
+def test_the_teacher_embeds_once(texts, teacher, tmp_path):
     rows, kept = list(texts.columns["text"]), tmp_path / "teacher.safetensors"
-    told = []
-    first = teacher_vectors(teacher, rows, kept, device="cpu", advance=lambda done, total: told.append((done, total)))
-    assert told == [(64, 64)]
+    seen = []
+
+    def progress(label, total, unit="texts"):
+        assert (label, total) == ("teacher", 64)
+        return nullcontext(seen.append)
+
+    first = teacher_vectors(teacher, rows, kept, device="cpu", progress=progress)
+    assert sum(seen) == 64
     assert first.dtype == np.float16
-    again = teacher_vectors(teacher, rows, kept, device="cpu", advance=lambda *_: pytest.fail("asked again"))
+    again = teacher_vectors(teacher, rows, kept, device="cpu", progress=lambda *_: pytest.fail("computed again"))
     assert np.array_equal(first, again)
     other = teacher_vectors(teacher, rows[::-1], kept, device="cpu")
     assert np.abs(other[::-1].astype(float) - first).max() < 1e-2
@@ -236,7 +81,7 @@ def test_loaded_teachers_are_told_apart(tiny, texts, tmp_path):
     assert teacher_vectors(other, rows, kept).shape == (64, 64)
 
 
-def test_a_teacher_that_was_overwritten_is_asked_again(tiny, texts, tmp_path):
+def test_a_teacher_that_was_overwritten_embeds_again(tiny, texts, tmp_path):
     rows, kept, folder = list(texts.columns["text"]), tmp_path / "teacher.safetensors", tmp_path / "teacher"
     found = []
     for seed in (0, 1):

@@ -17,7 +17,7 @@ SENTENCES = ["A man sings.", "The dog sleeps here.", "Rain."]
 
 
 def test_one_model_with_its_base(adapter, tiny, tmp_path):
-    merged = merge(adapter.out, device="cpu")
+    merged = merge(adapter.output, device="cpu")
     assert merged.from_parts < 1e-5
     assert merged.from_base > 1e-2
     merged.model.save_pretrained(tmp_path / "merged")
@@ -34,7 +34,7 @@ def test_one_model_with_its_base(adapter, tiny, tmp_path):
 
 def test_where_the_base_has_moved(adapter, tiny, tmp_path):
     moved = shutil.copytree(tiny("llama"), tmp_path / "moved")
-    lost = shutil.copytree(adapter.out, tmp_path / "lost")
+    lost = shutil.copytree(adapter.output, tmp_path / "lost")
     config = json.loads((lost / "adapter_config.json").read_text())
     (lost / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "/gone/away"}))
     with pytest.raises(ModelError, match="/gone/away"):
@@ -47,11 +47,11 @@ def test_where_the_base_has_moved(adapter, tiny, tmp_path):
 @pytest.mark.parametrize("other", [{"layers": 2}, {"layers": 6}, {"hidden_size": 64}])
 def test_another_base_is_refused(adapter, tiny, other):
     with pytest.raises(ModelError, match=r"adapter '.*' does not fit its base '.*'.*was it trained on another model"):
-        merge(adapter.out, base=tiny("llama", **other), device="cpu")
+        merge(adapter.output, base=tiny("llama", **other), device="cpu")
 
 
 def test_what_changes_nothing_is_no_result(adapter, tmp_path):
-    idle = shutil.copytree(adapter.out, tmp_path / "idle")
+    idle = shutil.copytree(adapter.output, tmp_path / "idle")
     weights = load_file(idle / "adapter_model.safetensors")
     save_file({name: torch.zeros_like(value) for name, value in weights.items()}, idle / "adapter_model.safetensors")
     with pytest.raises(ModelError, match=r"changes nothing: merged and base differ by 0\.0e\+00"):
@@ -64,7 +64,7 @@ def test_merging_that_goes_wrong_is_noticed(adapter, monkeypatch):
     weight = Linear.get_delta_weight
     monkeypatch.setattr(Linear, "get_delta_weight", lambda layer, name: 1.1 * weight(layer, name))
     with pytest.raises(ModelError, match="gives other vectors than base plus adapter"):
-        merge(adapter.out, device="cpu")
+        merge(adapter.output, device="cpu")
 
 
 def test_a_base_alone(tiny):
@@ -108,6 +108,7 @@ def test_the_authors_form_loads_by_name_with_their_template(adapter, tiny, tmp_p
     assert np.abs(merged.model.encode(SENTENCES) - vectors).max() < 1e-4 * np.abs(vectors).max()
 
 
+@pytest.mark.filterwarnings("ignore::peft.utils.warning.PeftWarning")
 def test_what_cannot_be_merged_is_said_in_one_line(tiny, tmp_path):
     from peft import LoraConfig
 

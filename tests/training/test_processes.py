@@ -8,25 +8,17 @@ from sentence_transformers import SentenceTransformer
 pytest.importorskip("peft")
 
 from prompteol import PromptEOL
-from prompteol.data import TrainingExamples
 from prompteol.training import Lora, read_curve
 from training_processes import training_processes
 
 
-@pytest.mark.parametrize("kind", ["contrastive", "cached", "distillation", "language"])
+@pytest.mark.parametrize("kind", ["contrastive", "cached", "distillation"])
 def test_one_curve(tiny, tmp_path, triplets, texts, dev, quick, kind):
     lora = Lora(rank=4, dropout=0.0, quantize=False)
     recipe = replace(quick, lora=lora, mini_batch_size=2 if kind == "cached" else None)
     rows, options = triplets, {"dev": dev}
-    if kind in ("distillation", "language"):
+    if kind == "distillation":
         recipe, rows = replace(recipe, objective="distillation"), texts
-    if kind == "language":
-        # Of like length and of unlike: the mean over tokens is not that of the processes' means.
-        rows = TrainingExamples(
-            {"text": [" ".join([text] * (1 + row % 3)) for row, text in enumerate(texts.columns["text"])]}
-        )
-        recipe = replace(recipe, language_weight=0.5, lora=None, learning_rate=1e-3)
-    if recipe.objective == "distillation":
         PromptEOL(tiny("llama", hidden_size=48), device="cpu").save_pretrained(tmp_path / "teacher")
         options["teacher"] = tmp_path / "teacher"
     for count, name in ((1, "one"), (2, "two")):

@@ -40,10 +40,10 @@ def test_the_same_weights(tiny, tmp_path, triplets, dev, quick, kind):
 
 
 def test_a_finished_training_stays_as_it_is(adapter, tiny, triplets, dev, quick):
-    before = load_file(adapter.out / "adapter_model.safetensors")
+    before = load_file(adapter.output / "adapter_model.safetensors")
     options = {"dev": dev, "resume": True}
-    training_processes((tiny("llama"), adapter.out, triplets, quick), options)
-    after = load_file(adapter.out / "adapter_model.safetensors")
+    training_processes((tiny("llama"), adapter.output, triplets, quick), options)
+    after = load_file(adapter.output / "adapter_model.safetensors")
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
 

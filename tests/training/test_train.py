@@ -31,9 +31,9 @@ def losses(training):
 def test_an_adapter_loads_everywhere(adapter, tiny):
     vectors = adapter.model.encode(SENTENCES)
     assert np.abs(vectors - PromptEOL(tiny("llama"), device="cpu").encode(SENTENCES)).max() > 0.01
-    assert (adapter.out / "adapter_config.json").is_file()
-    assert not (adapter.out / "model.safetensors").exists()
-    for again in (PromptEOL(adapter.out, device="cpu"), SentenceTransformer(str(adapter.out), device="cpu")):
+    assert (adapter.output / "adapter_config.json").is_file()
+    assert not (adapter.output / "model.safetensors").exists()
+    for again in (PromptEOL(adapter.output, device="cpu"), SentenceTransformer(str(adapter.output), device="cpu")):
         assert np.abs(again.encode(SENTENCES) - vectors).max() < 1e-5 * np.abs(vectors).max()
     assert losses(adapter)[-1] < losses(adapter)[0] - 0.1
 
@@ -43,7 +43,7 @@ def test_the_best_checkpoint_is_kept(adapter):
     assert list(scored) == [0, 3, 6, 8]
     assert adapter.before == scored[0]
     assert adapter.best.score == max(score for step, score in scored.items() if step)
-    checkpoint = adapter.out / "checkpoints" / f"checkpoint-{adapter.best.step}"
+    checkpoint = adapter.output / "checkpoints" / f"checkpoint-{adapter.best.step}"
     best = SentenceTransformer(str(checkpoint), device="cpu").encode(SENTENCES)
     assert np.abs(best - adapter.model.encode(SENTENCES)).max() < 1e-5 * np.abs(best).max()
 
@@ -54,17 +54,17 @@ def test_the_last_checkpoint_is_kept_if_that_is_wanted(tiny, tmp_path, triplets,
     done = train(tiny("llama"), tmp_path / "out", triplets, recipe, dev=dev, device="cpu")
     scored = [point for point in done.curve if point.score is not None]
     assert done.kept == scored[-1] != done.best
-    checkpoint = done.out / "checkpoints" / f"checkpoint-{done.kept.step}"
+    checkpoint = done.output / "checkpoints" / f"checkpoint-{done.kept.step}"
     last = SentenceTransformer(str(checkpoint), device="cpu").encode(SENTENCES)
     assert np.abs(last - done.model.encode(SENTENCES)).max() < 1e-5 * np.abs(last).max()
-    assert "The weights are those of step 8, the last, with" in (done.out / "README.md").read_text()
+    assert "The weights are those of step 8, the last, with" in (done.output / "README.md").read_text()
     assert adapter.kept == adapter.best
     with pytest.raises(SettingError, match="patience=3: expected none with keep='last'"):
         replace(recipe, patience=3)
 
 
 def test_the_curve_is_written_while_it_runs(adapter, tmp_path):
-    assert read_curve(adapter.out / "curve.jsonl") == adapter.curve
+    assert read_curve(adapter.output / "curve.jsonl") == adapter.curve
     assert len(losses(adapter)) == 8
     plot_curve(adapter.curve, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 5000
@@ -80,7 +80,7 @@ def test_the_curve_is_written_while_it_runs(adapter, tmp_path):
 )
 def test_the_picture_of_a_few_steps(tmp_path, monkeypatch, curve, title):
     drawn = []
-    monkeypatch.setattr("prompteol.plots.training.save_picture", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr("prompteol.plots.training.save_picture", lambda figure, path, **_: drawn.append(figure))
     plot_curve(curve, tmp_path / "curve.png")
     drawn[0].draw_without_rendering()
     loss = drawn[0].axes[0]
@@ -100,7 +100,7 @@ def test_no_gain_is_said_plainly(tiny, tmp_path, triplets, dev, quick, adapter):
         if (found := train(tiny("llama"), tmp_path / pairs.digest, triplets, worst, dev=pairs, device="cpu")).gain < 0
     )
     assert f"worse than the base by {-done.gain:.2f}: train for longer" in done.verdict
-    assert f"**no better than the base** ({done.before:.2f})" in (done.out / "README.md").read_text()
+    assert f"**no better than the base** ({done.before:.2f})" in (done.output / "README.md").read_text()
     assert replace(done, curve=[Point(0, score=1.0), Point(done.step, score=2.0)]).verdict is None
 
 
@@ -115,7 +115,7 @@ def test_a_watcher_is_told_each_step_in_constant_time(tiny, tmp_path, triplets, 
 
 
 def test_the_card_says_how_it_was_made(adapter, tiny, tmp_path, triplets, quick):
-    card = (adapter.out / "README.md").read_text()
+    card = (adapter.output / "README.md").read_text()
     for said in (
         "## Training",
         "`triplets`, 64 rows of anchor, positive, negative; license: CC0",
@@ -131,7 +131,7 @@ def test_the_card_says_how_it_was_made(adapter, tiny, tmp_path, triplets, quick)
     licensed.model_card_data.license = "mit"
     licensed.save_pretrained(tmp_path / "base")
     done = train(str(tmp_path / "base"), tmp_path / "out", triplets, replace(quick, epochs=0.25), device="cpu")
-    card = (done.out / "README.md").read_text()
+    card = (done.output / "README.md").read_text()
     assert "license: mit" in card
     assert "\nlicense: mit\n" in card
     assert "No development pairs" in card
@@ -139,8 +139,8 @@ def test_the_card_says_how_it_was_made(adapter, tiny, tmp_path, triplets, quick)
     # Trained once more, it still says what it had been trained on.
     more = replace(triplets, name="more")
     again = train(str(tmp_path / "base"), tmp_path / "once", triplets, replace(quick, lora=None), device="cpu")
-    again = train(str(again.out), tmp_path / "twice", more, replace(quick, lora=None), device="cpu")
-    card = (again.out / "README.md").read_text()
+    again = train(str(again.output), tmp_path / "twice", more, replace(quick, lora=None), device="cpu")
+    card = (again.output / "README.md").read_text()
     assert card.index("`more`, 64 rows") < card.index("### Before that") < card.index("`triplets`, 64 rows")
     assert card.count("## Training\n") == 1
 
@@ -148,7 +148,7 @@ def test_the_card_says_how_it_was_made(adapter, tiny, tmp_path, triplets, quick)
 def test_the_card_has_the_score_of_the_weights(tiny, tmp_path, triplets, dev, quick):
     recipe = replace(quick, epochs=4, eval_steps=1)
     done = train(tiny("llama"), tmp_path / "out", triplets, recipe, dev=dev, device="cpu")
-    card = (done.out / "README.md").read_text()
+    card = (done.output / "README.md").read_text()
     assert f"those of step {done.kept.step}, the best, with {done.kept.score:.2f}" in card
     assert f"| {done.kept.step} | {done.kept.score:.2f} |" in card
 
@@ -156,7 +156,7 @@ def test_the_card_has_the_score_of_the_weights(tiny, tmp_path, triplets, dev, qu
 def test_another_prompt_keeps_what_the_card_says_of_the_weights(adapter, tmp_path):
     trained = adapter.model.training_notes
     assert "license: CC0" in trained
-    saved = shutil.copytree(adapter.out, tmp_path / "saved")
+    saved = shutil.copytree(adapter.output, tmp_path / "saved")
     card = saved / "README.md"
     card.write_text(card.read_text().replace("---\n", "---\nlicense: mit\n", 1))
     searched = PromptEOL(saved, device="cpu")
@@ -226,8 +226,8 @@ def test_recipes_that_do_not_fit(tiny, tmp_path, triplets, texts, quick, adapter
     with pytest.raises(SettingError, match="needs a CUDA device"):
         train(tiny("llama"), tmp_path, triplets, replace(quick, lora=Lora(quantize=True)), device="cpu")
     with pytest.raises(ModelError, match="adapter already"):
-        train(adapter.out, tmp_path / "twice", triplets, quick, device="cpu")
-    for wrong in ({"temperature": 0.0}, {"objective": "magic"}, {"batch_size": 1}, {"language_weight": 1.0}):
+        train(adapter.output, tmp_path / "twice", triplets, quick, device="cpu")
+    for wrong in ({"temperature": 0.0}, {"objective": "magic"}, {"batch_size": 1}, {"similarity_weight": -1.0}):
         with pytest.raises(SettingError, match=next(iter(wrong))):
             replace(quick, **wrong)
 
@@ -235,7 +235,7 @@ def test_recipes_that_do_not_fit(tiny, tmp_path, triplets, texts, quick, adapter
 def test_what_cannot_be_trained_is_said_before_anything_is_written(tiny, tmp_path, triplets, texts, quick, adapter):
     out, full = tmp_path / "out", replace(quick, lora=None)
     with pytest.raises(ModelError, match="adapter already"):
-        train(adapter.out, out, triplets, full, device="cpu")
+        train(adapter.output, out, triplets, full, device="cpu")
     half = PromptEOL(tiny("llama"), device="cpu", model_kwargs={"dtype": "bfloat16"})
     with pytest.raises(SettingError, match=r'bfloat16, in which small steps are lost.*"dtype": "float32"'):
         train(half, out, triplets, full)
@@ -330,11 +330,11 @@ def test_a_loss_that_is_no_number_ends_the_training(tiny, tmp_path, triplets, qu
 
 def test_another_training_is_not_overwritten(adapter, tiny, tmp_path, triplets, dev, quick):
     with pytest.raises(TrainingError, match="add --resume"):
-        train(tiny("llama"), adapter.out, triplets, quick, device="cpu")
+        train(tiny("llama"), adapter.output, triplets, quick, device="cpu")
     wrong = replace(quick, learning_rate=0.1)
     with pytest.raises(TrainingError, match=r"its learning_rate was 0\.005, now it is 0\.1"):
-        train(tiny("llama"), adapter.out, triplets, wrong, dev=dev, resume=True, device="cpu")
+        train(tiny("llama"), adapter.output, triplets, wrong, dev=dev, resume=True, device="cpu")
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(TrainingError, match="holds other files"):
         train(tiny("llama"), tmp_path, triplets, quick, device="cpu")
-    assert json.loads((adapter.out / "training.json").read_text())["learning_rate"] == 0.005
+    assert json.loads((adapter.output / "training.json").read_text())["learning_rate"] == 0.005

@@ -27,13 +27,13 @@ class StopError(Exception):
 def judged(monkeypatch):
     """What the model was asked, in order."""
     asked = []
-    real = Evaluator.judge
+    real = Evaluator.score
 
-    def judge(self, template, start, stop):
+    def score(self, template, start, stop):
         asked.append((template, start, stop))
         return real(self, template, start, stop)
 
-    monkeypatch.setattr(Evaluator, "judge", judge)
+    monkeypatch.setattr(Evaluator, "score", score)
     return asked
 
 
@@ -86,12 +86,12 @@ def test_another_searchs_results_are_refused(model, pairs, shots, tmp_path):
     tune_prompt(model, pairs, shots[:2], results=path)
     before = path.read_bytes()
     for wrong in ({"seed": 1}, {"layers": [-1]}):
-        with pytest.raises(TuningError, match="belong to another search"):
+        with pytest.raises(TuningError, match="belong to another run"):
             tune_prompt(model, pairs, shots[:2], results=path, **wrong)
     assert path.read_bytes() == before
     for text in ('{"sentence": "A dog."}\n', "My diary, without a newline", "[1]\n"):
         path.write_text(text)
-        with pytest.raises(TuningError, match="not the results of a search"):
+        with pytest.raises(TuningError, match="not the results of tuning"):
             tune_prompt(model, pairs, shots[:2], results=path)
         assert path.read_text() == text
     path.write_bytes(before + b'{"prompt": "x"}\n')

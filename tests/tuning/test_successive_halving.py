@@ -9,7 +9,7 @@ from prompteol.demonstrations import default_demonstrations
 from prompteol.tuning.candidate import Candidate
 from prompteol.tuning.evaluator import Cost, PromptScores
 from prompteol.tuning.results_log import ResultsLog
-from prompteol.tuning.schedule import BUDGET, entrants, rungs
+from prompteol.tuning.schedule import BUDGET, round_sizes, rungs
 from prompteol.tuning.successive_halving import SuccessiveHalving
 
 COUNT = 1500
@@ -29,7 +29,7 @@ class Planted:
             self.values[candidate.template] = (gold + (1 + rank / 20) * (common + own) / 1.4).astype(np.float32)
         self.asked = []
 
-    def judge(self, template, start, stop):
+    def score(self, template, start, stop):
         self.asked.append((template, start, stop))
         return PromptScores(self.values[template][None, start:stop], int(1000 * SHARED * (stop - start)))
 
@@ -52,27 +52,27 @@ def candidates():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_winner_is_found_within_the_budget(pairs, candidates, seed):
-    judge = Planted(pairs, candidates, seed)
-    race = SuccessiveHalving(judge, ResultsLog(None, {}), pairs, [-1])
-    standings = race.run(candidates, to_the_end=candidates[-1:])
-    everything = SuccessiveHalving(judge, ResultsLog(None, {}), pairs, [-1], exhaustive=True).run(candidates)
-    assert everything[0].score - standings[0].score < 0.1
-    spent = sum(SHARED * (stop - start) for _, start, stop in judge.asked[: -len(race.rungs) * len(candidates)])
+    evaluator = Planted(pairs, candidates, seed)
+    halving = SuccessiveHalving(evaluator, ResultsLog(None, {}), pairs, [-1])
+    ranking = halving.run(candidates, never_dropped=candidates[-1:])
+    everything = SuccessiveHalving(evaluator, ResultsLog(None, {}), pairs, [-1], exhaustive=True).run(candidates)
+    assert everything[0].score - ranking[0].score < 0.1
+    spent = sum(SHARED * (stop - start) for _, start, stop in evaluator.asked[: -len(halving.rungs) * len(candidates)])
     assert spent <= 0.1 * COUNT * len(candidates)
-    assert len({one.candidate for one in standings}) == len(candidates)
-    assert next(one for one in standings if one.candidate == candidates[-1]).pairs == COUNT
+    assert len({one.candidate for one in ranking}) == len(candidates)
+    assert next(one for one in ranking if one.candidate == candidates[-1]).pairs == COUNT
 
 
 def test_samples_are_nested_and_nothing_runs_twice(pairs, candidates):
-    judge = Planted(pairs, candidates, 0)
-    ledger = ResultsLog(None, {})
-    SuccessiveHalving(judge, ledger, pairs, [-1]).run(candidates)
+    evaluator = Planted(pairs, candidates, 0)
+    log = ResultsLog(None, {})
+    SuccessiveHalving(evaluator, log, pairs, [-1]).run(candidates)
     for candidate in candidates:
-        slices = [(start, stop) for template, start, stop in judge.asked if template == candidate.template]
+        slices = [(start, stop) for template, start, stop in evaluator.asked if template == candidate.template]
         assert [start for start, _ in slices] == [0, *(stop for _, stop in slices[:-1])]
-    asked = len(judge.asked)
-    SuccessiveHalving(judge, ledger, pairs, [-1], exhaustive=True).run(candidates)
-    assert len(judge.asked) == len(set(judge.asked)) > asked
+    calls = len(evaluator.asked)
+    SuccessiveHalving(evaluator, log, pairs, [-1], exhaustive=True).run(candidates)
+    assert len(evaluator.asked) == len(set(evaluator.asked)) > calls
 
 
 @pytest.mark.parametrize("count", [8, 63, 64, 65, 500, 1500, 20000])
@@ -87,10 +87,10 @@ def test_rounds_cover_all_pairs_once(count):
 def test_fewer_go_on_each_time_and_never_none(candidates):
     rounds = rungs(1500)
     for shared in (0.3, 0.5, 0.9):
-        room = entrants(rounds, candidates, BUDGET / shared * candidates * 1500)
-        assert room == sorted(room, reverse=True)
-        assert room[0] == candidates
-        assert room[-1] >= min(5, candidates)
+        sizes = round_sizes(rounds, candidates, BUDGET / shared * candidates * 1500)
+        assert sizes == sorted(sizes, reverse=True)
+        assert sizes[0] == candidates
+        assert sizes[-1] >= min(5, candidates)
 
 
 def test_every_beginning_of_the_order_is_a_fair_sample(pairs):

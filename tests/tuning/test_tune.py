@@ -25,16 +25,16 @@ def everything(tiny, pairs, shots):
 
 
 def test_every_score_is_that_of_encode(everything, tiny, pairs):
-    for one in [*everything.standings[:2], everything.baseline, everything.standings[-1]]:
+    for one in [*everything.ranking[:2], everything.baseline, everything.ranking[-1]]:
         for layer, score in zip(one.layers, one.scores, strict=True):
             alone = PromptEOL(tiny("llama", layers=2), template=one.candidate.template, layer=layer, device="cpu")
             assert score == pytest.approx(spearman(alone, pairs), abs=0.05)
 
 
 def test_an_exhaustive_search_scores_all_on_all_pairs(everything, shots, pairs):
-    assert len(everything.standings) == len(shots) + 1
-    assert {one.pairs for one in everything.standings} == {len(pairs)}
-    scores = [one.score for one in everything.standings]
+    assert len(everything.ranking) == len(shots) + 1
+    assert {one.pairs for one in everything.ranking} == {len(pairs)}
+    scores = [one.score for one in everything.ranking]
     assert scores == sorted(scores, reverse=True)
     assert everything.best.score - everything.baseline.score == pytest.approx(everything.gain.points)
     assert everything.gain.low <= everything.gain.points <= everything.gain.high
@@ -43,10 +43,10 @@ def test_an_exhaustive_search_scores_all_on_all_pairs(everything, shots, pairs):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_halving_lets_most_leave_early_and_scores_the_rest_alike(everything, model, pairs, shots, seed):
     found = tune_prompt(model, pairs, shots, seed=seed)
-    finalists = [one for one in found.standings if one.pairs == len(pairs)]
-    assert len(finalists) < len(found.standings) == len(shots) + 1
+    finalists = [one for one in found.ranking if one.pairs == len(pairs)]
+    assert len(finalists) < len(found.ranking) == len(shots) + 1
     assert found.tokens.computed < everything.tokens.computed
-    full = {one.candidate: one.score for one in everything.standings}
+    full = {one.candidate: one.score for one in everything.ranking}
     assert [one.score for one in finalists] == pytest.approx([full[one.candidate] for one in finalists], abs=1e-3)
     assert found.baseline in finalists
 
@@ -67,7 +67,7 @@ def test_the_model_stays_as_it_was_until_asked(everything, model, pairs, tmp_pat
     card = (tmp_path / "best" / "README.md").read_text()
     for text in (provenance["labels"], provenance["demonstrations"], card):
         assert "the human scores of 200 pairs (made.tsv)" in text
-    assert {one.layer for one in found.standings} <= {-1, -2}
+    assert {one.layer for one in found.ranking} <= {-1, -2}
 
 
 def test_anchors_with_positives_need_no_scores(model, positives, shots):
@@ -88,7 +88,7 @@ def test_a_pair_of_templates_asks_anchors_and_positives_each_in_its_own_way(mode
     same, other = PromptTemplate('Passage: "', '". The word is: "'), PromptTemplate('Query: "', '". The word is: "')
     pair = RetrievalTemplate(query=other, document=same)
     found = tune_prompt(model, positives, shots[:1], templates=[pair, same], exhaustive=True)
-    scores = {(one.candidate.name, bool(one.candidate.demonstrations)): one.scores for one in found.standings}
+    scores = {(one.candidate.name, bool(one.candidate.demonstrations)): one.scores for one in found.ranking}
     assert len(set(scores.values())) == 4
     assert "template" in found.provenance
     found.apply_to(model)
@@ -97,11 +97,11 @@ def test_a_pair_of_templates_asks_anchors_and_positives_each_in_its_own_way(mode
 
 def test_demonstrations_are_added_while_that_helps(everything, model, pairs, shots):
     found = tune_prompt(model, pairs, shots, max_demonstrations=3, exhaustive=True)
-    counts = {len(one.candidate.demonstrations) for one in found.standings}
+    counts = {len(one.candidate.demonstrations) for one in found.ranking}
     assert {0, 1, 2} <= counts
     first = everything.candidate.demonstrations
     assert all(
-        one.candidate.demonstrations[:1] == first for one in found.standings if len(one.candidate.demonstrations) > 1
+        one.candidate.demonstrations[:1] == first for one in found.ranking if len(one.candidate.demonstrations) > 1
     )
     assert found.best.score >= everything.best.score
 
@@ -136,6 +136,6 @@ def test_templates_of_one_wording_are_all_searched(model, pairs, shots):
         for mode, bos in (("plain", None), ("none", None), ("none", True))
     )
     found = tune_prompt(model, pairs, shots[:1], templates=[plain, bare, plain, with_bos], layers=[-1])
-    assert {one.candidate.bare for one in found.standings} == {plain, bare, with_bos}
+    assert {one.candidate.bare for one in found.ranking} == {plain, bare, with_bos}
     wording = 'One word for "{text}":"'
-    assert {one.candidate.name for one in found.standings} == {wording, f"{wording} (none)", f"{wording} (none) 2"}
+    assert {one.candidate.name for one in found.ranking} == {wording, f"{wording} (none)", f"{wording} (none) 2"}

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from prompteol.embedder import TextEmbedder, model_state
-from prompteol.embedder.index_safety import IndexGuard
-from prompteol.embedder.long_texts import LongTextNotice
+from prompteol.embedder import IndexGuard, LongTextNotice, TextEmbedder, model_state
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -1,4 +1,4 @@
-"""LlamaIndex's class check, and what it does not ask: roles, prompts, batches, events, pickles, caches."""
+"""LlamaIndex's class check, and what it does not ask: tasks, prompts, batches, events, pickles, caches."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ from llama_index.embeddings.prompteol import PromptEOLEmbedding
 from pydantic import ValidationError
 
 from prompteol import fingerprint
-from prompteol.embedder.index_safety import check_index, index_metadata
-from prompteol.embedder.long_texts import LongTextWarning
+from prompteol.embedder import LongTextWarning, check_index, index_metadata
 from prompteol.errors import IndexMismatchError, InputError, ModelNotFoundError, SettingError
 from prompteol.prompts import resolve_template
 from small_models import base_model_folder, stock_model
@@ -50,7 +49,7 @@ def unit(vectors):
     return array / np.linalg.norm(array, axis=-1, keepdims=True)
 
 
-def both_roles(embedding):
+def both_tasks(embedding):
     queries = [embedding.get_query_embedding(text) for text in TEXTS]
     return np.asarray([*embedding.get_text_embedding_batch(TEXTS), *queries])
 
@@ -74,7 +73,7 @@ def test_queries_and_texts_take_the_models_own_prompts(model):
 
 
 @pytest.mark.parametrize("prompt", ["", "Find: "])
-def test_instructions_replace_or_remove_the_models_own_one_role_at_a_time(model, prompt):
+def test_instructions_replace_or_remove_the_models_own_one_task_at_a_time(model, prompt):
     queries, texts = wrap(model, query_instruction=prompt), wrap(model, text_instruction=prompt)
     expected = unit(model.encode("a", prompt=prompt))
     np.testing.assert_allclose(queries.get_query_embedding("a"), expected, atol=1e-5)
@@ -89,14 +88,14 @@ def test_retrieval_templates_reach_the_model():
     assert differ(embedding.get_query_embedding("a"), embedding.get_text_embedding("a"))
 
 
-def test_one_switch_normalizes_both_roles(model):
-    assert np.linalg.norm(both_roles(wrap(model)), axis=1) == pytest.approx(1, abs=1e-5)
-    assert np.linalg.norm(both_roles(wrap(model, normalize=False)), axis=1).min() > 1.1
+def test_one_switch_normalizes_both_tasks(model):
+    assert np.linalg.norm(both_tasks(wrap(model)), axis=1) == pytest.approx(1, abs=1e-5)
+    assert np.linalg.norm(both_tasks(wrap(model, normalize=False)), axis=1).min() > 1.1
 
 
-def test_cuts_are_normalized_in_both_roles(model):
-    cut = both_roles(wrap(model, truncate_dim=8))
-    np.testing.assert_allclose(cut, unit(both_roles(wrap(model))[:, :8]), atol=1e-5)
+def test_cuts_are_normalized_in_both_tasks(model):
+    cut = both_tasks(wrap(model, truncate_dim=8))
+    np.testing.assert_allclose(cut, unit(both_tasks(wrap(model))[:, :8]), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -238,16 +237,16 @@ def test_a_pickle_by_name_is_small_and_keeps_every_field():
     embedding = by_name(**EVERY_FIELD, callback_manager=CallbackManager([LlamaDebugHandler()]))
     pickled = pickle.dumps(embedding)
     assert len(pickled) < 2500
-    twin = pickle.loads(pickled)
-    assert twin.to_dict() == embedding.to_dict()
-    np.testing.assert_allclose(both_roles(twin), both_roles(embedding), atol=1e-6)
+    copied = pickle.loads(pickled)
+    assert copied.to_dict() == embedding.to_dict()
+    np.testing.assert_allclose(both_tasks(copied), both_tasks(embedding), atol=1e-6)
 
 
 def test_a_model_in_memory_is_pickled_with_its_weights(model):
     embedding = wrap(stock_model(seed=1), truncate_dim=8)
-    twin = pickle.loads(pickle.dumps(embedding))
-    np.testing.assert_allclose(both_roles(twin), both_roles(embedding), atol=1e-6)
-    assert differ(both_roles(twin), both_roles(wrap(model, truncate_dim=8)))
+    copied = pickle.loads(pickle.dumps(embedding))
+    np.testing.assert_allclose(both_tasks(copied), both_tasks(embedding), atol=1e-6)
+    assert differ(both_tasks(copied), both_tasks(wrap(model, truncate_dim=8)))
 
 
 @pytest.mark.parametrize(
@@ -256,14 +255,17 @@ def test_a_model_in_memory_is_pickled_with_its_weights(model):
 def test_copies_embed_the_same(model, duplicate):
     embedding = wrap(model, truncate_dim=8)
     embedding.get_query_embedding("so that a lock exists")
-    np.testing.assert_allclose(both_roles(duplicate(embedding)), both_roles(embedding), atol=1e-6)
+    np.testing.assert_allclose(both_tasks(duplicate(embedding)), both_tasks(embedding), atol=1e-6)
 
 
 def test_dict_and_json_build_the_same_embedding():
     embedding = by_name(**EVERY_FIELD)
-    for twin in (PromptEOLEmbedding.from_dict(embedding.to_dict()), PromptEOLEmbedding.from_json(embedding.to_json())):
-        assert twin.to_dict() == embedding.to_dict()
-        np.testing.assert_allclose(both_roles(twin), both_roles(embedding), atol=1e-6)
+    for copied in (
+        PromptEOLEmbedding.from_dict(embedding.to_dict()),
+        PromptEOLEmbedding.from_json(embedding.to_json()),
+    ):
+        assert copied.to_dict() == embedding.to_dict()
+        np.testing.assert_allclose(both_tasks(copied), both_tasks(embedding), atol=1e-6)
 
 
 def test_a_dump_of_another_model_is_refused(model):
@@ -389,9 +391,9 @@ def test_a_pickle_by_name_holds_a_model_that_was_changed_in_place(change):
             embedding._model.module.transformer.model.norm.weight.mul_(torch.linspace(0.5, 1.5, 32))
     else:
         CHANGES[change](embedding)
-    twin = pickle.loads(pickle.dumps(embedding))
-    np.testing.assert_allclose(both_roles(twin), both_roles(embedding), atol=1e-6)
-    assert differ(both_roles(twin), both_roles(by_name()))
+    copied = pickle.loads(pickle.dumps(embedding))
+    np.testing.assert_allclose(both_tasks(copied), both_tasks(embedding), atol=1e-6)
+    assert differ(both_tasks(copied), both_tasks(by_name()))
 
 
 def test_a_thousand_texts_are_one_call_of_the_model(model, monkeypatch):
@@ -416,12 +418,12 @@ def test_long_texts_are_mentioned_once_an_adapter(model):
         embedding.get_text_embedding_batch(["The cat sat on the mat. " * 100])
 
 
-def test_a_cache_is_warned_about_where_roles_differ(model):
+def test_a_cache_is_warned_about_where_tasks_differ(model):
     with pytest.warns(UserWarning, match="keys by the text alone"):
         wrap(model, embeddings_cache=SimpleKVStore())
 
 
-def test_a_cache_serves_a_model_without_roles():
+def test_a_cache_serves_a_model_without_tasks():
     embedding = wrap(stock_model(), embeddings_cache=SimpleKVStore())
     first = embedding.get_text_embedding("a")
     assert embedding.get_text_embedding_batch(["a", "b"])[0] == first
@@ -430,7 +432,7 @@ def test_a_cache_serves_a_model_without_roles():
 
 @pytest.mark.xfail(strict=True, reason="one cache key for query and text: run-llama/llama_index PR 23181 is open")
 @pytest.mark.filterwarnings("ignore:embeddings_cache keys by the text alone")
-def test_a_cache_keeps_roles_apart(model):
+def test_a_cache_keeps_tasks_apart(model):
     embedding = wrap(model, embeddings_cache=SimpleKVStore())
     embedding.get_text_embedding("a")
     assert embedding.get_query_embedding("a") == wrap(model).get_query_embedding("a")

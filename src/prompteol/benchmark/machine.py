@@ -1,4 +1,4 @@
-"""What the machine can do at most, and what it is."""
+"""Describe the machine, and measure what it can do at most."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import nn
 __all__ = ["PeakMemory", "describe_machine", "gemm_rate", "peak_memory", "synchronize"]
 
 _TOKENS = 1024
-_PACKAGES = ("prompteol", "torch", "transformers", "sentence-transformers", "llemb")
+_PACKAGES = ("prompteol", "torch", "transformers", "sentence-transformers")
 
 
 def describe_machine(device: torch.device) -> dict[str, object]:
@@ -53,20 +53,20 @@ def gemm_rate(backbone: nn.Module, clock: Callable[[], float] = time.perf_counte
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for what an accelerator still has to do."""
+    """Wait until an accelerator has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 class PeakMemory:
-    """The most memory in use during a block, in MiB; None where it cannot be told."""
+    """Hold the peak memory of a block in MiB; ``None`` where the system does not report it."""
 
     mebibytes: float | None = None
 
 
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
-    """Watch the most memory in use: the accelerator's, or on Linux the process's resident memory."""
+    """Measure the peak memory of a block: the accelerator's, or on Linux the process's resident memory."""
     peak = PeakMemory()
     reset = Path("/proc/self/clear_refs")
     if device.type == "cuda":

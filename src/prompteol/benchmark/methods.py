@@ -1,11 +1,10 @@
-"""The ways to get the same vectors: ours, stock sentence-transformers, the authors' script, llemb."""
+"""Set up the ways to compute the same vectors: ours, stock sentence-transformers and the authors' script."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,7 +29,7 @@ _BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Method:
-    """One way to embed texts.
+    """Hold one way to embed texts.
 
     Args:
         name: what the table calls it.
@@ -49,19 +48,17 @@ def methods(source: str, model: PromptEOL) -> Iterator[Method]:
     """Set up every way to embed with a model that reads its last layer; weights are shared where they are alike.
 
     Args:
-        source: where the model was loaded from; the authors' way and llemb load it themselves.
-        model: ours. Its dtype and device are everybody's.
+        source: where the model was loaded from; the authors' way loads it itself.
+        model: ours. Its dtype and device are those of all.
 
     Yields:
-        Ours, stock, the authors', llemb if it is installed, then ours at 75 % of the depth and, for a model in fp32,
+        Ours, stock, the authors', then ours at 75 % of the depth and, for a model in fp32,
         ours in bf16.
     """
     template = model.template.for_task(None)
     yield _ours(OURS, model)
     yield _stock(model)
     yield _authors(source, model, template)
-    if find_spec("llemb"):
-        yield _llemb(source, model, template)
     yield replace(_ours(f"{OURS}, layer at 75 %", _at_layer(model, 0.75)), comparable=False)
     if model.dtype == torch.float32:
         yield _ours(f"{OURS}, bf16", deepcopy(model).to(torch.bfloat16))
@@ -111,22 +108,6 @@ def _authors(source: str, model: PromptEOL, template: PromptTemplate) -> Method:
         return hidden[:, -1]
 
     return Method("the authors' way", lambda texts: _by_length(texts, template, embed), causal.base_model)
-
-
-def _llemb(source: str, model: PromptEOL, template: PromptTemplate) -> Method:
-    from llemb import Encoder  # type: ignore[import-untyped, import-not-found]
-
-    encoder = Encoder(source, device=str(model.device), dtype=model.dtype)
-    causal = encoder.backend_instance.model
-    _share_weights(causal.base_model, model)
-    causal.tie_weights()
-
-    # Our prompts in place of its own, so that everybody computes the same tokens.
-    def embed(prompts: list[str]) -> Tensor:
-        states: Tensor = encoder.encode(prompts, pooling_method="last_token")
-        return states
-
-    return Method("llemb", lambda texts: _by_length(texts, template, embed), causal.base_model)
 
 
 def _by_length(texts: list[str], template: PromptTemplate, embed: Callable[[list[str]], Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Random models of the size and shape of real ones: speed does not depend on what the weights say."""
+"""Build random models of the shape of real ones; speed does not depend on the weights."""
 
 from __future__ import annotations
 

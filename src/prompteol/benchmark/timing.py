@@ -1,4 +1,4 @@
-"""Time contestants in turns, so that whatever else the machine does falls on all of them."""
+"""Time methods in turns, so that whatever else the machine does slows all of them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from prompteol.benchmark.machine import gemm_rate, peak_memory, synchronize
 from prompteol.benchmark.methods import STOCK, Method
 from prompteol.progress import Progress, no_progress
 
-__all__ = ["Result", "Spread", "race"]
+__all__ = ["Measurement", "Spread", "compare"]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over interleaved repeats.
+    """Hold the median and range of a figure over interleaved repeats.
 
     Args:
         median: of all repeats.
@@ -35,19 +35,19 @@ class Spread:
 
 
 @dataclass
-class Result:
-    """What one contestant did.
+class Measurement:
+    """Hold the figures of one method.
 
     Args:
-        name: of the contestant.
+        name: of the method.
         texts: how many were embedded each time.
         tokens: that went through the backbone each time, padding included, what was cached before not.
         operations: floating-point operations of its matrix products and attention each time.
         peak_mebibytes: the most memory in use while it ran.
         difference: largest distance of a unit vector's entry from stock's; None for another layer.
         seconds: of each repeat.
-        gemm_rates: of the machine just before each repeat, in the contestant's dtype, operations a second.
-        times_stock: stock's time over this one's, by repeat.
+        gemm_rates: of the machine just before each repeat, in the method's dtype, operations a second.
+        times_stock: stock's time over that of the method, by repeat.
     """
 
     name: str
@@ -82,42 +82,42 @@ class Result:
         return _spread([self.operations / seconds / rate for seconds, rate in pairs])
 
 
-def race(
-    entrants: Iterable[Method],
+def compare(
+    methods: Iterable[Method],
     texts: Sequence[str],
     *,
     repeats: int,
     clock: Callable[[], float] = time.perf_counter,
     label: str = "benchmark",
     progress: Progress = no_progress,
-) -> list[Result]:
-    """Let every contestant embed the same texts several times, in turns.
+) -> list[Measurement]:
+    """Let every method embed the same texts several times, in turns.
 
     Args:
-        entrants: one of them is stock.
+        methods: one of them is stock.
         texts: to embed.
         repeats: timed rounds, after one that is not timed.
         clock: in seconds; ``time.process_time`` leaves out what other processes take.
         label: what the stage is called.
-        progress: told of every time that a contestant embeds the texts.
+        progress: shows how many times the texts were embedded.
     """
-    # The models of an earlier race would count as this one's memory.
+    # The models of an earlier comparison would count as memory of this one.
     gc.collect()
-    everybody = list(entrants)
+    methods = list(methods)
     batch = list(texts)
     results, vectors = [], {}
-    with progress(label, len(everybody) * (1 + repeats), "runs") as advance:
-        for entrant in everybody:
-            vectors[entrant.name] = nn.functional.normalize(entrant.encode(batch).float().cpu())
-            results.append(_counted(entrant, batch))
+    with progress(label, len(methods) * (1 + repeats), "runs") as advance:
+        for method in methods:
+            vectors[method.name] = nn.functional.normalize(method.encode(batch).float().cpu())
+            results.append(_counted(method, batch))
             advance(1)
-        for entrant, result in zip(everybody, results, strict=True):
-            if entrant.comparable:
-                result.difference = float((vectors[entrant.name] - vectors[STOCK]).abs().max())
+        for method, result in zip(methods, results, strict=True):
+            if method.comparable:
+                result.difference = float((vectors[method.name] - vectors[STOCK]).abs().max())
         for _ in range(repeats):
-            for entrant, result in zip(everybody, results, strict=True):
-                result.gemm_rates.append(gemm_rate(entrant.backbone, clock))
-                result.seconds.append(_seconds(entrant, batch, clock))
+            for method, result in zip(methods, results, strict=True):
+                result.gemm_rates.append(gemm_rate(method.backbone, clock))
+                result.seconds.append(_seconds(method, batch, clock))
                 advance(1)
     stock_seconds = next(result.seconds for result in results if result.name == STOCK)
     for result in results:
@@ -125,20 +125,20 @@ def race(
     return results
 
 
-def _counted(entrant: Method, texts: list[str]) -> Result:
+def _counted(method: Method, texts: list[str]) -> Measurement:
     """Embed once to count operations, once to count tokens and see the memory."""
     with FlopCounterMode(display=False) as flops:
-        entrant.encode(texts)
-    with _tokens_through(entrant.backbone) as tokens, peak_memory(entrant.backbone.device) as peak:
-        entrant.encode(texts)
-    return Result(entrant.name, len(texts), sum(tokens), flops.get_total_flops(), peak.mebibytes, None)
+        method.encode(texts)
+    with _tokens_through(method.backbone) as tokens, peak_memory(method.backbone.device) as peak:
+        method.encode(texts)
+    return Measurement(method.name, len(texts), sum(tokens), flops.get_total_flops(), peak.mebibytes, None)
 
 
-def _seconds(entrant: Method, texts: list[str], clock: Callable[[], float]) -> float:
-    synchronize(entrant.backbone.device)
+def _seconds(method: Method, texts: list[str], clock: Callable[[], float]) -> float:
+    synchronize(method.backbone.device)
     start = clock()
-    entrant.encode(texts)
-    synchronize(entrant.backbone.device)
+    method.encode(texts)
+    synchronize(method.backbone.device)
     return clock() - start
 
 

@@ -1,4 +1,4 @@
-"""Sentences to embed: made up, with the lengths of real ones."""
+"""Make up sentences with the lengths of real ones."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def sentences(count: int, *, seed: int = 0) -> list[str]:
         count: how many.
         seed: the same seed gives the same sentences.
     """
-    chance = random.Random(seed)  # noqa: S311 - nothing here is a secret
-    return [_sentence(chance, _length(chance)) for _ in range(count)]
+    rng = random.Random(seed)  # noqa: S311 - nothing here is a secret
+    return [_sentence(rng, _length(rng)) for _ in range(count)]
 
 
-def _length(chance: random.Random) -> int:
-    place = chance.randrange(len(_LENGTHS) - 1)
-    return chance.randint(_LENGTHS[place], _LENGTHS[place + 1])
+def _length(rng: random.Random) -> int:
+    place = rng.randrange(len(_LENGTHS) - 1)
+    return rng.randint(_LENGTHS[place], _LENGTHS[place + 1])
 
 
-def _sentence(chance: random.Random, length: int) -> str:
-    return " ".join(chance.choices(_WORDS.split(), k=length)).capitalize() + "."
+def _sentence(rng: random.Random, length: int) -> str:
+    return " ".join(rng.choices(_WORDS.split(), k=length)).capitalize() + "."

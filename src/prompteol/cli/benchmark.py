@@ -29,7 +29,7 @@ from prompteol.cli.progress import progress
 from prompteol.files import TextSource, atomic_write, refuse_overwrite
 
 if TYPE_CHECKING:
-    from prompteol.benchmark import Result
+    from prompteol.benchmark import Measurement
 
 __all__ = ["benchmark"]
 
@@ -79,7 +79,7 @@ def benchmark(
     ] = None,
     force: ForceOption = False,
 ) -> None:
-    """Compare prompteol with stock sentence-transformers, the authors' way, and llemb where it is installed."""
+    """Compare prompteol with stock sentence-transformers and the authors' way."""
     texts = (
         list(islice(TextSource.open(sentences, format, column or (), delimiter=delimiter).texts(), count))
         if sentences
@@ -89,7 +89,7 @@ def benchmark(
     options.check(model)
     if output:
         refuse_overwrite(output, force=force)
-    from prompteol.benchmark import describe_machine, methods, race
+    from prompteol.benchmark import compare, describe_machine, methods
     from prompteol.benchmark import sentences as made_up
 
     options.use_threads()
@@ -102,8 +102,8 @@ def benchmark(
             used = str(loaded.dtype).removeprefix("torch.")
             title = f"{name}, {used}, demonstration: {demonstration}"
             with console.waiting("building the models"):
-                entrants = methods(source, loaded)
-            results = race(entrants, texts, repeats=repeats, clock=clock, label=title, progress=progress)
+                contestants = methods(source, loaded)
+            results = compare(contestants, texts, repeats=repeats, clock=clock, label=title, progress=progress)
             console.show(_table(title, results))
             runs.append(
                 {"model": name, "demonstration": demonstration, "results": [_figures(result) for result in results]}
@@ -131,7 +131,7 @@ def _sources(model: str | None) -> Iterator[tuple[str, str]]:
             yield f"random {shape}", build_shape(shape, folder)
 
 
-def _table(title: str, results: list[Result]) -> Table:
+def _table(title: str, results: list[Measurement]) -> Table:
     table = Table(title=title)
     table.add_column("way")
     for column in (
@@ -159,7 +159,7 @@ def _table(title: str, results: list[Result]) -> Table:
     return table
 
 
-def _figures(result: Result) -> dict[str, Any]:
+def _figures(result: Measurement) -> dict[str, Any]:
     return {
         **asdict(result),
         "sentences_per_second": result.sentences_per_second,

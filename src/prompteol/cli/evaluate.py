@@ -88,7 +88,6 @@ def evaluate(
     names: list[str | None] = [*(model or ())] or [None]
     baselines = [name for name in baseline or () if name != "mean"]
     tasks_named = [name for given in tasks or () for name in given.split(",") if name] or ["sts"]
-    _check_tasks(tasks_named)
     _check_baselines(baselines)
     benchmark = read_benchmark(tasks_named, senteval)
     if plot is not None:
@@ -131,12 +130,6 @@ def write(file: Path, text: str, *, force: bool = True) -> None:
     """Write a text file whole or not at all."""
     with atomic_write(file, force=force) as partial:
         partial.write_text(text, encoding="utf-8")
-
-
-def _check_tasks(names: Sequence[str]) -> None:
-    from prompteol.evaluation.tasks import parse_tasks
-
-    parse_tasks(names)
 
 
 def _check_baselines(names: Sequence[str]) -> None:

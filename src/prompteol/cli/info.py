@@ -36,7 +36,7 @@ def info(
     prompt = options.prompt()
     with console.waiting("reading the configuration"):
         quiet()
-        from prompteol.info import model_info
+        from prompteol.loading import model_info
 
         found = model_info(model, **prompt, **options.loading())
     facts = {"model": model or "the one that ships with prompteol", **found.as_record()}

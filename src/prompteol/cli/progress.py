@@ -16,7 +16,7 @@ from rich.text import Text
 from prompteol.cli import console
 from prompteol.progress import Advance
 
-__all__ = ["Lines", "Report", "pace", "progress", "stages"]
+__all__ = ["Lines", "Report", "pace", "progress", "stage", "stages"]
 
 # In seconds: short work prints nothing, and long work ends up with a line a minute.
 _FIRST_LINE, _LONGEST_PAUSE = 10.0, 60.0
@@ -96,16 +96,22 @@ def stages(*, hidden: bool = False) -> Iterator[Report]:
 @contextmanager
 def progress(label: str, total: int | None, unit: str = "texts") -> Iterator[Advance]:
     """Show one stage of the work, as a :class:`~prompteol.progress.Progress`."""
+    with stages() as report, stage(report, label, total, unit) as advance:
+        yield advance
+
+
+@contextmanager
+def stage(report: Report, label: str, total: int | None, unit: str = "texts") -> Iterator[Advance]:
+    """Report one stage of the work among others."""
     done = 0
-    with stages() as report:
+    report(label, done, total, unit)
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
         report(label, done, total, unit)
 
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            report(label, done, total, unit)
-
-        yield advance
+    yield advance
 
 
 def _report_nothing(label: str, done: int, total: int | None, unit: str, note: str | None = None) -> None:
@@ -117,6 +123,8 @@ def _report_lines() -> Report:
 
     def report(label: str, done: int, total: int | None, unit: str, note: str | None = None) -> None:
         start = started.setdefault(label, time.monotonic())
+        if not done and note is None:
+            return
 
         def line() -> str:
             shown = f"{label}: {pace(done, total, unit, done / max(time.monotonic() - start, 1e-9))}"

@@ -129,7 +129,12 @@ def _kept(file: Path, run: Run, benchmark: Benchmark, dtype: Dtype) -> Evaluatio
     from prompteol.evaluation import read_results
 
     shown = [(one.sentence, one.word) for one in resolve_demonstrations(run.demonstrations or ())]
-    wanted = run.model.repository, shown, dtype, {name: dict(task.parts) for name, task in benchmark.tasks.items()}
+    wanted = (
+        run.model.repository,
+        shown,
+        dtype,
+        {name: dict(getattr(task, "parts", {})) for name, task in benchmark.tasks.items()},
+    )
     for found in read_results([file]):
         data = {name: dict(score.data) for name, score in found.scores.items()}
         if (found.model.name, list(found.model.demonstrations), found.model.dtype, data) == wanted:

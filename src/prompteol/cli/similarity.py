@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -61,9 +61,8 @@ def similarity(
     if plot is not None:
         check_picture(plot, force=force)
     embedder = options.load(model)
-    columns = [
-        embedder.encode(list(one), batch_size=batch_size, show_progress_bar=False) for one in zip(*rows, strict=True)
-    ]
+    arguments: dict[str, Any] = {"batch_size": batch_size, "show_progress_bar": False}
+    columns = [embedder.encode(list(one), **arguments) for one in zip(*rows, strict=True)]
     if len(columns) == 2:
         _show_pairs(rows, embedder.similarity_pairwise(*columns).tolist())
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,7 +20,7 @@ from prompteol.cli.options import (
     PlotOption,
     ResumeOption,
 )
-from prompteol.cli.progress import stages
+from prompteol.cli.progress import stage, stages
 from prompteol.errors import SettingError
 from prompteol.extras import check_extra
 from prompteol.plots.picture_file import check_picture
@@ -156,19 +157,6 @@ def train(
         Literal["best", "last"],
         typer.Option("--keep", help="The checkpoint that is saved: the best on the --dev pairs, or the last."),
     ] = "best",
-    language_weight: Annotated[
-        float | None,
-        typer.Option(metavar="W", help="The weight of the language-modeling loss in distillation.", show_default="0"),
-    ] = None,
-    running_text: Annotated[
-        str | None,
-        typer.Option(
-            "--running-text",
-            metavar="DATA",
-            help="The texts for the language-modeling loss in distillation: a file or a data set on the Hub.",
-            show_default="the prompts themselves",
-        ),
-    ] = None,
     no_duplicates: Annotated[
         bool, typer.Option("--no-duplicates", help="Keep rows that share a text out of the same batch of a process.")
     ] = False,
@@ -205,7 +193,6 @@ def train(
         "eval_steps": eval_steps,
         "patience": patience,
         "keep": keep,
-        "language_weight": language_weight,
         "seed": seed,
     }
     lora = Lora(lora_rank, lora_alpha, lora_dropout, quantize) if lora_rank else None
@@ -219,7 +206,6 @@ def train(
         negatives=negatives,
         seed=recipe.seed,
     )
-    running = None if running_text is None else read_examples(running_text, "distillation")
     if dev_column and dev is None:
         raise SettingError(f"--dev-column {dev_column[0]} says nothing without --dev")
     pairs = None if dev is None else read_pairs(dev, dev_column or ())
@@ -229,7 +215,7 @@ def train(
         check_picture(plot, force=force)
     first = _is_first_process()
     if first:
-        _advise(examples, running, recipe, no_duplicates=no_duplicates)
+        _advise(examples, recipe, no_duplicates=no_duplicates)
     quiet()
     left = f"if {output} holds a checkpoint, the same command with --resume goes on from it" if first else None
     with console.when_stopped(left), stages(hidden=not first) as report:
@@ -240,13 +226,12 @@ def train(
             recipe,
             dev=pairs,
             teacher=teacher,
-            running_text=running,
             resume=resume,
             device=loading.device,
             watch=lambda now: report("training", now.step, now.steps, "steps", _point(now.last)),
-            advance=lambda done, total: report("teacher", done, total, "texts", "done" if done == total else None),
-            options=options,
+            progress=partial(stage, report),
             arguments={"batch_sampler": "no_duplicates"} if no_duplicates else None,
+            **options,
         )
     if first:
         _conclude(done, recipe)
@@ -260,12 +245,9 @@ def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _advise(
-    examples: TrainingExamples, running: TrainingExamples | None, recipe: Recipe, *, no_duplicates: bool
-) -> None:
+def _advise(examples: TrainingExamples, recipe: Recipe, *, no_duplicates: bool) -> None:
     """Warn of settings that are allowed but seldom intended."""
-    rows = len(examples) + (len(running) if running else 0)
-    steps = int(rows // recipe.batch_size * recipe.epochs)
+    steps = int(len(examples) // recipe.batch_size * recipe.epochs)
     if 0 < steps <= recipe.warmup_steps:
         console.warning(
             f"the rate rises for {recipe.warmup_steps} steps, and there are {steps}: give a share, --warmup-steps 0.1"
@@ -294,7 +276,7 @@ def _conclude(done: Training, recipe: Recipe) -> None:
         console.note(f"score {done.before:.2f} before, {done.kept.score:.2f} at step {done.kept.step}, which was kept")
     if done.verdict is not None:
         console.warning(done.verdict)
-    out = done.out
+    out = done.output
     if recipe.lora is not None:
         console.note(f"{out}: an adapter; one model with its base: prompteol merge -m {out} -o {out}-merged")
     console.note_saved(out)

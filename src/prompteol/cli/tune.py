@@ -109,7 +109,7 @@ def tune(
             "--results",
             metavar="FILE",
             help="The file that logs finished work, from which the same command goes on after a stop.",
-            show_default="PAIRS.tune.jsonl in this folder",
+            show_default="PAIRS.tuning.jsonl in this folder",
         ),
     ] = None,
     seed: Annotated[
@@ -155,7 +155,7 @@ def tune(
     options.check(model)
     if output is not None:
         check_folder(output, force=force)
-    log = results or Path(f"{pairs.stem}.tune.jsonl")
+    log = results or Path(f"{pairs.stem}.tuning.jsonl")
     if not log.resolve().parent.is_dir():
         raise CorpusError(f"--results {str(log)!r}: the folder does not exist; make it first")
     for image in filter(None, (plot_scores, plot_layers)):
@@ -222,7 +222,7 @@ def _live() -> Iterator[Callable[[TuningProgress], None]]:
 def _leaders(progress: TuningProgress) -> Group:
     table = Table("score", "layer", "pairs", "template", "demonstrations")
     for one in progress.leaders[:_SHOWN]:
-        shown = console.cell(one.candidate.shown)
+        shown = console.cell(one.candidate.demonstration_text)
         table.add_row(f"{one.score:.2f}", str(one.layer), str(one.pairs), console.cell(one.candidate.name), shown)
     return Group(table, Text(_state(progress)))
 
@@ -249,7 +249,7 @@ def _show(found: TuningResult) -> None:
 
 
 def _conclude(found: TuningResult, log: Path) -> None:
-    console.note(f"best: {found.candidate.shown}, template {found.candidate.name}, layer {found.layer}")
+    console.note(f"best: {found.candidate.demonstration_text}, template {found.candidate.name}, layer {found.layer}")
     console.note(f"{found.best.score:.2f} by {found.measure}")
     console.note(f"gain over no demonstration ({found.baseline.score:.2f}): {found.gain}")
     console.note(f"{found.tokens}; every result is in {log}")

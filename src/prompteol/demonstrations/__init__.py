@@ -1,4 +1,4 @@
-"""Demonstration sets: candidates for the example that a prompt shows, read, written, checked and made.
+"""Read, write, check and make sets of demonstrations: candidates for the example that a prompt shows.
 
 :func:`prompteol.tuning.tune_prompt` finds the one that suits a model.
 """

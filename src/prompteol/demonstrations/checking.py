@@ -1,4 +1,4 @@
-"""What a demonstration of a set must be: one word, a sentence, and nothing of a template inside."""
+"""Check demonstrations of a set: one word, a sentence, and nothing of a template inside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prompteol.validation import check_texts
 __all__ = ["check_demonstration", "distinct"]
 
 _SLOTS = (SLOT, AUTHORS_SLOT, AUTHORS_SLOT.replace("_", " "))
-# A shorter run of words, such as "means", also stands in ordinary sentences.
+# A shorter run of words, such as "means", also occurs in ordinary sentences.
 _TELLING_WORDS = 3
 
 
@@ -32,7 +32,7 @@ def check_demonstration(sentence: str, word: str) -> Demonstration:
             raise TemplateError(f"demonstration {name}: {error}") from error
         if len(value.splitlines()) > 1:
             raise TemplateError(f"demonstration {name} {value!r} runs over several lines; write it in one")
-        for piece in (*_SLOTS, *_TEMPLATE_TEXT):
+        for piece in (*_SLOTS, *_template_text()):
             if _plain(piece) in _plain(value):
                 raise TemplateError(
                     f"demonstration {name} {value!r} holds {piece!r}, which belongs to a template: give the bare "
@@ -81,10 +81,8 @@ def _telling(template: PromptTemplate) -> Iterable[str]:
 
 
 def _template_text() -> Sequence[str]:
+    """Return the pieces of all presets that give a template away, the longest first."""
     known = {
         piece for template in TEMPLATES.values() for task in PROMPT_TASKS for piece in _telling(template.for_task(task))
     }
     return sorted(known, key=lambda piece: (-len(piece), piece))
-
-
-_TEMPLATE_TEXT = _template_text()

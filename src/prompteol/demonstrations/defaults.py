@@ -1,4 +1,4 @@
-"""The set that ships with the package: sentences and definitions of our own, with the word each one means."""
+"""Load the set of demonstrations that ships with the package: our own sentences and definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of demonstrations: jsonl, csv, tsv, and the authors' form, a whole template a line."""
+"""Read and write files of demonstrations: jsonl, csv, tsv, and the authors' form, a whole template a line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make demonstrations: from definitions, from sentences whose word a model chooses, or anybody else."""
+"""Make demonstrations from definitions, or from sentences and a model that finds the word."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prompteol.prompts import PROMPTEOL, Demonstration
 __all__ = ["demonstrations_from_definitions", "demonstrations_from_model", "demonstrations_from_sentences"]
 
 # A model's first word may be a piece of one, or a mark; the next ones are often better.
-_WORDS_ASKED = 10
+_CANDIDATE_WORDS = 10
 
 
 class NextWordModel(Protocol):
@@ -59,9 +59,9 @@ def demonstrations_from_model(
         TemplateError: no sentence can be used.
         ModelError: the model has no head.
     """
-    asked = _some_sentences(sentences, seed)
-    spoken = model.words(asked, k=_WORDS_ASKED)
-    pairs = ((text, _first_word([word.text for word in words])) for text, words in zip(asked, spoken, strict=True))
+    questioned = _some_sentences(sentences, seed)
+    spoken = model.words(questioned, k=_CANDIDATE_WORDS)
+    pairs = ((text, _first_word([word.text for word in words])) for text, words in zip(questioned, spoken, strict=True))
     return _some(_usable(pairs), count, None)
 
 
@@ -81,7 +81,7 @@ def demonstrations_from_sentences(
         sentences: of the kind that will be embedded.
         ask: called with the question, or with a method ``invoke`` that is; returns a string, or a message whose
             ``content`` is one.
-        count: at most so many; nobody is asked for more. ``None``: all.
+        count: at most so many; no further question is sent. ``None``: all.
         seed: of the choice of ``count``; ``None`` takes the first ones.
 
     Raises:
@@ -91,13 +91,13 @@ def demonstrations_from_sentences(
     invoke = getattr(ask, "invoke", ask)
     if not callable(invoke):
         raise InputError(f"ask={ask!r} is no callable and has no invoke method: give a function or a chat model")
-    asked = _some_sentences(sentences, seed)
-    pairs = ((text, _answer(invoke(PROMPTEOL.render(text)))) for text in asked)
+    questioned = _some_sentences(sentences, seed)
+    pairs = ((text, _answer(invoke(PROMPTEOL.render(text)))) for text in questioned)
     return _some(_usable(pairs), count, None)
 
 
 def _some_sentences(sentences: Sequence[str], seed: int | None) -> list[str]:
-    """Drop repeated sentences, and shuffle before anybody is asked, so that ``count`` bounds the questions."""
+    """Drop repeated sentences, and shuffle before any question is sent, so that ``count`` bounds the questions."""
     texts = [" ".join(text.split()) for text in sentences if text.strip()]
     return [shown.sentence for shown in distinct((Demonstration(text, "-") for text in texts), seed=seed)]
 

@@ -1,4 +1,4 @@
-"""WordNet's own files: the definitions and headwords of ``data.noun``, ``data.verb``, ``data.adj``, ``data.adv``."""
+"""Read definitions and headwords from WordNet's files ``data.noun``, ``data.verb``, ``data.adj`` and ``data.adv``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_wordnet(folder: str | Path, parts: tuple[str, ...] = _PARTS) -> Iterato
             raise CorpusError(f"no such file: {str(path)!r}; expected the database files of WordNet 3")
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
-                # The license stands in front, indented.
+                # The license comes first, indented.
                 if not line.startswith(" "):
                     yield _entry(line, f"{str(path)!r}, line {number}")
 

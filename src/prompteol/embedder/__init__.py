@@ -1,15 +1,32 @@
-"""Embed texts for a framework's adapter: plain lists of floats, index safety, notices on long texts."""
+"""Embed texts for a framework's adapter: plain lists of floats, index safety, warnings about long texts.
 
-from prompteol.embedder.index_safety import Fingerprinted, check_index, index_metadata
-from prompteol.embedder.long_texts import LongTextNotice, LongTextWarning
-from prompteol.embedder.text_embedder import TextEmbedder, lock_for
+All that an adapter of another framework needs is here; docs/extend/framework-adapter.md shows how to write one.
+"""
+
+from prompteol.embedder.index_safety import (
+    METADATA_KEY,
+    Fingerprinted,
+    IndexGuard,
+    check_index,
+    guard_index,
+    index_metadata,
+    stamp_index,
+)
+from prompteol.embedder.long_texts import SENSIBLE_TOKENS, LongTextNotice, LongTextWarning
+from prompteol.embedder.text_embedder import TextEmbedder, lock_for, model_state
 
 __all__ = [
+    "METADATA_KEY",
+    "SENSIBLE_TOKENS",
     "Fingerprinted",
+    "IndexGuard",
     "LongTextNotice",
     "LongTextWarning",
     "TextEmbedder",
     "check_index",
+    "guard_index",
     "index_metadata",
     "lock_for",
+    "model_state",
+    "stamp_index",
 ]

@@ -69,7 +69,7 @@ def guard_index(
         raise IndexMismatchError(
             f"{stamp} is not empty, and nothing says which model built it; this one is {current}. Call this before a "
             "store first opens the folder; or, if you know that this model built it, say so once: from "
-            "prompteol.embedder.index_safety import stamp_index; stamp_index(index, embedder)"
+            "prompteol.embedder import stamp_index; stamp_index(index, embedder)"
         )
     _check_equal(stored, current, str(stamp))
 

@@ -53,7 +53,7 @@ def stamp_of(index: str | os.PathLike[str] | Any, name: str = "") -> Stamp:
 
 
 class _FileStamp:
-    """Keep fingerprints by name in a JSON file; the empty name stands for all that lies in the folder."""
+    """Keep fingerprints by name in a JSON file; the empty name means all that lies in the folder."""
 
     def __init__(self, index: str | os.PathLike[str], name: str) -> None:
         if "://" in str(index) or str(index) == ":memory:":

@@ -1,4 +1,4 @@
-"""Say once that texts run past what a sentence method is made for."""
+"""Warn once that texts run past what a sentence method is made for."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LongTextNotice:
         self.given = False
 
     def check(self, model: SentenceTransformer, texts: Sequence[str], task: PromptTask | None = None) -> None:
-        """Warn with :class:`LongTextWarning` if the longest text, in its role, runs past the sensible length.
+        """Warn with :class:`LongTextWarning` if the longest text, beside its prompt, is beyond the sensible length.
 
         Tokenizes the prompt and at most two texts, none that is too short to matter. Call it while holding the model's
         lock.
@@ -71,7 +71,7 @@ class LongTextNotice:
         warnings.warn(
             f"a text of {counted} is embedded as one vector, and this method is made for sentences: past {limit} "
             "tokens it loses what the text says, or the model cuts it. Split documents into windows of a few "
-            "sentences first. This is said once.",
+            "sentences first. This warning is given once.",
             LongTextWarning,
             stacklevel=4,
         )

@@ -1,4 +1,4 @@
-"""Texts in, plain lists of floats out: what every framework's adapter needs, with no framework in it."""
+"""Embed texts to plain lists of floats from any thread, as every framework's adapter needs it."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TextEmbedder", "lock_for", "model_state"]
 
-# They decide what `encode` returns, and an embedder returns lists of floats of a text in its role.
+# They decide what `encode` returns, and an embedder returns lists of floats of a text for its task.
 _REFUSED = frozenset({"convert_to_tensor", "convert_to_numpy", "output_value", "task"})
 
-# They decide how vectors are computed, and not which. The rest belongs to what an index was built with.
+# They decide how vectors are computed, and not which. All other options belong to what an index was built with.
 _OF_NO_EFFECT = frozenset({"batch_size", "show_progress_bar", "device", "pool", "chunk_size", "engine"})
 _DEFAULTS = {"normalize_embeddings": True, "precision": "float32"}
 
@@ -47,7 +47,7 @@ _workers: WeakKeyDictionary[SentenceTransformer, ThreadPoolExecutor] = WeakKeyDi
 
 
 def _forget_threads() -> None:
-    """Leave behind in a forked child what belongs to threads that did not come along: workers, and locks they held."""
+    """Leave behind in a forked child what belongs to threads that did not come along: workers, and their locks."""
     global _locks_guard
     _locks_guard = threading.Lock()
     _locks.clear()
@@ -100,7 +100,7 @@ class TextEmbedder:
         batch_size: texts per forward pass; ``None``: as many as the model itself takes, 256 for a ``PromptEOL``.
         truncate_dim: keep this many leading dimensions; ``None``: what the model itself says.
         show_progress: draw a progress bar.
-        prompts: text put before the texts of a role, ``{"query": ..., "document": ...}``. A task left out or ``None``:
+        prompts: text put before the texts of a task, ``{"query": ..., "document": ...}``. A task left out or ``None``:
             the model's own prompt; ``""``: none.
         encode_kwargs: passed on to ``encode_query`` and ``encode_document``; they win over everything above.
         query_encode_kwargs: merged over ``encode_kwargs`` for queries.
@@ -137,18 +137,18 @@ class TextEmbedder:
             _check_encode_kwargs(encode_kwargs or {})
 
     def embed(self, texts: Sequence[str], task: PromptTask) -> list[list[float]]:
-        """Embed texts in a role, in their order.
+        """Embed texts for a task, in their order.
 
         Args:
             texts: any strings, the empty one too; ``[]`` gives ``[]``.
-            role: ``"query"`` or ``"document"``.
+            task: ``"query"`` or ``"document"``.
 
         Returns:
             One list of Python floats a text, of the model's dimension or ``truncate_dim``.
 
         Raises:
             InputError: a bare string where a list belongs, or an item that is not a string (with its index).
-            SettingError: a role that does not exist, or ``truncate_dim`` is more than there is.
+            SettingError: a task that does not exist, or ``truncate_dim`` is more than there is.
             NonFiniteError: a vector holds NaN or infinity.
             IndexMismatchError: this embedder is for an index, and was changed since it was built.
         """
@@ -182,7 +182,7 @@ class TextEmbedder:
     def fingerprint(self) -> str:
         """Hex digits over the model as it is now and over all that this embedder adds to it, computed anew each time.
 
-        It is the model's own fingerprint where nothing is added. Else what decides the vectors of either role counts:
+        It is the model's own fingerprint where nothing is added. Else what decides the vectors of either task counts:
         prompts, normalization, the cut, the precision and whatever else ``encode_kwargs`` holds.
         """
         from prompteol.saving import fingerprint
@@ -201,7 +201,7 @@ class TextEmbedder:
 
         It looks again before it embeds with a model or settings that were changed since (an edit of a few single
         weights is noticed when the index is opened). The arguments and errors are those of
-        :func:`prompteol.embedder.index_safety.guard_index`.
+        :func:`prompteol.embedder.guard_index`.
         """
         guarded = replace(self, guard=IndexGuard(index, name, dimension))
         guarded.check_guard()
@@ -211,22 +211,22 @@ class TextEmbedder:
         """Raise if this embedder is for an index that another one built.
 
         Raises:
-            IndexMismatchError: as :func:`prompteol.embedder.index_safety.guard_index` does.
+            IndexMismatchError: as :func:`prompteol.embedder.guard_index` does.
         """
         if self.guard is not None:
             self.guard.check(self, (model_state(self.model), self._added()))
 
     def _added(self) -> str:
-        """Return in JSON what is added to the model's own vectors, by role; nothing added is the empty string."""
-        of_the_roles = {}
+        """Return in JSON what is added to the model's own vectors, by task; nothing added is the empty string."""
+        by_task = {}
         for task in PROMPT_TASKS:
             own = {**_DEFAULTS, "truncate_dim": self.model.truncate_dim, "prompt": self.model.prompts.get(task)}
-            of_the_roles[task] = {
+            by_task[task] = {
                 name: value
                 for name, value in self._encode_kwargs(task).items()
                 if name not in _OF_NO_EFFECT and not (name in own and value in (None, own[name]))
             }
-        return json.dumps(of_the_roles, sort_keys=True, default=repr) if any(of_the_roles.values()) else ""
+        return json.dumps(by_task, sort_keys=True, default=repr) if any(by_task.values()) else ""
 
     def _encode_kwargs(self, task: PromptTask) -> dict[str, Any]:
         defaults: dict[str, Any] = {
@@ -245,13 +245,13 @@ class TextEmbedder:
 
 def _check_task(task: str) -> None:
     if task not in PROMPT_TASKS:
-        raise SettingError(f"role {task!r} is none of {', '.join(map(repr, PROMPT_TASKS))}")
+        raise SettingError(f"task={task!r} is none of {', '.join(map(repr, PROMPT_TASKS))}")
 
 
 def _check_encode_kwargs(encode_kwargs: Mapping[str, Any]) -> None:
     if refused := sorted(_REFUSED & encode_kwargs.keys()):
         raise SettingError(
-            f"encode_kwargs holds {', '.join(refused)}, but an embedder returns lists of floats, by role; remove it, "
+            f"encode_kwargs holds {', '.join(refused)}, but an embedder returns lists of floats, by task; remove it, "
             "or call model.encode_query and model.encode_document yourself"
         )
     precision = encode_kwargs.get("precision")

@@ -1,24 +1,39 @@
-"""The paper's fourteen tasks: STS by Spearman correlation, transfer by logistic regression."""
+"""Evaluate models on the paper's fourteen tasks, or on tasks of your own."""
 
 from prompteol.evaluation.hub import HubDatasets
 from prompteol.evaluation.published import PublishedScores, published_for
 from prompteol.evaluation.results import Evaluation, TaskScore, read_results, results_json
 from prompteol.evaluation.runner import Benchmark, evaluate, load_benchmark
 from prompteol.evaluation.senteval_folder import SentEvalFolder
-from prompteol.evaluation.tasks import TASKS, parse_tasks
+from prompteol.evaluation.tasks import (
+    TASKS,
+    LabeledTexts,
+    StsData,
+    StsSubset,
+    Task,
+    TransferData,
+    parse_tasks,
+    register_task,
+)
 
 __all__ = [
     "TASKS",
     "Benchmark",
     "Evaluation",
     "HubDatasets",
+    "LabeledTexts",
     "PublishedScores",
     "SentEvalFolder",
+    "StsData",
+    "StsSubset",
+    "Task",
     "TaskScore",
+    "TransferData",
     "evaluate",
     "load_benchmark",
     "parse_tasks",
     "published_for",
     "read_results",
+    "register_task",
     "results_json",
 ]

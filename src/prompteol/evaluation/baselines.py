@@ -1,4 +1,4 @@
-"""Baselines to stand beside a model: tf-idf, and the mean of the backbone's states without a prompt."""
+"""Embed by baselines: tf-idf, and the mean of the backbone's hidden states without a prompt."""
 
 from __future__ import annotations
 

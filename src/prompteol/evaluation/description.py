@@ -1,4 +1,4 @@
-"""What was evaluated, with what: enough to repeat a result."""
+"""Describe an evaluated model and the versions it ran with, so that a result can be repeated."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ModelDescription:
 
 
 def describe(model: Any, name: str) -> ModelDescription:
-    """Describe a model by what it says of itself: a PromptEOL everything, any other encoder what it has."""
+    """Describe a model by its attributes: a PromptEOL in full, any other encoder as far as it has them."""
     templates = getattr(model, "template", None)
     template: PromptTemplate | None = templates.for_task(None) if templates is not None else None
     parameters = list(model.parameters()) if hasattr(model, "parameters") else []

@@ -1,4 +1,4 @@
-"""Embedding every sentence once per model, however many tasks ask for it."""
+"""Embed every sentence once for a model, however many tasks hold it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHUNK = 1024
 
 
 class Encoder(Protocol):
-    """Anything that turns sentences into an array of shape (sentences, dimensions), one row each."""
+    """Turn sentences into an array of shape (sentences, dimensions), one row each."""
 
     def encode(self, sentences: list[str], /) -> Any:
         """Embed the sentences. One that takes ``batch_size`` and ``show_progress_bar`` is given them."""
@@ -41,7 +41,7 @@ class EmbeddingStore:
         self._chunks: list[NDArray[np.float32]] = []
 
     def add(self, sentences: Iterable[str], *, advance: Callable[[int], object] | None = None) -> None:
-        """Embed those sentences that are new, long ones first; ``advance`` hears of every batch's size."""
+        """Embed those sentences that are new, long ones first; ``advance`` is called with the size of every batch."""
         new = sorted({s for s in sentences if s not in self._row}, key=lambda s: (-len(s), s))
         with batches(self._model, advance or (lambda _count: None)) as done:
             for chunk in chunks(new, _CHUNK):

@@ -1,4 +1,4 @@
-"""Reading the tasks from the Hugging Face Hub by name, through ``datasets``."""
+"""Read the tasks from the Hugging Face Hub by name, through ``datasets``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["HubDatasets"]
 
 @dataclass(frozen=True)
 class _Split:
-    """Say where one split lies: a data set, its configuration, its splits put end to end, its columns."""
+    """Locate one split: a data set, its configuration, its splits put end to end, its columns."""
 
     dataset: str
     splits: tuple[str, ...]
@@ -75,7 +75,7 @@ class HubDatasets:
     """
 
     def load(self, task: Task) -> StsData | TransferData:
-        """Read one task, or raise :class:`TaskNotFoundError` with what the Hub said."""
+        """Read one task, or raise :class:`TaskNotFoundError` with the Hub's answer."""
         parts: dict[str, str] = {}
         if task.name in _STS:
             first, second, gold = _columns(_STS[task.name], parts)

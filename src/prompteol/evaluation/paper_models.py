@@ -1,4 +1,4 @@
-"""The paper's models: where they lie on the Hub, and how large they are."""
+"""List the paper's models: their repositories on the Hub, and their sizes."""
 
 from __future__ import annotations
 

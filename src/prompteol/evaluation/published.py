@@ -1,4 +1,4 @@
-"""The paper's figures, found by a model's name, its template and its demonstrations.
+"""Find the paper's figures by a model's name, its template and its demonstrations.
 
 ``published.json`` holds only figures that stand in the paper's text (Jiang et al., Findings of EMNLP 2024) or in
 the authors' repository (github.com/kongds/scaling_sentemb); ``source`` says which. Where neither gives a score for

@@ -1,4 +1,4 @@
-"""Results as tables, ours beside the paper's: for the terminal and as Markdown."""
+"""Show results as tables beside the paper's figures, on the terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from rich.text import Text
 from prompteol.evaluation.description import ModelDescription
 from prompteol.evaluation.published import PublishedScores, published_for
 from prompteol.evaluation.results import Evaluation
-from prompteol.evaluation.tasks import SUITES, Suite
+from prompteol.evaluation.tasks import SUITES, TASKS, Suite
 
 __all__ = ["labels", "markdown", "tables"]
 
-_TITLES: dict[Suite, str] = {
+_AVERAGED: dict[str, Suite] = {"sts": "sts", "transfer": "transfer"}
+_TITLES: dict[str, str] = {
     "sts": "Semantic textual similarity, Spearman × 100",
     "dev": "Development splits, Spearman × 100",
     "transfer": "Transfer, accuracy in percent",
@@ -108,25 +109,30 @@ def _setup(model: ModelDescription) -> tuple[str, ...]:
 
 
 def _sections(evaluations: Sequence[Evaluation]) -> list[_Section]:
+    present = dict.fromkeys(name for each in evaluations for name in (*each.scores, *each.missing))
+    suites: dict[str, list[str]] = {suite: [name for name in SUITES[suite] if name in present] for suite in SUITES}
+    for name in present:
+        # Results name tasks that are not registered where they are read.
+        suite = TASKS[name].suite if name in TASKS else "other tasks"
+        if name not in suites.setdefault(suite, []):
+            suites[suite].append(name)
     sections = []
-    for suite, title in _TITLES.items():
-        asked = {name for each in evaluations for name in (*each.scores, *each.missing)}
-        names = [name for name in SUITES[suite] if name in asked]
+    for suite, names in suites.items():
         if names:
-            average = ["Avg."] if suite != "dev" else []
+            average = ["Avg."] if suite in _AVERAGED else []
             labeled = zip(evaluations, labels(evaluations), strict=True)
             rows = [row for each, label in labeled for row in _rows(each, label, suite, names)]
-            sections.append(_Section(title, names + average, rows))
+            sections.append(_Section(_TITLES.get(suite, suite), names + average, rows))
     return sections
 
 
-def _rows(evaluation: Evaluation, label: str, suite: Suite, names: list[str]) -> list[_Row]:
+def _rows(evaluation: Evaluation, label: str, suite: str, names: list[str]) -> list[_Row]:
     ours = [evaluation.scores[name].score if name in evaluation.scores else None for name in names]
     paper = published_for(evaluation.model)
     theirs = [paper.scores.get(name) for name in names] if paper else []
-    if suite != "dev":
-        ours.append(evaluation.average(suite))
-        theirs += [paper.average(suite)] if paper else []
+    if suite in _AVERAGED:
+        ours.append(evaluation.average(_AVERAGED[suite]))
+        theirs += [paper.average(_AVERAGED[suite])] if paper else []
     rows = [_Row(label, [_number(score) for score in ours])]
     if paper is None or all(score is None for score in theirs):
         return rows
@@ -148,11 +154,11 @@ def _notes(evaluations: Sequence[Evaluation], *, digits: int) -> list[str]:
     return notes + [_source(paper) for paper in papers]
 
 
-def _once(what: str, said: list[str], evaluations: Sequence[Evaluation]) -> list[str]:
-    """Say once what holds for all evaluations, else for each what holds for it."""
-    if len(set(said)) == 1:
-        return [f"{what}: {said[0]}"] if said[0] else []
-    return [f"{what} of {label}: {text}" for label, text in zip(labels(evaluations), said, strict=True) if text]
+def _once(what: str, texts: list[str], evaluations: Sequence[Evaluation]) -> list[str]:
+    """Return one line where all evaluations have the same text, else a line for each."""
+    if len(set(texts)) == 1:
+        return [f"{what}: {texts[0]}"] if texts[0] else []
+    return [f"{what} of {label}: {text}" for label, text in zip(labels(evaluations), texts, strict=True) if text]
 
 
 def _data(evaluation: Evaluation, digits: int) -> str:
@@ -168,7 +174,7 @@ def _named(values: Mapping[str, str]) -> str:
 
 def _settings(evaluation: Evaluation, digits: int) -> str:
     model = evaluation.model
-    said = [
+    settings = [
         f"template {model.template!r} ({model.normalization})" if model.template else "",
         " ".join(f"demonstration {sentence!r} => {word!r}" for sentence, word in model.demonstrations),
         f"layer {model.layer}" if model.layer is not None else "",
@@ -177,7 +183,7 @@ def _settings(evaluation: Evaluation, digits: int) -> str:
         f"fingerprint {model.fingerprint[:digits]}" if model.fingerprint else "",
         f"{evaluation.seconds:.0f} s" if evaluation.seconds is not None else "",
     ]
-    return ", ".join(filter(None, said))
+    return ", ".join(filter(None, settings))
 
 
 def _source(paper: PublishedScores) -> str:

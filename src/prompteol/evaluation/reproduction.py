@@ -1,4 +1,4 @@
-"""The paper's tables as things to run: which models, with which demonstration, on which tasks, at what cost."""
+"""Plan the runs that reproduce a table of the paper: models, demonstrations, tasks, sizes."""
 
 from __future__ import annotations
 

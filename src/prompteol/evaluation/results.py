@@ -1,4 +1,4 @@
-"""What an evaluation found, and the JSON files it is kept in."""
+"""Hold the results of an evaluation, and read and write them as JSON."""
 
 from __future__ import annotations
 

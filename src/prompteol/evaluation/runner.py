@@ -1,29 +1,40 @@
-"""Evaluating a model: load the tasks, embed every sentence once, score each task."""
+"""Evaluate a model: load the tasks, embed every sentence once, score each task."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Protocol
 
 from prompteol.errors import EvaluationError
 from prompteol.evaluation.description import ModelDescription, describe, versions
 from prompteol.evaluation.embedding_store import EmbeddingStore, Encoder
+from prompteol.evaluation.hub import HubDatasets
 from prompteol.evaluation.results import Evaluation, TaskScore
+from prompteol.evaluation.senteval_folder import SentEvalFolder
 from prompteol.evaluation.sts import score_sts
-from prompteol.evaluation.tasks import StsData, Task, TaskNotFoundError, TransferData, parse_tasks
+from prompteol.evaluation.tasks import (
+    TASKS,
+    Embed,
+    StsData,
+    Task,
+    TaskData,
+    TaskNotFoundError,
+    TransferData,
+    parse_tasks,
+)
 from prompteol.evaluation.transfer import score_transfer
 from prompteol.progress import Progress, no_progress
+from prompteol.sentence_transformers import PromptEOL
 
-__all__ = ["Benchmark", "Progress", "TaskSource", "evaluate", "evaluate_features", "load_benchmark"]
-
-Embed = Callable[[Sequence[str]], Any]
+__all__ = ["Benchmark", "TaskSource", "evaluate", "evaluate_features", "load_benchmark"]
 
 
 class TaskSource(Protocol):
-    """Where tasks come from: a SentEval folder, or the Hub."""
+    """Read the paper's tasks: from a SentEval folder, or from the Hub."""
 
     def load(self, task: Task) -> StsData | TransferData:
         """Read a task, or raise TaskNotFoundError."""
@@ -34,7 +45,7 @@ class TaskSource(Protocol):
 class Benchmark:
     """Hold the tasks to evaluate on, read once for all models, and why others are missing."""
 
-    tasks: dict[str, StsData | TransferData]
+    tasks: dict[str, TaskData]
     missing: dict[str, str]
 
     @property
@@ -58,47 +69,57 @@ def load_benchmark(source: TaskSource, tasks: Sequence[str] = ("sts",)) -> Bench
         EvaluationError: no task has such a name.
         EvaluationError: a file is damaged (file and line are named), or none of the tasks is there.
     """
-    found: dict[str, StsData | TransferData] = {}
+    found: dict[str, TaskData] = {}
     missing: dict[str, str] = {}
     for task in parse_tasks(tasks):
         try:
-            found[task.name] = source.load(task)
+            found[task.name] = source.load(task) if task.load is None else task.load()
         except TaskNotFoundError as error:
             missing[task.name] = str(error)
     if not found:
-        first = next(iter(missing.values()), "no task was asked for")
+        first = next(iter(missing.values()), "no task was named")
         raise EvaluationError(f"none of the tasks {', '.join(missing)} was found: {first}")
     return Benchmark(found, missing)
 
 
 def evaluate(
-    model: Encoder,
-    benchmark: Benchmark,
+    model: Encoder | str | Path | None,
+    tasks: Benchmark | str | Sequence[str] = "sts",
     *,
-    name: str,
+    senteval: str | Path | None = None,
+    name: str | None = None,
     batch_size: int | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
-    """Evaluate a model on every task of a benchmark.
+    """Evaluate a model.
 
     Args:
-        model: a ``PromptEOL``, any ``SentenceTransformer``, or anything with their ``encode``.
-        benchmark: from :func:`load_benchmark`.
-        name: the model's name in tables; the paper's figures are found by it.
-        batch_size: sentences handed over at once; ``None`` leaves it to the model.
-        progress: opens a progress bar; default none.
+        model: a ``PromptEOL``, any ``SentenceTransformer``, or anything with their ``encode``; a folder or Hub name is
+            loaded, and ``None`` is the small model that ships with the package.
+        tasks: names of tasks and groups, also in one string with commas; or a benchmark from :func:`load_benchmark`,
+            which several models share.
+        senteval: SentEval's ``data/downstream`` folder; ``None`` reads the tasks from the Hub.
+        name: the model's name in tables, by which the paper's figures are found; by default where it was loaded from.
+        batch_size: sentences that are embedded at once; ``None`` leaves it to the model.
+        progress: shows how far it is; default nothing.
 
     Raises:
+        EvaluationError: as for :func:`load_benchmark`.
         NonFiniteError: the model gives NaN or infinity for a sentence.
     """
+    if not isinstance(tasks, Benchmark):
+        names = tasks.split(",") if isinstance(tasks, str) else tasks
+        tasks = load_benchmark(HubDatasets() if senteval is None else SentEvalFolder(senteval), names)
+    if model is None or isinstance(model, (str, Path)):
+        name = name or ("embedded default" if model is None else str(model))
+        model = PromptEOL(model)
+    name = name or str(getattr(getattr(model, "model_card_data", None), "base_model", None) or type(model).__name__)
     store = EmbeddingStore(model, batch_size=batch_size)
     started = time.perf_counter()
-    sentences = benchmark.sentences()
+    sentences = tasks.sentences()
     with progress(f"{name}: embedding", len(sentences)) as advance:
         store.add(sentences, advance=advance)
-    return evaluate_features(
-        store.embed, benchmark, description=describe(model, name), progress=progress, started=started
-    )
+    return evaluate_features(store.embed, tasks, description=describe(model, name), progress=progress, started=started)
 
 
 def evaluate_features(
@@ -129,14 +150,20 @@ def evaluate_features(
     )
 
 
-def _score(task: str, data: StsData | TransferData, embed: Embed) -> TaskScore:
+def _score(name: str, data: TaskData, embed: Embed) -> TaskScore:
+    task = TASKS[name]
+    parts = getattr(data, "parts", {})
+    if task.score is not None:
+        return TaskScore(name, task.metric, float(task.score(data, embed)), len(data.sentences()), data=parts)
     if isinstance(data, StsData):
         score, subsets = score_sts(data, embed)
         count = sum(len(subset.gold) for subset in data.subsets)
-        return TaskScore(task, "spearman", score, count, {"subsets": subsets}, data.parts)
-    result = score_transfer(data, embed)
-    details: dict[str, Any] = {"dev_accuracy": result.dev_accuracy, "C": result.regularization}
-    if result.f1 is not None:
-        details["f1"] = result.f1
-    count = len(data.splits.get("test", data.splits.get("all")).labels)  # type: ignore[union-attr]
-    return TaskScore(task, "accuracy", result.accuracy, count, details, data.parts)
+        return TaskScore(name, "spearman", score, count, {"subsets": subsets}, parts)
+    if isinstance(data, TransferData):
+        result = score_transfer(data, embed)
+        details: dict[str, Any] = {"dev_accuracy": result.dev_accuracy, "C": result.regularization}
+        if result.f1 is not None:
+            details["f1"] = result.f1
+        count = len(data.splits["test" if "test" in data.splits else "all"].labels)
+        return TaskScore(name, "accuracy", result.accuracy, count, details, parts)
+    raise EvaluationError(f"{type(data).__name__} is neither StsData nor TransferData: give the task a score function")

@@ -1,4 +1,4 @@
-"""Reading the tasks from a SentEval ``downstream`` folder, or from SemEval's STS folders as they are."""
+"""Read the tasks from a SentEval ``downstream`` folder, or from SemEval's STS folders as they are."""
 
 from __future__ import annotations
 

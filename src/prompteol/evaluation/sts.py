@@ -1,8 +1,7 @@
-"""Scoring semantic textual similarity: cosine, and one Spearman correlation over all subsets together."""
+"""Score semantic textual similarity: one Spearman correlation of the cosine over all subsets together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,12 +11,12 @@ from scipy.stats import spearmanr
 from sklearn.preprocessing import normalize
 
 from prompteol.errors import EvaluationError
-from prompteol.evaluation.tasks import StsData
+from prompteol.evaluation.tasks import Embed, StsData
 
-__all__ = ["cosines", "score_sts"]
+__all__ = ["paired_cosines", "score_sts"]
 
 
-def score_sts(data: StsData, embed: Callable[[Sequence[str]], Any]) -> tuple[float, dict[str, float | None]]:
+def score_sts(data: StsData, embed: Embed) -> tuple[float, dict[str, float | None]]:
     """Return Spearman x 100 over all subsets concatenated, and that of each subset (paper, Section 4).
 
     ``embed`` is called once, with every sentence of the task, and returns one row each, dense or sparse.
@@ -26,7 +25,7 @@ def score_sts(data: StsData, embed: Callable[[Sequence[str]], Any]) -> tuple[flo
     """
     embeddings = embed(data.sentences())
     half = embeddings.shape[0] // 2
-    similarity = cosines(embeddings[:half], embeddings[half:])
+    similarity = paired_cosines(embeddings[:half], embeddings[half:])
     gold = np.array([*chain.from_iterable(subset.gold for subset in data.subsets)])
     score = _spearman(similarity, gold)
     if score is None:
@@ -34,8 +33,8 @@ def score_sts(data: StsData, embed: Callable[[Sequence[str]], Any]) -> tuple[flo
     return score, _by_subset(data, similarity, gold)
 
 
-def cosines(first: Any, second: Any) -> NDArray[np.float64]:
-    """Return the cosine of each row of one matrix with its fellow in the other; 0 where a row is zero."""
+def paired_cosines(first: Any, second: Any) -> NDArray[np.float64]:
+    """Return the cosine of each row of one matrix with the same row of the other; 0 where a row is zero."""
     left, right = (normalize(side.astype(np.float64)) for side in (first, second))
     product = left.multiply(right) if hasattr(left, "multiply") else left * right
     # Rounded above float64's noise, so that pairs of one sentence with itself tie at 1 on every machine.

@@ -1,58 +1,46 @@
-"""The paper's fourteen tasks and two development splits: their names, and the data each is made of."""
+"""Name the evaluation tasks, the paper's sixteen and those that others register, and the data that they are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal, Protocol, TypeAlias
 
 from prompteol.errors import EvaluationError
 
 __all__ = [
     "SUITES",
     "TASKS",
+    "Embed",
     "LabeledTexts",
     "StsData",
     "StsSubset",
     "Suite",
     "Task",
+    "TaskData",
     "TaskNotFoundError",
     "TransferData",
-    "is_task",
     "parse_tasks",
+    "register_task",
 ]
 
-
-class TaskNotFoundError(Exception):
-    """A source does not hold a task; the evaluation reports it as missing and goes on."""
-
-
+Embed: TypeAlias = Callable[[Sequence[str]], Any]
+"""Returns one row for each sentence, dense or sparse."""
 Suite = Literal["sts", "dev", "transfer"]
 
 
-@dataclass(frozen=True)
-class Task:
-    """Name one task and the suite it is averaged in."""
-
-    name: str
-    suite: Suite
+class TaskNotFoundError(Exception):
+    """Say that a source does not hold a task; the evaluation reports it as missing and goes on."""
 
 
-SUITES: dict[Suite, tuple[str, ...]] = {
-    "sts": ("STS12", "STS13", "STS14", "STS15", "STS16", "STS-B", "SICK-R"),
-    "dev": ("STS-B-dev", "SICK-R-dev"),
-    "transfer": ("MR", "CR", "SUBJ", "MPQA", "SST2", "TREC", "MRPC"),
-}
-TASKS: dict[str, Task] = {name: Task(name, suite) for suite, names in SUITES.items() for name in names}
-"""Every task by name, in the order of the paper's tables."""
+class TaskData(Protocol):
+    """Hold what a task is scored on."""
 
-_GROUPS: dict[str, tuple[str, ...]] = {
-    "sts": ("sts",),
-    "transfer": ("transfer",),
-    "dev": ("dev",),
-    "all": ("sts", "transfer"),
-}
+    def sentences(self) -> list[str]:
+        """List every sentence that is embedded for the task."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +61,7 @@ class StsData:
     """Hold an STS task: its subsets, and the SHA-256 of every part it was read from."""
 
     subsets: Sequence[StsSubset]
-    parts: dict[str, str]
+    parts: dict[str, str] = field(default_factory=dict)
 
     def sentences(self) -> list[str]:
         """List every sentence: first all left ones, subset after subset, then all right ones."""
@@ -98,37 +86,95 @@ class TransferData:
     """
 
     splits: dict[str, LabeledTexts]
-    parts: dict[str, str]
+    parts: dict[str, str] = field(default_factory=dict)
 
     def sentences(self) -> list[str]:
         """List every sentence: split after split, column after column."""
         return [*chain.from_iterable(chain.from_iterable(e.columns for e in self.splits.values()))]
 
 
+@dataclass(frozen=True)
+class Task:
+    """Describe an evaluation task.
+
+    Args:
+        name: as ``--tasks`` takes it and as tables show it.
+        suite: the table that it stands in; of a task of your own any name but those of :data:`SUITES`.
+        load: reads the data: :class:`StsData`, :class:`TransferData` or anything with ``sentences()``. ``None`` for
+            the paper's tasks, which a SentEval folder or the Hub holds.
+        score: takes the data and a function that embeds a list of sentences, and returns a score. ``None`` scores
+            :class:`StsData` and :class:`TransferData` as the paper does.
+        metric: the name of the score in results.
+    """
+
+    name: str
+    suite: str
+    load: Callable[[], TaskData] | None = None
+    score: Callable[[Any, Embed], float] | None = None
+    metric: str = "score"
+
+
+SUITES: dict[Suite, tuple[str, ...]] = {
+    "sts": ("STS12", "STS13", "STS14", "STS15", "STS16", "STS-B", "SICK-R"),
+    "dev": ("STS-B-dev", "SICK-R-dev"),
+    "transfer": ("MR", "CR", "SUBJ", "MPQA", "SST2", "TREC", "MRPC"),
+}
+"""The paper's tasks by suite, and two development splits, in the order of the paper's tables."""
+TASKS: dict[str, Task] = {name: Task(name, suite) for suite, names in SUITES.items() for name in names}
+"""Every task by name; :func:`register_task` adds to them."""
+
+
+def register_task(task: Task) -> None:
+    """Add a task, which ``load_benchmark`` and ``--tasks`` then know by its name and by that of its suite.
+
+    The command line finds it where an installed package names the module that registers it in the entry point group
+    ``prompteol.tasks``.
+
+    Raises:
+        EvaluationError: the name is taken, the suite is one of the paper's, or there is nothing to load.
+    """
+    if not _key(task.name) or _key(task.name) in {*map(_key, TASKS), *_groups()}:
+        raise EvaluationError(f"a task or group is called {task.name!r} already; choose another name")
+    if _key(task.suite) in {*SUITES, "all"}:
+        raise EvaluationError(
+            f"suite {task.suite!r} is averaged as the paper does, without {task.name}; choose another name for it"
+        )
+    if task.load is None:
+        raise EvaluationError(f"task {task.name!r} has no load; give a function that returns its data")
+    TASKS[task.name] = task
+
+
 def parse_tasks(names: Sequence[str]) -> list[Task]:
     """Turn names of tasks and of groups (``sts``, ``transfer``, ``all``, ``dev``) into tasks.
 
-    Case and hyphens do not matter (``stsb`` is ``STS-B``); the order is that of the paper's tables and each
-    task comes once. An unknown name raises :class:`~prompteol.errors.EvaluationError` with the valid ones.
+    Case and hyphens do not matter (``stsb`` is ``STS-B``); the order is that of the paper's tables, each task comes
+    once, and registered ones come last.
+
+    Raises:
+        EvaluationError: no task and no group has such a name.
     """
-    by_key = {_key(name): task for name, task in TASKS.items()}
-    chosen: set[str] = set()
+    for plugin in entry_points(group="prompteol.tasks"):
+        plugin.load()
+    by_key, groups = {_key(name): name for name in TASKS}, _groups()
+    found: set[str] = set()
     for name in names:
         key = _key(name)
-        if key in _GROUPS:
-            chosen.update(task.name for task in TASKS.values() if task.suite in _GROUPS[key])
+        if key in groups:
+            found.update(groups[key])
         elif key in by_key:
-            chosen.add(by_key[key].name)
+            found.add(by_key[key])
         else:
             raise EvaluationError(
-                f"no task is called {name!r}; the groups are {', '.join(_GROUPS)}, the tasks {', '.join(TASKS)}"
+                f"no task is called {name!r}; the groups are {', '.join(groups)}, the tasks {', '.join(TASKS)}"
             )
-    return [task for task in TASKS.values() if task.name in chosen]
+    return [task for task in TASKS.values() if task.name in found]
 
 
-def is_task(name: str) -> bool:
-    """Say whether :func:`parse_tasks` knows a name, of a task or of a group."""
-    return _key(name) in {*map(_key, TASKS), *_GROUPS}
+def _groups() -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {"sts": [], "transfer": [], "dev": [], "all": [*SUITES["sts"], *SUITES["transfer"]]}
+    for task in TASKS.values():
+        groups.setdefault(_key(task.suite), []).append(task.name)
+    return groups
 
 
 def _key(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Scoring transfer tasks as SentEval does: logistic regression on frozen embeddings.
+"""Score transfer tasks as SentEval does, by logistic regression on frozen embeddings.
 
 SentEval's protocol (Conneau and Kiela, 2018, and its ``tools/validation.py``), with scikit-learn:
 
@@ -12,7 +12,6 @@ A pair of sentences u, v has the features ``|u - v|`` and ``u * v``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +25,7 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit, StratifiedKFo
 from threadpoolctl import threadpool_limits
 
 from prompteol.errors import EvaluationError
-from prompteol.evaluation.tasks import LabeledTexts, TransferData
+from prompteol.evaluation.tasks import Embed, LabeledTexts, TransferData
 
 __all__ = ["TransferScore", "score_transfer"]
 
@@ -46,7 +45,7 @@ class TransferScore:
     f1: float | None = None
 
 
-def score_transfer(data: TransferData, embed: Callable[[Sequence[str]], Any]) -> TransferScore:
+def score_transfer(data: TransferData, embed: Embed) -> TransferScore:
     """Train and test the classifiers of a task.
 
     ``embed`` is called once, with every sentence of the task, and returns one row each, dense or sparse.
@@ -65,13 +64,13 @@ def score_transfer(data: TransferData, embed: Callable[[Sequence[str]], Any]) ->
 
 
 def _nested_folds(x: Any, y: NDArray[Any]) -> TransferScore:
-    accuracy, dev, chosen = [], [], []
+    accuracy, dev, regularization = [], [], []
     for train, test in _folds(y).split(np.zeros(len(y)), y):
         search = _search(_C, _folds(y[train])).fit(x[train], y[train])
         accuracy.append(search.score(x[test], y[test]))
         dev.append(search.best_score_)
-        chosen.append(search.best_params_["C"])
-    return TransferScore(100 * float(np.mean(accuracy)), 100 * float(np.mean(dev)), chosen)
+        regularization.append(search.best_params_["C"])
+    return TransferScore(100 * float(np.mean(accuracy)), 100 * float(np.mean(dev)), regularization)
 
 
 def _folds_of_train(splits: dict[str, tuple[Any, NDArray[Any]]]) -> TransferScore:
@@ -101,7 +100,7 @@ def _split(splits: dict[str, tuple[Any, NDArray[Any]]]) -> TransferScore:
     )
 
 
-def _features(data: TransferData, embed: Callable[[Sequence[str]], Any]) -> dict[str, tuple[Any, NDArray[Any]]]:
+def _features(data: TransferData, embed: Embed) -> dict[str, tuple[Any, NDArray[Any]]]:
     splits = {name: _sorted(examples) for name, examples in data.splits.items()}
     embeddings = embed(TransferData(splits, {}).sentences())
     features, start = {}, 0

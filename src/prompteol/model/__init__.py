@@ -1,4 +1,4 @@
-"""The backbone: finding a causal language model, loading it, choosing its layer, and its LM head."""
+"""Find and load a causal language model, put adapters on it, choose its layer, and use its LM head."""
 
 from prompteol.model.adapter_loading import naming_the_adapter, set_adapter_weights
 from prompteol.model.backbone import LoadOptions, load_backbone

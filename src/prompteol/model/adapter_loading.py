@@ -12,8 +12,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
+from prompteol.compat import PEFT_PREFIX, renames_weights
 from prompteol.errors import ModelError, PromptEOLError
 from prompteol.model.merged_adapter import named_adapter_modules
 from prompteol.model.source import ADAPTER, ModelSource, backbone_of
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["naming_the_adapter", "put_adapter", "set_adapter_weights"]
 
-# What peft puts in front of the names of weights.
-_PLAIN = "base_model.model."
 # Kinds that are no change of weights, so that a backbone alone cannot have them.
 _OUTSIDE = {
     "POLY": "it wants a task id with every text",
@@ -52,7 +50,7 @@ def put_adapter(source: ModelSource, backbone: PreTrainedModel) -> None:
         config, places = _for_backbone(config, backbone)
         config.inference_mode = True
         holder: nn.Module = backbone
-        if _renames(backbone):
+        if renames_weights(backbone.config.model_type):
             info = backbone.load_adapter(peft_config=config, adapter_state_dict=weights)
             if info.missing_keys or info.unexpected_keys:
                 raise _misfit(source, {*info.missing_keys, *info.unexpected_keys})
@@ -85,14 +83,14 @@ def set_adapter_weights(source: ModelSource, backbone: PreTrainedModel) -> None:
     Raises:
         ModelError: a weight has no place, a place no weight, or another value arrived.
     """
-    if not _renames(backbone):
+    if not renames_weights(backbone.config.model_type):
         _set_weights(source, backbone, _weights(source, backbone))
 
 
 def _set_weights(source: ModelSource, holder: nn.Module, weights: Mapping[str, Tensor]) -> None:
     from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 
-    prefix = "" if isinstance(holder, PeftModel) else _PLAIN
+    prefix = "" if isinstance(holder, PeftModel) else PEFT_PREFIX
     # With a larger vocabulary peft saves trained embeddings a second time, under the name of their wrapper.
     saved = {
         key.removeprefix(prefix): value
@@ -125,7 +123,7 @@ def naming_the_adapter(source: ModelSource) -> Iterator[None]:
     """Say of an adapter that cannot be put on its base that it is so, where there is one.
 
     Raises:
-        ModelError: its weights have other sizes, or the base has none of the layers that it stands on.
+        ModelError: its weights have other sizes, or the base has none of the layers that it changes.
     """
     try:
         yield
@@ -141,10 +139,10 @@ def naming_the_adapter(source: ModelSource) -> Iterator[None]:
     ) as error:
         if isinstance(error, (PromptEOLError, torch.OutOfMemoryError)) or source.file(ADAPTER) is None:
             raise
-        said = " ".join(str(error).split())
-        other = "; was it trained on another model?" if re.search(r"size|shape|not found|mismatch", said) else ":"
+        reason = " ".join(str(error).split())
+        other = "; was it trained on another model?" if re.search(r"size|shape|not found|mismatch", reason) else ":"
         raise ModelError(
-            f"adapter {source.name!r} does not fit its base {backbone_of(source).name!r}{other} {said}"
+            f"adapter {source.name!r} does not fit its base {backbone_of(source).name!r}{other} {reason}"
         ) from error
 
 
@@ -241,15 +239,10 @@ def _grow_vocabulary(backbone: PreTrainedModel, weights: Mapping[str, Tensor]) -
     """Give the backbone as many token embeddings as an adapter of a larger vocabulary was saved with."""
     embeddings = backbone.get_input_embeddings()
     name = next(name for name, part in backbone.named_modules() if part is embeddings)
-    saved = weights.get(f"{_PLAIN}{name}.weight", weights.get(f"{_PLAIN}{name}.base_layer.weight"))
+    saved = weights.get(f"{PEFT_PREFIX}{name}.weight", weights.get(f"{PEFT_PREFIX}{name}.base_layer.weight"))
     rows, width = next(embeddings.parameters()).shape
     if saved is not None and saved.shape[0] > rows and saved.shape[1:] == (width,):
         backbone.resize_token_embeddings(saved.shape[0], mean_resizing=False)
-
-
-def _renames(backbone: PreTrainedModel) -> bool:
-    """Tell whether transformers renames the weights of an architecture when it reads them."""
-    return get_checkpoint_conversion_mapping(backbone.config.model_type) is not None
 
 
 def _is_quantized(tensor: Tensor) -> bool:
@@ -274,11 +267,11 @@ def _weights(source: ModelSource, backbone: PreTrainedModel) -> dict[str, Tensor
             f"the weights of adapter {source.name!r} cannot be read: {' '.join(str(error).split())}; copy "
             "adapter_model.safetensors anew"
         ) from error
-    inner = f"{_PLAIN}{backbone.base_model_prefix}."
+    inner = f"{PEFT_PREFIX}{backbone.base_model_prefix}."
     if not any(key.startswith(inner) for key in weights):
         return dict(weights)
     return {
-        _PLAIN + key.removeprefix(inner) if key.startswith(inner) else key: value
+        PEFT_PREFIX + key.removeprefix(inner) if key.startswith(inner) else key: value
         for key, value in weights.items()
-        if key.startswith(inner) or not key.startswith(_PLAIN)
+        if key.startswith(inner) or not key.startswith(PEFT_PREFIX)
     }

@@ -43,7 +43,7 @@ class LoadOptions:
         self.trust_remote_code = trust_remote_code
 
     def default_dtype(self, device: str) -> None:
-        """Compute in fp32 on a CPU, where half precision is slow, unless a dtype was asked for."""
+        """Compute in fp32 on a CPU, where half precision is slow, unless a dtype is given."""
         chosen = {"dtype", "torch_dtype", "quantization_config", "device_map"} & (
             self.model.keys() | self.config.keys()
         )

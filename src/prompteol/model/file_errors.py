@@ -31,10 +31,10 @@ def reading(name: str) -> Iterator[None]:
     except (PromptEOLError, torch.OutOfMemoryError, ImportError):
         raise
     except _DAMAGE as error:
-        said = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).split())[:300]
         raise ModelError(
-            f"{name!r} cannot be read, so a file of it is damaged or missing ({type(error).__name__}: {said}); copy or "
-            "save the model anew"
+            f"{name!r} cannot be read, so a file of it is damaged or missing ({type(error).__name__}: {reason}); copy "
+            "or save the model anew"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Take a PEFT adapter off a backbone's copy, merged into the weights or dropped; no weight of the backbone changes."""
+"""Merge a PEFT adapter into a copy of its backbone, or drop it; no weight of the backbone changes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from prompteol.compat import adapter_layer_types
 from prompteol.errors import ModelError
 
 __all__ = ["has_adapter", "merged_backbone", "named_adapter_modules", "stripped_backbone"]
@@ -25,12 +26,10 @@ def has_adapter(backbone: nn.Module) -> bool:
 
 def named_adapter_modules(backbone: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield the outermost modules that peft put in place of the backbone's own, with their names."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-    from peft.utils import AuxiliaryTrainingWrapper
-
+    types = adapter_layer_types()
     last = "\n"
     for name, part in backbone.named_modules():
-        if isinstance(part, (BaseTunerLayer, AuxiliaryTrainingWrapper)) and not name.startswith(last):
+        if isinstance(part, types) and not name.startswith(last):
             last = f"{name}."
             yield name, part
 

@@ -1,4 +1,4 @@
-"""What can be set on a model that is loaded: its prompt, layer, tokenizer, and the dimension of its vectors."""
+"""Set prompt, layer, tokenizer and dimension of a loaded model, and check them first."""
 
 from __future__ import annotations
 

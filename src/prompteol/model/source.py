@@ -1,4 +1,4 @@
-"""What lies at a path or Hub name, found out from its small files before any weight is loaded."""
+"""Detect the kind of model at a path or Hub id from its config files."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def check_causal(source: ModelSource, *, trust_remote_code: bool = False) -> Pre
     try:
         config = AutoConfig.from_pretrained(source.name, trust_remote_code=trust_remote_code, **source.hub_kwargs)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        said = " ".join(str(error).split())[:300]
-        raise ModelError(f"config.json of {source.name!r} cannot be read as a model's: {said}") from error
+        message = " ".join(str(error).split())[:300]
+        raise ModelError(f"config.json of {source.name!r} cannot be read as a model's: {message}") from error
     reason = _why_not_causal(config)
     if reason:
         raise ModelError(

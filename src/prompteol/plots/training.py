@@ -43,7 +43,7 @@ def plot_curve(curve: Sequence[Point], path: str | Path, *, force: bool = False)
     # A line through one value is not to be seen, and one through few hides how few they are.
     axes.plot(*zip(*losses, strict=True), color=LOSS, marker="." if len(losses) <= _FEW else None)
     axes.set_xlabel("step")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylabel("loss", color=LOSS)
     axes.spines["top"].set_visible(False)
     if scores:

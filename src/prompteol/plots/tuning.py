@@ -30,7 +30,7 @@ def plot_scores(result: TuningResult, path: str | Path, *, force: bool = False) 
     """
     path = Path(path)
     check_picture(path, force=force)
-    shown = [one for one in result.standings if len(one.candidate.demonstrations) == 1]
+    shown = [one for one in result.ranking if len(one.candidate.demonstrations) == 1]
     exact = all(one.pairs == result.best.pairs for one in shown)
     scores = [one.score for one in shown]
     without = result.baseline.score
@@ -56,7 +56,7 @@ def plot_layers(result: TuningResult, path: str | Path, *, force: bool = False) 
     path = Path(path)
     check_picture(path, force=force)
     figure, axes = _figure()
-    others = [one for one in result.standings if one.pairs == result.best.pairs]
+    others = [one for one in result.ranking if one.pairs == result.best.pairs]
     for number, one in enumerate(one for one in others if one not in (result.best, result.baseline)):
         label = "other finalists" if number == 0 else None
         axes.plot(one.layers, one.scores, color=OTHERS, linewidth=0.8, alpha=0.7, label=label)

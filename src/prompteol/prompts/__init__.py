@@ -1,10 +1,17 @@
-"""Prompts: templates, demonstrations, normalization, and the chat template they compile to. Pure Python."""
+"""Build prompts from templates, demonstrations and normalized texts, and compile them to a chat template."""
 
 from prompteol.prompts.chat_template import compile_chat_template
 from prompteol.prompts.decompile import decompile_chat_template
 from prompteol.prompts.demonstration import Demonstration
 from prompteol.prompts.normalization import NormalizationMode
-from prompteol.prompts.presets import DEMONSTRATIONS, PROMPTEOL, TEMPLATES, resolve_demonstrations, resolve_template
+from prompteol.prompts.presets import (
+    DEMONSTRATIONS,
+    PROMPTEOL,
+    TEMPLATES,
+    register_template,
+    resolve_demonstrations,
+    resolve_template,
+)
 from prompteol.prompts.resolution import choose_prompt, keep_valid_provenance, prompts_for
 from prompteol.prompts.template import AUTHORS_SLOT, PROMPT_TASKS, SLOT, PromptTask, PromptTemplate, RetrievalTemplate
 
@@ -25,6 +32,7 @@ __all__ = [
     "decompile_chat_template",
     "keep_valid_provenance",
     "prompts_for",
+    "register_template",
     "resolve_demonstrations",
     "resolve_template",
 ]

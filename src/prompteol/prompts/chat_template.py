@@ -1,8 +1,8 @@
 """Compile a prompt template to a chat template: the Jinja source that stock loaders run.
 
 The text is the content of the messages, a sentence-transformers prompt arrives as a system message. Everything
-constant stands in the source as an escaped string literal, and text only ever as a variable, so neither can be
-taken for template syntax.
+constant is an escaped string literal in the source, and text is always a variable, so neither can be taken for
+template syntax.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from prompteol.prompts.template import PromptTemplate, RetrievalTemplate
 __all__ = ["GATHER", "ROUTE", "compile_chat_template"]
 
 GATHER = """\
-{%- set said = namespace(prompt='', text='') -%}
+{%- set parts = namespace(prompt='', text='') -%}
 {%- for message in messages -%}
-{%- if message['role'] == 'system' -%}{%- set said.prompt = said.prompt ~ message['content'] -%}
-{%- else -%}{%- set said.text = said.text ~ message['content'] -%}{%- endif -%}
+{%- if message['role'] == 'system' -%}{%- set parts.prompt = parts.prompt ~ message['content'] -%}
+{%- else -%}{%- set parts.text = parts.text ~ message['content'] -%}{%- endif -%}
 {%- endfor -%}
-{%- set text = said.text -%}
+{%- set text = parts.text -%}
 """
 
 ROUTE = """\
-{%- set said.role = task if task is defined else 'document' -%}
-{%- if said.prompt in ['query', 'document'] -%}
-{%- set said.role = said.prompt -%}{%- set said.prompt = '' -%}
+{%- set parts.task = task if task is defined else 'document' -%}
+{%- if parts.prompt in ['query', 'document'] -%}
+{%- set parts.task = parts.prompt -%}{%- set parts.prompt = '' -%}
 {%- endif -%}
 """
 
@@ -36,10 +36,10 @@ def compile_chat_template(
     """Write the chat template whose rendering equals ``template.render`` for every text.
 
     Args:
-        template: a pair compiles to a branch on the role: the system message where it is the name of one, else
+        template: a pair compiles to a branch on the task: the system message where it is the name of one, else
             ``task``, which sentence-transformers 6 hands over.
         bos: whether the rendered prompt starts with ``bos_token``.
-        bos_separator: what stands between BOS and the prompt; some SentencePiece tokenizers need the blank that they
+        bos_separator: what comes between BOS and the prompt; some SentencePiece tokenizers need the blank that they
             otherwise add themselves, and some tokenizers begin texts with other special tokens than BOS.
 
     Returns:
@@ -50,7 +50,7 @@ def compile_chat_template(
     return (
         GATHER
         + ROUTE
-        + "{%- if said.role == 'query' -%}\n"
+        + "{%- if parts.task == 'query' -%}\n"
         + _body(template.query, bos, bos_separator)
         + "\n{%- else -%}\n"
         + _body(template.document, bos, bos_separator)
@@ -60,5 +60,5 @@ def compile_chat_template(
 
 def _body(template: PromptTemplate, bos: bool, bos_separator: str) -> str:
     start = ["bos_token"] * bos + [jinja_literal(bos_separator)] * bool(bos_separator)
-    parts = [*start, "said.prompt", jinja_literal(template.head), "text", jinja_literal(template.suffix)]
+    parts = [*start, "parts.prompt", jinja_literal(template.head), "text", jinja_literal(template.suffix)]
     return normalization(template.normalization).jinja + "{{- " + " ~ ".join(parts) + " -}}"

@@ -1,4 +1,4 @@
-"""Read a prompt template back out of the chat template that it was compiled to."""
+"""Recover a prompt template from the chat template that it was compiled to."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["decompile_chat_template"]
 
 _LITERAL = r"'(?:[^'\\]|\\.)*'"
 _BODY = re.compile(
-    rf"(?P<normalization>.*)\{{\{{- (?P<bos>bos_token ~ )?(?:(?P<separator>{_LITERAL}) ~ )?said\.prompt"
+    rf"(?P<normalization>.*)\{{\{{- (?P<bos>bos_token ~ )?(?:(?P<separator>{_LITERAL}) ~ )?parts\.prompt"
     rf" ~ (?P<head>{_LITERAL}) ~ text ~ (?P<suffix>{_LITERAL}) -\}}\}}",
     re.DOTALL,
 )
-_QUERY, _ELSE, _END = "{%- if said.role == 'query' -%}\n", "\n{%- else -%}\n", "\n{%- endif -%}"
+_QUERY, _ELSE, _END = "{%- if parts.task == 'query' -%}\n", "\n{%- else -%}\n", "\n{%- endif -%}"
 
 
 def decompile_chat_template(source: str) -> PromptTemplate | RetrievalTemplate | None:
@@ -31,15 +31,15 @@ def decompile_chat_template(source: str) -> PromptTemplate | RetrievalTemplate |
     What the demonstrations are is found where they repeat the template; else they stay part of the prefix, and the
     prompt is the same.
     """
-    rest = source.removeprefix(GATHER)
+    body = source.removeprefix(GATHER)
     template: PromptTemplate | RetrievalTemplate
     try:
-        if rest.startswith(ROUTE + _QUERY) and rest.endswith(_END):
-            query, _, document = rest[len(ROUTE + _QUERY) : -len(_END)].partition(_ELSE)
+        if body.startswith(ROUTE + _QUERY) and body.endswith(_END):
+            query, _, document = body[len(ROUTE + _QUERY) : -len(_END)].partition(_ELSE)
             (one, bos, bos_separator), (other, *_) = _body(query), _body(document)
             template = RetrievalTemplate(one, other)
         else:
-            template, bos, bos_separator = _body(rest)
+            template, bos, bos_separator = _body(body)
     except (PromptEOLError, SyntaxError, ValueError):
         return None
     return template if compile_chat_template(template, bos=bos, bos_separator=bos_separator) == source else None
@@ -70,12 +70,12 @@ def _with_demonstrations(template: PromptTemplate) -> PromptTemplate:
 
 
 def _demonstrations(head: str, prefix: str, middle: str, after: str) -> Iterator[Demonstration]:
-    rest = head.removesuffix(prefix)
-    while rest.startswith(prefix) and middle in rest:
-        sentence, _, rest = rest.removeprefix(prefix).partition(middle)
-        word, closing, following = rest.partition(after + prefix)
+    unread = head.removesuffix(prefix)
+    while unread.startswith(prefix) and middle in unread:
+        sentence, _, unread = unread.removeprefix(prefix).partition(middle)
+        word, closing, following = unread.partition(after + prefix)
         if closing:
-            rest = prefix + following
+            unread = prefix + following
         else:
-            word, rest = rest.removesuffix(after), ""
+            word, unread = unread.removesuffix(after), ""
         yield Demonstration(sentence, word)

@@ -1,4 +1,4 @@
-"""A demonstration: one sentence, and the one word it means."""
+"""Define a demonstration: one sentence, and the one word it means."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Demonstration"]
 class Demonstration:
     """Show the model what to do: a sentence and the word that sums it up.
 
-    The sentence stands in the prompt as it is, without normalization, as the paper's demonstrations do.
+    The sentence is put into the prompt as it is, without normalization, as the paper's demonstrations do.
 
     Args:
         sentence: for instance ``"A jockey riding a horse."``.

@@ -1,4 +1,4 @@
-"""What is done to a text before it fills the slot: each mode in Python and in Jinja, side by side.
+"""Normalize a text before it fills the slot: each mode in Python and in Jinja, side by side.
 
 The Python form runs in this library, the Jinja form inside the chat template of a saved model. They must give the
 same string for every text, so they are written in the same steps, with the same string methods.

@@ -1,4 +1,4 @@
-"""The templates and demonstrations of the literature, by name.
+"""Name the templates and demonstrations of the literature, and resolve what a user gives in their place.
 
 Wording and figures: PromptEOL (Jiang et al., Findings of EMNLP 2024), Pretended CoT and Knowledge Enhancement (Zhang
 et al., ICIC 2024), PromptReps (Zhuang et al., EMNLP 2024).
@@ -13,40 +13,47 @@ from prompteol.errors import TemplateError
 from prompteol.prompts.demonstration import Demonstration
 from prompteol.prompts.template import SLOT, PromptTemplate, RetrievalTemplate
 
-__all__ = ["DEMONSTRATIONS", "PROMPTEOL", "TEMPLATES", "resolve_demonstrations", "resolve_template"]
+__all__ = [
+    "DEMONSTRATIONS",
+    "PROMPTEOL",
+    "TEMPLATES",
+    "register_template",
+    "resolve_demonstrations",
+    "resolve_template",
+]
 
 PROMPTEOL = PromptTemplate('This sentence : "', '" means in one word:"')
 
-TEMPLATES: Mapping[str, PromptTemplate | RetrievalTemplate] = MappingProxyType(
-    {
-        "prompteol": PROMPTEOL,
-        "pretended-cot": PromptTemplate('After thinking step by step , this sentence : "', '" means in one word:"'),
-        "knowledge-enhancement": PromptTemplate(
-            "The essence of a sentence is often captured by its main subjects and actions, while descriptive terms "
-            'provide additional but less central details. With this in mind , this sentence : "',
-            '" means in one word:"',
+_templates: dict[str, PromptTemplate | RetrievalTemplate] = {
+    "prompteol": PROMPTEOL,
+    "pretended-cot": PromptTemplate('After thinking step by step , this sentence : "', '" means in one word:"'),
+    "knowledge-enhancement": PromptTemplate(
+        "The essence of a sentence is often captured by its main subjects and actions, while descriptive terms "
+        'provide additional but less central details. With this in mind , this sentence : "',
+        '" means in one word:"',
+    ),
+    # PromptReps writes to a chat model; here its words are one string, without chat markup.
+    "promptreps": RetrievalTemplate(
+        query=PromptTemplate(
+            'Query: "',
+            '". Use one word to represent the query in a retrieval task. '
+            'Make sure your word is in lowercase. The word is: "',
+            normalization="plain",
         ),
-        # PromptReps speaks to a chat model; here its words stand as one string, without chat markup.
-        "promptreps": RetrievalTemplate(
-            query=PromptTemplate(
-                'Query: "',
-                '". Use one word to represent the query in a retrieval task. '
-                'Make sure your word is in lowercase. The word is: "',
-                normalization="plain",
-            ),
-            document=PromptTemplate(
-                'Passage: "',
-                '". Use one word to represent the passage in a retrieval task. '
-                'Make sure your word is in lowercase. The word is: "',
-                normalization="plain",
-            ),
+        document=PromptTemplate(
+            'Passage: "',
+            '". Use one word to represent the passage in a retrieval task. '
+            'Make sure your word is in lowercase. The word is: "',
+            normalization="plain",
         ),
-        # The paper's "prompt" baseline, without the one-word limit.
-        "prompt": PromptTemplate('This sentence : "', '" means'),
-    }
-)
+    ),
+    # The paper's "prompt" baseline, without the one-word limit.
+    "prompt": PromptTemplate('This sentence : "', '" means'),
+}
+TEMPLATES: Mapping[str, PromptTemplate | RetrievalTemplate] = MappingProxyType(_templates)
+"""The presets by name; :func:`register_template` adds to them."""
 
-# The best of the paper's 300 demonstrations for each OPT, chosen there by Spearman on STS-B dev.
+# The best of the paper's 300 demonstrations for each OPT, selected there by Spearman on STS-B dev.
 DEMONSTRATIONS: Mapping[str, Demonstration] = MappingProxyType(
     {
         "opt-125m": Demonstration("A man is smoking.", "Smoking"),
@@ -59,6 +66,27 @@ DEMONSTRATIONS: Mapping[str, Demonstration] = MappingProxyType(
         "opt-66b": Demonstration("of or relating to tutors or tutoring.", "Tutorial"),
     }
 )
+
+
+def register_template(name: str, template: str | PromptTemplate | RetrievalTemplate) -> None:
+    """Add a preset, which ``template=`` and ``--template`` then know by its name.
+
+    A saved model holds the template itself, so it loads where the name is not registered.
+
+    Args:
+        name: of a preset that does not exist yet; without whitespace.
+        template: a string with one ``{text}``, or a template.
+
+    Raises:
+        TemplateError: the name is taken or is none, or the template cannot be used.
+    """
+    if not isinstance(name, str) or not name or SLOT in name or any(map(str.isspace, name)):
+        raise TemplateError(f"preset name {name!r} is none: give a short one without whitespace, such as 'my-template'")
+    if name in _templates:
+        raise TemplateError(f"template preset {name!r} exists: {str(_templates[name])!r}; choose another name")
+    if isinstance(template, str):
+        template = PromptTemplate.parse(template)
+    _templates[name] = resolve_template(template)
 
 
 def resolve_template(template: str | PromptTemplate | RetrievalTemplate) -> PromptTemplate | RetrievalTemplate:

@@ -1,4 +1,4 @@
-"""Which prompt was asked for, over the one that a model has, and what follows from it."""
+"""Resolve the prompt that a user gives over the one that a model has, and record how it came to be."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ __all__ = ["choose_prompt", "keep_valid_provenance", "prompts_for"]
 
 def choose_prompt(
     own: PromptTemplate | RetrievalTemplate,
-    chosen: Mapping[str, Any],
+    provenance: Mapping[str, Any],
     *,
     template: str | PromptTemplate | RetrievalTemplate | None = None,
     demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
     normalization: NormalizationMode | None = None,
 ) -> tuple[PromptTemplate | RetrievalTemplate, dict[str, Any]]:
-    """Return the template that was asked for, and how it came to be.
+    """Return the template to use, and how it came to be.
 
     Args:
         own: the model's, with its demonstrations.
-        chosen: how that one came to be.
-        template, demonstrations, normalization: what was asked for. The model's demonstrations are not shown with
+        provenance: how the model's came to be.
+        template, demonstrations, normalization: what the user gives. The model's demonstrations are not shown with
             another template.
 
     Raises:
         TemplateError: one of them cannot be used.
     """
-    how = dict(chosen)
+    how = dict(provenance)
     if template is not None:
         own = resolve_template(template)
         how.pop("demonstrations", None)
@@ -49,7 +49,7 @@ def choose_prompt(
 def prompts_for(template: PromptTemplate | RetrievalTemplate, prompts: Mapping[str, Any]) -> dict[str, Any]:
     """Return sentence-transformers prompts that go with a template.
 
-    Those of a pair of templates are the names of its roles, unless a text of the user's own stands there; those of a
+    Those of a pair of templates are the names of its tasks, unless the user has set a text there; those of a
     single template are empty by default, as a saved model has them.
     """
     tasks: dict[str, str] = {task: task for task in PROMPT_TASKS}
@@ -58,9 +58,9 @@ def prompts_for(template: PromptTemplate | RetrievalTemplate, prompts: Mapping[s
 
 
 def keep_valid_provenance(
-    chosen: Mapping[str, Any], old: PromptTemplate | RetrievalTemplate, new: PromptTemplate | RetrievalTemplate
+    provenance: Mapping[str, Any], old: PromptTemplate | RetrievalTemplate, new: PromptTemplate | RetrievalTemplate
 ) -> dict[str, Any]:
-    """Return what holds with another template of how template, demonstrations and layer came to be."""
-    kept = {name: how for name, how in chosen.items() if name != "demonstrations" or new == old}
+    """Return the part of the provenance that is still true with another template."""
+    kept = {name: how for name, how in provenance.items() if name != "demonstrations" or new == old}
     same = new.with_demonstrations(()) == old.with_demonstrations(())
     return kept if same else {**kept, "template": "given"}

@@ -1,4 +1,4 @@
-"""The prompt template: what stands before the text, what stands after it, and the demonstrations in front."""
+"""Define the prompt template: a prefix, a slot for the text, a suffix, and demonstrations in front."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class PromptTemplate:
     """Wrap a text so that a language model's next word is what the text means.
 
     Args:
-        prefix: what stands before the text, ``'This sentence : "'``.
-        suffix: what stands after it, ``'" means in one word:"'``; its last token gives the embedding.
+        prefix: what comes before the text, ``'This sentence : "'``.
+        suffix: what comes after it, ``'" means in one word:"'``; its last token gives the embedding.
         normalization: ``"paper"``, ``"plain"`` or ``"none"``; see
             :func:`prompteol.prompts.normalization.normalization`.
         demonstrations: shown in front, each as the filled template, the word, and what closes it: ``".`` where the
@@ -89,12 +89,12 @@ class PromptTemplate:
 
     @property
     def around_word(self) -> tuple[str, str]:
-        """What stands between the suffix and a demonstration's word, and what closes the demonstration."""
+        """What comes between the suffix and a demonstration's word, and what closes the demonstration."""
         return ("", '".') if self.suffix.endswith('"') else (" ", ". ")
 
     @property
     def head(self) -> str:
-        """Everything that stands before the text: the demonstrations, then the prefix."""
+        """Everything before the text: the demonstrations, then the prefix."""
         before, after = self.around_word
         shown = (self.prefix + d.sentence + self.suffix + before + d.word + after for d in self.demonstrations)
         return "".join(shown) + self.prefix
@@ -116,7 +116,7 @@ class PromptTemplate:
         return replace(self, normalization=mode)
 
     def for_task(self, task: PromptTask | None) -> PromptTemplate:
-        """Return the template of a role: this one, for each."""
+        """Return the template of a task, which is this one for both."""
         return self
 
     def route(self, task: PromptTask | None, prompt: str) -> tuple[PromptTemplate, str]:
@@ -132,12 +132,12 @@ class RetrievalTemplate:
     """Wrap queries in one template and documents in another.
 
     ``encode_query`` takes the query's, ``encode_document`` and plain ``encode`` take the document's. The names of the
-    roles are also sentence-transformers prompts of such a model, so that ``encode(..., prompt_name="query")`` chooses
+    tasks are also sentence-transformers prompts of such a model, so that ``encode(..., prompt_name="query")`` chooses
     too: that is all that many tools can say, and all that sentence-transformers before 6 hands to a chat template.
 
     Args:
         query: template of a query.
-        document: template of a document, a passage, and of a text whose role is not known.
+        document: template of a document, a passage, and of a text whose task is not known.
 
     Raises:
         TemplateError: one asks for BOS and the other does not.
@@ -165,13 +165,13 @@ class RetrievalTemplate:
         return RetrievalTemplate(self.query.with_normalization(mode), self.document.with_normalization(mode))
 
     def for_task(self, task: PromptTask | None) -> PromptTemplate:
-        """Return the template of a role; ``None`` is a document."""
+        """Return the template of a task; ``None`` is a document."""
         return self.query if task == "query" else self.document
 
     def route(self, task: PromptTask | None, prompt: str) -> tuple[PromptTemplate, str]:
         """Return the template that a sentence-transformers prompt leads to, and what is left of the prompt.
 
-        A prompt that is the name of a role chooses that role, and nothing of it is left.
+        A prompt that is the name of a task chooses its template, and nothing of the prompt is left.
         """
         if prompt in PROMPT_TASKS:
             return self.for_task(prompt), ""  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""What is saved: the stock form that everybody loads, ``prompteol.json`` beside it, and the fingerprint."""
+"""Save a model in the form that every sentence-transformers loads, with ``prompteol.json`` and a fingerprint."""
 
 from prompteol.saving.card import TRAINING_HEADING, stated_license, training_notes
-from prompteol.saving.fingerprint import fingerprint
+from prompteol.saving.fingerprint import fingerprint, remembering_frozen_weights
 from prompteol.saving.manifest import UNFINISHED, Manifest
 from prompteol.saving.portable import save_portable
 from prompteol.saving.stock_settings import check_stock_settings
@@ -12,6 +12,7 @@ __all__ = [
     "Manifest",
     "check_stock_settings",
     "fingerprint",
+    "remembering_frozen_weights",
     "save_portable",
     "stated_license",
     "training_notes",

@@ -1,4 +1,4 @@
-"""The model card: the section on the prompt, which the stock card lacks, and what a new card takes from an old one."""
+"""Write the section of a model card on the prompt, and read license and training notes out of a card."""
 
 from __future__ import annotations
 

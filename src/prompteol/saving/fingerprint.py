@@ -1,11 +1,14 @@
-"""The fingerprint of a model: equal if and only if its vectors are meant to be."""
+"""Compute the fingerprint of a model: equal if and only if its vectors are meant to be."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
+from weakref import ref
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -17,7 +20,9 @@ from transformers import PreTrainedTokenizerBase
 
 from prompteol.errors import ModelError
 
-__all__ = ["fingerprint"]
+__all__ = ["fingerprint", "remembering_frozen_weights"]
+
+_frozen_digests: ContextVar[dict[int, tuple[ref[nn.Parameter], bytes]] | None] = ContextVar("digests", default=None)
 
 
 def fingerprint(model: SentenceTransformer) -> str:
@@ -37,12 +42,37 @@ def fingerprint(model: SentenceTransformer) -> str:
     digest = hashlib.sha256()
     for module in _stock_modules(model):
         digest.update(_canonical([type(module).__name__, _settings(module), _angles(module), *_inner(module)]))
+        parameters = dict(module.named_parameters(remove_duplicate=False))
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(_canonical([name, str(tensor.dtype), list(tensor.shape)]))
-            digest.update(_bytes(tensor))
+            digest.update(_tensor_digest(tensor, parameters.get(name)))
     digest.update(_canonical(_tokenizer(getattr(model, "tokenizer", None))))
     digest.update(_canonical([model.prompts, model.default_prompt_name, model.truncate_dim, model.max_seq_length]))
     return digest.hexdigest()
+
+
+@contextmanager
+def remembering_frozen_weights() -> Iterator[None]:
+    """Hash weights that need no gradient once within a block, in which nothing may change them.
+
+    Each checkpoint of an adapter's training has a fingerprint, and the base under the adapter stays the same.
+    """
+    token = _frozen_digests.set({})
+    try:
+        yield
+    finally:
+        _frozen_digests.reset(token)
+
+
+def _tensor_digest(tensor: Tensor, parameter: nn.Parameter | None) -> bytes:
+    known = _frozen_digests.get()
+    if known is None or parameter is None or parameter.requires_grad:
+        return hashlib.sha256(_bytes(tensor)).digest()
+    hashed = known.get(id(parameter))
+    # The identity of a parameter that is gone may be given to another.
+    if hashed is None or hashed[0]() is not parameter:
+        hashed = known[id(parameter)] = ref(parameter), hashlib.sha256(_bytes(tensor)).digest()
+    return hashed[1]
 
 
 def _check_readable(model: nn.Module) -> None:
@@ -64,8 +94,8 @@ def _check_readable(model: nn.Module) -> None:
 def _stock_modules(model: SentenceTransformer) -> Iterable[nn.Module]:
     """Yield the modules as they are saved, so that a model and its saved form have one fingerprint."""
     for module in model.children():
-        held = getattr(module, "stock_modules", None)
-        yield from held if isinstance(held, tuple) else (module,)
+        stock = getattr(module, "stock_modules", None)
+        yield from stock if isinstance(stock, tuple) else (module,)
 
 
 def _settings(module: nn.Module) -> Any:
@@ -119,8 +149,8 @@ def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, (set, frozenset)) else value
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+def _bytes(tensor: Tensor) -> memoryview:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _canonical(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""``prompteol.json``: what a saved model's chat template was compiled from, and how it was chosen."""
+"""Read and write ``prompteol.json``: the parts of a saved model's prompt, its layer and its provenance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prompteol.prompts import Demonstration, PromptTemplate, RetrievalTemplate, 
 
 __all__ = ["UNFINISHED", "Manifest"]
 
-#: Stands in a folder while a model is being saved there.
+#: Lies in a folder while a model is being saved there.
 UNFINISHED = f"{MANIFEST}.partial"
 _FORMAT = 1
 
@@ -30,8 +30,8 @@ class Manifest:
         template: that texts are rendered with, demonstrations included.
         layer: negative index.
         bos: whether the prompts start with BOS.
-        gap: what stands between BOS and prompt.
-        chosen: how template, demonstrations and layer came to be, for people and the model card.
+        bos_separator: what comes between BOS and prompt.
+        provenance: how template, demonstrations and layer came to be, for people and the model card.
         fingerprint: of weights, template, layer and pooling at the time of saving.
     """
 

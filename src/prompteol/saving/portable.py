@@ -1,4 +1,4 @@
-"""The portable form: a saved model that any sentence-transformers loads, without this package and without a flag."""
+"""Save a model so that any sentence-transformers loads it, without this package and without a flag."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def save_portable(
         path: folder, made if missing.
         manifest: for ``prompteol.json``.
         card: the text of ``README.md``; ``True`` writes a new one, ``False`` none.
-        notes: Markdown that a new card has behind the section on the prompt.
+        training_notes: Markdown that a new card has behind the section on the prompt.
         options: go to ``SentenceTransformer.save``.
     """
     Path(path).mkdir(parents=True, exist_ok=True)

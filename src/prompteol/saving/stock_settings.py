@@ -26,7 +26,7 @@ def check_stock_settings(transformer: Transformer, pooling: Pooling, source: Mod
         if found != ours:
             raise ArtifactError(
                 f"{source.name!r}: a PromptEOL model ({MANIFEST}) reads the last token of whole prompts, for which "
-                f"{file} has {name}={ours!r}, and this one says {found!r}; set it back, or pass template=... to settle "
+                f"{file} has {name}={ours!r}, and here it is {found!r}; set it back, or pass template=... to settle "
                 "it and save the model, or load it with SentenceTransformer, which obeys it"
             )
 

@@ -1,17 +1,20 @@
-"""Train a causal language model to embed: the paper's contrastive recipe, dropout, distillation."""
+"""Train a causal language model to embed, by the paper's contrastive recipe, dropout alone or distillation."""
 
 from prompteol.data.training_examples import TrainingExamples, read_examples
+from prompteol.model.lora import Lora
 from prompteol.training.curve import Point, TrainingProgress, read_curve
 from prompteol.training.distillation import DistillationLoss
-from prompteol.training.losses import contrastive_loss
+from prompteol.training.losses import LossFactory, contrastive_loss
 from prompteol.training.merge import Merged, merge
-from prompteol.training.recipe import Lora, Recipe
+from prompteol.training.recipe import Recipe
+from prompteol.training.result import Training
 from prompteol.training.teacher import fit_dimension, teacher_vectors
-from prompteol.training.train import Training, train
+from prompteol.training.train import train
 
 __all__ = [
     "DistillationLoss",
     "Lora",
+    "LossFactory",
     "Merged",
     "Point",
     "Recipe",

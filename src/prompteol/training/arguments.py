@@ -1,4 +1,4 @@
-"""Check the trainer's arguments that a caller gives beside the recipe: each wins, or is refused by name."""
+"""Check the trainer arguments that a caller adds to the recipe: each wins, or is refused by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHECKPOINTS = "Recipe(eval_steps=...), the steps between two checkpoints, each 
 _KEPT = 'Recipe(keep="best") or keep="last"'
 # Arguments of the trainer that something else here decides, so that one setting has one name in the saved recipe.
 _DECIDED_ELSEWHERE = {
-    "output_dir": "out, the folder of the result",
+    "output_dir": "output, the folder of the result",
     "per_device_train_batch_size": "Recipe(batch_size=...), the rows of a batch over all processes",
     "auto_find_batch_size": "Recipe(mini_batch_size=...), for a batch that does not fit",
     "num_train_epochs": "Recipe(epochs=...)",
@@ -33,13 +33,13 @@ _DECIDED_ELSEWHERE = {
     "load_best_model_at_end": _KEPT,
     "use_cpu": 'device="cpu"',
     "resume_from_checkpoint": "resume=True",
-    "prompts": 'the template of the model: options={"template": ...}',
+    "prompts": "the template of the model: template=...",
     "router_mapping": "nothing: a PromptEOL model has no Router",
 }
 
 
 def check_arguments(arguments: Mapping[str, Any], recipe: Recipe, *, scored: bool) -> None:
-    """Refuse arguments that would be ignored, or would part the kept score from the kept weights.
+    """Refuse arguments that would be ignored, or would separate the kept score from the kept weights.
 
     Args:
         arguments: of ``SentenceTransformerTrainingArguments``.
@@ -59,21 +59,19 @@ def check_arguments(arguments: Mapping[str, Any], recipe: Recipe, *, scored: boo
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise SettingError(f"arguments: SentenceTransformerTrainingArguments has no {name!r}{hint}")
         if name in _DECIDED_ELSEWHERE:
-            raise SettingError(
-                f"arguments: {name!r} is not the trainer's to decide here; use {_DECIDED_ELSEWHERE[name]}"
-            )
-    evaluate, save = (_strategy(arguments, name) for name in ("eval_strategy", "save_strategy"))
-    if not scored and evaluate not in (None, "no"):
-        raise SettingError(f"arguments: eval_strategy={evaluate!r} needs development pairs: give dev (--dev)")
-    if scored and evaluate == "no":
+            raise SettingError(f"arguments: {name!r} is decided elsewhere; use {_DECIDED_ELSEWHERE[name]}")
+    evaluation, save = (_strategy(arguments, name) for name in ("eval_strategy", "save_strategy"))
+    if not scored and evaluation not in (None, "no"):
+        raise SettingError(f"arguments: eval_strategy={evaluation!r} needs development pairs: give dev (--dev)")
+    if scored and evaluation == "no":
         raise SettingError("arguments: eval_strategy='no' with development pairs: leave one of the two out")
-    if scored and recipe.keep == "best" and (save or "steps") not in (evaluate or "steps", "best"):
+    if scored and recipe.keep == "best" and (save or "steps") not in (evaluation or "steps", "best"):
         raise SettingError(
-            f"arguments: save_strategy={save or 'steps'!r} with eval_strategy={evaluate or 'steps'!r}: the best "
+            f"arguments: save_strategy={save or 'steps'!r} with eval_strategy={evaluation or 'steps'!r}: the best "
             'evaluation would have no checkpoint; give both the same, or Recipe(keep="last")'
         )
 
 
 def _strategy(arguments: Mapping[str, Any], name: str) -> str | None:
-    given = arguments.get(name)
-    return None if given is None else str(getattr(given, "value", given))
+    strategy = arguments.get(name)
+    return None if strategy is None else str(getattr(strategy, "value", strategy))

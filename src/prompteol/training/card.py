@@ -1,4 +1,4 @@
-"""The model card's section on training: recipe, data with licenses, curve, scores."""
+"""Write the model card's section on training: recipe, data with licenses, curve, scores."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from prompteol.training.checking import TrainingInputs
 from prompteol.training.curve import Point
 from prompteol.training.recipe import Keep, Recipe
 
-__all__ = ["base_license", "training_section", "with_former"]
+__all__ = ["base_license", "training_section", "with_earlier"]
 
 _UNKNOWN = "unknown: its publisher states none that could be read here"
 # Rows of the curve that a card shows.
 _ROWS = 12
-_FORMER = "\n### Before that\n\n"
+_EARLIER = "\n### Before that\n\n"
 
 
 def base_license(base: str) -> str | None:
@@ -32,11 +32,12 @@ def base_license(base: str) -> str | None:
 
 def training_section(
     recipe: Recipe,
-    given: TrainingInputs,
+    inputs: TrainingInputs,
     curve: Sequence[Point],
     *,
     kept: Point | None,
     teacher: str | None,
+    loss: str | None,
     base: str,
     license: str | None,
     arguments: Mapping[str, Any],
@@ -45,30 +46,31 @@ def training_section(
 
     Args:
         recipe: that was followed.
-        given: what was trained on.
+        inputs: what was trained on.
         curve: of the training.
         kept: the evaluation of the weights that were kept.
         teacher: its name and fingerprint.
+        loss: the name of one of the caller's own.
         base: what was trained.
         license: of the base.
         arguments: of the trainer, over those of the recipe.
     """
     lines = [
         f"- Base: `{base}`; license: {license or _UNKNOWN}",
-        f"- Data: {_data(given.examples)}",
-        *([f"- Running text: {_data(given.running_text)}"] if given.running_text else []),
+        f"- Data: {_data(inputs.examples)}",
         *([f"- Teacher: {teacher}"] if teacher else []),
         f"- Recipe: {_recipe(recipe)}",
+        *([f"- Loss: {loss}"] if loss else []),
         *([f"- Trainer: {_listed(arguments)}"] if arguments else []),
-        *_scores(curve, given.pairs.name if given.pairs else None, recipe.keep, kept),
+        *_scores(curve, inputs.dev.name if inputs.dev else None, recipe.keep, kept),
         "",
     ]
     return TRAINING_HEADING + "\n".join(lines)
 
 
-def with_former(section: str, former: str) -> str:
-    """Return the section, and behind it what was said of the trainings that the base had had."""
-    return section + _FORMER + former.removeprefix(TRAINING_HEADING) if former else section
+def with_earlier(section: str, earlier: str) -> str:
+    """Return the section, followed by those of the trainings before it."""
+    return section + _EARLIER + earlier.removeprefix(TRAINING_HEADING) if earlier else section
 
 
 def _data(examples: TrainingExamples) -> str:
@@ -79,12 +81,12 @@ def _data(examples: TrainingExamples) -> str:
 def _recipe(recipe: Recipe) -> str:
     record = recipe.as_record()
     lora = record.pop("lora")
-    shown = {name: value for name, value in record.items() if value is not None}
-    return f"{_listed(shown)}; " + ("all weights" if lora is None else "LoRA " + _listed(lora, ", "))
+    settings = {name: value for name, value in record.items() if value is not None}
+    return f"{_listed(settings)}; " + ("all weights" if lora is None else "LoRA " + _listed(lora, ", "))
 
 
-def _listed(settings: Mapping[str, Any], between: str = "; ") -> str:
-    return between.join(f"{name} {value}" for name, value in settings.items())
+def _listed(settings: Mapping[str, Any], separator: str = "; ") -> str:
+    return separator.join(f"{name} {value}" for name, value in settings.items())
 
 
 def _scores(curve: Sequence[Point], dev: str | None, keep: Keep, kept: Point | None) -> list[str]:
@@ -94,7 +96,7 @@ def _scores(curve: Sequence[Point], dev: str | None, keep: Keep, kept: Point | N
     if kept is None:
         return [f"- The weights are those of the last step, which was not evaluated on `{dev}`"]
     losses = {point.step: point.loss for point in curve if point.loss is not None}
-    wanted = {point.step for point in (*scored[:: max(1, -(-len(scored) // _ROWS))], kept, scored[-1])}
+    shown = {point.step for point in (*scored[:: max(1, -(-len(scored) // _ROWS))], kept, scored[-1])}
     which = "the best" if keep == "best" else "the last"
     return [
         f"- Spearman's correlation x 100 of the cosine on `{dev}`; step 0 is the base. The weights are those of step "
@@ -105,18 +107,18 @@ def _scores(curve: Sequence[Point], dev: str | None, keep: Keep, kept: Point | N
         *(
             f"| {point.step} | {point.score:.2f} | {_loss_before(point.step, losses)} |"
             for point in scored
-            if point.step in wanted
+            if point.step in shown
         ),
     ]
 
 
 def _verdict(first: Point, kept: Point) -> str:
-    """Say plainly that a training has gained nothing."""
+    """Say that a training has gained nothing, where that is so."""
     if first.step > 0 or first.score is None or kept.score is None or kept.score > first.score:
         return ""
     return f", which is **no better than the base** ({first.score:.2f})"
 
 
 def _loss_before(step: int, losses: dict[int, float]) -> str:
-    known = [at for at in losses if at <= step]
-    return f"{losses[max(known)]:.4f}" if known else ""
+    steps = [logged for logged in losses if logged <= step]
+    return f"{losses[max(steps)]:.4f}" if steps else ""

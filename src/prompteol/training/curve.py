@@ -1,4 +1,4 @@
-"""The curves of a training: loss and development score by step, as JSON lines while it runs."""
+"""Write loss and development score by step as JSON lines while a training runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCORE = "eval_spearman_cosine"
 
 @dataclass(frozen=True)
 class Point:
-    """One point of the curves.
+    """Hold one point of the curves.
 
     Args:
         step: optimizer steps so far.
@@ -37,7 +37,7 @@ class Point:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training is: ``step`` of ``steps``, and the last point of the curves."""
+    """Say how far a training is: ``step`` of ``steps``, and the last point of the curves."""
 
     step: int
     steps: int
@@ -49,19 +49,16 @@ Watcher = Callable[[TrainingProgress], None]
 
 def points(history: Sequence[dict[str, Any]]) -> list[Point]:
     """Return the points in a trainer's log history."""
-    found = []
-    for entry in history:
-        score = entry.get(SCORE)
-        if score is not None or "loss" in entry:
-            found.append(
-                Point(
-                    int(entry["step"]),
-                    entry.get("loss"),
-                    None if score is None else 100 * float(score),
-                    entry.get("learning_rate"),
-                )
-            )
-    return found
+    return [
+        Point(
+            int(record["step"]),
+            record.get("loss"),
+            100 * float(record[SCORE]) if SCORE in record else None,
+            record.get("learning_rate"),
+        )
+        for record in history
+        if SCORE in record or "loss" in record
+    ]
 
 
 def read_curve(path: str | Path) -> list[Point]:
@@ -78,7 +75,7 @@ def read_curve(path: str | Path) -> list[Point]:
 
 
 class CurveWriter(TrainerCallback):
-    """Write each point as a JSON line, and tell a watcher of every step.
+    """Write each point as a JSON line, and call a watcher at every step.
 
     Args:
         path: the file. A training that is resumed goes on behind the points of its checkpoint.
@@ -91,18 +88,18 @@ class CurveWriter(TrainerCallback):
         self._last: Point | None = None
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Write what the checkpoint remembers, in place of what the file holds."""
+        """Replace what the file holds by the points of the checkpoint."""
         self._write(state, "w", points(state.log_history))
-        self._tell(state)
+        self._notify(state)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Add the last point."""
         self._write(state, "a", points(state.log_history[-1:]))
-        self._tell(state)
+        self._notify(state)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Tell the watcher."""
-        self._tell(state)
+        """Call the watcher."""
+        self._notify(state)
 
     def _write(self, state: TrainerState, mode: str, new: Sequence[Point]) -> None:
         self._last = new[-1] if new else self._last
@@ -110,6 +107,6 @@ class CurveWriter(TrainerCallback):
             with self.path.open(mode, encoding="utf-8") as file:
                 file.writelines(json.dumps(vars(point)) + "\n" for point in new)
 
-    def _tell(self, state: TrainerState) -> None:
+    def _notify(self, state: TrainerState) -> None:
         if self.watch is not None and state.is_world_process_zero:
             self.watch(TrainingProgress(state.global_step, state.max_steps, self._last))

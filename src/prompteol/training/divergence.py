@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from scipy.stats import ConstantInputWarning
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from prompteol.errors import NonFiniteError, TrainingError
@@ -19,9 +21,9 @@ from prompteol.training.recipe import Recipe
 
 __all__ = ["DivergenceStop"]
 
-# Texts that the finished model embeds, and how like they are when it tells no two texts apart any more.
+# Texts that the finished model embeds, and how close they are when it tells no two texts apart any more.
 _PROBES = 8
-_ALIKE = 1e-6
+_EQUAL = 1e-6
 
 
 class DivergenceStop(TrainerCallback):
@@ -38,9 +40,9 @@ class DivergenceStop(TrainerCallback):
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Check what is logged: a loss, the mean loss of the training, or a score."""
-        entry = state.log_history[-1]
+        record = state.log_history[-1]
         for name, shown in (("loss", "loss"), ("train_loss", "mean loss"), (SCORE, "score on the development pairs")):
-            value = entry.get(name)
+            value = record.get(name)
             if value is None or math.isfinite(value):
                 continue
             if name == SCORE and state.global_step == 0:
@@ -49,23 +51,26 @@ class DivergenceStop(TrainerCallback):
                 )
             self._stop(f"the {shown} is {value}", state.global_step)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
-        """Check the trained weights where they are about to be evaluated or saved."""
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Check the trained weights, and the embeddings, where they are about to be evaluated or saved."""
         if control.should_save or control.should_evaluate or control.should_training_stop:
-            model: nn.Module = given["model"]
+            model: PromptEOL = kwargs["model"]
             for name, weight in model.named_parameters():
                 if weight.requires_grad and not torch.isfinite(weight).all():
                     self._stop(f"{name!r} holds NaN or infinity", state.global_step)
+            self._embed(model, state.global_step)
 
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
-        """Check them there too: with the strategy ``"epoch"`` that is where they are evaluated and saved."""
-        self.on_step_end(args, state, control, **given)
+    # With the strategy "epoch" that is where weights are evaluated and saved.
+    on_epoch_end = on_step_end
 
     @contextmanager
     def watching(self, trainer: Trainer) -> Iterator[None]:
-        """Say of embeddings that are not finite, as of an evaluation, that it is the training that diverges."""
+        """Turn the error of embeddings that are not finite, as in an evaluation, into that of a divergence."""
         try:
-            yield
+            with warnings.catch_warnings():
+                # Of a score that is no number; the error that follows says more.
+                warnings.simplefilter("ignore", ConstantInputWarning)
+                yield
         except NonFiniteError as error:
             step = trainer.state.global_step
             if step == 0:
@@ -74,12 +79,15 @@ class DivergenceStop(TrainerCallback):
 
     def check(self, model: PromptEOL, step: int) -> None:
         """Check that a finished model gives texts vectors, and different texts different ones."""
+        vectors = self._embed(model, step)
+        if len(vectors) > 1 and np.ptp(vectors, axis=0).max() <= _EQUAL * np.abs(vectors).max():
+            self._stop("all texts have one embedding", step)
+
+    def _embed(self, model: PromptEOL, step: int) -> NDArray[np.float32]:
         try:
-            vectors = np.asarray(model.encode(self.probes, show_progress_bar=False), dtype=np.float32)
+            return np.asarray(model.encode(self.probes, show_progress_bar=False), dtype=np.float32)
         except NonFiniteError as error:
             self._stop("the embeddings hold NaN or infinity", step, error)
-        if len(vectors) > 1 and np.ptp(vectors, axis=0).max() <= _ALIKE * np.abs(vectors).max():
-            self._stop("all texts have one embedding", step)
 
     def _stop(self, what: str, step: int, cause: Exception | None = None) -> NoReturn:
         rate = self.recipe.learning_rate

@@ -1,4 +1,4 @@
-"""Early stop, which goes on counting where a checkpoint was: a kill buys no further patience."""
+"""Stop early, with a counter that survives resume."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from transformers import EarlyStoppingCallback, TrainerState
 
 from prompteol.training.curve import SCORE
 
-__all__ = ["early_stop", "is_used_up"]
+__all__ = ["early_stopping", "has_stopped"]
 
 
-def early_stop(patience: int, remembered: TrainerState | None) -> EarlyStoppingCallback:
-    """Return the stock callback, its count that of a training that was never stopped.
+def early_stopping(patience: int, state: TrainerState | None) -> EarlyStoppingCallback:
+    """Return the stock callback with the counter of a training that was never interrupted.
 
     The trainer itself would make every callback anew from its checkpoint, the caller's own ones included, so the
-    evaluations that the checkpoint remembers are counted here.
+    evaluations in the checkpoint's state are counted here.
 
     Args:
         patience: evaluations without a better score.
-        remembered: the state in the checkpoint that training goes on from.
+        state: of the checkpoint that training goes on from.
     """
     callback = EarlyStoppingCallback(patience)
-    history = remembered.log_history if remembered else []
+    history = state.log_history if state else []
     # Not the base's, at step 0, which the trainer compares with nothing.
-    scores = [entry[SCORE] for entry in history if SCORE in entry and entry["step"] > 0]
+    scores = [record[SCORE] for record in history if SCORE in record and record["step"] > 0]
     if scores:
         callback.early_stopping_patience_counter = len(scores) - 1 - scores.index(max(scores))
     return callback
 
 
-def is_used_up(callback: EarlyStoppingCallback) -> bool:
-    """Tell whether the training has stopped already."""
+def has_stopped(callback: EarlyStoppingCallback) -> bool:
+    """Say whether the training was stopped early before its checkpoint was written."""
     return bool(callback.early_stopping_patience_counter >= callback.early_stopping_patience)

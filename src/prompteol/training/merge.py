@@ -1,4 +1,4 @@
-"""An adapter and its base made one model, and proof that it is both."""
+"""Merge a LoRA adapter into its base and verify the embeddings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _EQUAL = 1e-4
 
 @dataclass(frozen=True)
 class Merged:
-    """A merged model, and how far it lies from what it was made of.
+    """Hold a merged model, and how far its embeddings lie from those of its parts.
 
     Args:
         model: without an adapter, in fp32.
@@ -81,12 +81,12 @@ def merge(
         adapted = PromptEOL(folder, device=device, model_kwargs=full, **options)
     if not has_adapter(adapted.module):
         raise ModelError(f"{str(adapter)!r} is no adapter: it has no {ADAPTER}; there is nothing to merge")
-    both = _vectors(adapted, texts)
+    expected = _vectors(adapted, texts)
     merged = _fresh_base(adapted, device, {**files, "trust_remote_code": options.get("trust_remote_code", False)})
-    alone = _vectors(merged, texts)
+    of_base = _vectors(merged, texts)
     _load_merged(adapted, merged, str(adapter))
-    one = _vectors(merged, texts)
-    from_parts, from_base = _difference(one, both), _difference(one, alone)
+    vectors = _vectors(merged, texts)
+    from_parts, from_base = _difference(vectors, expected), _difference(vectors, of_base)
     if from_parts > _EQUAL:
         raise ModelError(
             f"merged, {str(adapter)!r} gives other vectors than base plus adapter: they differ by {from_parts:.1e} of "
@@ -102,7 +102,7 @@ def merge(
 
 @contextmanager
 def _on_base(adapter: str | Path, base: str | Path | None, files: Mapping[str, Any]) -> Iterator[str]:
-    """Lend a folder in which the adapter names another base."""
+    """Yield a copy of the adapter that names another base, or the adapter itself."""
     if base is None:
         yield str(adapter)
         return
@@ -121,7 +121,7 @@ def _on_base(adapter: str | Path, base: str | Path | None, files: Mapping[str, A
 
 
 def _fresh_base(adapted: PromptEOL, device: str | None, files: Mapping[str, Any]) -> PromptEOL:
-    """Read the base once more, without the adapter, and put the adapter's prompt and later modules around it."""
+    """Load the base again without the adapter, and give it the adapter's prompt and later modules."""
     name = str(adapted.module.config.name_or_path)
     model = PromptEOL(
         name,

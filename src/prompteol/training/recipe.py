@@ -1,4 +1,4 @@
-"""The recipe of a training: objective, adapter and hyperparameters, the paper's by default."""
+"""Hold objective, adapter and hyperparameters of a training; the defaults are the paper's."""
 
 from __future__ import annotations
 
@@ -8,32 +8,11 @@ from typing import Any, Literal, get_args
 
 from prompteol.data import Objective
 from prompteol.errors import SettingError
+from prompteol.model.lora import Lora
 
-__all__ = ["Keep", "Lora", "Objective", "Recipe"]
+__all__ = ["Keep", "Recipe"]
 
 Keep = Literal["best", "last"]
-
-
-@dataclass(frozen=True)
-class Lora:
-    """Train a low-rank adapter on all linear layers but the LM head, and leave the base as it is.
-
-    Args:
-        rank: of the two factors; 64 in the authors' code.
-        alpha: the adapter is scaled by ``alpha / rank``; 16 in the authors' code.
-        dropout: in front of the adapter; 0.05 in the authors' code.
-        quantize: hold the base in 4 bits (NF4, double quantization) while training. ``None``: where there is a CUDA
-            device and bitsandbytes is installed.
-    """
-
-    rank: int = 64
-    alpha: int = 16
-    dropout: float = 0.05
-    quantize: bool | None = None
-
-    def __post_init__(self) -> None:
-        _check(self.rank >= 1 and self.alpha >= 1, f"LoRA rank={self.rank}, alpha={self.alpha}", "both 1 or more")
-        _check(0 <= self.dropout < 1, f"LoRA dropout={self.dropout}", "from 0 up to, not including, 1")
 
 
 @dataclass(frozen=True)
@@ -57,15 +36,10 @@ class Recipe:
         eval_steps: steps between two checkpoints, each evaluated on the development pairs.
         patience: stop after so many checkpoints without a better one. ``None``: run to the end.
         keep: of the checkpoints: ``"best"`` by the development pairs, where there are any, or ``"last"``, for a
-            training that shall learn what those pairs do not ask for.
+            training that shall learn what those pairs do not measure.
         log_steps: steps between two points of the loss curve.
         similarity_weight: distillation only: of the squared error between the cosines of a batch's student vectors
             and those of its teacher vectors.
-        language_weight: distillation only: of the next token's cross-entropy, which keeps the model a language model:
-            in the running text that is given, or else in the prompts themselves. 0 leaves it out.
-        word_weight: distillation only: of the cross-entropy of the word after the prompt, against those that the
-            teacher finds near the text. 0 leaves it out.
-        max_running_tokens: distillation only: running text is cut to so many tokens a row.
 
     Raises:
         SettingError: a value is outside its range.
@@ -86,9 +60,6 @@ class Recipe:
     keep: Keep = "best"
     log_steps: int = 10
     similarity_weight: float = 20.0
-    language_weight: float = 0.0
-    word_weight: float = 0.0
-    max_running_tokens: int = 128
 
     def __post_init__(self) -> None:
         known = get_args(Objective)
@@ -98,27 +69,25 @@ class Recipe:
         for name in ("temperature", "learning_rate", "epochs"):
             value = getattr(self, name)
             _check(math.isfinite(value) and value > 0, f"{name}={value}", "a finite number above 0")
-        for name in ("warmup_steps", "similarity_weight", "language_weight", "word_weight", "seed"):
+        for name in ("warmup_steps", "similarity_weight", "seed"):
             value = getattr(self, name)
             _check(math.isfinite(value) and value >= 0, f"{name}={value}", "0 or more")
-        for name in ("mini_batch_size", "max_text_tokens", "max_running_tokens", "eval_steps", "patience", "log_steps"):
+        for name in ("mini_batch_size", "max_text_tokens", "eval_steps", "patience", "log_steps"):
             value = getattr(self, name)
             _check(value is None or value >= 1, f"{name}={value}", "1 or more")
         _check(self.batch_size >= 2, f"batch_size={self.batch_size}", "2 or more: the other rows are the negatives")
         distilled = self.objective == "distillation"
-        _check(distilled or not self.language_weight, "language_weight", 'for objective="distillation" only')
         _check(not distilled or not self.mini_batch_size, "mini_batch_size", "for the contrastive objectives only")
 
     def as_record(self) -> dict[str, Any]:
-        """Return what is in force, as JSON has it; settings of other objectives are left out."""
+        """Return the settings as JSON types, without those of other objectives."""
         record = asdict(self)
         distilled = self.objective == "distillation"
-        own = ("similarity_weight", "language_weight", "word_weight", "max_running_tokens")
-        for name in ("temperature", "mini_batch_size") if distilled else own:
+        for name in ("temperature", "mini_batch_size") if distilled else ("similarity_weight",):
             del record[name]
         return record
 
 
-def _check(holds: bool, given: str, expected: str) -> None:
-    if not holds:
-        raise SettingError(f"{given}: expected {expected}")
+def _check(valid: bool, value: str, expected: str) -> None:
+    if not valid:
+        raise SettingError(f"{value}: expected {expected}")

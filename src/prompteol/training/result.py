@@ -1,4 +1,4 @@
-"""The result of a training: its model, its curve, and what was gained."""
+"""Hold the result of a training: its model, its curve, and what was gained."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["Training"]
 
 @dataclass(frozen=True)
 class Training:
-    """A training that is done.
+    """Hold a finished training.
 
     Args:
         model: with the weights that were kept: those of the best checkpoint, or of the last step.
-        out: the folder that it is saved in.
+        output: the folder that it is saved in.
         curve: loss and score by step.
         step: of the weights that were kept.
     """
 
     model: PromptEOL
-    out: Path
+    output: Path
     curve: Sequence[Point]
     step: int
 
@@ -52,7 +52,7 @@ class Training:
 
     @property
     def verdict(self) -> str | None:
-        """That nothing was gained, and what to try; ``None`` where the kept weights are better than the base."""
+        """What to try where nothing was gained; ``None`` where the kept weights are better than the base."""
         if self.gain is None or self.gain > 0:
             return None
         worse = f"worse than the base by {-self.gain:.2f}" if self.gain < 0 else "no better than the base"

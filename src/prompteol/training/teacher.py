@@ -1,10 +1,10 @@
-"""The teacher's vectors: computed once and kept on disk, then brought to the student's dimension."""
+"""Compute a teacher's vectors once, keep them on disk, and reduce them to the student's dimension."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from prompteol.errors import ModelError, TrainingError
 from prompteol.files import atomic_write, chunks
+from prompteol.progress import Progress, batches, no_progress
 from prompteol.saving import fingerprint
 from prompteol.validation import check_finite
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 __all__ = [
-    "Advance",
     "KnownTeacher",
     "Teacher",
     "Vectors",
@@ -34,17 +34,16 @@ __all__ = [
 
 Vectors: TypeAlias = NDArray[np.floating[Any]]
 Teacher: TypeAlias = "str | Path | SentenceTransformer | Vectors"
-Advance = Callable[[int, int], None]
 
 _CHUNK = 4096
 
 
 @dataclass(frozen=True)
 class KnownTeacher:
-    """A teacher that is loaded, known by its content: a path may hold another model tomorrow.
+    """Identify a loaded teacher by its content: a path may hold another model tomorrow.
 
     Args:
-        name: what it is called.
+        name: for the model card.
         model: or the vectors that stand for it.
         digest: hex digits over what decides its vectors; ``None`` where its weights cannot be read.
     """
@@ -55,7 +54,7 @@ class KnownTeacher:
 
     @classmethod
     def load(cls, teacher: Teacher, device: str | None = None) -> KnownTeacher:
-        """Load what a path or name stands for.
+        """Load a teacher from its path or name.
 
         Raises:
             TrainingError: there is no such model or file.
@@ -73,14 +72,14 @@ class KnownTeacher:
         """Name and fingerprint, as Markdown."""
         return f"`{self.name}`" + (f", fingerprint `{self.digest[:16]}`" if self.digest else "")
 
-    def vectors(self, texts: Sequence[str], kept: Path, advance: Advance | None = None) -> Vectors:
+    def vectors(self, texts: Sequence[str], kept: Path, progress: Progress = no_progress) -> Vectors:
         """Return the vectors of texts, from disk where this teacher has embedded these texts before."""
         if isinstance(self.model, np.ndarray):
             return _checked(self.model, texts, self.name)
         about = {"teacher": self.digest or "", "texts": _digest(texts)}
         if self.digest and (found := _read(kept, about)) is not None:
             return found
-        vectors = _encode(self.model, texts, advance)
+        vectors = _encode(self.model, texts, progress)
         from safetensors.numpy import save_file
 
         with atomic_write(kept) as partial:
@@ -89,7 +88,7 @@ class KnownTeacher:
 
 
 def teacher_vectors(
-    teacher: Teacher, texts: Sequence[str], kept: Path, *, device: str | None = None, advance: Advance | None = None
+    teacher: Teacher, texts: Sequence[str], kept: Path, *, device: str | None = None, progress: Progress = no_progress
 ) -> Vectors:
     """Return a teacher's vectors of texts, from disk where this teacher has embedded these texts before.
 
@@ -98,9 +97,9 @@ def teacher_vectors(
             text: an array, or a ``.npy`` file such as ``prompteol encode`` writes.
         texts: that the student is trained on.
         kept: a ``.safetensors`` file, in which they are kept as float16, with the fingerprint of the teacher and the
-            digest of the texts. A teacher whose weights cannot be read is asked again each time.
+            digest of the texts. A teacher whose weights cannot be read embeds the texts anew each time.
         device: for a teacher that is loaded here.
-        advance: called with how many texts are done, and of how many.
+        progress: shows how many texts are done.
 
     Returns:
         An array of shape (texts, dimension), float16 or as it was given.
@@ -108,7 +107,7 @@ def teacher_vectors(
     Raises:
         TrainingError: the teacher cannot be loaded; given vectors are of another number of texts, or not finite.
     """
-    return KnownTeacher.load(teacher, device).vectors(texts, kept, advance)
+    return KnownTeacher.load(teacher, device).vectors(texts, kept, progress)
 
 
 def kept_vectors(texts: Sequence[str], kept: Path) -> Vectors:
@@ -137,7 +136,7 @@ def content_digest(teacher: SentenceTransformer | Vectors) -> str | None:
 
 
 def given_vectors(teacher: Teacher, texts: Sequence[str]) -> Vectors | None:
-    """Return the vectors that stand for a teacher, or ``None`` for a teacher that has to be asked.
+    """Return the vectors that stand for a teacher, or ``None`` for a teacher that has to compute them.
 
     Raises:
         TrainingError: they are of another number of texts, or not finite.
@@ -201,14 +200,14 @@ def _load(name: str | Path, device: str | None) -> SentenceTransformer:
         ) from error
 
 
-def _encode(model: SentenceTransformer, texts: Sequence[str], advance: Advance | None) -> Vectors:
+def _encode(model: SentenceTransformer, texts: Sequence[str], progress: Progress) -> Vectors:
     done: list[Vectors] = []
-    for batch in chunks(texts, _CHUNK):
-        vectors = model.encode(batch, normalize_embeddings=True, show_progress_bar=False)
-        check_finite(vectors, batch)
-        done.append(vectors.astype(np.float16))
-        if advance is not None:
-            advance(sum(map(len, done)), len(texts))
+    with progress("teacher", len(texts)) as advance, batches(model, advance) as chunk_done:
+        for chunk in chunks(texts, _CHUNK):
+            vectors = model.encode(chunk, normalize_embeddings=True, show_progress_bar=False)
+            check_finite(vectors, chunk)
+            done.append(vectors.astype(np.float16))
+            chunk_done(len(chunk))
     return np.concatenate(done)
 
 

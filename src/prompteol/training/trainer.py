@@ -1,4 +1,4 @@
-"""The stock trainer, of whose processes one writes."""
+"""Let only the first process of a training write checkpoints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["OneWriterTrainer"]
 
 
 class OneWriterTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
-    """A ``SentenceTransformerTrainer`` that lets only the first process save a checkpoint.
+    """Train as ``SentenceTransformerTrainer`` does, but save checkpoints in the first process only.
 
     transformers leaves the question who saves to a method that sentence-transformers 6.2 replaces without asking it:
     then every process writes the same files at the same time. Sharded weights still need all processes to save.

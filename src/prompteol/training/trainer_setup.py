@@ -1,4 +1,4 @@
-"""The stock trainer of sentence-transformers, told a recipe."""
+"""Set up the stock trainer of sentence-transformers for a recipe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from prompteol.errors import SettingError
 from prompteol.prompts import RetrievalTemplate
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.curve import SCORE
-from prompteol.training.distillation import running_label
 from prompteol.training.recipe import Recipe
 from prompteol.training.truncation import truncate_texts
 
@@ -40,7 +39,7 @@ _WIDGET: dict[str, Any] = {
 
 
 def launched_processes() -> int:
-    """Return of how many processes this is one, as torchrun and accelerate tell each."""
+    """Return how many processes torchrun or accelerate has launched; 1 without them."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -115,12 +114,10 @@ def training_arguments(
     return arguments
 
 
-def training_dataset(
-    examples: TrainingExamples, model: PromptEOL, recipe: Recipe, running_text: TrainingExamples | None = None
-) -> Dataset:
+def training_dataset(examples: TrainingExamples, model: PromptEOL, recipe: Recipe) -> Dataset:
     """Return the rows in the columns that the losses take, each text cut before it meets the template.
 
-    Distillation's label is the row, by which the loss finds the teacher's vector, or the running text.
+    Distillation's label is the row, by which the loss finds the teacher's vector.
     """
     from datasets import Dataset
 
@@ -132,18 +129,11 @@ def training_dataset(
         columns = {"anchor": columns["text"], "positive": columns["text"]}
     elif recipe.objective == "distillation":
         columns["label"] = range(len(examples))
-        if running_text is not None:
-            # The loss has these texts as they are. What stands here is not read, but no two rows may be alike.
-            rows = range(len(running_text))
-            columns = {
-                "text": [*columns["text"], *map(str, rows)],
-                "label": [*columns["label"], *map(running_label, rows)],
-            }
     return Dataset.from_dict(columns)
 
 
 def _check_dropout(model: PromptEOL) -> None:
-    """Make sure that a text and itself are told apart by something."""
+    """Refuse a model without dropout, whose two embeddings of a text would be one."""
     modules = any(module.p > 0 for module in model.modules() if isinstance(module, nn.Dropout))
     settings = model.module.config.get_text_config().to_dict()
     # Of heads that embedding has no use for, some settings name a dropout too.
@@ -164,7 +154,7 @@ def build_trainer(
     loss: nn.Module,
     pairs: ScoredPairs | None,
 ) -> SentenceTransformerTrainer:
-    """Put the parts together; the development pairs go through the stock evaluator."""
+    """Build the stock trainer; the development pairs go through the stock evaluator."""
     from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
     from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
     from transformers import PrinterCallback
@@ -195,9 +185,10 @@ def build_trainer(
 
 
 def _prompts(model: PromptEOL) -> dict[str, str]:
-    """Return the prompt of each column: of a pair of templates, its role, which is a prompt of such a model.
+    """Return the prompt of each column: of a pair of templates, its task, which is a prompt of such a model.
 
-    A task would say the same, but it is kept with the features, and then columns of two tasks are no single forward.
+    The argument ``task`` would do the same, but it is kept with the features, and then columns of two tasks are no
+    single forward.
     """
     if not isinstance(model.template, RetrievalTemplate):
         return {}
@@ -207,8 +198,8 @@ def _prompts(model: PromptEOL) -> dict[str, str]:
 def _tokens(model: PromptEOL, texts: Sequence[str], **options: Any) -> dict[str, torch.Tensor]:
     """Tokenize for training, also where an evaluation has just left the model in its other mode.
 
-    What only the shared-prefix engine reads would keep the columns of a batch from being one forward, and then the
-    dropout of a training that was resumed would be another one.
+    Features that only the shared-prefix engine reads would keep the columns of a batch from being one forward, and
+    then a resumed training would draw another dropout.
     """
     features = model.preprocess(texts, **options)
     return {name: features[name] for name in ("input_ids", "attention_mask")}

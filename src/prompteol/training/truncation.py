@@ -1,4 +1,4 @@
-"""Texts cut to so many tokens before they are put into a template, as the paper does in training."""
+"""Cut texts to a number of tokens before they are put into a template, as the paper does in training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the template, demonstration and layer that suit a model, for a tenth of the tokens."""
+"""Tune the prompt of a model: find its best template, demonstration and layer by successive halving."""
 
 from prompteol.data.scored_pairs import ScoredPairs, read_pairs
 from prompteol.tuning.gain import Gain

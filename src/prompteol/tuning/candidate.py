@@ -1,9 +1,9 @@
-"""A candidate of a search: a template and the demonstrations in front of it."""
+"""Describe the prompts that tuning compares: a template and the demonstrations in front of it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -24,7 +24,7 @@ Template = PromptTemplate | RetrievalTemplate
 
 @dataclass(frozen=True)
 class Candidate:
-    """A prompt to try.
+    """Hold a prompt to try.
 
     Args:
         name: of the template: a preset's, or its wording, with its normalization where another has the same wording.
@@ -47,8 +47,8 @@ class Candidate:
         return hashlib.sha256(repr(self.template).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @property
-    def shown(self) -> str:
-        """The demonstrations as people read them, or a dash."""
+    def demonstration_text(self) -> str:
+        """The demonstrations in one line, or a dash."""
         return "; ".join(f"{one.sentence} => {one.word}" for one in self.demonstrations) or "-"
 
     def followed_by(self, demonstration: Demonstration) -> Candidate:
@@ -56,24 +56,24 @@ class Candidate:
         return Candidate(self.name, self.bare, (*self.demonstrations, demonstration))
 
 
-def named_templates(own: Template, wanted: Iterable[str | Template] | None) -> Mapping[str, Template]:
-    """Return the templates of a search without demonstrations, by name.
+def named_templates(own: Template, templates: Iterable[str | Template] | None) -> Mapping[str, Template]:
+    """Return the templates to compare, without demonstrations, by name.
 
     Args:
-        own: the model's, which is searched where nothing else is ``wanted``.
-        wanted: presets' names, strings with a slot, templates.
+        own: the model's, which is the only one where ``templates`` is ``None``.
+        templates: presets' names, strings with a slot, templates.
     """
-    given: Sequence[str | Template] = [own] if wanted is None else list(wanted)
+    resolved = [own] if templates is None else list(map(resolve_template, templates))
     presets = {template: name for name, template in TEMPLATES.items()}
     named: dict[str, Template] = {}
-    for template in dict.fromkeys(resolve_template(one).with_demonstrations(()) for one in given):
+    for template in dict.fromkeys(one.with_demonstrations(()) for one in resolved):
         wording = presets.get(template, " | ".join(str(template).splitlines()))
         named[next(name for name in _names(wording, template) if name not in named)] = template
     return named
 
 
 def _names(wording: str, template: Template) -> Iterator[str]:
-    """Yield names for a template, of which the first that is free is taken: wording alone is not all of it."""
+    """Yield names for a template, from short to long, of which the first free one is taken."""
     yield wording
     tasks = dict.fromkeys(template.for_task(task).normalization for task in PROMPT_TASKS)
     normalized = f"{wording} ({', '.join(tasks)})"

@@ -1,4 +1,4 @@
-"""Run a prompt over pairs: one pass of the shared-prefix engine, all layers read from it."""
+"""Score a prompt on pairs: one forward pass with prefix caching, from which all layers are read."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from prompteol.errors import NonFiniteError
 from prompteol.inference import SharedPrefixEngine
 from prompteol.prompts import PromptTask, PromptTemplate, RetrievalTemplate
 from prompteol.tokenization import PromptTokenizer
-from prompteol.tuning.scoring import Values, cosines, reciprocal_ranks
+from prompteol.tuning.scoring import Values, reciprocal_ranks, unit_cosines
 
 if TYPE_CHECKING:
     from prompteol.sentence_transformers import PromptEOL
 
 __all__ = ["Cost", "Evaluator", "PromptScores"]
 
-# What the engine runs both ways before it trusts a prefix, in prompts of average length; the longest is among them.
+# Prompts of average length that the engine runs both ways to verify a prefix; the longest is among them.
 _CHECKED_ROWS = 14
 
 
 @dataclass(frozen=True)
 class PromptScores:
-    """What a prompt gave for some pairs.
+    """Hold what a prompt gave for some pairs.
 
     Args:
         values: (layers, pairs): cosines, or reciprocal ranks where there are no human scores.
@@ -44,16 +44,16 @@ class PromptScores:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a prompt costs, in tokens.
+    """Hold what a prompt costs, in tokens.
 
     Args:
         authors: in the authors' procedure: the whole prompt for both sentences of every pair. Padding not counted.
-        a_pair: here, for both sentences of a pair.
+        per_pair: here, for both sentences of a pair.
         once: here, before the first pair: the prefix, and the engine's check.
     """
 
     authors: float
-    a_pair: float
+    per_pair: float
     once: float
 
 
@@ -62,7 +62,7 @@ class Evaluator:
 
     Args:
         model: put into evaluation mode.
-        pairs: in the order in which they will be asked for.
+        pairs: in the order in which they are scored.
         layers: negative indices.
     """
 
@@ -75,36 +75,36 @@ class Evaluator:
         self._pairs = pairs
         self._layers = tuple(layers)
 
-    def judge(self, template: PromptTemplate | RetrievalTemplate, start: int, stop: int) -> PromptScores:
+    def score(self, template: PromptTemplate | RetrievalTemplate, start: int, stop: int) -> PromptScores:
         """Return what a prompt gives for the pairs from ``start`` up to ``stop``.
 
         Raises:
             NonFiniteError: an embedding holds NaN or infinity.
             TemplateError: the prompt leaves no room for text, or fuses with it.
         """
-        before = self._spent
+        before = self._tokens
         prompter = PromptTokenizer(self._tokenizer, template)
         first, second = self._sides(prompter, self._pairs.first[start:stop], self._pairs.second[start:stop])
-        compare = cosines if self._pairs.labeled else reciprocal_ranks
-        values = np.stack([compare(one, other) for one, other in zip(first, second, strict=True)])
+        compare = unit_cosines if self._pairs.labeled else reciprocal_ranks
+        values = np.stack([compare(left, right) for left, right in zip(first, second, strict=True)])
         if not np.isfinite(values).all():
             raise NonFiniteError(
                 f"with the prompt {str(template)!r} an embedding holds NaN or infinity: load the model in fp32 with "
                 'model_kwargs={"dtype": "float32"}'
             )
-        return PromptScores(values, self._spent - before)
+        return PromptScores(values, self._tokens - before)
 
     def cost(self, template: PromptTemplate | RetrievalTemplate) -> Cost:
-        """Tell what a prompt costs before it runs.
+        """Return what a prompt costs, before it runs.
 
         Every prompt has the text's tokens and its own; so the texts are tokenized once, and those of the prompt added.
         """
         prompter = PromptTokenizer(self._tokenizer, template)
-        heads = [len(prompter.head(task)) for task in self._tasks(template)]
-        tails = [len(prompter.tail(task)) for task in self._tasks(template)]
-        after = self._text_tokens / len(self._pairs) + sum(tails)
-        whole = sum(heads) + after
-        return Cost(len(self._pairs) * whole, after, once=max(heads) + _CHECKED_ROWS * whole / 2)
+        prefixes = [len(prompter.head(task)) for task in self._tasks(template)]
+        suffixes = [len(prompter.tail(task)) for task in self._tasks(template)]
+        after = self._text_tokens / len(self._pairs) + sum(suffixes)
+        whole = sum(prefixes) + after
+        return Cost(len(self._pairs) * whole, after, once=max(prefixes) + _CHECKED_ROWS * whole / 2)
 
     @cached_property
     def _text_tokens(self) -> int:
@@ -114,7 +114,7 @@ class Evaluator:
         return sum(map(len, rows)) - len(rows) * (len(plain.head()) + len(plain.tail()))
 
     @property
-    def _spent(self) -> int:
+    def _tokens(self) -> int:
         counters = self._engine.counters
         return counters.prefix_tokens + counters.text_tokens + counters.stock_tokens + counters.check_tokens
 
@@ -139,10 +139,10 @@ class Evaluator:
         """Return a (texts, dimension) array of length-1 rows for each layer."""
         rows = prompter(texts, task=task, max_length=self._limit)
         states = self._engine.layer_states(rows, self._layers, prefix=prompter.head(task))
-        return [self._finish(state) for state in states]
+        return [self._embeddings(state) for state in states]
 
-    def _finish(self, states: Tensor) -> NDArray[np.float32]:
-        """Do to states what the model does to them after its first module."""
+    def _embeddings(self, states: Tensor) -> NDArray[np.float32]:
+        """Return unit vectors: hidden states after the model's later modules and its truncation."""
         features = {"sentence_embedding": states}
         for module in list(self._model.children())[1:]:
             features = module(features)

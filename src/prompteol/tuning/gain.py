@@ -1,4 +1,4 @@
-"""How much a prompt gains over another on the same pairs, and whether that is more than chance."""
+"""Measure what a prompt gains over another on the same pairs, and whether that is more than chance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Gain:
-    """A difference of scores x 100.
+    """Hold a difference of scores x 100.
 
     Args:
         points: the difference.
@@ -42,13 +42,13 @@ def measure_gain(values: Values, baseline: Values, gold: Sequence[float] | None,
 
     The best of many is partly the luckiest: the interval does not know that, so ``within_noise`` asks for more than
     the interval does. With Bonferroni's correction, the gain must exceed as many standard errors as the best of
-    ``compared`` prompts would by chance in one search of twenty.
+    ``compared`` prompts would by chance in one run of twenty.
 
     Args:
         values: (pairs): what the prompt gave.
         baseline: (pairs): what the other one gave.
         gold: human scores; ``None`` for reciprocal ranks.
-        compared: settings that the prompt was chosen from.
+        compared: settings that the prompt is the best of.
         seed: of the resamples.
     """
     ranked = np.zeros(len(values)) if gold is None else rankdata(gold)
@@ -58,11 +58,11 @@ def measure_gain(values: Values, baseline: Values, gold: Sequence[float] | None,
         del axis
         rows = [np.atleast_2d(side) for side in sample]
         if gold is None:
-            found = (rows[0] - rows[1]).mean(axis=1)
+            gains = (rows[0] - rows[1]).mean(axis=1)
         else:
             ranks = [rankdata(side, axis=1) for side in rows]
-            found = correlation(ranks[0], ranks[2]) - correlation(ranks[1], ranks[2])
-        points: NDArray[np.float64] = 100 * (found if sample[0].ndim > 1 else found[0])
+            gains = correlation(ranks[0], ranks[2]) - correlation(ranks[1], ranks[2])
+        points: NDArray[np.float64] = 100 * (gains if sample[0].ndim > 1 else gains[0])
         return points
 
     points = float(statistic(*data))

@@ -1,4 +1,4 @@
-"""What a search found: the best setting, what it gains, how every candidate did, and the model it makes."""
+"""Hold the result of tuning: the best setting, its gain and the score of every candidate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADER = ("rank", "score", "layer", "pairs", "template", "demonstrations")
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a search cost.
+    """Count the tokens of a tuning run.
 
     Args:
         computed: through the backbone, prefixes and the engine's checks included, in this run and those it resumed.
@@ -38,18 +38,18 @@ class Tokens:
 
 @dataclass(frozen=True)
 class TuningResult:
-    """The outcome of :func:`~prompteol.tuning.tune_prompt`.
+    """Hold the result of :func:`~prompteol.tuning.tune_prompt`.
 
     Args:
-        standings: of all candidates, the best first.
+        ranking: all candidates, the best first.
         baseline: the best without demonstrations, scored on all pairs.
         gain: of the best over the baseline.
-        measure: what was scored, on what, for people.
+        measure: the metric and the pairs, in words.
         tokens: the cost.
         provenance: how template, demonstrations and layer came to be, for ``prompteol.json`` and the model card.
     """
 
-    standings: Sequence[CandidateScore]
+    ranking: Sequence[CandidateScore]
     baseline: CandidateScore
     gain: Gain
     measure: str
@@ -59,7 +59,7 @@ class TuningResult:
     @property
     def best(self) -> CandidateScore:
         """The best candidate of those scored on all pairs."""
-        return self.standings[0]
+        return self.ranking[0]
 
     @property
     def candidate(self) -> Candidate:
@@ -79,14 +79,14 @@ class TuningResult:
         if self.gain.within_noise:
             return (
                 f"the gain over no demonstration, {self.gain}, is within noise: the best of "
-                f"{len(self.standings)} prompts would gain as much by chance"
+                f"{len(self.ranking)} prompts would gain as much by chance"
             )
         return None
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the final table, a row a candidate, with the columns of :data:`HEADER`.
 
-        The same for the same search, however often it was stopped and resumed.
+        The same for the same arguments, however often tuning was stopped and resumed.
         """
         return [
             (
@@ -95,9 +95,9 @@ class TuningResult:
                 str(one.layer),
                 str(one.pairs),
                 one.candidate.name,
-                one.candidate.shown,
+                one.candidate.demonstration_text,
             )
-            for rank, one in enumerate(self.standings, start=1)
+            for rank, one in enumerate(self.ranking, start=1)
         ]
 
     def apply_to(self, model: PromptEOL) -> None:

@@ -1,4 +1,4 @@
-"""The results of a search on disk: one line for each finished piece of work, so that a killed search goes on."""
+"""Log each finished slice of pairs as a line on disk, so that tuning resumes after a kill."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _FORMAT = 1
 
 
 class ResultsLog:
-    """Remember what each candidate gave for each slice of the pairs.
+    """Keep what each candidate gave for each slice of the pairs.
 
     A line is appended and flushed to the disk as soon as a slice is done. A last line that a kill cut short is
     dropped, and its slice is run again.
 
     Args:
-        path: made if missing; ``None`` remembers in memory only.
+        path: made if missing; ``None`` keeps them in memory only.
         about: what the results hold for. A file about something else is refused.
 
     Raises:
-        SearchError: the file belongs to another search, or is none.
+        TuningError: the file belongs to another tuning run, or is no log of one.
         CorpusError: it cannot be read or written.
     """
 
     def __init__(self, path: Path | None, about: Mapping[str, Any]) -> None:
         self._known: dict[tuple[str, int, int], PromptScores] = {}
-        self._about = {"prompteol-search": _FORMAT, **about}
+        self._about = {"prompteol-tuning": _FORMAT, **about}
         self._path = path
         self._file: BinaryIO | None = None
         self.resumed = 0
-        self._asked: dict[tuple[str, int, int], int] = {}
+        self._used: dict[tuple[str, int, int], int] = {}
         if path is None:
             return
         try:
@@ -59,31 +59,31 @@ class ResultsLog:
             raise
 
     def get(self, candidate: Candidate, start: int, stop: int) -> PromptScores | None:
-        """Return what is known of a slice."""
+        """Return the scores of a slice, if the log has them."""
         known = self._known.get((candidate.key, start, stop))
         if known is not None:
-            self._asked[candidate.key, start, stop] = known.tokens
+            self._used[candidate.key, start, stop] = known.tokens
         return known
 
-    def add(self, candidate: Candidate, start: int, stop: int, judgement: PromptScores) -> None:
-        """Remember a slice, on disk before this returns."""
-        self._known[candidate.key, start, stop] = judgement
-        self._asked[candidate.key, start, stop] = judgement.tokens
+    def add(self, candidate: Candidate, start: int, stop: int, scores: PromptScores) -> None:
+        """Add the scores of a slice, on disk before this returns."""
+        self._known[candidate.key, start, stop] = scores
+        self._used[candidate.key, start, stop] = scores.tokens
         self._append(
             {
                 "prompt": candidate.key,
                 "template": candidate.name,
                 "demonstrations": [[one.sentence, one.word] for one in candidate.demonstrations],
                 "pairs": [start, stop],
-                "tokens": judgement.tokens,
-                "values": base64.b64encode(judgement.values.astype("<f4").tobytes()).decode("ascii"),
+                "tokens": scores.tokens,
+                "values": base64.b64encode(scores.values.astype("<f4").tobytes()).decode("ascii"),
             }
         )
 
     @property
     def tokens(self) -> int:
-        """Computed for the slices that this search asked for, by earlier runs too."""
-        return sum(self._asked.values())
+        """Tokens computed for the slices that this run used, by earlier runs too."""
+        return sum(self._used.values())
 
     def close(self) -> None:
         """Close the file."""
@@ -104,20 +104,20 @@ class ResultsLog:
         # What follows the last newline was never finished.
         whole = lines[:-1]
         if not whole and not _line(self._about).startswith(lines[0]):
-            raise self._foreign(1)
+            raise self._no_log(1)
         for number, line in enumerate(whole, start=1):
             try:
-                self._take(json.loads(line), first=number == 1)
+                self._read_record(json.loads(line), first=number == 1)
             except (ValueError, KeyError, TypeError) as error:
                 if isinstance(error, TuningError):
                     raise
-                raise self._foreign(number) from error
+                raise self._no_log(number) from error
         file.seek(sum(len(line) + 1 for line in whole))
         file.truncate()
         if not whole:
             self._append(self._about)
 
-    def _take(self, record: dict[str, Any], *, first: bool) -> None:
+    def _read_record(self, record: dict[str, Any], *, first: bool) -> None:
         if first:
             self._check(record)
             return
@@ -128,17 +128,17 @@ class ResultsLog:
         self.resumed += 1
 
     def _check(self, record: dict[str, Any]) -> None:
-        if not isinstance(record, dict) or "prompteol-search" not in record:
-            raise self._foreign(1)
+        if not isinstance(record, dict) or "prompteol-tuning" not in record:
+            raise self._no_log(1)
         other = [name for name in self._about if record.get(name) != self._about[name]]
         if other:
             raise TuningError(
-                f"results {str(self._path)!r} belong to another search: another {', '.join(other)}. Name another file, "
+                f"results {str(self._path)!r} belong to another run: another {', '.join(other)}. Name another file, "
                 "or remove this one"
             )
 
-    def _foreign(self, line: int) -> TuningError:
-        return TuningError(f"{str(self._path)!r}, line {line}: not the results of a search; name another file")
+    def _no_log(self, line: int) -> TuningError:
+        return TuningError(f"{str(self._path)!r}, line {line}: not the results of tuning; name another file")
 
     def _append(self, record: Mapping[str, Any]) -> None:
         if self._file is None:

@@ -1,4 +1,4 @@
-"""Successive halving under a budget: how many pairs each round looks at, and how many candidates go on."""
+"""Plan successive halving under a budget: the pairs of each round, and how many candidates enter it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 
 from prompteol.tuning.scoring import BLOCK
 
-__all__ = ["BUDGET", "Rung", "entrants", "rungs"]
+__all__ = ["BUDGET", "Rung", "round_sizes", "rungs"]
 
 # Of the tokens of the authors' procedure; what is left to a tenth are sentences that are cut or run without the prefix.
 BUDGET = 0.097
 _SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
-# So many are scored on all pairs even where the budget asks for fewer, so that a small set is searched well.
+# So many are scored on all pairs even where the budget asks for fewer, so that a small set is compared well.
 _FINALISTS = 5
 
 
 @dataclass(frozen=True)
 class Rung:
-    """A round of a search: from the ``start`` pairs that every candidate in it has seen, to ``stop``."""
+    """Hold a round of successive halving: from the ``start`` pairs that every candidate in it has seen, to ``stop``."""
 
     start: int
     stop: int
 
 
 def rungs(pairs: int) -> Sequence[Rung]:
-    """Return the rounds of a search, the last over all pairs.
+    """Return the rounds of successive halving, the last over all pairs.
 
     They depend on the number of pairs alone, so that results on disk serve any set of candidates. A round ends at a
     whole number of blocks, so that the reciprocal rank of a pair never depends on the round.
@@ -38,7 +38,7 @@ def rungs(pairs: int) -> Sequence[Rung]:
     return [Rung(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
 
 
-def entrants(rounds: Sequence[Rung], candidates: int, budget: float) -> list[int]:
+def round_sizes(rounds: Sequence[Rung], candidates: int, budget: float) -> list[int]:
     """Return how many candidates enter each round: all the first, and each later one those that a fair share pays for.
 
     Args:

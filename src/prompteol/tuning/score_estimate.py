@@ -1,4 +1,4 @@
-"""What a candidate would score on all pairs, told from the few that it has seen."""
+"""Estimate what a candidate would score on all pairs from the few that it was scored on."""
 
 from __future__ import annotations
 

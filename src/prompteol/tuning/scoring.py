@@ -1,4 +1,4 @@
-"""What a prompt is worth on pairs: Spearman of the cosine with human scores, or how high positives rank."""
+"""Score embeddings of pairs: Spearman of the cosine with human scores, or how high positives rank."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-__all__ = ["BLOCK", "Values", "cosines", "reciprocal_ranks", "score"]
+__all__ = ["BLOCK", "Values", "reciprocal_ranks", "score", "unit_cosines"]
 
 Values = NDArray[np.float32]
 
@@ -19,8 +19,8 @@ BLOCK = 32
 _DECIMALS = 6
 
 
-def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> Values:
-    """Return the cosine of each row with its fellow, both of shape (pairs, dimension) and length 1."""
+def unit_cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> Values:
+    """Return the cosine of each row with that of the other side, both of shape (pairs, dimension) and length 1."""
     products: Values = (first * second).sum(axis=1)
     return products.round(_DECIMALS)
 
@@ -54,7 +54,7 @@ def score(values: Values, gold: Sequence[float] | None) -> float:
 
 
 def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Pearson's correlation of each row with its fellow; 0 where one is constant."""
+    """Return Pearson's correlation of each row with that of the other side; 0 where one is constant."""
     one, other = (side - side.mean(axis=1, keepdims=True) for side in (first, second))
     scale = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
     products: NDArray[np.float64] = (one * other).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Run candidates over growing samples of the pairs, and let the poor ones leave early."""
+"""Run candidates over growing samples of the pairs, and drop the poor ones early (successive halving)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prompteol.data.scored_pairs import ScoredPairs
 from prompteol.tuning.candidate import Candidate
 from prompteol.tuning.evaluator import Evaluator
 from prompteol.tuning.results_log import ResultsLog
-from prompteol.tuning.schedule import BUDGET, Rung, entrants, rungs
+from prompteol.tuning.schedule import BUDGET, Rung, round_sizes, rungs
 from prompteol.tuning.score_estimate import estimate
 from prompteol.tuning.scoring import Values, score
 
@@ -24,7 +24,7 @@ _REFERENCES = 3
 
 @dataclass(frozen=True)
 class CandidateScore:
-    """Where a candidate stands.
+    """Hold a candidate's scores.
 
     Args:
         candidate: the prompt.
@@ -56,7 +56,7 @@ class CandidateScore:
 
 @dataclass(frozen=True)
 class TuningProgress:
-    """What a search is doing, for whoever watches.
+    """Say how far tuning is.
 
     Args:
         round: from 1; 0 while a few are scored on all pairs to compare the others with.
@@ -81,48 +81,48 @@ Watcher = Callable[[TuningProgress], None]
 
 
 class SuccessiveHalving:
-    """Score candidates, reading what is known from the ledger and writing to it what is new.
+    """Score candidates in rounds; what the log has is read from it, what is new is added.
 
     Args:
-        judge: runs prompts over the pairs.
-        ledger: of this search.
-        pairs: in the judge's order.
-        layers: the judge's.
+        evaluator: scores prompts on the pairs.
+        log: of the results.
+        pairs: in the evaluator's order.
+        layers: the evaluator's.
         exhaustive: every candidate sees all pairs.
         watch: called after each candidate of each round.
     """
 
     def __init__(
         self,
-        judge: Evaluator,
-        ledger: ResultsLog,
+        evaluator: Evaluator,
+        log: ResultsLog,
         pairs: ScoredPairs,
         layers: Sequence[int],
         *,
         exhaustive: bool = False,
         watch: Watcher | None = None,
     ) -> None:
-        self._judge = judge
-        self._ledger = ledger
+        self._evaluator = evaluator
+        self._log = log
         self._pairs = pairs
         self._layers = tuple(layers)
         self._exhaustive = exhaustive
         self._watch = watch
         self.rungs = rungs(len(pairs))
 
-    def run(self, candidates: Sequence[Candidate], *, to_the_end: Sequence[Candidate] = ()) -> list[CandidateScore]:
-        """Return where all candidates stand, the best first.
+    def run(self, candidates: Sequence[Candidate], *, never_dropped: Sequence[Candidate] = ()) -> list[CandidateScore]:
+        """Return the scores of all candidates, the best first.
 
-        Those scored on more pairs come before those that left earlier; equals in the order given.
+        Those scored on more pairs come before those that were dropped earlier; equals in the order given.
 
         Args:
             candidates: to compare.
-            to_the_end: those among them that are scored on all pairs whatever their score.
+            never_dropped: those among them that are scored on all pairs whatever their score.
         """
-        alive = list(dict.fromkeys(candidates))
-        references = [] if self._exhaustive else self._references(alive, to_the_end)
-        room = entrants(
-            self.rungs, len(alive) - len(references), self._budget(alive) - len(references) * len(self._pairs)
+        remaining = list(dict.fromkeys(candidates))
+        references = [] if self._exhaustive else self._references(remaining, never_dropped)
+        sizes = round_sizes(
+            self.rungs, len(remaining) - len(references), self._budget(remaining) - len(references) * len(self._pairs)
         )
         whole: dict[Candidate, CandidateScore] = {}
         for done, candidate in enumerate(references, start=1):
@@ -130,39 +130,39 @@ class SuccessiveHalving:
                 whole[candidate] = self._extend(candidate, rung, whole.get(candidate))
             self._report(0, self.rungs[-1], done, references, whole)
         known = [one.values for one in whole.values()]
-        standings = dict(whole)
-        alive = [candidate for candidate in alive if candidate not in whole]
+        scores = dict(whole)
+        remaining = [candidate for candidate in remaining if candidate not in whole]
         for number, rung in enumerate(self.rungs, start=1):
             if number > 1 and not self._exhaustive:
-                best = {one.candidate for one in _ranked(standings[one] for one in alive)[: room[number - 1]]}
-                alive = [candidate for candidate in alive if candidate in best]
-            for done, candidate in enumerate(alive, start=1):
-                standings[candidate] = self._extend(candidate, rung, standings.get(candidate), known)
-                self._report(number, rung, done, alive, standings)
-        return sorted(standings.values(), key=lambda one: (-one.pairs, -one.score))
+                best = {one.candidate for one in _ranked(scores[one] for one in remaining)[: sizes[number - 1]]}
+                remaining = [candidate for candidate in remaining if candidate in best]
+            for done, candidate in enumerate(remaining, start=1):
+                scores[candidate] = self._extend(candidate, rung, scores.get(candidate), known)
+                self._report(number, rung, done, remaining, scores)
+        return sorted(scores.values(), key=lambda one: (-one.pairs, -one.score))
 
-    def _references(self, candidates: Sequence[Candidate], to_the_end: Sequence[Candidate]) -> list[Candidate]:
+    def _references(self, candidates: Sequence[Candidate], never_dropped: Sequence[Candidate]) -> list[Candidate]:
         """Return those that are scored on all pairs before the others."""
-        others = [candidate for candidate in candidates if candidate not in to_the_end]
+        others = [candidate for candidate in candidates if candidate not in never_dropped]
         if len(self.rungs) == 1 or len(others) <= _REFERENCES:
-            return list(to_the_end)
+            return list(never_dropped)
         spread = [others[(2 * number + 1) * len(others) // (2 * _REFERENCES)] for number in range(_REFERENCES)]
-        return [*to_the_end, *spread]
+        return [*never_dropped, *spread]
 
     def _budget(self, candidates: Sequence[Candidate]) -> float:
-        """Return how many pairs may be scored over all rounds, so that the search costs what it promises."""
-        costs = [self._judge.cost(one.template) for one in candidates]
+        """Return how many pairs may be scored over all rounds, so that tuning stays within its budget."""
+        costs = [self._evaluator.cost(one.template) for one in candidates]
         once = sum(cost.once for cost in costs)
-        a_pair = sum(cost.a_pair for cost in costs) / len(costs)
-        return (BUDGET * sum(cost.authors for cost in costs) - once) / a_pair
+        per_pair = sum(cost.per_pair for cost in costs) / len(costs)
+        return (BUDGET * sum(cost.authors for cost in costs) - once) / per_pair
 
     def _extend(
         self, candidate: Candidate, rung: Rung, before: CandidateScore | None, references: Sequence[Values] = ()
     ) -> CandidateScore:
-        known = self._ledger.get(candidate, rung.start, rung.stop)
+        known = self._log.get(candidate, rung.start, rung.stop)
         if known is None:
-            known = self._judge.judge(candidate.template, rung.start, rung.stop)
-            self._ledger.add(candidate, rung.start, rung.stop, known)
+            known = self._evaluator.score(candidate.template, rung.start, rung.stop)
+            self._log.add(candidate, rung.start, rung.stop, known)
         values = known.values if before is None else np.concatenate([before.values, known.values], axis=1)
         gold = self._pairs.scores and self._pairs.scores[: rung.stop]
         if references and rung.stop < len(self._pairs):
@@ -176,16 +176,16 @@ class SuccessiveHalving:
         number: int,
         rung: Rung,
         done: int,
-        alive: Sequence[Candidate],
-        standings: dict[Candidate, CandidateScore],
+        remaining: Sequence[Candidate],
+        scores: dict[Candidate, CandidateScore],
     ) -> None:
         if self._watch is not None:
-            here = {*alive, *(one for one, standing in standings.items() if standing.pairs == len(self._pairs))}
-            leaders = _ranked(standing for one, standing in standings.items() if one in here)
+            finished = {one.candidate for one in scores.values() if one.pairs == len(self._pairs)}
+            leaders = _ranked(one for one in scores.values() if one.candidate in finished.union(remaining))
             self._watch(
-                TuningProgress(number, len(self.rungs), rung.stop, done, len(alive), self._ledger.tokens, leaders)
+                TuningProgress(number, len(self.rungs), rung.stop, done, len(remaining), self._log.tokens, leaders)
             )
 
 
-def _ranked(standings: Iterable[CandidateScore]) -> list[CandidateScore]:
-    return sorted(standings, key=lambda one: -one.score)
+def _ranked(scores: Iterable[CandidateScore]) -> list[CandidateScore]:
+    return sorted(scores, key=lambda one: -one.score)

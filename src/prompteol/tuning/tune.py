@@ -1,4 +1,4 @@
-"""The search itself: from a model, pairs and demonstrations to the best setting."""
+"""Tune a prompt: find the template, demonstration and layer with which a model does best on pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prompteol.data.scored_pairs import ScoredPairs, read_pairs
-from prompteol.demonstrations import check_demonstration, distinct, read_demonstrations
+from prompteol.demonstrations import check_demonstration, default_demonstrations, distinct, read_demonstrations
 from prompteol.errors import TuningError
 from prompteol.model import resolve_layer
 from prompteol.prompts import Demonstration, resolve_demonstrations
@@ -27,7 +27,7 @@ __all__ = ["tune_prompt"]
 def tune_prompt(
     model: PromptEOL,
     pairs: ScoredPairs | str | Path,
-    demonstrations: str | Path | Iterable[str | Demonstration | tuple[str, str]],
+    demonstrations: str | Path | Iterable[str | Demonstration | tuple[str, str]] | None = None,
     *,
     templates: Iterable[str | Template] | None = None,
     layers: Iterable[int | float] | None = None,
@@ -46,26 +46,26 @@ def tune_prompt(
         model: stays as it is; ``result.apply_to(model)`` gives it what was found.
         pairs: with human scores, where the score is Spearman's correlation of the cosine x 100; or anchors with their
             positives, where it is the mean reciprocal rank x 100 of the positive among 32. Or a file of them.
-        demonstrations: to choose from, or a file of them.
+        demonstrations: to choose from, or a file of them; by default 124 that ship with the package.
         templates: to choose from; ``None`` is the model's own.
         layers: to choose from; ``None`` is all, and for a model with modules of its own behind the first one, whose
             weights belong to one layer, the model's.
         max_demonstrations: greater than 1 adds one after the other to the best prompt, while that helps.
         exhaustive: score every candidate on all pairs.
-        seed: of the order in which pairs are taken.
-        results: a ``.jsonl`` that every finished piece of work is appended to; a search that was stopped goes on where
-            it was. ``None``: memory only.
+        seed: of the order in which pairs are sampled.
+        results: a ``.jsonl`` that every finished slice of pairs is appended to; after a stop, tuning goes on from it.
+            ``None``: memory only.
         watch: called with each :class:`~prompteol.tuning.TuningProgress`.
 
     Raises:
-        SearchError: there is nothing to compare, the seed is negative, or ``results`` belong to another search.
+        TuningError: there is nothing to compare, the seed is negative, or ``results`` belong to another run.
         TemplateError: a template or a demonstration cannot be used.
         LayerError: a layer is outside the backbone.
         CorpusError: a file cannot be read or written.
     """
     if seed < 0:
         raise TuningError(f"seed={seed} is negative; give 0 or more")
-    given = pairs if isinstance(pairs, ScoredPairs) else read_pairs(pairs)
+    scored = pairs if isinstance(pairs, ScoredPairs) else read_pairs(pairs)
     shots = _demonstrations(demonstrations)
     named = named_templates(model.template, templates)
     depths = _layers(model, layers)
@@ -74,82 +74,86 @@ def tune_prompt(
             f"nothing to compare: {len(shots)} demonstrations (at most {max_demonstrations} at once), {len(named)} "
             f"templates, {len(depths)} layers; each must be 1 or more"
         )
-    ordered = given.nested(seed)
-    about = {"model": model.fingerprint(), "pairs or seed": ordered.digest, "layers": list(depths)}
-    with ResultsLog(None if results is None else Path(results), about) as ledger:
-        judge = Evaluator(model, ordered, depths)
-        race = SuccessiveHalving(judge, ledger, ordered, depths, exhaustive=exhaustive, watch=watch)
-        standings = _standings(race, named, shots, max_demonstrations)
-        authors = sum(judge.cost(one.candidate.template).authors for one in standings)
-        tokens = Tokens(ledger.tokens, round(authors))
-    return _result(standings, given, ordered, named, depths, tokens, seed)
+    ordered = scored.nested(seed)
+    record = {"model": model.fingerprint(), "pairs or seed": ordered.digest, "layers": list(depths)}
+    with ResultsLog(None if results is None else Path(results), record) as log:
+        evaluator = Evaluator(model, ordered, depths)
+        halving = SuccessiveHalving(evaluator, log, ordered, depths, exhaustive=exhaustive, watch=watch)
+        ranking = _rank(halving, named, shots, max_demonstrations)
+        authors = sum(evaluator.cost(one.candidate.template).authors for one in ranking)
+        tokens = Tokens(log.tokens, round(authors))
+    return _result(ranking, scored, ordered, named, depths, tokens, seed)
 
 
-def _demonstrations(given: str | Path | Iterable[str | Demonstration | tuple[str, str]]) -> list[Demonstration]:
-    if isinstance(given, (str, Path)):
-        return distinct(read_demonstrations(given))
-    return distinct(check_demonstration(one.sentence, one.word) for one in resolve_demonstrations(given))
+def _demonstrations(
+    demonstrations: str | Path | Iterable[str | Demonstration | tuple[str, str]] | None,
+) -> list[Demonstration]:
+    if demonstrations is None:
+        return list(default_demonstrations())
+    if isinstance(demonstrations, (str, Path)):
+        return distinct(read_demonstrations(demonstrations))
+    return distinct(check_demonstration(one.sentence, one.word) for one in resolve_demonstrations(demonstrations))
 
 
-def _layers(model: PromptEOL, wanted: Iterable[int | float] | None) -> tuple[int, ...]:
+def _layers(model: PromptEOL, layers: Iterable[int | float] | None) -> tuple[int, ...]:
     config = model.module.config
-    if wanted is not None:
-        return tuple(sorted({resolve_layer(layer, config) for layer in wanted}))
+    if layers is not None:
+        return tuple(sorted({resolve_layer(layer, config) for layer in layers}))
     weighted = any(True for module in list(model.children())[1:] for _ in module.parameters())
     return (model.layer,) if weighted else tuple(range(-int(config.get_text_config().num_hidden_layers), 0))
 
 
-def _standings(
-    race: SuccessiveHalving, named: Mapping[str, Template], shots: Sequence[Demonstration], most: int
+def _rank(
+    halving: SuccessiveHalving, named: Mapping[str, Template], shots: Sequence[Demonstration], most: int
 ) -> list[CandidateScore]:
-    """Race all prompts with one demonstration or none; then those that add one to the best, while that helps."""
+    """Compare all prompts with one demonstration or none; then those that add one to the best, while that helps."""
     plain = [Candidate(name, template) for name, template in named.items()]
-    standings = race.run([*plain, *(one.followed_by(shot) for one in plain for shot in shots)], to_the_end=plain)
+    ranking = halving.run([*plain, *(one.followed_by(shot) for one in plain for shot in shots)], never_dropped=plain)
     for _ in range(most - 1):
-        best = standings[0]
+        best = ranking[0]
         rest = [shot for shot in shots if shot not in best.candidate.demonstrations]
         if not best.candidate.demonstrations or not rest:
             break
-        longer = race.run([best.candidate.followed_by(shot) for shot in rest])
-        standings = sorted([*standings, *longer], key=lambda one: (-one.pairs, -one.score))
-        if standings[0] is best:
+        longer = halving.run([best.candidate.followed_by(shot) for shot in rest])
+        ranking = sorted([*ranking, *longer], key=lambda one: (-one.pairs, -one.score))
+        if ranking[0] is best:
             break
-    return standings
+    return ranking
 
 
-def _said(layers: Sequence[int]) -> str:
-    whole = layers == tuple(range(layers[0], layers[-1] + 1))
-    return f"{layers[0]} to {layers[-1]}" if whole else ", ".join(map(str, layers))
+def _layer_range(layers: Sequence[int]) -> str:
+    consecutive = layers == tuple(range(layers[0], layers[-1] + 1))
+    return f"{layers[0]} to {layers[-1]}" if consecutive else ", ".join(map(str, layers))
 
 
 def _result(
-    standings: Sequence[CandidateScore],
-    given: ScoredPairs,
+    ranking: Sequence[CandidateScore],
+    pairs: ScoredPairs,
     ordered: ScoredPairs,
     named: Mapping[str, Template],
     layers: Sequence[int],
     tokens: Tokens,
     seed: int,
 ) -> TuningResult:
-    best = standings[0]
-    baseline = next(one for one in standings if not one.candidate.demonstrations)
+    best = ranking[0]
+    baseline = next(one for one in ranking if not one.candidate.demonstrations)
     gain = measure_gain(
         best.values[layers.index(best.layer)],
         baseline.values[layers.index(baseline.layer)],
         ordered.scores,
-        compared=len(standings) * len(layers),
+        compared=len(ranking) * len(layers),
         seed=seed,
     )
-    what = "Spearman's correlation x 100 of the cosine with" if given.labeled else "mean reciprocal rank x 100 of"
-    labels = f"the human scores of {len(given)} pairs" if given.labeled else f"{len(given)} pairs without scores"
-    measure = f"{what} {labels} ({given.name})"
+    what = "Spearman's correlation x 100 of the cosine with" if pairs.labeled else "mean reciprocal rank x 100 of"
+    labels = f"the human scores of {len(pairs)} pairs" if pairs.labeled else f"{len(pairs)} pairs without scores"
+    measure = f"{what} {labels} ({pairs.name})"
     outcome = f"{best.score:.2f} by {measure}; without a demonstration {baseline.score:.2f}, gain {gain}"
-    chosen = {
-        "demonstrations": f"the best of {len(standings)} prompts, {outcome}"
+    provenance = {
+        "demonstrations": f"the best of {len(ranking)} prompts, {outcome}"
         + ("; the gain is within noise" if best is not baseline and gain.within_noise else ""),
-        "layer": f"searched with the demonstrations, of {_said(layers)}" if len(layers) > 1 else "given",
-        "labels": f"{labels} ({given.name}); scores on these pairs flatter this model",
+        "layer": f"tuned with the demonstrations, of {_layer_range(layers)}" if len(layers) > 1 else "given",
+        "labels": f"{labels} ({pairs.name}); scores on these pairs flatter this model",
     }
-    one_of = "searched with the demonstrations, one of: " if len(named) > 1 else ""
-    chosen["template"] = one_of + "; ".join(named)
-    return TuningResult(standings, baseline, gain, measure, tokens, chosen)
+    one_of = "tuned with the demonstrations, one of: " if len(named) > 1 else ""
+    provenance["template"] = one_of + "; ".join(named)
+    return TuningResult(ranking, baseline, gain, measure, tokens, provenance)

@@ -1,4 +1,4 @@
-"""What LangChain's suite does not ask: roles, prompts, settings, threads, pickles."""
+"""What LangChain's suite does not ask: tasks, prompts, settings, threads, pickles."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from langchain_prompteol import PromptEOLEmbeddings
 from pydantic import ValidationError
 
 from prompteol import fingerprint
-from prompteol.embedder.index_safety import check_index, index_metadata
-from prompteol.embedder.long_texts import LongTextWarning
+from prompteol.embedder import LongTextWarning, check_index, index_metadata
 from prompteol.errors import IndexMismatchError, InputError, ModelNotFoundError, SettingError
 from prompteol.prompts import resolve_template
 from small_models import base_model_folder, stock_model
@@ -42,7 +41,7 @@ def unit(vectors):
     return array / np.linalg.norm(array, axis=-1, keepdims=True)
 
 
-def both_roles(embeddings):
+def both_tasks(embeddings):
     return np.asarray([*embeddings.embed_documents(TEXTS), *(embeddings.embed_query(text) for text in TEXTS)])
 
 
@@ -58,7 +57,7 @@ def test_queries_and_documents_take_the_models_own_prompts(model):
 
 
 @pytest.mark.parametrize("prompt", ["", "Find: "])
-def test_prompts_are_replaced_or_removed_one_role_at_a_time(model, prompt):
+def test_prompts_are_replaced_or_removed_one_task_at_a_time(model, prompt):
     queries, documents = wrap(model, query_prompt=prompt), wrap(model, document_prompt=prompt)
     expected = unit(model.encode(["a"], prompt=prompt))
     np.testing.assert_allclose([queries.embed_query("a")], expected, atol=1e-5)
@@ -75,14 +74,14 @@ def test_retrieval_templates_reach_the_model():
     assert differ(embeddings.embed_query("a"), embeddings.embed_documents(["a"])[0])
 
 
-def test_one_switch_normalizes_both_roles(model):
-    assert np.linalg.norm(both_roles(wrap(model)), axis=1) == pytest.approx(1, abs=1e-5)
-    assert np.linalg.norm(both_roles(wrap(model, normalize_embeddings=False)), axis=1).min() > 1.1
+def test_one_switch_normalizes_both_tasks(model):
+    assert np.linalg.norm(both_tasks(wrap(model)), axis=1) == pytest.approx(1, abs=1e-5)
+    assert np.linalg.norm(both_tasks(wrap(model, normalize_embeddings=False)), axis=1).min() > 1.1
 
 
-def test_cuts_are_normalized_in_both_roles(model):
-    cut = both_roles(wrap(model, truncate_dim=8))
-    np.testing.assert_allclose(cut, unit(both_roles(wrap(model))[:, :8]), atol=1e-5)
+def test_cuts_are_normalized_in_both_tasks(model):
+    cut = both_tasks(wrap(model, truncate_dim=8))
+    np.testing.assert_allclose(cut, unit(both_tasks(wrap(model))[:, :8]), atol=1e-5)
 
 
 def test_query_encode_kwargs_are_merged_over_encode_kwargs(model):
@@ -164,22 +163,22 @@ def test_a_pickle_by_name_is_small_and_keeps_every_field():
     )
     pickled = pickle.dumps(embeddings)
     assert len(pickled) < 2500
-    twin = pickle.loads(pickled)
-    assert twin.model_dump() == embeddings.model_dump()
-    assert twin.client is not embeddings.client
-    np.testing.assert_allclose(twin.embed_documents(TEXTS), embeddings.embed_documents(TEXTS), atol=1e-6)
-    np.testing.assert_allclose(twin.embed_query("a"), embeddings.embed_query("a"), atol=1e-6)
+    copied = pickle.loads(pickled)
+    assert copied.model_dump() == embeddings.model_dump()
+    assert copied.client is not embeddings.client
+    np.testing.assert_allclose(copied.embed_documents(TEXTS), embeddings.embed_documents(TEXTS), atol=1e-6)
+    np.testing.assert_allclose(copied.embed_query("a"), embeddings.embed_query("a"), atol=1e-6)
 
 
 def test_a_pickle_holds_the_prompt_and_the_model_that_embed_now():
     embeddings = by_name()
     embeddings.client.set_template(resolve_template("pretended-cot"))
-    twin = pickle.loads(pickle.dumps(embeddings))
-    np.testing.assert_allclose(both_roles(twin), both_roles(embeddings), atol=1e-6)
-    assert differ(both_roles(twin), both_roles(by_name()))
+    copied = pickle.loads(pickle.dumps(embeddings))
+    np.testing.assert_allclose(both_tasks(copied), both_tasks(embeddings), atol=1e-6)
+    assert differ(both_tasks(copied), both_tasks(by_name()))
     embeddings.client = stock_model(seed=1)
-    twin = pickle.loads(pickle.dumps(embeddings))
-    np.testing.assert_allclose(both_roles(twin), both_roles(embeddings), atol=1e-6)
+    copied = pickle.loads(pickle.dumps(embeddings))
+    np.testing.assert_allclose(both_tasks(copied), both_tasks(embeddings), atol=1e-6)
 
 
 def train(model):
@@ -192,9 +191,9 @@ def test_a_pickle_holds_a_model_that_was_changed_in_place(change):
     embeddings = by_name()
     embeddings.embed_query("so that an engine exists")
     change(embeddings.client)
-    twin = pickle.loads(pickle.dumps(embeddings))
-    np.testing.assert_allclose(both_roles(twin), both_roles(embeddings), atol=1e-6)
-    assert differ(both_roles(twin), both_roles(by_name()))
+    copied = pickle.loads(pickle.dumps(embeddings))
+    np.testing.assert_allclose(both_tasks(copied), both_tasks(embeddings), atol=1e-6)
+    assert differ(both_tasks(copied), both_tasks(by_name()))
 
 
 def test_an_embedder_that_was_used_is_still_pickled_by_name_until_it_is_changed():
@@ -221,9 +220,9 @@ def test_a_name_is_no_model():
 
 def test_a_model_in_memory_is_pickled_with_its_weights(model):
     embeddings = wrap(stock_model(seed=1), truncate_dim=8)
-    twin = pickle.loads(pickle.dumps(embeddings))
-    np.testing.assert_allclose(both_roles(twin), both_roles(embeddings), atol=1e-6)
-    assert differ(both_roles(twin), both_roles(wrap(model, truncate_dim=8)))
+    copied = pickle.loads(pickle.dumps(embeddings))
+    np.testing.assert_allclose(both_tasks(copied), both_tasks(embeddings), atol=1e-6)
+    assert differ(both_tasks(copied), both_tasks(wrap(model, truncate_dim=8)))
 
 
 @pytest.mark.parametrize(
@@ -232,13 +231,13 @@ def test_a_model_in_memory_is_pickled_with_its_weights(model):
 def test_copies_embed_the_same(model, duplicate):
     embeddings = wrap(model, truncate_dim=8)
     embeddings.embed_query("so that a lock exists")
-    np.testing.assert_allclose(both_roles(duplicate(embeddings)), both_roles(embeddings), atol=1e-6)
+    np.testing.assert_allclose(both_tasks(duplicate(embeddings)), both_tasks(embeddings), atol=1e-6)
 
 
 def test_a_dump_builds_the_same_embeddings_and_is_json():
     embeddings = by_name(truncate_dim=8, query_prompt="Find: ")
     dump = json.loads(json.dumps(embeddings.model_dump()))
-    np.testing.assert_allclose(both_roles(PromptEOLEmbeddings(**dump)), both_roles(embeddings), atol=1e-6)
+    np.testing.assert_allclose(both_tasks(PromptEOLEmbeddings(**dump)), both_tasks(embeddings), atol=1e-6)
 
 
 def test_the_object_in_memory_is_shared_and_stays_out_of_dumps_and_repr(model):

@@ -12,9 +12,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from pydantic import computed_field
 
-from prompteol.embedder import TextEmbedder, model_state
-from prompteol.embedder.index_safety import IndexGuard
-from prompteol.embedder.long_texts import LongTextNotice
+from prompteol.embedder import IndexGuard, LongTextNotice, TextEmbedder, model_state
 from prompteol.errors import IndexMismatchError, SettingError
 
 if TYPE_CHECKING:
@@ -107,7 +105,7 @@ class PromptEOLEmbedding(BaseEmbedding):
                 "model that was dumped, in the same dtype, or take 'fingerprint' out of the dump"
             )
         if self.embeddings_cache is not None:
-            self._warn_if_roles_differ()
+            self._warn_if_tasks_differ()
 
     @classmethod
     def class_name(cls) -> str:
@@ -200,12 +198,12 @@ class PromptEOLEmbedding(BaseEmbedding):
                 f"prompteol.PromptEOL takes goes into model_kwargs={{{unknown[0]!r}: ...}}"
             )
 
-    def _warn_if_roles_differ(self) -> None:
+    def _warn_if_tasks_differ(self) -> None:
         probe = "query or text"
         if self._get_query_embedding(probe) != self._get_text_embedding(probe):
             warnings.warn(
                 "embeddings_cache keys by the text alone, and this model embeds a query and a text differently: "
-                "a text that was cached in one role is served in the other. Leave the cache out, or use it for "
+                "a text that was cached for one task is served for the other. Leave the cache out, or use it for "
                 "ingestion only.",
                 UserWarning,
                 stacklevel=3,

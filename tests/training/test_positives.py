@@ -97,7 +97,7 @@ def test_what_is_no_text_in_a_list_and_an_anchor_that_is_one(tmp_path):
 def test_the_draw_is_the_same_in_another_process(tmp_path):
     path = tmp_path / "mined.jsonl"
     path.write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
-    code = f"from prompteol.training import read_examples; print(read_examples({str(path)!r}).digest)"
+    code = f"from prompteol.data import read_examples; print(read_examples({str(path)!r}).digest)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == read_examples(path).digest
 
@@ -106,4 +106,4 @@ def test_training_on_them(tiny, tmp_path, quick):
     path = tmp_path / "mined.jsonl"
     path.write_text("".join(json.dumps({**RECORDS[0], "query": f"Who sings {n}?"}) + "\n" for n in range(16)))
     done = train(tiny("llama"), tmp_path / "out", path, quick, device="cpu")
-    assert "`mined.jsonl`, 32 rows of anchor, positive, negative" in (done.out / "README.md").read_text()
+    assert "`mined.jsonl`, 32 rows of anchor, positive, negative" in (done.output / "README.md").read_text()

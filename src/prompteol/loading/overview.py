@@ -14,7 +14,8 @@ from huggingface_hub.errors import SafetensorsParsingError
 from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 
 from prompteol.errors import ModelError
-from prompteol.loading import Found, PromptConfig, find_parts
+from prompteol.loading.finding import Found, find_parts
+from prompteol.loading.parts import PromptConfig
 from prompteol.model import LoadOptions, ModelSource, backbone_of, layer_named, resolve_layer
 from prompteol.model.module import Engine
 from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate

@@ -1,31 +1,21 @@
-"""A LoRA adapter on a backbone, over a 4-bit base where the machine has it."""
+"""Prepare a model for training with an adapter or without, and bring its checkpoints back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from prompteol.errors import ModelError, SettingError
 from prompteol.extras import check_extra
 from prompteol.model import has_adapter
-from prompteol.training.recipe import Lora
+from prompteol.model.lora import Lora, read_adapter
+from prompteol.sentence_transformers import PromptEOL
 
-if TYPE_CHECKING:
-    from prompteol.sentence_transformers import PromptEOL
-
-__all__ = [
-    "ExactAdapter",
-    "attach_adapter",
-    "base_options",
-    "check_trainable",
-    "restore",
-]
+__all__ = ["ExactAdapter", "base_options", "check_trainable", "restore"]
 
 
 def base_options(lora: Lora | None, device: str | None) -> dict[str, Any]:
@@ -78,41 +68,13 @@ def check_trainable(model: PromptEOL, lora: Lora | None) -> Lora | None:
     return lora and replace(lora, quantize=getattr(model.module.config, "quantization_config", None) is not None)
 
 
-def attach_adapter(model: PromptEOL, lora: Lora) -> None:
-    """Put a fresh adapter in fp32 on all linear layers of the backbone, and freeze everything else."""
-    from peft import LoraConfig
-
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    model.add_adapter(
-        LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            bias="none",
-            target_modules="all-linear",
-            task_type="FEATURE_EXTRACTION",
-        )
-    )
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    model.register_load_state_dict_pre_hook(_keep_the_base)  # type: ignore[no-untyped-call]
-
-
 def restore(model: PromptEOL, checkpoint: str) -> None:
     """Give a model the weights of one of its checkpoints; of an adapter's, the adapter alone is read."""
     if not has_adapter(model.module):
         saved = type(model)(checkpoint, device="cpu", trust_remote_code=model.trust_remote_code)
         model.load_state_dict(saved.state_dict())
         return
-    from peft import load_peft_weights, set_peft_model_state_dict
-
-    weights = load_peft_weights(checkpoint, device="cpu")
-    inner = {name.removeprefix("base_model.model."): value for name, value in weights.items()}
-    read: Any = set_peft_model_state_dict(model.module.transformer.model, inner)
-    if read.unexpected_keys:
-        raise ModelError(f"checkpoint {checkpoint!r} does not fit the model: it holds {read.unexpected_keys[0]!r}")
+    read_adapter(model.module.transformer.model, checkpoint)
 
 
 class ExactAdapter(TrainerCallback):
@@ -125,18 +87,3 @@ class ExactAdapter(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Read it once more, after the trainer has."""
         restore(self.model, self.checkpoint)
-
-
-def _keep_the_base(module: nn.Module, state: dict[str, Any], *_: object) -> None:
-    """Read back only what is trained; the base is frozen, and where it is quantized no checkpoint fits it."""
-    own = module.state_dict()
-    trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
-    read = {name: value for name, value in state.items() if name in trained}
-    state.clear()
-    state.update(_plain(own, module) | read)
-
-
-def _plain(state: Mapping[str, Any], module: nn.Module) -> dict[str, Any]:
-    """Leave out what bitsandbytes adds to a state but does not read back."""
-    known = {name for name, _ in [*module.named_parameters(remove_duplicate=False), *module.named_buffers()]}
-    return {name: value for name, value in state.items() if name in known}

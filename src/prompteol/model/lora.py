@@ -1,0 +1,96 @@
+"""Configure a LoRA adapter, put a fresh one on a model, and read the weights of a saved one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+from torch import nn
+from transformers import PreTrainedModel
+
+from prompteol.compat import PEFT_PREFIX
+from prompteol.errors import ModelError, SettingError
+
+__all__ = ["Lora", "attach_adapter", "read_adapter"]
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Train a low-rank adapter on all linear layers but the LM head, and leave the base as it is.
+
+    Args:
+        rank: of the two factors; 64 in the authors' code.
+        alpha: the adapter is scaled by ``alpha / rank``; 16 in the authors' code.
+        dropout: in front of the adapter; 0.05 in the authors' code.
+        quantize: hold the base in 4 bits (NF4, double quantization) while training. ``None``: where there is a CUDA
+            device and bitsandbytes is installed.
+
+    Raises:
+        SettingError: a value is outside its range.
+    """
+
+    rank: int = 64
+    alpha: int = 16
+    dropout: float = 0.05
+    quantize: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha < 1:
+            raise SettingError(f"LoRA rank={self.rank}, alpha={self.alpha}: expected both 1 or more")
+        if not 0 <= self.dropout < 1:
+            raise SettingError(f"LoRA dropout={self.dropout}: expected from 0 up to, not including, 1")
+
+
+def attach_adapter(model: SentenceTransformer, lora: Lora) -> None:
+    """Put a fresh adapter in fp32 on all linear layers of the backbone, and freeze everything else."""
+    from peft import LoraConfig
+
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    model.add_adapter(
+        LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            bias="none",
+            target_modules="all-linear",
+            task_type="FEATURE_EXTRACTION",
+        )
+    )
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    model.register_load_state_dict_pre_hook(_keep_the_base)
+
+
+def read_adapter(backbone: PreTrainedModel, folder: str | Path) -> None:
+    """Give the adapter that sits on a backbone the weights of a saved one; the base is not touched.
+
+    Raises:
+        ModelError: the saved adapter has weights that this one has no place for.
+    """
+    from peft import load_peft_weights, set_peft_model_state_dict
+
+    weights = load_peft_weights(str(folder), device="cpu")
+    inner = {name.removeprefix(PEFT_PREFIX): value for name, value in weights.items()}
+    read: Any = set_peft_model_state_dict(backbone, inner)
+    if read.unexpected_keys:
+        raise ModelError(f"checkpoint {str(folder)!r} does not fit the model: it holds {read.unexpected_keys[0]!r}")
+
+
+def _keep_the_base(module: nn.Module, state: dict[str, Any], *_: object) -> None:
+    """Read back only what is trained; the base is frozen, and where it is quantized no checkpoint fits it."""
+    own = module.state_dict()
+    trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    read = {name: value for name, value in state.items() if name in trained}
+    state.clear()
+    state.update(_without_quantization_state(own, module) | read)
+
+
+def _without_quantization_state(state: Mapping[str, Any], module: nn.Module) -> dict[str, Any]:
+    """Leave out what bitsandbytes adds to a state but does not read back."""
+    known = {name for name, _ in [*module.named_parameters(remove_duplicate=False), *module.named_buffers()]}
+    return {name: value for name, value in state.items() if name in known}
