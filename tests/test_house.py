@@ -16,9 +16,9 @@ REPOSITORY = Path(__file__).parent.parent
 # From the innermost to the outermost; each may import what stands before it.
 ROOMS = (
     "errors",
+    "extras",
     "validation",
     "compat",
-    "extras",
     "locks",
     "progress",
     "files",

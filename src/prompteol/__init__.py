@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prompteol import errors
     from prompteol.embedder import LongTextWarning, TextEmbedder, check_index, guard_index
+    from prompteol.embedder.encode_files import encode_files
     from prompteol.evaluation import evaluate, register_task
     from prompteol.inference import register_attention
+    from prompteol.loading import model_info
     from prompteol.model import Word
+    from prompteol.plots.heatmap import plot_similarity
     from prompteol.prompts import (
         DEMONSTRATIONS,
         TEMPLATES,
@@ -46,10 +49,13 @@ _EXPORTS = {
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.model",
     "check_index": "prompteol.embedder",
+    "encode_files": "prompteol.embedder.encode_files",
     "evaluate": "prompteol.evaluation",
     "fingerprint": "prompteol.saving",
     "guard_index": "prompteol.embedder",
     "merge": "prompteol.training",
+    "model_info": "prompteol.loading",
+    "plot_similarity": "prompteol.plots.heatmap",
     "register_attention": "prompteol.inference",
     "register_task": "prompteol.evaluation",
     "register_template": "prompteol.prompts",
@@ -68,11 +74,14 @@ __all__ = [
     "TextEmbedder",
     "Word",
     "check_index",
+    "encode_files",
     "errors",
     "evaluate",
     "fingerprint",
     "guard_index",
     "merge",
+    "model_info",
+    "plot_similarity",
     "register_attention",
     "register_task",
     "register_template",

@@ -66,7 +66,7 @@ def test_the_command(tiny, tmp_path):
     texts, report = tmp_path / "texts.txt", tmp_path / "report.json"
     texts.write_text("\n".join(TEXTS))
     options = ["--sentences", texts, "--count", "3", "--repeats", "1", "--output", report]
-    result = CliRunner().invoke(app, [tiny("opt"), *map(str, options)], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, ["-m", tiny("opt"), *map(str, options)], env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
     assert "sentence-transformers" in result.stdout
     figures = json.loads(report.read_text())
@@ -75,7 +75,7 @@ def test_the_command(tiny, tmp_path):
     ours = figures["runs"][0]["results"][0]
     assert ours["texts"] == 3
     assert len(ours["seconds"]) == 1
-    again = CliRunner().invoke(app, [tiny("opt"), *map(str, options)])
+    again = CliRunner().invoke(app, ["-m", tiny("opt"), *map(str, options)])
     assert isinstance(again.exception, CorpusError)
     assert "--force" in str(again.exception)
     assert json.loads(report.read_text()) == figures

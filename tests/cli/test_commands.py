@@ -102,7 +102,7 @@ def test_a_heatmap_is_drawn_and_not_overwritten(prompteol, base, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["nowhere.txt"], "no such file"),
         (["a.csv"], "its columns: 'a', 'b', 'c'"),
@@ -111,14 +111,14 @@ def test_a_heatmap_is_drawn_and_not_overwritten(prompteol, base, tmp_path):
         (["x", "y", "--plot", "heat.docx"], "expected a name that ends in"),
     ],
 )
-def test_similarity_refuses_what_it_cannot_compare(prompteol, tmp_path, monkeypatch, arguments, said):
+def test_similarity_refuses_what_it_cannot_compare(prompteol, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.csv").write_text("a,b,c\n1,2,3\n")
 
     result = prompteol("similarity", *arguments)
 
     assert result.exit_code == 2, result.output
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 # words
@@ -164,7 +164,7 @@ def test_a_text_that_names_a_file_is_embedded_with_a_warning(prompteol, base, se
 def test_a_created_model_is_loaded_by_stock_sentence_transformers(prompteol, base, tmp_path):
     out = tmp_path / "model"
     result = prompteol(
-        "create", base, out, "--template", "pretended-cot", "--normalization", "plain",
+        "create", "-m", base, "-o", out, "--template", "pretended-cot", "--normalization", "plain",
         "--demonstration", "A jockey riding a horse.=>Equestrian", "--layer", "-2",
     )  # fmt: skip
     saved = PromptEOL(str(out), device="cpu")
@@ -181,12 +181,12 @@ def test_create_replaces_a_model_only_with_force_and_other_folders_never(prompte
     model, other = tmp_path / "model", tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("years of work")
-    prompteol("create", base, model)
+    prompteol("create", "-m", base, "-o", model)
 
-    refused = prompteol("create", base, model, "--template", "prompt")
+    refused = prompteol("create", "-m", base, "-o", model, "--template", "prompt")
     before = PromptEOL(str(model)).template.suffix
-    replaced = prompteol("create", base, model, "--template", "prompt", "--force")
-    spared = prompteol("create", base, other, "--force")
+    replaced = prompteol("create", "-m", base, "-o", model, "--template", "prompt", "--force")
+    spared = prompteol("create", "-m", base, "-o", other, "--force")
 
     assert (refused.exit_code, "--force" in refused.stderr, before) == (2, True, '" means in one word:"')
     assert replaced.exit_code == 0, replaced.output
@@ -197,25 +197,25 @@ def test_create_replaces_a_model_only_with_force_and_other_folders_never(prompte
 
 
 def test_a_replacement_that_fails_leaves_the_old_model(prompteol, base, tmp_path, monkeypatch):
-    prompteol("create", base, tmp_path / "model")
+    prompteol("create", "-m", base, "-o", tmp_path / "model")
     replace = os.replace
 
-    def held(source, target):
+    def locked(source, target):
         if str(source).endswith(".partial") and str(target).endswith("model"):
             raise PermissionError(13, "a scanner holds it")
         replace(source, target)
 
-    monkeypatch.setattr(os, "replace", held)
-    failed = prompteol("create", base, tmp_path / "model", "--template", "prompt", "--force")
+    monkeypatch.setattr(os, "replace", locked)
+    failed = prompteol("create", "-m", base, "-o", tmp_path / "model", "--template", "prompt", "--force")
     assert (failed.exit_code, "was not written: a scanner holds it" in failed.stderr) == (2, True)
     assert PromptEOL(str(tmp_path / "model")).template.suffix == '" means in one word:"'
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_create_that_fails_leaves_no_folder(prompteol, base, tmp_path):
-    normalization = prompteol("create", base, tmp_path / "model", "--normalization", "fancy")
-    layer = prompteol("create", base, tmp_path / "model", "--layer", "-99")
-    parent = prompteol("create", base, tmp_path / "nowhere" / "model")
+    normalization = prompteol("create", "-m", base, "-o", tmp_path / "model", "--normalization", "fancy")
+    layer = prompteol("create", "-m", base, "-o", tmp_path / "model", "--layer", "-99")
+    parent = prompteol("create", "-m", base, "-o", tmp_path / "nowhere" / "model")
 
     assert [result.exit_code for result in (normalization, layer, parent)] == [2, 2, 2]
     assert "--normalization" in normalization.stderr
@@ -223,7 +223,7 @@ def test_create_that_fails_leaves_no_folder(prompteol, base, tmp_path):
 
 
 def test_create_with_another_normalization_of_the_default_template(prompteol, base, tmp_path):
-    assert prompteol("create", base, tmp_path / "model", "--normalization", "plain").exit_code == 0
+    assert prompteol("create", "-m", base, "-o", tmp_path / "model", "--normalization", "plain").exit_code == 0
     saved = PromptEOL(str(tmp_path / "model")).template
     assert saved == PromptEOL(base, normalization="plain").template
     assert saved.normalization == "plain"

@@ -1,7 +1,7 @@
 """``encode`` writes what ``PromptEOL.encode`` returns, a row a text, and refuses what it cannot do before it starts."""
 
-import builtins
 import json
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -80,7 +80,7 @@ def test_the_prompt_is_the_one_asked_for(prompteol, base, sentences, tmp_path):
 
 def test_the_numbers_of_a_model_in_half_precision_are_whole(prompteol, base, sentences, tmp_path, monkeypatch):
     half = PromptEOL(base, device="cpu", model_kwargs={"dtype": "float16"})
-    monkeypatch.setattr("prompteol.cli.encode.load_model", lambda *_, **__: half)
+    monkeypatch.setattr("prompteol.cli.model_options.ModelOptions.load", lambda *_: half)
     prompteol("encode", sentences, "-o", tmp_path / "v.jsonl")
     lines = [json.loads(line)["embedding"] for line in (tmp_path / "v.jsonl").read_text().splitlines()]
     expected = half.encode(sentences.read_text().splitlines())
@@ -88,9 +88,9 @@ def test_the_numbers_of_a_model_in_half_precision_are_whole(prompteol, base, sen
     assert lines == [[float(str(np.float32(number))) for number in row] for row in expected]
 
 
-@pytest.mark.parametrize("role", ["query", "document"])
-def test_a_role_takes_its_own_template(prompteol, base, sentences, tmp_path, task):
-    result = prompteol("encode", sentences, "-o", tmp_path / "v.npy", "-m", base, "-t", "promptreps", "--role", task)
+@pytest.mark.parametrize("task", ["query", "document"])
+def test_a_task_takes_its_own_template(prompteol, base, sentences, tmp_path, task):
+    result = prompteol("encode", sentences, "-o", tmp_path / "v.npy", "-m", base, "-t", "promptreps", "--task", task)
     model = PromptEOL(base, template="promptreps")
     lines = sentences.read_text().splitlines()
     tasks = {"query": model.encode_query(lines), "document": model.encode_document(lines)}
@@ -143,7 +143,7 @@ def test_force_never_replaces_the_input(prompteol, base, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["nowhere.txt", "-o", "v.npy"], "no such file: 'nowhere.txt'"),
         (["a text " * 50, "-o", "v.npy"], "no such file: 'a text a text"),
@@ -159,7 +159,7 @@ def test_force_never_replaces_the_input(prompteol, base, tmp_path):
     ],
 )
 def test_a_mistake_is_answered_in_one_line_with_exit_code_2(
-    prompteol, base, sentences, tmp_path, monkeypatch, arguments, said
+    prompteol, base, sentences, tmp_path, monkeypatch, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
     arguments = [argument.replace("{sentences}", str(sentences)) for argument in arguments]
@@ -170,7 +170,7 @@ def test_a_mistake_is_answered_in_one_line_with_exit_code_2(
     assert result.exit_code == 2, result.output
     assert result.stderr.startswith("error: ")
     assert len(result.stderr.splitlines()) == 1
-    assert any(part in result.stderr for part in said.split("|"))
+    assert any(part in result.stderr for part in message.split("|"))
     assert [path.name for path in tmp_path.iterdir()] == ["sentences.txt"]
 
 
@@ -184,14 +184,7 @@ def test_a_fault_in_the_last_line_is_found_before_the_model_loads(prompteol, tmp
 
 
 def test_without_pyarrow_parquet_names_the_extra(prompteol, base, sentences, tmp_path, monkeypatch):
-    import_module = builtins.__import__
-
-    def without_pyarrow(name, *arguments, **options):
-        if name.startswith("pyarrow"):
-            raise ImportError(name)
-        return import_module(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without_pyarrow)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     result = prompteol("encode", sentences, "-o", tmp_path / "v.parquet", "-m", base)
 
     assert result.exit_code == 2

@@ -20,7 +20,7 @@ PROGRAM = """
 import sys
 import numpy as np
 import prompteol.cli
-import prompteol.cli.app
+from prompteol.cli.model_options import ModelOptions
 
 class Word:
     text, probability = "word", 0.5
@@ -40,8 +40,7 @@ class Fake:
     def get_embedding_dimension(self):
         return 32
 
-for name in ("encode", "similarity", "words"):
-    sys.modules[f"prompteol.cli.{name}"].load_model = lambda *_, **__: Fake()
+ModelOptions.load = lambda *_: Fake()
 prompteol.cli.main()
 """
 TEXTS = ["similarity", *(f"Text {number}." for number in range(9))]
@@ -52,7 +51,7 @@ PRINTING = [
     ["--help"],
     ["--version"],
     ["encode", "--help"],
-    ["search"],
+    ["tune"],
 ]
 
 
@@ -64,15 +63,15 @@ def started(tmp_path, arguments, redirection, **options):
 
 @pytest.mark.parametrize("arguments", PRINTING, ids=lambda one: " ".join(one[:2]))
 @pytest.mark.parametrize(
-    ("redirection", "said"),
+    ("redirection", "message"),
     [("> /dev/full", "No space left on device"), (">&-", "it is closed")],
     ids=["full", "closed"],
 )
-def test_stdout_that_takes_nothing(tmp_path, arguments, redirection, said):
+def test_stdout_that_takes_nothing(tmp_path, arguments, redirection, message):
     done = started(tmp_path, arguments, redirection)
 
     assert done.returncode == 2, done.stderr
-    assert done.stderr == f"error: standard output cannot be written: {said}\n"
+    assert done.stderr == f"error: standard output cannot be written: {message}\n"
 
 
 @pytest.mark.parametrize("arguments", PRINTING[:3], ids=lambda one: one[0])
@@ -123,7 +122,7 @@ def full_disk():
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["create", "{base}", "out"],
+        ["create", "-m", "{base}", "-o", "out"],
         ["similarity", "A cat.", "A dog.", "A car.", "-m", "{base}", "--plot", "out.png"],
         ["encode", "-", "-o", "out.npy", "-m", "{base}"],
     ],
@@ -164,7 +163,7 @@ def test_of_two_that_write_one_file_neither_replaces_the_other(tmp_path):
     written = [file.read_text() for file in tmp_path.iterdir()]
     assert sorted(written) == [str(number) for number in range(8)]
     assert len(refused) == 7
-    assert all("is not replaced; these results are in" in said for said in refused)
+    assert all("is not replaced; these results are in" in message for message in refused)
     assert not [file.name for file in tmp_path.iterdir() if file.name.startswith(".")]
 
 
@@ -220,39 +219,39 @@ def test_a_folder_that_came_meanwhile_stays(tmp_path):
 @pytest.mark.parametrize(
     ("stop", "code", "word"), [(KeyboardInterrupt, 130, "interrupted"), (console.Terminated, 143, "terminated")]
 )
-def test_a_stopped_search_says_where_its_results_are(prompteol, base, tmp_path, monkeypatch, stop, code, word):
+def test_stopped_tuning_says_where_its_results_are(prompteol, base, tmp_path, monkeypatch, stop, code, word):
     def stopped(*_, **__):
         raise stop
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("prompteol.tuning.search_demonstrations", stopped)
+    monkeypatch.setattr("prompteol.tuning.tune_prompt", stopped)
     (tmp_path / "dev.tsv").write_text("left\tright\n" + "".join(f"A {n}.\tB {n}.\n" for n in range(9)))
 
-    result = prompteol("search", base, "--pairs", "dev.tsv")
+    result = prompteol("tune", "-m", base, "--pairs", "dev.tsv")
 
     assert result.exit_code == code
     assert result.stderr == f"error: {word}; what is done is in dev.tuning.jsonl: the same command goes on from it\n"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["encode", "a.csv", "-o", "old", "-c", "nothing"], "no column 'nothing'"),
         (["encode", "a.csv", "-o", "old", "--layer", "deep"], "--layer 'deep'"),
         (["encode", "a.csv", "-o", "old", "-m", "./nowhere"], "no such folder"),
-        (["create", "./nowhere", "folder"], "no such folder"),
-        (["merge", "./nowhere", "-o", "folder"], "no such folder"),
+        (["create", "-m", "./nowhere", "-o", "folder"], "no such folder"),
+        (["merge", "-m", "./nowhere", "-o", "folder"], "no such folder"),
         (["similarity", "a", "b", "--plot", "old.png", "-m", "./nowhere"], "no such folder"),
-        (["search", "./nowhere", "--pairs", "nothing.tsv", "-o", "folder"], "no such file"),
-        (["evaluate", "./nowhere", "--senteval", "nothing", "--json", "old"], "'nothing' is no folder"),
-        (["benchmark", "./nowhere", "-o", "old"], "no such folder"),
+        (["tune", "-m", "./nowhere", "--pairs", "nothing.tsv", "-o", "folder"], "no such file"),
+        (["evaluate", "-m", "./nowhere", "--senteval", "nothing", "-o", "old"], "'nothing' is no folder"),
+        (["benchmark", "-m", "./nowhere", "-o", "old"], "no such folder"),
         (["plot", "nothing.json", "-o", "old.png"], "nothing.json"),
         (["reproduce", "sts", "-o", "results", "--senteval", "nothing", "--yes"], "'nothing' is no folder"),
-        (["train", "./nowhere", "--data", "nothing.csv", "-o", "out", "--plot", "old.png"], "no such file"),
+        (["train", "-m", "./nowhere", "--data", "nothing.csv", "-o", "out", "--plot", "old.png"], "no such file"),
     ],
     ids=lambda one: one[0] if isinstance(one, list) else "",
 )
-def test_the_real_mistake_is_named_before_the_output(prompteol, tmp_path, monkeypatch, arguments, said):
+def test_the_real_mistake_is_named_before_the_output(prompteol, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     for folder in ("folder", "results"):
         (tmp_path / folder).mkdir()
@@ -265,7 +264,7 @@ def test_the_real_mistake_is_named_before_the_output(prompteol, tmp_path, monkey
     result = prompteol(*arguments)
 
     assert result.exit_code == 2, result.output
-    assert said in result.stderr
+    assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

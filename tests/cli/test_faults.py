@@ -13,7 +13,7 @@ PROGRAM = """
 import sys
 import numpy as np
 import prompteol.cli
-import prompteol.cli.encode
+from prompteol.cli.model_options import ModelOptions
 
 class Fake:
     def encode(self, texts, **options):
@@ -24,7 +24,7 @@ class Fake:
 
 if "--fake" in sys.argv:
     sys.argv.remove("--fake")
-    sys.modules["prompteol.cli.encode"].load_model = lambda *_, **__: Fake()
+    ModelOptions.load = lambda *_: Fake()
 prompteol.cli.main()
 """
 
@@ -50,10 +50,10 @@ def test_a_process_stopped_in_mid_write_leaves_no_output(base, tmp_path, stop, c
             assert time.monotonic() < deadline, "nothing was written"
             time.sleep(0.05)
         process.send_signal(stop)
-        _, said = process.communicate()
+        _, message = process.communicate()
 
     left = [path.name for path in tmp_path.iterdir()]
-    assert process.returncode == code, said.decode()
+    assert process.returncode == code, message.decode()
     if stop == signal.SIGKILL:
         # Nobody could clean up; what is left is hidden and does not bear the output's name.
         assert len(left) == 1
@@ -62,7 +62,7 @@ def test_a_process_stopped_in_mid_write_leaves_no_output(base, tmp_path, stop, c
         assert left == []
     if stop != signal.SIGKILL:
         word = "interrupted" if stop == signal.SIGINT else "terminated"
-        assert said.decode().strip() == f"error: {word}; nothing half-written was left behind"
+        assert message.decode().strip() == f"error: {word}; nothing half-written was left behind"
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_reader_that_goes_away_is_no_traceback(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         began = process.stdout.read(10)
         process.stdout.close()
-        said = process.stderr.read()
+        message = process.stderr.read()
 
     assert began == b'{"text": "'
-    assert said == b""
+    assert message == b""

@@ -16,7 +16,7 @@ def model(base):
 
 
 def test_info_tells_what_the_model_is(prompteol, model, base):
-    result = prompteol("info", base, "--json", "--fingerprint")
+    result = prompteol("info", "-m", base, "--json", "--fingerprint")
     facts = json.loads(result.stdout)
 
     assert facts["model"] == base
@@ -27,8 +27,8 @@ def test_info_tells_what_the_model_is(prompteol, model, base):
     assert facts["fingerprint"] == model.fingerprint()
 
 
-def told(prompteol, *arguments):
-    result = prompteol("info", *arguments, "--json")
+def facts_of(prompteol, *arguments):
+    result = prompteol("info", "-m", *arguments, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 
@@ -45,11 +45,11 @@ def no_weights(monkeypatch):
 
 
 def test_info_of_a_base_reads_no_weights(prompteol, base, no_weights):
-    facts = told(prompteol, base)
+    facts = facts_of(prompteol, base)
     assert (facts["backbone"], facts["dtype"], facts["layers"], facts["dimension"]) == ("LlamaModel", "float32", 4, 32)
     assert facts["length_limit"] == 512
     assert facts["fingerprint"] is None
-    assert "--fingerprint" in prompteol("info", base).stdout
+    assert "--fingerprint" in prompteol("info", "-m", base).stdout
 
 
 def test_info_without_weights_says_what_the_loaded_model_does(prompteol, tiny, tmp_path):
@@ -78,21 +78,21 @@ def test_info_without_weights_says_what_the_loaded_model_does(prompteol, tiny, t
             "similarity": loaded.similarity_fn_name,
             "fingerprint": saved.fingerprint() if name == "saved" else None,
         }
-        facts = told(prompteol, tmp_path / name)
+        facts = facts_of(prompteol, tmp_path / name)
         assert {key: facts[key] for key in expected} == expected
-    assert told(prompteol, tmp_path / "saved", "--template", "prompt")["fingerprint"] is None
+    assert facts_of(prompteol, tmp_path / "saved", "--template", "prompt")["fingerprint"] is None
 
 
 def test_info_of_a_file_without_a_whole_header(prompteol, base, tmp_path):
     folder = shutil.copytree(base, tmp_path / "cut")
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:20])
-    result = prompteol("info", folder)
+    result = prompteol("info", "-m", folder)
     assert result.exit_code == 2
     assert "the header of" in result.stderr
 
 
 def test_info_shows_both_templates_of_a_retrieval_model_and_the_demonstrations(prompteol, base):
-    result = prompteol("info", base, "-t", "promptreps", "-d", "opt-2.7b")
+    result = prompteol("info", "-m", base, "-t", "promptreps", "-d", "opt-2.7b")
 
     assert result.exit_code == 0, result.output
     for shown in ("query template", "document template", "A jockey riding a horse. => Equestrian"):

@@ -1,16 +1,16 @@
-"""Long work is told: a line now and then into a pipe, and on a terminal a bar that moves with every batch."""
+"""Long work shows progress: a line now and then into a pipe, and on a terminal a bar that moves with every batch."""
 
 import pytest
 import torch
 
 from prompteol import PromptEOL
 from prompteol.cli import progress as shown
-from prompteol.plots.heatmap import draw_heatmap
+from prompteol.plots.heatmap import plot_similarity
 from prompteol.progress import batches, no_progress
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         ((512, 2000, "texts", 128.0), "512 of 2,000 texts, 128/s, 0:00:12 left"),
         ((512, None, "texts", 0.5), "512 texts, 0.5/s"),
@@ -18,8 +18,8 @@ from prompteol.progress import batches, no_progress
         ((0, 5, "texts", None), "0 of 5 texts"),
     ],
 )
-def test_a_pace_says_rows_rate_and_the_time_left(arguments, said):
-    assert shown.pace(*arguments) == said
+def test_a_pace_says_rows_rate_and_the_time_left(arguments, expected):
+    assert shown.pace(*arguments) == expected
 
 
 def test_lines_come_seldom_and_ever_more_rarely(capsys):
@@ -29,8 +29,8 @@ def test_lines_come_seldom_and_ever_more_rarely(capsys):
         now[0] = float(second)
         lines.say(lambda: f"at {now[0]:.0f}")
 
-    said = [int(line.split()[1]) for line in capsys.readouterr().err.splitlines()]
-    assert said == [10, 30, 70, 130, 190, 250, 310, 370]
+    seconds = [int(line.split()[1]) for line in capsys.readouterr().err.splitlines()]
+    assert seconds == [10, 30, 70, 130, 190, 250, 310, 370]
 
 
 def test_a_pipe_gets_lines_on_stderr_alone(capsys, monkeypatch):
@@ -46,37 +46,37 @@ def test_a_pipe_gets_lines_on_stderr_alone(capsys, monkeypatch):
 
 def test_a_bar_moves_within_a_chunk_and_counts_every_text_once(base):
     model = PromptEOL(base, device="cpu")
-    told = []
+    counts = []
     texts = [f"Text {number % 7}." for number in range(12)]
-    with batches(model, told.append) as chunk:
+    with batches(model, counts.append) as chunk:
         model.encode(texts, batch_size=2)
-        within = len([count for count in told if count])
+        within = len([count for count in counts if count])
         chunk(len(texts))
         chunk(3)
 
     assert within >= 4
-    assert sum(told) == 15
+    assert sum(counts) == 15
     assert not model.module._forward_hooks
-    with batches(object(), told.append) as chunk, no_progress("nothing", None) as advance:
+    with batches(object(), counts.append) as chunk, no_progress("nothing", None) as advance:
         chunk(2)
         advance(2)
-    assert told[-1] == 2
+    assert counts[-1] == 2
 
 
 def test_threads_are_those_asked_for(prompteol, base, monkeypatch):
-    asked = []
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    threads = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
     monkeypatch.setenv("RAYON_NUM_THREADS", "4")
     for command in (["similarity", "a", "b"], ["words", "a"], ["encode", "-", "-o", "-"]):
         result = prompteol(*command, "-m", base, "--threads", 1, input="a\n")
         assert result.exit_code == 0, result.output
-    assert asked == [1, 1, 1]
+    assert threads == [1, 1, 1]
 
 
 def test_the_colors_of_a_heatmap_are_spread_over_different_texts(tmp_path, monkeypatch):
     figures = []
     monkeypatch.setattr("prompteol.plots.heatmap.save_picture", lambda figure, *_, **__: figures.append(figure))
-    draw_heatmap(tmp_path / "a.png", ["a cat", "", "$1"], [[1, 0.90, 0.91], [0.90, 1, 0.95], [0.91, 0.95, 1]])
+    plot_similarity(["a cat", "", "$1"], [[1, 0.90, 0.91], [0.90, 1, 0.95], [0.91, 0.95, 1]], tmp_path / "a.png")
 
     axes = figures[0].axes[0]
     assert axes.images[0].get_clim() == (0.90, 0.95)

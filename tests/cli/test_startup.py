@@ -10,12 +10,12 @@ SCRIPT = f"""
 import contextlib, io, json, sys
 import prompteol.cli
 loaded = {{"import": [name for name in {HEAVY} if name in sys.modules]}}
-names = ("encode", "similarity", "words", "create", "info", "search", "train", "merge", "--version")
+names = ("encode", "similarity", "words", "create", "info", "tune", "train", "merge", "--version")
 for command in ([], *([name] for name in names)):
     sys.argv = ["prompteol", *command, *([] if "--version" in command else ["--help"])]
-    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+    with contextlib.redirect_stdout(io.StringIO()) as message, contextlib.suppress(SystemExit):
         prompteol.cli.main()
-    assert "prompteol" in said.getvalue(), command
+    assert "prompteol" in message.getvalue(), command
     loaded[" ".join(command)] = [name for name in {HEAVY} if name in sys.modules]
 print(json.dumps(loaded))
 """

@@ -1,4 +1,4 @@
-"""``prompteol tune``: a table into a pipe, the best model in a folder, and faults said before anything runs."""
+"""``prompteol tune``: a table into a pipe, the best model in a folder, and mistakes reported before anything runs."""
 
 import csv
 import io
@@ -19,10 +19,10 @@ def dev(tmp_path, monkeypatch):
     (tmp_path / "dev.tsv").write_text("sentence1\tsentence2\tscore\n" + "".join(rows))
     shots = [Demonstration(f"A {word} runs.", word.title()) for word in ("dog", "cat", "bird")]
     write_demonstrations(tmp_path / "set.jsonl", shots)
-    return ["--pairs", "dev.tsv", "--demonstrations", "set.jsonl", "--device", "cpu"]
+    return ["--pairs", "dev.tsv", "-d", "set.jsonl", "--device", "cpu"]
 
 
-def test_a_search_and_its_model(prompteol, base, dev, tmp_path):
+def test_tuning_and_its_model(prompteol, base, dev, tmp_path):
     options = [
         "-o",
         "best",
@@ -35,14 +35,14 @@ def test_a_search_and_its_model(prompteol, base, dev, tmp_path):
         "-t",
         "prompt",
     ]
-    done = prompteol("search", base, *dev, *options, "--layer", "-1", "--layer", "0.5")
+    done = prompteol("tune", "-m", base, *dev, *options, "--layer", "-1", "--layer", "0.5")
     assert done.exit_code == 0, done.output
     header, *rows = csv.reader(io.StringIO(done.stdout), delimiter="\t")
     assert tuple(header) == HEADER
     assert [row[0] for row in rows] == [str(rank) for rank in range(1, 9)]
     assert {row[4] for row in rows} == {"prompteol", "prompt"}
-    for said in ("best: ", "gain over no demonstration", "of the authors' procedure", "dev.tuning.jsonl"):
-        assert said in done.stderr
+    for message in ("best: ", "gain over no demonstration", "of the authors' procedure", "dev.tuning.jsonl"):
+        assert message in done.stderr
     best = PromptEOL(tmp_path / "best", device="cpu")
     assert str(best.layer) == rows[0][2]
     shown = "; ".join(f"{one.sentence} => {one.word}" for one in best.template.demonstrations) or "-"
@@ -53,33 +53,33 @@ def test_a_search_and_its_model(prompteol, base, dev, tmp_path):
     assert (tmp_path / "scores.png").stat().st_size > 1000
     assert (tmp_path / "layers.svg").stat().st_size > 1000
 
-    again = prompteol("search", base, *dev, *options[6:], "--layer", "-1", "--layer", "0.5")
+    again = prompteol("tune", "-m", base, *dev, *options[6:], "--layer", "-1", "--layer", "0.5")
     assert again.stdout == done.stdout
 
 
 def test_the_live_table(prompteol, base, dev, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    done = prompteol("search", base, *dev, "--layer", "-1")
+    done = prompteol("tune", "-m", base, *dev, "--layer", "-1")
     assert done.exit_code == 0, done.output
     assert "candidate 3 of 3" in done.stderr
     assert "A bird runs. => Bird" in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--layer", "deep"], "--layer 'deep'"),
         (["-t", "nonsense"], "no preset"),
         (["-o", "missing/best"], "does not exist"),
         (["--results", "missing/r.jsonl"], "does not exist"),
         (["--plot-scores", "scores.doc"], "ends in"),
-        (["--demonstrations", "none.jsonl"], "no such file"),
+        (["-d", "none.jsonl"], "no such file"),
         (["-c", "sentence1"], "1 columns named"),
     ],
 )
-def test_a_mistake_is_said_in_one_line_before_the_model_loads(prompteol, base, dev, monkeypatch, options, said):
-    monkeypatch.setattr("prompteol.cli.tune.load_model", lambda *_, **__: pytest.fail("a model was loaded"))
-    done = prompteol("search", base, *dev, *options)
+def test_a_mistake_is_said_in_one_line_before_the_model_loads(prompteol, base, dev, monkeypatch, options, message):
+    monkeypatch.setattr("prompteol.cli.model_options.ModelOptions.load", lambda *_: pytest.fail("a model was loaded"))
+    done = prompteol("tune", "-m", base, *dev, *options)
     assert done.exit_code == 2, done.output
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.startswith("error: ")

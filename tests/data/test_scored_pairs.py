@@ -123,12 +123,12 @@ def test_faults(tmp_path):
 
 def test_quotation_marks_that_are_letters(tmp_path):
     """As in GLUE's tables, in which a sentence may begin with one that nothing closes."""
-    rows = [(f'"Well" {number}, he said', f'"She {number}', str(number / 2)) for number in range(10)]
+    rows = [(f'"Well" {number}, he message', f'"She {number}', str(number / 2)) for number in range(10)]
     lines = ["\t".join(row) for row in [("sentence1", "sentence2", "score"), *rows]]
     (tmp_path / "dev.tsv").write_text("\n".join(lines) + "\n")
     found = read_pairs(tmp_path / "dev.tsv")
-    assert (found.first[3], found.second[3], found.scores[3]) == ('"Well" 3, he said', '"She 3', 1.5)
-    quoted = "\n".join(["sentence1\tsentence2\tscore", *('"He said ""hi"""\tb\t1' for _ in range(9)), '"a" b\tc\t2'])
+    assert (found.first[3], found.second[3], found.scores[3]) == ('"Well" 3, he message', '"She 3', 1.5)
+    quoted = "\n".join(["sentence1\tsentence2\tscore", *('"He message ""hi"""\tb\t1' for _ in range(9)), '"a" b\tc\t2'])
     (tmp_path / "quoted.tsv").write_text(quoted + "\n")
     with pytest.raises(CorpusError, match=r"quoted\.tsv', line 11: damaged table"):
         read_pairs(tmp_path / "quoted.tsv")

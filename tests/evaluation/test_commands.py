@@ -30,9 +30,9 @@ def test_models_and_baselines_in_one_table(tiny, senteval, tmp_path):
     shutil.rmtree(senteval / "CR")
     files = {name: tmp_path / f"out.{name}" for name in ("json", "md", "png")}
     result = run(
-        "evaluate", tiny("llama"), tiny("qwen2"), "--senteval", senteval, "--tasks", "all", "--tasks", "sts-b-dev",
-        "--baseline", "tfidf", "--baseline", "mean", "--device", "cpu",
-        "--json", files["json"], "--markdown", files["md"], "--plot", files["png"],
+        "evaluate", "-m", tiny("llama"), "-m", tiny("qwen2"), "--senteval", senteval,
+        "--tasks", "all", "--tasks", "sts-b-dev", "--baseline", "tfidf", "--baseline", "mean", "--device", "cpu",
+        "-o", files["json"], "--markdown", files["md"], "--plot", files["png"],
     )  # fmt: skip
     evaluations = read_results([files["json"]])
     llama, qwen = tiny("llama"), tiny("qwen2")
@@ -49,9 +49,9 @@ def test_models_and_baselines_in_one_table(tiny, senteval, tmp_path):
 
 def test_a_sentence_transformers_model_as_baseline(tiny, whole_senteval, tmp_path):
     saved = tmp_path / "saved"
-    run("create", tiny("opt"), saved)
+    run("create", "-m", tiny("opt"), "-o", saved)
     result = run(
-        "evaluate", tiny("opt"), "--senteval", whole_senteval, "--tasks", "STS13", "--json", "-", "--baseline", saved
+        "evaluate", "-m", tiny("opt"), "--senteval", whole_senteval, "--tasks", "STS13", "-o", "-", "--baseline", saved
     )
     ours, baseline = json.loads(result.stdout)["evaluations"]
     assert baseline["scores"]["STS13"]["score"] == pytest.approx(ours["scores"]["STS13"]["score"], abs=0.01)
@@ -60,20 +60,20 @@ def test_a_sentence_transformers_model_as_baseline(tiny, whole_senteval, tmp_pat
 
 @pytest.mark.parametrize("given", [["--tasks", "STS13,mr"], ["--tasks", "MR", "--tasks", "sts13"]])
 def test_several_tasks_in_every_way_to_write_them(tiny, whole_senteval, given):
-    result = run("evaluate", tiny("llama"), "--senteval", whole_senteval, "--json", "-", *given)
+    result = run("evaluate", "-m", tiny("llama"), "--senteval", whole_senteval, "-o", "-", *given)
     (evaluation,) = json.loads(result.stdout)["evaluations"]
     assert list(evaluation["scores"]) == ["STS13", "MR"]
 
 
-def test_groups_and_tasks_in_one_list(tiny, whole_senteval):
-    result = run("evaluate", tiny("llama"), "--senteval", whole_senteval, "--json", "-", "--tasks", "mr,dev")
+def test_groups_may_follow_one_another_too(tiny, whole_senteval):
+    result = run("evaluate", "-m", tiny("llama"), "--senteval", whole_senteval, "-o", "-", "--tasks", "mr,dev")
     (evaluation,) = json.loads(result.stdout)["evaluations"]
     assert list(evaluation["scores"]) == ["STS-B-dev", "SICK-R-dev", "MR"]
 
 
 def test_the_prompt_is_in_the_result(tiny, whole_senteval):
     result = run(
-        "evaluate", tiny("llama"), "--senteval", whole_senteval, "--tasks", "sts-b", "--json", "-", "--layer", "-2",
+        "evaluate", "-m", tiny("llama"), "--senteval", whole_senteval, "--tasks", "sts-b", "-o", "-", "--layer", "-2",
         "--template", 'I say "{text}" in one word:"', "--demonstration", "A cat.=>Cat", "--dtype", "bfloat16",
     )  # fmt: skip
     (evaluation,) = json.loads(result.stdout)["evaluations"]
@@ -83,8 +83,8 @@ def test_the_prompt_is_in_the_result(tiny, whole_senteval):
 
 
 def test_a_saved_model_keeps_its_demonstrations(tiny, whole_senteval, tmp_path):
-    run("create", tiny("llama"), tmp_path / "saved", "--demonstration", "A cat.=>Cat")
-    result = run("evaluate", tmp_path / "saved", "--senteval", whole_senteval, "--tasks", "sts-b", "--json", "-")
+    run("create", "-m", tiny("llama"), "-o", tmp_path / "saved", "--demonstration", "A cat.=>Cat")
+    result = run("evaluate", "-m", tmp_path / "saved", "--senteval", whole_senteval, "--tasks", "sts-b", "-o", "-")
     assert json.loads(result.stdout)["evaluations"][0]["model"]["demonstrations"] == [["A cat.", "Cat"]]
 
 
@@ -94,11 +94,11 @@ def test_a_saved_model_keeps_its_demonstrations(tiny, whole_senteval, tmp_path):
         (["--tasks", "STS17"], "no task is called 'STS17'; the groups are sts, transfer, dev, all, the tasks STS12"),
         (["--senteval", "nowhere"], "'nowhere' is no folder"),
         (["--baseline", "no/such", "--tasks", "sts13"], "--baseline 'no/such' is neither tfidf, mean nor a model"),
-        (["--json", "nowhere/x.json"], "does not exist"),
+        (["-o", "nowhere/x.json"], "does not exist"),
     ],
 )
 def test_mistakes_are_one_line(tiny, whole_senteval, arguments, complaint):
-    result = run("evaluate", tiny("llama"), "--senteval", whole_senteval, *arguments, code=2)
+    result = run("evaluate", "-m", tiny("llama"), "--senteval", whole_senteval, *arguments, code=2)
     assert complaint in result.stderr
     assert "Traceback" not in result.output
 
@@ -106,8 +106,9 @@ def test_mistakes_are_one_line(tiny, whole_senteval, arguments, complaint):
 def test_what_is_done_is_kept_when_a_later_model_fails(tiny, whole_senteval, tmp_path):
     files = {name: tmp_path / f"out.{name}" for name in ("json", "md", "png")}
     result = run(
-        "evaluate", tiny("llama"), "no/such-model", tiny("opt"), "--senteval", whole_senteval, "--tasks", "sts13",
-        "--json", files["json"], "--markdown", files["md"], "--plot", files["png"], code=2,
+        "evaluate", "-m", tiny("llama"), "-m", "no/such-model", "-m", tiny("opt"),
+        "--senteval", whole_senteval, "--tasks", "sts13", "-o", files["json"],
+        "--markdown", files["md"], "--plot", files["png"], code=2,
     )  # fmt: skip
     assert "no/such-model" in result.stderr
     assert [each.model.name for each in read_results([files["json"]])] == [tiny("llama")]
@@ -121,13 +122,13 @@ def test_a_reader_that_goes_away_costs_no_result(tiny, whole_senteval, tmp_path,
         raise SystemExit(1)
 
     monkeypatch.setattr("prompteol.cli.console.show", gone)
-    options = ["--senteval", whole_senteval, "--tasks", "sts-b", "--json", tmp_path / "r.json"]
-    run("evaluate", tiny("opt"), *options, code=1)
+    options = ["--senteval", whole_senteval, "--tasks", "sts-b", "-o", tmp_path / "r.json"]
+    run("evaluate", "-m", tiny("opt"), *options, code=1)
     assert read_results([tmp_path / "r.json"])[0].scores
 
 
 def test_nothing_is_written_when_the_first_model_fails(whole_senteval, tmp_path):
-    run("evaluate", "no/such", "--senteval", whole_senteval, "--tasks", "sts13", "--json", tmp_path / "out", code=2)
+    run("evaluate", "-m", "no/such", "--senteval", whole_senteval, "--tasks", "sts13", "-o", tmp_path / "out", code=2)
     assert not (tmp_path / "out").exists()
 
 
@@ -140,14 +141,14 @@ def test_nothing_is_written_when_the_first_model_fails(whole_senteval, tmp_path)
     ],
 )
 def test_what_the_end_would_fail_on_is_said_before_any_model_loads(whole_senteval, arguments, complaint, monkeypatch):
-    monkeypatch.setattr("prompteol.cli.evaluate.load_model", lambda *_, **__: pytest.fail("a model was loaded"))
-    result = run("evaluate", "no/such-model", "--senteval", whole_senteval, *arguments, code=2)
+    monkeypatch.setattr("prompteol.cli.model_options.ModelOptions.load", lambda *_: pytest.fail("a model was loaded"))
+    result = run("evaluate", "-m", "no/such-model", "--senteval", whole_senteval, *arguments, code=2)
     assert complaint in result.stderr
 
 
 def test_two_results_never_share_a_file(whole_senteval, tmp_path):
-    same = ("--json", tmp_path / "r", "--markdown", tmp_path / "r")
-    refused = run("evaluate", "/no/such/model", "--senteval", whole_senteval, *same, code=2)
+    same = ("-o", tmp_path / "r", "--markdown", tmp_path / "r")
+    refused = run("evaluate", "-m", "/no/such/model", "--senteval", whole_senteval, *same, code=2)
     assert "name one file twice" in refused.stderr
     assert not (tmp_path / "r").exists()
 
@@ -155,14 +156,14 @@ def test_two_results_never_share_a_file(whole_senteval, tmp_path):
 def test_a_damaged_file_stops_before_any_model_loads(senteval):
     path = senteval / "STS/STS12-en-test/STS.gs.MSRvid.txt"
     path.write_text(path.read_text().replace("\n", "\nx", 1))
-    result = run("evaluate", "no/such-model", "--senteval", senteval, code=2)
+    result = run("evaluate", "-m", "no/such-model", "--senteval", senteval, code=2)
     assert f"{path}, line 2: expected a score from 0 to 5" in result.stderr
 
 
 def test_a_table_of_the_paper_with_local_models(tiny, whole_senteval, tmp_path):
     output = tmp_path / "out"
     result = run(
-        "reproduce", "icl", "--output", output, "--models", "opt-125m,opt-1.3b", "--senteval", whole_senteval,
+        "reproduce", "icl", "--output", output, "-m", "opt-125m", "-m", "opt-1.3b", "--senteval", whole_senteval,
         "--model-path", f"opt-125m={tiny('opt')}", "--model-path", f"opt-1.3b={tiny('llama')}", "--yes",
     )  # fmt: skip
     first, second = read_results([output / "opt-125m.json", output / "opt-1.3b.json"])
@@ -177,7 +178,7 @@ def test_a_table_of_the_paper_with_local_models(tiny, whole_senteval, tmp_path):
 
 def test_a_table_goes_on_where_it_was_stopped(tiny, whole_senteval, senteval, tmp_path):
     arguments = (
-        "reproduce", "icl", "--output", tmp_path, "--models", "opt-125m,opt-1.3b", "--senteval", whole_senteval,
+        "reproduce", "icl", "--output", tmp_path, "-m", "opt-125m", "-m", "opt-1.3b", "--senteval", whole_senteval,
         "--model-path", f"opt-125m={tiny('opt')}", "--model-path", f"opt-1.3b={tiny('llama')}", "--yes",
     )  # fmt: skip
     run(*arguments)
@@ -199,7 +200,7 @@ def test_a_table_goes_on_where_it_was_stopped(tiny, whole_senteval, senteval, tm
 
 
 def test_what_is_needed_is_said_and_nothing_starts_without_consent(tmp_path):
-    result = run("reproduce", "sts", "--output", tmp_path / "out", "--models", "opt-6.7b", code=2)
+    result = run("reproduce", "sts", "--output", tmp_path / "out", "-m", "opt-6.7b", code=2)
     assert "facebook/opt-6.7b" in result.stdout
     assert "13.3" in result.stdout
     assert "26.6" in result.stdout
@@ -211,7 +212,7 @@ def test_what_is_needed_is_said_and_nothing_starts_without_consent(tmp_path):
 def test_what_is_there_is_replaced_with_force_alone(tiny, whole_senteval, tmp_path, there):
     (tmp_path / there).write_text("hours of work")
     arguments = (
-        "reproduce", "icl", "--output", tmp_path, "--models", "opt-125m", "--senteval", whole_senteval,
+        "reproduce", "icl", "--output", tmp_path, "-m", "opt-125m", "--senteval", whole_senteval,
         "--model-path", f"opt-125m={tiny('opt')}", "--yes",
     )  # fmt: skip
     refused = run(*arguments, code=2)
@@ -234,7 +235,7 @@ def test_an_output_that_is_a_file(tmp_path, below):
 def test_one_model_that_fails_does_not_cost_the_others(tiny, whole_senteval, tmp_path):
     result = run(
         "reproduce", "fine-tuned", "--output", tmp_path, "--senteval", whole_senteval, "--yes",
-        "--models", "prompteol-opt-1.3b,prompteol-llama-7b", "--model-path", f"prompteol-llama-7b={tiny('llama')}",
+        "-m", "prompteol-opt-1.3b", "-m", "prompteol-llama-7b", "--model-path", f"prompteol-llama-7b={tiny('llama')}",
     )  # fmt: skip
     assert "error: prompteol-opt-1.3b" in result.stderr
     assert "1 of 2 models" in result.stderr
@@ -244,9 +245,9 @@ def test_one_model_that_fails_does_not_cost_the_others(tiny, whole_senteval, tmp
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["icl", "--models", "opt-3b"], "table 'icl' has no model 'opt-3b'; it has opt-125m"),
+        (["icl", "-m", "opt-3b"], "table 'icl' has no model 'opt-3b'; it has opt-125m"),
         (["icl", "--model-path", "opt-125m"], "expected NAME=FOLDER"),
-        (["transfer", "--models", "opt-125m"], "it has opt-6.7b"),
+        (["transfer", "-m", "opt-125m"], "it has opt-6.7b"),
     ],
 )
 def test_a_plan_that_cannot_be(tmp_path, arguments, complaint):
@@ -255,7 +256,7 @@ def test_a_plan_that_cannot_be(tmp_path, arguments, complaint):
 
 def test_plots_from_result_files(tiny, whole_senteval, tmp_path):
     for name in ("llama", "opt"):
-        run("evaluate", tiny(name), "--senteval", whole_senteval, "--json", tmp_path / f"{name}.json")
+        run("evaluate", "-m", tiny(name), "--senteval", whole_senteval, "-o", tmp_path / f"{name}.json")
     for kind in ("sts", "scaling"):
         picture = tmp_path / f"{kind}.png"
         run("plot", tmp_path / "llama.json", tmp_path / "opt.json", "--kind", kind, "--output", picture)

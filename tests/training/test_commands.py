@@ -13,8 +13,8 @@ pytest.importorskip("peft")
 
 from prompteol import PromptEOL
 from prompteol.cli.app import app
-from prompteol.cli.train import _bars
-from prompteol.training import Point, Training, TrainingProgress, read_curve
+from prompteol.cli.progress import stages
+from prompteol.training import Point, Training, read_curve
 
 
 @pytest.fixture
@@ -36,11 +36,11 @@ QUICK = ("--batch-size", 16, "--learning-rate", 0.005, "--warmup-steps", 2, "--e
 
 def test_train_resume_and_merge(prompteol, tiny, tmp_path):
     lora = ("--lora-rank", 4, "--lora-alpha", 8, "--lora-dropout", 0, "--no-quantize")
-    command = ["train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev", "dev.tsv", *lora, *QUICK]
+    command = ["train", "-m", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev", "dev.tsv", *lora, *QUICK]
     done = prompteol(*command, "--data-license", "CC BY-SA 4.0", "--plot", "curve.png")
     assert done.exit_code == 0, done.output
-    assert [line for line in done.stderr.splitlines() if line.startswith("step 4 of 4: ")]
-    for said in (" before, ", "which was kept", "prompteol merge out -o out-merged", "curve.png"):
+    assert [line for line in done.stderr.splitlines() if line.startswith("training: 4 of 4 steps")]
+    for said in (" before, ", "which was kept", "prompteol merge -m out -o out-merged", "curve.png"):
         assert said in done.stderr
     card = (tmp_path / "out/README.md").read_text()
     assert "nli.csv`, 64 rows of anchor, positive, negative; license: CC BY-SA 4.0" in card
@@ -54,7 +54,7 @@ def test_train_resume_and_merge(prompteol, tiny, tmp_path):
     assert "holds a training already: add --resume" in again.stderr
     assert prompteol(*command, "--resume").exit_code == 0
 
-    merged = prompteol("merge", "out", "-o", "merged", "--device", "cpu")
+    merged = prompteol("merge", "-m", "out", "-o", "merged", "--device", "cpu")
     assert merged.exit_code == 0, merged.output
     assert "differs from base plus adapter by" in merged.stderr
     one, two = (SentenceTransformer(name, device="cpu").encode("A cat.") for name in ("out", "merged"))
@@ -62,16 +62,16 @@ def test_train_resume_and_merge(prompteol, tiny, tmp_path):
 
 
 def test_without_a_terminal_each_point_is_a_line_and_nothing_else_is_said(prompteol, tiny, tmp_path):
-    command = ["train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev", "dev.tsv", "--lora-rank", "4"]
+    command = ["train", "-m", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev", "dev.tsv", "--lora-rank", "4"]
     quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
     arguments = [sys.executable, "-m", "prompteol", *map(str, (*command, *QUICK))]
     done = subprocess.run(arguments, env=os.environ | quiet, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     starts = (
-        "step 0 of 4: ",
-        "step 1 of 4: ",
-        "step 2 of 4: ",
-        "step 4 of 4: ",
+        "training: 0 of 4 steps",
+        "training: 1 of 4 steps",
+        "training: 2 of 4 steps",
+        "training: 4 of 4 steps",
         "loss ",
         "score ",
         "out: ",
@@ -83,35 +83,34 @@ def test_without_a_terminal_each_point_is_a_line_and_nothing_else_is_said(prompt
 
 
 def test_work_that_shows_no_point_is_told_of_now_and_then(capsys, monkeypatch):
-    clock = iter(range(0, 1000, 20))
-    monkeypatch.setattr("prompteol.cli.train.time.monotonic", lambda: next(clock))
-    with _bars() as bars:
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr("prompteol.cli.progress.time.monotonic", lambda: next(clock))
+    with stages() as report:
         for step in range(6):
-            bars.trained(TrainingProgress(step, 300, None))
-        with bars.embedding("teacher", 10_000) as advance:
-            advance(4096)
-            advance(5904)
-    told = capsys.readouterr().err.splitlines()
-    assert told[0] == "step 0 of 300: training"
-    assert 2 <= len([line for line in told if line.startswith("step ")]) < 6
-    assert told[-1] == "teacher: 10,000 of 10,000 texts"
+            report("training", step, 300, "steps", "no loss yet")
+        report("teacher", 4096, 10_000, "texts")
+        report("teacher", 10_000, 10_000, "texts", "done")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "training: 0 of 300 steps; no loss yet"
+    assert 2 <= len([line for line in lines if line.startswith("training: ")]) < 6
+    assert lines[-1].startswith("teacher: 10,000 of 10,000 texts, ")
 
 
 def test_no_gain_is_a_warning(prompteol, tiny, monkeypatch):
     curve = [Point(0, score=9.02), Point(1, loss=2.0), Point(2, score=7.06)]
     done = Training(PromptEOL(tiny("llama"), device="cpu"), Path("out"), curve, 2)
     monkeypatch.setattr("prompteol.training.train", lambda *_, **__: done)
-    said = prompteol("train", tiny("llama"), "-o", "out", "--data", "nli.csv", *QUICK)
+    said = prompteol("train", "-m", tiny("llama"), "-o", "out", "--data", "nli.csv", *QUICK)
     assert said.exit_code == 0, said.output
     assert "score 9.02 before, 7.06 at step 2, which was kept" in said.stderr
     assert "warning: the trained model is worse than the base by 1.96" in said.stderr
 
 
 def test_a_teacher_and_all_weights(prompteol, tiny, tmp_path):
-    taught = prompteol("create", tiny("llama", hidden_size=48), "teacher")
+    taught = prompteol("create", "-m", tiny("llama", hidden_size=48), "-o", "teacher")
     assert taught.exit_code == 0, taught.output
-    data = ["--data", "texts.txt", "--recipe", "distillation", "--teacher", "teacher", "--lora-rank", 0]
-    done = prompteol("train", tiny("llama"), "-o", "out", *data, *QUICK, "-t", "prompt")
+    data = ["--data", "texts.txt", "--objective", "distillation", "--teacher", "teacher", "--lora-rank", 0]
+    done = prompteol("train", "-m", tiny("llama"), "-o", "out", *data, *QUICK, "-t", "prompt")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "out" / "model.safetensors").is_file()
     assert (tmp_path / "out" / "teacher.safetensors").is_file()
@@ -123,17 +122,17 @@ def test_a_teacher_and_all_weights(prompteol, tiny, tmp_path):
     ("arguments", "said"),
     [
         (("--data", "nothing.csv"), "no such file: 'nothing.csv'"),
-        (("--data", "texts.txt"), "--recipe unsupervised"),
+        (("--data", "texts.txt"), "--objective unsupervised"),
         (("--data", "nli.csv", "--column", "sent0"), "1 columns named; contrastive training takes"),
         (("--data", "nli.csv"), "batch_size=256 is more than the 64 rows of nli.csv"),
         (("--data", "nli.csv", "--temperature", "-1"), "temperature=-1.0: expected"),
-        (("--data", "texts.txt", "--recipe", "distillation", "-b", "8"), "needs a teacher"),
+        (("--data", "texts.txt", "--objective", "distillation", "-b", "8"), "needs a teacher"),
         (("--data", "nli.csv", "--template", "no slot"), "no slot"),
         (("--data", "nli.csv", "--plot", "curve.doc"), "curve.doc"),
     ],
 )
 def test_faults(prompteol, tmp_path, arguments, said):
-    done = prompteol("train", "/no/such/base", "-o", "out", *arguments)
+    done = prompteol("train", "-m", "/no/such/base", "-o", "out", *arguments)
     assert done.exit_code == 2, done.output
     assert said in done.stderr.replace("\n", " ")
     assert not (tmp_path / "out").exists()
@@ -142,7 +141,7 @@ def test_faults(prompteol, tmp_path, arguments, said):
 def test_what_is_seldom_meant_is_warned_of(prompteol, tiny, tmp_path):
     rows = (tmp_path / "nli.csv").read_text().splitlines()
     (tmp_path / "twice.csv").write_text("\n".join([*rows, *rows[1:3]]))
-    command = ["train", tiny("llama"), "--data", "twice.csv", "--lora-rank", 4, "-b", 16, "--device", "cpu"]
+    command = ["train", "-m", tiny("llama"), "--data", "twice.csv", "--lora-rank", 4, "-b", 16, "--device", "cpu"]
     done = prompteol(*command, "-o", "one")
     assert done.exit_code == 0, done.output
     said = " ".join(done.stderr.split())
@@ -159,7 +158,7 @@ def test_ctrl_c_says_how_to_go_on(prompteol, tiny, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(SentenceTransformerTrainer, "train", interrupted)
-    done = prompteol("train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--lora-rank", 4, *QUICK)
+    done = prompteol("train", "-m", tiny("llama"), "-o", "out", "--data", "nli.csv", "--lora-rank", 4, *QUICK)
     assert done.exit_code == 130
     assert "if out holds a checkpoint, the same command with --resume goes on" in done.stderr
     assert "nothing half-written" not in done.stderr
@@ -168,11 +167,24 @@ def test_ctrl_c_says_how_to_go_on(prompteol, tiny, monkeypatch):
 def test_columns_of_the_development_pairs(prompteol, tiny, tmp_path):
     dev = (tmp_path / "dev.tsv").read_text().splitlines()
     (tmp_path / "odd.tsv").write_text("\n".join(["a\tb\trating\tnote", *(f"{line}\tx" for line in dev[1:])]))
-    command = ["train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev", "odd.tsv", "--lora-rank", 4, *QUICK]
+    command = [
+        "train",
+        "-m",
+        tiny("llama"),
+        "-o",
+        "out",
+        "--data",
+        "nli.csv",
+        "--dev",
+        "odd.tsv",
+        "--lora-rank",
+        4,
+        *QUICK,
+    ]
     unnamed = prompteol(*command)
     assert unnamed.exit_code == 2
     assert "--dev-column" in unnamed.stderr
-    without = prompteol("train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev-column", "a")
+    without = prompteol("train", "-m", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev-column", "a")
     assert (without.exit_code, "says nothing without --dev" in without.stderr) == (2, True)
     named = prompteol(*command, "--dev-column", "a", "--dev-column", "b", "--dev-column", "rating")
     assert named.exit_code == 0, named.output
@@ -181,7 +193,7 @@ def test_columns_of_the_development_pairs(prompteol, tiny, tmp_path):
 
 def test_two_processes_as_documented(prompteol, tiny, tmp_path):
     base = tiny("llama")
-    command = ["train", base, "-o", "out", "--data", "nli.csv", "--dev", "dev.tsv", "--lora-rank", 4, *QUICK]
+    command = ["train", "-m", base, "-o", "out", "--data", "nli.csv", "--dev", "dev.tsv", "--lora-rank", 4, *QUICK]
     # torchrun is this module; as one, it is found without the environment's bin folder on PATH.
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}

@@ -75,8 +75,8 @@ def test_named_columns_and_none_of_negatives(source):
 def test_lists_with_faults_are_named(source):
     place = r"(line 2|row [12])"
     without = r"remove the row, or train without negatives \(--column query --column pos\)"
-    for name, said in (("neg", without), ("pos", "remove the row")):
-        with pytest.raises(CorpusError, match=rf"{place}: '{name}' is an empty list; {said}$"):
+    for name, message in (("neg", without), ("pos", "remove the row")):
+        with pytest.raises(CorpusError, match=rf"{place}: '{name}' is an empty list; {message}$"):
             read_examples(source([RECORDS[0], {**RECORDS[1], name: []}]))
     with pytest.raises(TrainingError, match=rf"{place}: the negative equals the positive"):
         read_examples(source([RECORDS[0], {**RECORDS[1], "neg": ["A dog."]}]))

@@ -156,7 +156,7 @@ def test_killed_outright_the_command_goes_on_to_the_same_table(tiny, pairs, shot
     (tmp_path / "dev.tsv").write_text("sentence1\tsentence2\tscore\n" + table)
     lines = (json.dumps({"sentence": shot.sentence, "word": shot.word}) + "\n" for shot in shots)
     (tmp_path / "set.jsonl").write_text("".join(lines))
-    options = [tiny("llama", layers=2), "--device", "cpu", "--pairs", "dev.tsv", "--demonstrations", "set.jsonl"]
+    options = ["-m", tiny("llama", layers=2), "--device", "cpu", "--pairs", "dev.tsv", "-d", "set.jsonl"]
     done = subprocess.run(
         [sys.executable, "-c", KILLER, str(KILLS), *options], cwd=tmp_path, capture_output=True, text=True, check=False
     )

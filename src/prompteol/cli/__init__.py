@@ -1,4 +1,4 @@
-"""The command line, ``prompteol``: one file a command."""
+"""Run the command line, ``prompteol``, which has one file for each command."""
 
 __all__ = ["main"]
 
@@ -27,9 +27,9 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Put something that fails in the place of a stream that the shell closed, as by ``>&-``.
+    """Open a failing stream in place of each that the shell closed, as by ``>&-``.
 
-    Python leaves ``None`` there, and the next file that is opened would get its number: an output could become stdout.
+    Python leaves ``None`` there, and the next file to be opened would get its number: an output could become stdout.
     """
     import os
     import sys

@@ -1,4 +1,4 @@
-"""The commands put together, and what happens when one fails."""
+"""Put the commands together, and turn every known failure into one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from inspect import cleandoc
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from prompteol.cli import console
 from prompteol.cli.benchmark import benchmark
@@ -17,6 +17,7 @@ from prompteol.cli.encode import encode
 from prompteol.cli.evaluate import evaluate
 from prompteol.cli.info import info
 from prompteol.cli.merge import merge
+from prompteol.cli.model_options import with_option_groups
 from prompteol.cli.plot import plot
 from prompteol.cli.reproduce import reproduce
 from prompteol.cli.similarity import similarity
@@ -29,19 +30,26 @@ __all__ = ["app"]
 
 
 def _paragraphs(docstring: str | None) -> str:
-    """Join the lines of each paragraph, which are broken for the source alone."""
+    """Join the lines of each paragraph."""
     return "\n\n".join(" ".join(part.split()) for part in cleandoc(docstring or "").split("\n\n"))
 
 
 class _Command(TyperCommand):
-    """Show no type for a flag, which takes no value."""
+    """Show arguments by their names alone, and no type for a flag, which takes no value."""
 
     def get_params(self, ctx: Any) -> Any:
         params = super().get_params(ctx)
         for param in params:
             if getattr(param, "is_flag", False) and param.metavar is None:
                 param.metavar = ""
+            elif isinstance(param, TyperArgument):
+                # Typer would show the Python type, such as <list[str]>.
+                param.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
         return params
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        names = [str(param.metavar) for param in self.params if isinstance(param, TyperArgument)]
+        return [self.options_metavar or "", *names]
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with _printing_help():
@@ -49,7 +57,7 @@ class _Command(TyperCommand):
 
 
 class _Commands(TyperGroup):
-    """Turn every failure we know into one line on stderr and an exit code."""
+    """Turn every known failure into one line on stderr and an exit code."""
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with _in_one_line(), _printing_help():
@@ -62,12 +70,12 @@ class _Commands(TyperGroup):
 
 @contextmanager
 def _printing_help() -> Iterator[None]:
-    """Watch over stdout while options are read, which is when ``--help`` and ``--version`` are printed."""
+    """Report a failure to write stdout while options are parsed, which is when ``--help`` is printed."""
     with console.stdout():
         try:
             yield
         except SystemExit as error:
-            # Typer's own console exits where whoever read it went away.
+            # Typer's own console exits where the reader of stdout went away.
             if isinstance(error.__context__, BrokenPipeError):
                 raise BrokenPipeError from error
             raise
@@ -92,7 +100,7 @@ app = typer.Typer(
 )
 for command in (encode, similarity, words, create, tune, train, merge, info, evaluate, reproduce, plot, benchmark):
     app.command(cls=_Command, help=_paragraphs(command.__doc__), no_args_is_help=command not in (info, benchmark))(
-        command
+        with_option_groups(command)
     )
 
 
@@ -107,7 +115,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def prompteol(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and leave.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Sentence embeddings from any causal language model, by asking it for one word."""

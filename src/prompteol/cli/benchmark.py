@@ -1,27 +1,35 @@
-"""``prompteol benchmark``: how fast the ways to embed are on this machine, side by side in one run."""
+"""Run ``prompteol benchmark``: time the ways to embed side by side on this machine."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from prompteol.cli import console
-from prompteol.cli.options import ColumnOption, DelimiterOption, ForceOption, ThreadsOption, check_model, use_threads
+from prompteol.cli.model_options import ModelOptions
+from prompteol.cli.options import (
+    ColumnOption,
+    DelimiterOption,
+    DeviceOption,
+    DtypeOption,
+    ForceOption,
+    FormatOption,
+    ThreadsOption,
+)
 from prompteol.cli.progress import progress
 from prompteol.files import TextSource, atomic_write, refuse_overwrite
 
 if TYPE_CHECKING:
     from prompteol.benchmark import Measurement
-    from prompteol.sentence_transformers import PromptEOL
 
 __all__ = ["benchmark"]
 
@@ -30,11 +38,14 @@ _DEMONSTRATIONS = ("none", "opt-2.7b")
 
 
 def benchmark(
+    *,
     model: Annotated[
         str | None,
-        typer.Argument(
+        typer.Option(
+            "--model",
+            "-m",
             metavar="MODEL",
-            help="A causal LM: folder or Hub name.",
+            help="The folder or Hub name of a causal LM.",
             show_default="random ones of the shapes of OPT-125m and Qwen3-0.6B",
         ),
     ] = None,
@@ -43,51 +54,55 @@ def benchmark(
         typer.Option(
             "--sentences",
             metavar="FILE",
-            help="Texts: one a line, or a table's column text, or its only one.",
+            help="The file of texts to embed: one a line, or a column of a table.",
             show_default="made up, with the lengths of STS-B's",
         ),
     ] = None,
-    count: Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, help="How many sentences.")] = 96,
-    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="Timed rounds.")] = 5,
+    count: Annotated[
+        int, typer.Option("--count", "-n", metavar="N", min=1, help="The number of sentences to embed.")
+    ] = 96,
+    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="The number of timed rounds.")] = 5,
     column: ColumnOption = None,
+    format: FormatOption = None,
     delimiter: DelimiterOption = None,
+    dtype: DtypeOption = None,
+    device: DeviceOption = None,
     threads: ThreadsOption = None,
-    dtype: Annotated[
-        Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="Of everybody.")
-    ] = "float32",
     processor_time: Annotated[
         bool,
-        typer.Option("--processor-time", help="Add up the time of all threads: for a busy machine, with --threads 1."),
+        typer.Option(
+            "--processor-time", help="Measure the CPU time of all threads; for a busy machine, with --threads 1."
+        ),
     ] = False,
-    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="Such as cpu or cuda.")] = "cpu",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write every figure here, as JSON.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The JSON file to write every figure to.")
     ] = None,
     force: ForceOption = False,
 ) -> None:
     """Compare prompteol with stock sentence-transformers and the authors' way."""
     texts = (
-        list(islice(TextSource.open(sentences, None, column or (), delimiter=delimiter).texts(), count))
+        list(islice(TextSource.open(sentences, format, column or (), delimiter=delimiter).texts(), count))
         if sentences
         else None
     )
-    check_model(model, device=device)
+    options = ModelOptions(layer="-1", dtype=dtype, device=device, threads=threads)
+    options.check(model)
     if output:
         refuse_overwrite(output, force=force)
-    import torch
-
     from prompteol.benchmark import compare, describe_machine, methods
     from prompteol.benchmark import sentences as made_up
 
-    use_threads(threads)
+    options.use_threads()
     texts = texts or made_up(count)
     clock = time.process_time if processor_time else time.perf_counter
     runs: list[dict[str, Any]] = []
     for name, source in _sources(model):
         for demonstration in _DEMONSTRATIONS:
-            title = f"{name}, {dtype}, demonstration: {demonstration}"
+            loaded = replace(options, demonstration=[] if demonstration == "none" else [demonstration]).load(source)
+            used = str(loaded.dtype).removeprefix("torch.")
+            title = f"{name}, {used}, demonstration: {demonstration}"
             with console.waiting("building the models"):
-                contestants = methods(source, _load(source, demonstration, dtype, device))
+                contestants = methods(source, loaded)
             results = compare(contestants, texts, repeats=repeats, clock=clock, label=title, progress=progress)
             console.show(_table(title, results))
             runs.append(
@@ -95,8 +110,8 @@ def benchmark(
             )
     if output:
         report = {
-            "machine": describe_machine(torch.device(device)),
-            "dtype": dtype,
+            "machine": describe_machine(loaded.device),
+            "dtype": used,
             "clock": clock.__name__,
             "runs": runs,
         }
@@ -114,20 +129,6 @@ def _sources(model: str | None) -> Iterator[tuple[str, str]]:
     for shape in SHAPES:
         with TemporaryDirectory() as folder:
             yield f"random {shape}", build_shape(shape, folder)
-
-
-def _load(source: str, demonstration: str, dtype: str, device: str) -> PromptEOL:
-    import torch
-
-    from prompteol.sentence_transformers import PromptEOL
-
-    return PromptEOL(
-        source,
-        demonstrations=() if demonstration == "none" else demonstration,
-        layer=-1,
-        device=device,
-        model_kwargs={"dtype": getattr(torch, dtype)},
-    )
 
 
 def _table(title: str, results: list[Measurement]) -> Table:

@@ -1,4 +1,4 @@
-"""Where the command line speaks: results on stdout, everything else on stderr."""
+"""Print results on stdout and everything else on stderr."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -23,6 +24,7 @@ __all__ = [
     "error",
     "is_terminal",
     "note",
+    "note_saved",
     "rows",
     "show",
     "stdout",
@@ -33,26 +35,26 @@ __all__ = [
 
 INTERRUPTED, TERMINATED = 130, 143
 READER_GONE = 141
-"""What a command whose reader went away exits with, as a shell reports it of every program."""
+"""The exit code where the reader of stdout went away, as shells report it of every program."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which stops a command as Ctrl-C does."""
+    """Stop a command on SIGTERM, as Ctrl-C does."""
 
 
 def is_terminal() -> bool:
-    """Whether somebody reads stdout, rather than a program."""
+    """Tell whether stdout is a terminal."""
     # Not rich's own answer, which FORCE_COLOR changes: a pipe must get the same lines everywhere.
     return sys.stdout.isatty()
 
 
 @contextmanager
 def stdout() -> Iterator[None]:
-    """Write to stdout in the block, to the last byte; say in one line where that fails.
+    """Flush stdout at the end of the block, and turn a failure to write into one error.
 
     Raises:
-        CorpusError: it cannot be written.
-        typer.Exit: whoever read it went away.
+        CorpusError: stdout cannot be written.
+        typer.Exit: the reader went away.
     """
     try:
         yield
@@ -66,19 +68,19 @@ def stdout() -> Iterator[None]:
 
 
 def _abandon() -> None:
-    """Throw away what stdout still holds, which Python would try to write once more at the end."""
+    """Discard what stdout still buffers, which Python would try to write once more at exit."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
     except OSError:
-        # A test's stdout is no file.
+        # In tests stdout is no file.
         return
 
 
 class _Stdout(Console):
     def on_broken_pipe(self) -> None:
-        """Leave it to :func:`stdout`; rich's own exits with 1."""
+        """Raise for :func:`stdout` to handle; rich itself would exit with 1."""
         raise BrokenPipeError
 
 
@@ -89,25 +91,30 @@ def show(renderable: object) -> None:
 
 
 def echo(text: str) -> None:
-    """Write a text on stdout as it is, and a newline unless it ends in one."""
+    """Write a text to stdout as it is, ended by a newline."""
     with stdout():
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
 def rows(values: Iterable[Sequence[object]]) -> None:
-    """Write tab-separated rows on stdout, quoted where a value holds a tab, a quote or a newline."""
+    """Write tab-separated rows to stdout, quoted where a value holds a tab, a quote or a newline."""
     with stdout():
         csv.writer(sys.stdout, delimiter="\t", lineterminator="\n").writerows(values)
 
 
 def cell(text: str) -> Text:
-    """Show a user's text as it is: no markup is read in it, and no control character reaches the terminal."""
+    """Make a table cell of a user's text: without markup, and with blanks in place of control characters."""
     return Text("".join(letter if letter.isprintable() else " " for letter in text))
 
 
 def note(message: str) -> None:
-    """Say something on stderr."""
+    """Print a message on stderr."""
     Console(stderr=True).print(Text(message), soft_wrap=True, highlight=False)
+
+
+def note_saved(folder: Path) -> None:
+    """Say how a saved model is loaded."""
+    note(f'{folder}: load it with SentenceTransformer("{folder}") or PromptEOL("{folder}")')
 
 
 def warning(message: str) -> None:
@@ -128,7 +135,7 @@ def _labeled(label: str, style: str, message: str) -> None:
 def when_stopped(left: str | None) -> Iterator[None]:
     """Report Ctrl-C or SIGTERM in the block in one line that says what is left, and exit with its code.
 
-    ``None`` says nothing: one process of several speaks.
+    ``None`` reports nothing: of several processes, only the first one prints.
     """
     try:
         yield
@@ -141,7 +148,7 @@ def when_stopped(left: str | None) -> Iterator[None]:
 
 @contextmanager
 def waiting(message: str) -> Iterator[None]:
-    """Show a spinner on stderr, if somebody is there to see it, while the block runs."""
+    """Show a spinner on stderr while the block runs, if stderr is a terminal."""
     err = Console(stderr=True)
     if not err.is_terminal:
         yield

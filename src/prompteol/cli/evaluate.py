@@ -1,27 +1,17 @@
-"""``prompteol evaluate``: the paper's tasks, as a table beside the paper's figures."""
+"""Run ``prompteol evaluate``: score models on the paper's tasks, beside the paper's figures."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prompteol.cli import console
-from prompteol.cli.options import (
-    IMAGES,
-    BatchSizeOption,
-    DemonstrationOption,
-    DeviceOption,
-    ForceOption,
-    LayerOption,
-    TemplateOption,
-    ThreadsOption,
-    check_model,
-    load_model,
-)
+from prompteol.cli.model_options import ModelOptions
+from prompteol.cli.options import BatchSizeOption, ForceOption, PlotOption, SentEvalOption
 from prompteol.cli.progress import progress
 from prompteol.errors import EvaluationError, ModelNotFoundError
 from prompteol.files import atomic_write, refuse_overwrite
@@ -32,35 +22,30 @@ if TYPE_CHECKING:
 
     from prompteol.evaluation import Benchmark, Evaluation
 
-__all__ = ["SentEvalOption", "evaluate", "read_benchmark", "write"]
+__all__ = ["evaluate", "read_benchmark", "write"]
 
-SentEvalOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--senteval",
-        metavar="DIR",
-        help="SentEval's data/downstream folder, or one with raw STS folders.",
-        show_default="the Hub, through datasets",
-    ),
-]
 _EMBEDDED = "embedded default"
 
 
 def evaluate(
-    models: Annotated[
+    *,
+    model: Annotated[
         list[str] | None,
-        typer.Argument(
+        typer.Option(
+            "--model",
+            "-m",
             metavar="MODEL",
-            help="Causal LMs, adapters or saved models: folders or Hub names.",
+            help="The folder or Hub name of a causal LM, an adapter or a saved model. May be repeated.",
             show_default="the model that ships with the package",
         ),
     ] = None,
+    options: ModelOptions,
     tasks: Annotated[
         list[str] | None,
         typer.Option(
             "--tasks",
-            metavar="NAME",
-            help="sts, transfer, all, dev or tasks such as STS-B,MR; may be repeated.",
+            metavar="NAMES",
+            help="The tasks, with commas between them: groups (sts, transfer, all, dev) or names such as STS-B,MR.",
             show_default="sts",
         ),
     ] = None,
@@ -70,27 +55,24 @@ def evaluate(
         typer.Option(
             "--baseline",
             metavar="NAME",
-            help="Also: tfidf, mean (the backbones without a prompt), or a sentence-transformers model.",
+            help="A model to compare with: tfidf, mean (the backbones without a prompt) or the folder or Hub name of a "
+            "sentence-transformers model. May be repeated.",
         ),
     ] = None,
-    template: TemplateOption = None,
-    demonstration: DemonstrationOption = None,
-    layer: LayerOption = None,
-    dtype: Annotated[
-        Literal["float32", "float16", "bfloat16"] | None,
-        typer.Option("--dtype", help="Of the weights.", show_default="float32 on a CPU, else the checkpoint's"),
-    ] = None,
-    device: DeviceOption = None,
     batch_size: BatchSizeOption = None,
-    threads: ThreadsOption = None,
-    json: Annotated[
+    output: Annotated[
         str | None,
-        typer.Option("--json", metavar="FILE", help="Write the results, to repeat and to plot; - is stdout."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The JSON file to write results to, for prompteol plot; - writes to standard output.",
+        ),
     ] = None,
-    markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the tables.")] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help=f"Draw STS by task, to a {IMAGES}.")
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write the tables to a Markdown file.")
     ] = None,
+    plot: PlotOption = None,
     force: ForceOption = False,
 ) -> None:
     """Score models on the paper's tasks: seven of similarity, seven of transfer.
@@ -99,45 +81,38 @@ def evaluate(
     A task whose data is not there is reported as missing. Where a later model fails, what is done is reported and
     written first.
     """
-    written = [Path(file).resolve() for file in (json if json != "-" else None, markdown, plot) if file]
+    json = None if output in (None, "-") else Path(output)
+    written = [file.resolve() for file in (json, markdown, plot) if file]
     if len(set(written)) < len(written):
-        raise EvaluationError("--json, --markdown and --plot name one file twice; give each its own")
-    names: list[str | None] = [*(models or ())] or [None]
+        raise EvaluationError("--output, --markdown and --plot name one file twice; give each its own")
+    names: list[str | None] = [*(model or ())] or [None]
     baselines = [name for name in baseline or () if name != "mean"]
+    tasks_named = [name for given in tasks or () for name in given.split(",") if name] or ["sts"]
     _check_baselines(baselines)
-    benchmark = read_benchmark([name for given in tasks or ["sts"] for name in given.split(",") if name], senteval)
+    benchmark = read_benchmark(tasks_named, senteval)
     if plot is not None:
         _check_drawn(benchmark)
     # A later one may fail: what is done before it is kept.
-    check_model(names[0], template=template, demonstrations=demonstration, layer=layer, device=device)
-    for file in (Path(json) if json and json != "-" else None, markdown):
-        if file is not None:
-            refuse_overwrite(file, force=force)
+    options.check(names[0])
+    for file in filter(None, (json, markdown)):
+        refuse_overwrite(file, force=force)
     if plot is not None:
         check_picture(plot, force=force)
 
     results: list[Evaluation] = []
     try:
         for name in names:
-            model = load_model(
-                name,
-                template=template,
-                demonstrations=demonstration,
-                layer=layer,
-                device=device,
-                dtype=dtype,
-                threads=threads,
-            )
-            results.append(_run(model, benchmark, name or _EMBEDDED, batch_size))
+            loaded = options.load(name)
+            results.append(_run(loaded, benchmark, name or _EMBEDDED, batch_size))
             if "mean" in (baseline or ()):
-                results.append(_mean_pooling(model, benchmark, name or _EMBEDDED, batch_size))
-            del model
+                results.append(_mean_pooling(loaded, benchmark, name or _EMBEDDED, batch_size))
+            del loaded
         for name in baselines:
-            results.append(_baseline(name, benchmark, device, batch_size))
+            results.append(_baseline(name, benchmark, options.device, batch_size))
     finally:
         # One model that is gone, or too large, must not cost the others their hours.
         if results:
-            _report(results, json, markdown, plot, force=force)
+            _report(results, json, markdown, plot, force=force, on_stdout=output == "-")
 
 
 def read_benchmark(tasks: Sequence[str], senteval: Path | None) -> Benchmark:
@@ -223,7 +198,13 @@ def _baseline(name: str, benchmark: Benchmark, device: str | None, batch_size: i
 
 
 def _report(
-    results: list[Evaluation], json: str | None, markdown: Path | None, plot: Path | None, *, force: bool
+    results: list[Evaluation],
+    json: Path | None,
+    markdown: Path | None,
+    plot: Path | None,
+    *,
+    force: bool,
+    on_stdout: bool,
 ) -> None:
     from prompteol.evaluation import results_json
     from prompteol.evaluation.report import markdown as as_markdown
@@ -231,8 +212,8 @@ def _report(
 
     # A reader that goes away, such as less, ends the program: the files come first.
     try:
-        if json and json != "-":
-            write(Path(json), results_json(results), force=force)
+        if json:
+            write(json, results_json(results), force=force)
         if markdown:
             write(markdown, as_markdown(results), force=force)
         if plot:
@@ -240,7 +221,7 @@ def _report(
 
             plot_tasks(results, plot, force=force)
     finally:
-        if json == "-":
+        if on_stdout:
             console.echo(results_json(results))
         else:
             console.show(tables(results))

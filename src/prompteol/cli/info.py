@@ -1,37 +1,30 @@
-"""``prompteol info``: what a model is and how it asks."""
+"""Run ``prompteol info``: describe a model without reading its weights."""
 
 from __future__ import annotations
 
 import json as json_format
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from prompteol.cli import console
-from prompteol.cli.options import DemonstrationOption, LayerOption, TemplateOption, load_model, prompt_options, quiet
-from prompteol.prompts import PromptTemplate, RetrievalTemplate
-
-if TYPE_CHECKING:
-    from prompteol.loading import Overview
+from prompteol.cli.model_options import ModelOptions, quiet
+from prompteol.cli.options import ModelOption
 
 __all__ = ["info"]
 
 
 def info(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="MODEL",
-            help="A causal LM, an adapter or a saved model: folder or Hub name.",
-            show_default="the model that ships with the package",
-        ),
-    ] = None,
-    template: TemplateOption = None,
-    demonstration: DemonstrationOption = None,
-    layer: LayerOption = None,
+    *,
+    model: ModelOption = None,
+    options: ModelOptions,
     fingerprint: Annotated[
-        bool, typer.Option("--fingerprint", help="Read all weights, on the CPU, and compute the fingerprint anew.")
+        bool,
+        typer.Option(
+            "--fingerprint", help="Read all weights, on the CPU unless --device says otherwise, and hash them anew."
+        ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -40,16 +33,15 @@ def info(
     Configuration, tokenizer and the headers of the weights are read, not the weights. The fingerprint is the one that
     a saved model was saved with.
     """
-    prompt = prompt_options(template, demonstration, layer)
+    prompt = options.prompt()
     with console.waiting("reading the configuration"):
         quiet()
-        from prompteol.loading import PromptConfig, overview
+        from prompteol.loading import model_info
 
-        found = overview(model, PromptConfig(**prompt))
-    facts = {"model": model or "the one that ships with prompteol", **_facts(found)}
+        found = model_info(model, **prompt, **options.loading())
+    facts = {"model": model or "the one that ships with prompteol", **found.as_record()}
     if fingerprint:
-        loaded = load_model(model, template=template, demonstrations=demonstration, layer=layer, device="cpu")
-        facts["fingerprint"] = loaded.fingerprint()
+        facts["fingerprint"] = replace(options, device=options.device or "cpu").load(model).fingerprint()
     if json:
         console.echo(json_format.dumps(facts, ensure_ascii=False, indent=2))
         return
@@ -59,35 +51,6 @@ def info(
     for name, value in facts.items():
         table.add_row(name.replace("_", " "), console.cell(_shown(value)))
     console.show(table)
-
-
-def _facts(model: Overview) -> dict[str, Any]:
-    return {
-        "backbone": model.backbone,
-        "parameters": model.parameters,
-        "dtype": model.dtype,
-        **_prompt_facts(model.template),
-        "layer": model.layer,
-        "layers": model.layers,
-        "dimension": model.dimension,
-        "length_limit": model.length_limit,
-        "similarity": model.similarity,
-        "fingerprint": model.fingerprint,
-    }
-
-
-def _prompt_facts(template: PromptTemplate | RetrievalTemplate) -> dict[str, Any]:
-    if isinstance(template, RetrievalTemplate):
-        return {
-            f"{task}_{name}": value
-            for task in ("query", "document")
-            for name, value in _prompt_facts(getattr(template, task)).items()
-        }
-    return {
-        "template": str(template),
-        "normalization": template.normalization,
-        "demonstrations": [{"sentence": shown.sentence, "word": shown.word} for shown in template.demonstrations],
-    }
 
 
 def _shown(value: object) -> str:

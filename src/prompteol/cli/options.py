@@ -1,26 +1,16 @@
-"""Options that several commands share, and the model they describe."""
+"""Define each option that several commands share, once."""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
-from prompteol.cli import console
-from prompteol.errors import LayerError
 from prompteol.files import Format
 from prompteol.files.tables import DELIMITERS
 from prompteol.plots.picture_file import PICTURES
-from prompteol.prompts import (
-    TEMPLATES,
-    NormalizationMode,
-    resolve_demonstrations,
-    resolve_template,
-)
-
-if TYPE_CHECKING:
-    from prompteol import PromptEOL
+from prompteol.prompts import TEMPLATES, NormalizationMode
 
 __all__ = [
     "IMAGES",
@@ -29,28 +19,36 @@ __all__ = [
     "DelimiterOption",
     "DemonstrationOption",
     "DeviceOption",
+    "Dtype",
+    "DtypeOption",
+    "EngineOption",
     "ForceOption",
     "FormatOption",
     "LayerOption",
+    "ModelFolderOption",
     "ModelOption",
+    "NormalizationOption",
+    "PlotOption",
+    "ResumeOption",
+    "RevisionOption",
+    "SentEvalOption",
     "TemplateOption",
     "ThreadsOption",
-    "check_device",
-    "check_model",
-    "load_model",
-    "parse_layer",
-    "prompt_options",
-    "quiet",
-    "use_threads",
+    "TrustRemoteCodeOption",
 ]
 
+IMAGES = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]} file"
+"""The kinds of pictures, for the help of an option."""
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+# The model, and the prompt around a text.
 ModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
         "-m",
         metavar="MODEL",
-        help="A causal LM, an adapter or a saved model: folder or Hub name.",
+        help="The folder or Hub name of a causal LM, an adapter or a saved model.",
         show_default="the model that ships with the package",
     ),
 ]
@@ -70,7 +68,8 @@ DemonstrationOption = Annotated[
         "--demonstration",
         "-d",
         metavar="SENTENCE=>WORD",
-        help="An example to put before the text, or a preset such as opt-2.7b; may be repeated.",
+        help="An example to show before the text, or a preset such as opt-2.7b. May be repeated.",
+        show_default="the saved model's, else none",
     ),
 ]
 LayerOption = Annotated[
@@ -78,155 +77,118 @@ LayerOption = Annotated[
     typer.Option(
         "--layer",
         metavar="LAYER",
-        help="The layer to read: from the end (-1, -2, ...) or as a share of the depth (0.9).",
+        help="The layer to read: counted from the end (-1, -2, ...) or a share of the depth (0.9).",
         show_default="the saved model's, else -1",
+    ),
+]
+NormalizationOption = Annotated[
+    NormalizationMode | None,
+    typer.Option(
+        "--normalization",
+        help="How a text is normalized before it is put into the template.",
+        show_default="the template's own",
+    ),
+]
+
+# How the model is loaded.
+EngineOption = Annotated[
+    Literal["auto", "stock"],
+    typer.Option(
+        "--engine", help="auto runs the packed forward once it is verified; stock always runs the reference forward."
+    ),
+]
+DtypeOption = Annotated[
+    Dtype | None,
+    typer.Option(
+        "--dtype", help="The data type of the weights.", show_default="float32 on a CPU, else the checkpoint's"
     ),
 ]
 DeviceOption = Annotated[
     str | None,
-    typer.Option("--device", metavar="DEVICE", help="Such as cpu, cuda or mps.", show_default="the best there is"),
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="The device to compute on, such as cpu, cuda or mps.",
+        show_default="the best there is",
+    ),
+]
+RevisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--revision",
+        metavar="REVISION",
+        help="The branch, tag or commit of a model on the Hub.",
+        show_default="its main branch",
+    ),
+]
+TrustRemoteCodeOption = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run Python code that the model's repository brings.")
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", metavar="N", min=1, help="The number of CPU threads to compute with.", show_default="PyTorch's own"
+    ),
 ]
 BatchSizeOption = Annotated[
     int | None,
     typer.Option(
-        "--batch-size", "-b", metavar="N", min=1, help="Texts handed over at once.", show_default="what runs fastest"
+        "--batch-size",
+        "-b",
+        metavar="N",
+        min=1,
+        help="The number of texts the model gets at once.",
+        show_default="what runs fastest",
     ),
 ]
+
+# Input files.
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option(
         "--column",
         "-c",
         metavar="NAME",
-        help="The column of a table to read, in any case.",
-        show_default="text, or the only one",
+        help="A column of the table to read, in upper or lower case. May be repeated where several are read.",
+        show_default="found by common names",
     ),
 ]
 FormatOption = Annotated[
     Format | None,
-    typer.Option("--format", help="How to read the input.", show_default="by the file's suffix; a pipe as txt"),
+    typer.Option(
+        "--format", help="The format of the input.", show_default="what the file's suffix names; txt for a pipe"
+    ),
 ]
 DelimiterOption = Annotated[
     str | None,
     typer.Option(
         "--delimiter",
         metavar="CHARACTER",
-        help=f"What separates the fields of a .csv or .tsv: {', '.join(DELIMITERS)}, or the character.",
+        help=f"What separates the fields of a .csv or .tsv file: {', '.join(DELIMITERS)}, or the character itself.",
         show_default="the one that the header holds",
     ),
 ]
-ThreadsOption = Annotated[
-    int | None,
+SentEvalOption = Annotated[
+    Path | None,
     typer.Option(
-        "--threads",
-        metavar="N",
-        min=1,
-        help="Threads of the processor to compute with; few where others compute too.",
-        show_default="torch's own",
+        "--senteval",
+        metavar="FOLDER",
+        help="SentEval's folder data/downstream, or a folder of the raw STS folders.",
+        show_default="the Hub, through datasets",
     ),
 ]
-IMAGES = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]} file"
-"""The forms of pictures, for the help of an option."""
-ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace the output if it exists.")]
 
-
-def load_model(
-    model: str | None,
-    *,
-    template: str | None = None,
-    normalization: NormalizationMode | None = None,
-    demonstrations: list[str] | None = None,
-    layer: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    threads: int | None = None,
-) -> PromptEOL:
-    """Make the model that the options describe; what is wrong with an option is said before anything loads."""
-    prompt = prompt_options(template, demonstrations, layer, normalization)
-    with console.waiting("loading the model"):
-        quiet()
-        use_threads(threads)
-        check_device(device)
-        from prompteol import PromptEOL
-
-        kwargs = {"dtype": dtype} if dtype else None
-        return PromptEOL(model, **prompt, device=device, model_kwargs=kwargs)
-
-
-def check_model(
-    model: str | None,
-    *,
-    template: str | None = None,
-    normalization: NormalizationMode | None = None,
-    demonstrations: list[str] | None = None,
-    layer: str | None = None,
-    device: str | None = None,
-) -> None:
-    """Say what is wrong with the options and small files of a model: before outputs are looked at, or weights."""
-    prompt_options(template, demonstrations, layer, normalization)
-    check_device(device)
-    if model is None:
-        return
-    quiet()
-    from prompteol.model import check_causal, find_source
-
-    # Where SentenceTransformer looks by default.
-    source = find_source(model, cache_folder=os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
-    if source.kind == "base":
-        check_causal(source)
-
-
-def use_threads(count: int | None) -> None:
-    """Compute with so many threads of the processor; ``None`` leaves it to the libraries."""
-    if count is None:
-        return
-    # Read by the tokenizers when they first run in parallel.
-    os.environ["RAYON_NUM_THREADS"] = str(count)
-    import torch
-
-    torch.set_num_threads(count)
-
-
-def prompt_options(
-    template: str | None,
-    demonstrations: list[str] | None,
-    layer: str | None,
-    normalization: NormalizationMode | None = None,
-) -> dict[str, Any]:
-    """Return what ``PromptEOL`` is told of its prompt; what is wrong is said before anything loads."""
-    if template is not None:
-        resolve_template(template)
-    return {
-        # By its name, which a saved model then records.
-        "template": template,
-        "normalization": normalization,
-        "demonstrations": [shot for given in demonstrations or () for shot in resolve_demonstrations(given)] or None,
-        "layer": None if layer is None else parse_layer(layer),
-    }
-
-
-def parse_layer(text: str) -> int | float:
-    """Read a layer as people write it: ``-2``, or a share of the depth, ``0.9``."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    raise LayerError(f"--layer {text!r} is neither a layer such as -2 nor a share of the depth such as 0.9")
-
-
-def check_device(device: str | None) -> None:
-    """Refuse a device that is not there."""
-    if device is None:
-        return
-    from prompteol.model import placement
-
-    placement.check_device(device, "--device ")
-
-
-def quiet() -> None:
-    """Keep the bars and load reports of libraries out of the output; our own warnings are shown."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+# Outputs.
+ModelFolderOption = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FOLDER", help="The folder to save the model in.")
+]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="IMAGE", help=f"Draw a picture of the results, to a {IMAGES}."),
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", "-f", help="Replace what is at the output; of a folder, only a saved model.")
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Keep the work that the output holds already, and do the rest.")
+]

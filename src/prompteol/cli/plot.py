@@ -1,4 +1,4 @@
-"""``prompteol plot``: result files to a picture."""
+"""Run ``prompteol plot``: draw the results of evaluations."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ __all__ = ["plot"]
 
 
 def plot(
+    *,
     results: Annotated[
-        list[Path], typer.Argument(metavar="RESULT", help="Files written by prompteol evaluate --json.")
+        list[Path], typer.Argument(metavar="FILE...", help="The files that prompteol evaluate --output wrote.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="IMAGE", help=f"A {IMAGES}.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="IMAGE", help=f"The picture to draw, a {IMAGES}.")],
     kind: Annotated[
         Literal["sts", "transfer", "scaling"],
-        typer.Option("--kind", help="Bars for each task, or STS against the number of parameters."),
+        typer.Option(
+            "--kind",
+            help="Draw bars for each task of sts or transfer, or for scaling STS against the number of parameters.",
+        ),
     ] = "sts",
     force: ForceOption = False,
 ) -> None:

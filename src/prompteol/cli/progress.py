@@ -6,47 +6,66 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
 from prompteol.cli import console
 from prompteol.progress import Advance
 
-__all__ = ["Lines", "pace", "progress"]
+__all__ = ["Lines", "Report", "pace", "progress", "stage", "stages"]
 
-# Short work says nothing; a day's says a line a minute.
+# In seconds: short work prints nothing, and long work ends up with a line a minute.
 _FIRST_LINE, _LONGEST_PAUSE = 10.0, 60.0
 
 
+class Report(Protocol):
+    """Show how far a stage of the work is, in absolute numbers."""
+
+    def __call__(self, label: str, done: int, total: int | None, unit: str, note: str | None = None) -> None:
+        """Show a stage.
+
+        Args:
+            label: names the stage.
+            done: how many are done.
+            total: how many there are; ``None`` where that is not known.
+            unit: what is counted.
+            note: what else there is to show. Where there is no terminal, a new note is printed at once.
+        """
+        ...
+
+
 def pace(done: int, total: int | None, unit: str, rate: float | None) -> str:
-    """Say how many are done, how fast, and how long the rest takes."""
-    said = f"{done:,} {unit}" if total is None else f"{done:,} of {total:,} {unit}"
+    """Describe how many are done, how fast, and how long the rest takes."""
+    shown = f"{done:,} {unit}" if total is None else f"{done:,} of {total:,} {unit}"
     if not rate:
-        return said
-    said += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.2g}/s"
+        return shown
+    shown += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.2g}/s"
     if total is not None and done < total:
-        said += f", {timedelta(seconds=round((total - done) / rate))} left"
-    return said
+        shown += f", {timedelta(seconds=round((total - done) / rate))} left"
+    return shown
 
 
 class Lines:
-    """Say a line on stderr, but seldom: after ten seconds, then ever more rarely, at last every minute."""
+    """Print a line on stderr after ten seconds, then ever more rarely, at last every minute."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = lambda: time.monotonic()) -> None:
         self._clock = clock
         self._pause = _FIRST_LINE
         self._next = clock() + _FIRST_LINE
 
-    def say(self, line: Callable[[], str]) -> None:
-        """Say what ``line`` gives, if it is time to."""
+    def say(self, line: Callable[[], str], *, at_once: bool = False) -> None:
+        """Print what ``line`` returns if a line is due, or at once."""
         now = self._clock()
         if now >= self._next:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-            self._next = now + self._pause
-            console.note(line())
+        elif not at_once:
+            return
+        self._next = now + self._pause
+        console.note(line())
 
 
 class _Pace(ProgressColumn):
@@ -56,23 +75,62 @@ class _Pace(ProgressColumn):
 
 
 @contextmanager
-def progress(label: str, total: int | None, unit: str = "texts") -> Iterator[Advance]:
-    """Show a stage of the work, as a :class:`~prompteol.progress.Progress`."""
+def stages(*, hidden: bool = False) -> Iterator[Report]:
+    """Show the stages of the work that are reported in the block; where ``hidden``, show nothing."""
     err = Console(stderr=True)
-    if not err.is_terminal:
-        yield _lines(label, total, unit)
+    if not err.is_terminal or hidden:
+        yield _report_nothing if hidden else _report_lines()
         return
-    with Progress(TextColumn("{task.description}"), BarColumn(), _Pace(), console=err) as bar:
-        task = bar.add_task(escape(label), total=total, unit=unit)
-        yield lambda count: bar.advance(task, count)
+    columns = (TextColumn("{task.description}"), BarColumn(), _Pace(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=err) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def report(label: str, done: int, total: int | None, unit: str, note: str | None = None) -> None:
+            if label not in tasks:
+                tasks[label] = bar.add_task(escape(label), total=total, unit=unit, note="")
+            bar.update(tasks[label], completed=done, total=total, note=escape(note or ""))
+
+        yield report
 
 
-def _lines(label: str, total: int | None, unit: str) -> Advance:
-    lines, start, done = Lines(), time.monotonic(), 0
+@contextmanager
+def progress(label: str, total: int | None, unit: str = "texts") -> Iterator[Advance]:
+    """Show one stage of the work, as a :class:`~prompteol.progress.Progress`."""
+    with stages() as report, stage(report, label, total, unit) as advance:
+        yield advance
+
+
+@contextmanager
+def stage(report: Report, label: str, total: int | None, unit: str = "texts") -> Iterator[Advance]:
+    """Report one stage of the work among others."""
+    done = 0
+    report(label, done, total, unit)
 
     def advance(count: int) -> None:
         nonlocal done
         done += count
-        lines.say(lambda: f"{label}: {pace(done, total, unit, done / max(time.monotonic() - start, 1e-9))}")
+        report(label, done, total, unit)
 
-    return advance
+    yield advance
+
+
+def _report_nothing(label: str, done: int, total: int | None, unit: str, note: str | None = None) -> None:
+    """Show nothing."""
+
+
+def _report_lines() -> Report:
+    lines, started, notes = Lines(), dict[str, float](), dict[str, str | None]()
+
+    def report(label: str, done: int, total: int | None, unit: str, note: str | None = None) -> None:
+        start = started.setdefault(label, time.monotonic())
+        if not done and note is None:
+            return
+
+        def line() -> str:
+            shown = f"{label}: {pace(done, total, unit, done / max(time.monotonic() - start, 1e-9))}"
+            return f"{shown}; {note}" if note else shown
+
+        lines.say(line, at_once=note != notes.get(label))
+        notes[label] = note
+
+    return report

@@ -1,24 +1,26 @@
-"""``prompteol reproduce``: run a table of the paper and write ours beside it."""
+"""Run ``prompteol reproduce``: compute a table of the paper and write both side by side."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from prompteol.cli import console
-from prompteol.cli.evaluate import SentEvalOption, read_benchmark, write
+from prompteol.cli.evaluate import read_benchmark, write
+from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.options import (
     BatchSizeOption,
     DeviceOption,
+    Dtype,
     ForceOption,
+    ResumeOption,
+    SentEvalOption,
     ThreadsOption,
-    check_device,
-    load_model,
-    use_threads,
 )
 from prompteol.cli.progress import progress
 from prompteol.errors import CorpusError, EvaluationError, PromptEOLError
@@ -27,7 +29,7 @@ from prompteol.prompts import resolve_demonstrations
 
 if TYPE_CHECKING:
     from prompteol.evaluation import Benchmark, Evaluation
-    from prompteol.evaluation.reproduction import Dtype, Run
+    from prompteol.evaluation.reproduction import Run
 
 __all__ = ["reproduce"]
 
@@ -35,51 +37,59 @@ _COMPARISON = "comparison.md"
 
 
 def reproduce(
+    *,
     table: Annotated[
         Literal["sts", "icl", "fine-tuned", "transfer"],
         typer.Argument(
             metavar="TABLE",
-            help="sts (no demonstration), icl (the best demonstration), fine-tuned (the released adapters), transfer.",
+            help="The table: sts (no demonstration), icl (the best demonstration), fine-tuned (the released adapters) "
+            "or transfer.",
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the results go: a .json each, comparison.md.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="The folder for results: a .json for each model, comparison.md."
+        ),
     ],
-    models: Annotated[
+    model: Annotated[
         list[str] | None,
-        typer.Option("--models", metavar="NAME", help="Such as opt-125m,opt-1.3b.", show_default="all of the table"),
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="A model of the table, such as opt-125m. May be repeated.",
+            show_default="all of the table",
+        ),
     ] = None,
     model_path: Annotated[
         list[str] | None,
-        typer.Option("--model-path", metavar="NAME=FOLDER", help="A local copy of a model; may be repeated."),
+        typer.Option("--model-path", metavar="NAME=FOLDER", help="A local copy of a model. May be repeated."),
     ] = None,
     senteval: SentEvalOption = None,
     dtype: Annotated[
-        Literal["float32", "float16", "bfloat16"],
-        typer.Option("--dtype", help="The paper computed up to 30B in float32, 66B in float16."),
+        Dtype,
+        typer.Option("--dtype", help="The data type of the weights; the paper has float32, and float16 for OPT-66B."),
     ] = "float32",
     device: DeviceOption = None,
-    batch_size: BatchSizeOption = None,
     threads: ThreadsOption = None,
+    batch_size: BatchSizeOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep the results that are there, and run the rest.")
-    ] = False,
+    resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
     """Run a table of the paper and write our figures beside its own.
 
-    What it downloads and how much memory the weights need is said first; nothing starts before you agree. A large table
-    takes days: stopped, it goes on with --resume.
+    The downloads and the memory that the weights need are shown first; nothing starts before you agree. A large table
+    takes days; after a stop, --resume goes on.
     """
     from prompteol.evaluation import results_json
     from prompteol.evaluation.report import markdown, tables
     from prompteol.evaluation.reproduction import plan
 
-    names = [name for given in models or () for name in given.split(",") if name]
-    runs = plan(table, names, _folders(model_path or ()))
-    check_device(device)
-    use_threads(threads)
+    runs = plan(table, model or (), _folders(model_path or ()))
+    options = ModelOptions(template="prompteol", dtype=dtype, device=device, threads=threads)
+    options.check(None)
     # What lies here is read at once; what is on the Hub only when everything is agreed.
     local = None if senteval is None else read_benchmark([runs[0].suite], senteval)
     _check_output(output, [*(run.name + ".json" for run in runs), _COMPARISON], force=force or resume)
@@ -96,7 +106,7 @@ def reproduce(
             done.append(kept[run.name])
             continue
         try:
-            done.append(_run(run, benchmark, dtype, device, batch_size))
+            done.append(_run(run, benchmark, options, batch_size))
         except PromptEOLError as error:
             # One model that is gated or gone must not cost the others their hours.
             console.error(f"{run.name}: {error}")
@@ -181,14 +191,9 @@ def _ask(yes: bool) -> None:
     typer.confirm("Start?", abort=True)
 
 
-def _run(run: Run, benchmark: Benchmark, dtype: Dtype, device: str | None, batch_size: int | None) -> Evaluation:
+def _run(run: Run, benchmark: Benchmark, options: ModelOptions, batch_size: int | None) -> Evaluation:
     from prompteol.evaluation import evaluate
 
-    model = load_model(
-        run.source,
-        template="prompteol",
-        demonstrations=[run.demonstrations] if run.demonstrations else [],
-        device=device,
-        dtype=dtype,
-    )
+    shown = [run.demonstrations] if run.demonstrations else []
+    model = replace(options, demonstration=shown).load(run.source)
     return evaluate(model, benchmark, name=run.model.repository, batch_size=batch_size, progress=progress)

@@ -1,64 +1,52 @@
-"""``prompteol similarity``: how close texts are, in pairs or all with all."""
+"""Run ``prompteol similarity``: compare texts in pairs or all with all."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from prompteol.cli import console
+from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.options import (
-    IMAGES,
     BatchSizeOption,
     ColumnOption,
     DelimiterOption,
-    DemonstrationOption,
-    DeviceOption,
     ForceOption,
     FormatOption,
-    LayerOption,
     ModelOption,
-    TemplateOption,
-    ThreadsOption,
-    check_model,
-    load_model,
+    PlotOption,
 )
 from prompteol.cli.texts import typed_texts
 from prompteol.errors import CorpusError
 from prompteol.files import Format, TextRow, TextSource
-from prompteol.plots.heatmap import draw_heatmap
+from prompteol.plots.heatmap import plot_similarity
 from prompteol.plots.picture_file import check_picture
 
 __all__ = ["similarity"]
 
-# What a terminal of ordinary width still shows.
+# The number of texts whose matrix fits the usual width of a terminal.
 _WIDEST_TABLE = 12
 
 
 def similarity(
+    *,
     texts: Annotated[
         list[str],
-        typer.Argument(metavar="TEXT", help="Two texts or more; or one file, - for standard input."),
+        typer.Argument(metavar="TEXT...", help="Two texts or more; or one file of texts, - for standard input."),
     ],
     matrix: Annotated[
         bool, typer.Option("--matrix", help="Compare all with all, also where there are only two texts.")
     ] = False,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="IMAGE", help=f"Draw the matrix, to a {IMAGES}.")
-    ] = None,
+    plot: PlotOption = None,
     model: ModelOption = None,
-    template: TemplateOption = None,
-    demonstration: DemonstrationOption = None,
-    layer: LayerOption = None,
+    options: ModelOptions,
+    batch_size: BatchSizeOption = None,
     column: ColumnOption = None,
     format: FormatOption = None,
     delimiter: DelimiterOption = None,
-    batch_size: BatchSizeOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
     force: ForceOption = False,
 ) -> None:
     """Compare texts: two give one number, three or more a matrix.
@@ -69,13 +57,12 @@ def similarity(
     """
     whole = matrix or plot is not None
     rows = _rows(texts, column or [], format, delimiter, whole=whole)
-    setting: dict[str, Any] = {"template": template, "demonstrations": demonstration, "layer": layer, "device": device}
-    check_model(model, **setting)
+    options.check(model)
     if plot is not None:
         check_picture(plot, force=force)
-    embedder = load_model(model, **setting, threads=threads)
-    options: dict[str, Any] = {"batch_size": batch_size, "show_progress_bar": False}
-    columns = [embedder.encode(list(one), **options) for one in zip(*rows, strict=True)]
+    embedder = options.load(model)
+    arguments: dict[str, Any] = {"batch_size": batch_size, "show_progress_bar": False}
+    columns = [embedder.encode(list(one), **arguments) for one in zip(*rows, strict=True)]
     if len(columns) == 2:
         _show_pairs(rows, embedder.similarity_pairwise(*columns).tolist())
         return
@@ -83,7 +70,7 @@ def similarity(
     scores = embedder.similarity(*columns, *columns).tolist()
     _show_matrix(labels, scores)
     if plot is not None:
-        draw_heatmap(plot, labels, scores, force=force)
+        plot_similarity(labels, scores, plot, force=force)
         console.note(f"{plot}: {len(labels)} x {len(labels)} similarities")
 
 

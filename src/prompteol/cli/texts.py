@@ -1,4 +1,4 @@
-"""Texts that are typed on the command line, rather than read from a file."""
+"""Take texts from the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["typed_texts"]
 
 
 def typed_texts(arguments: Sequence[str]) -> list[str]:
-    """Take arguments as texts, a lone ``-`` as the lines of standard input; warn of one that names a file."""
+    """Return the arguments as texts, a lone ``-`` as the lines of standard input; warn of one that names a file."""
     if list(arguments) == ["-"]:
         return list(TextSource.open("-").texts())
     for argument in arguments:

@@ -1,167 +1,182 @@
-"""``prompteol train``: a base, a recipe and data to a model that embeds."""
+"""Run ``prompteol train``: train a base model to embed."""
 
 from __future__ import annotations
 
-import math
 import os
-import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from prompteol.cli import console
+from prompteol.cli.model_options import LoadingOptions, PromptOptions, quiet
 from prompteol.cli.options import (
-    IMAGES,
     ColumnOption,
     DelimiterOption,
-    DemonstrationOption,
-    DeviceOption,
-    LayerOption,
-    TemplateOption,
-    ThreadsOption,
-    check_device,
-    prompt_options,
-    quiet,
-    use_threads,
+    ForceOption,
+    ModelFolderOption,
+    ModelOption,
+    PlotOption,
+    ResumeOption,
 )
+from prompteol.cli.progress import stage, stages
 from prompteol.errors import SettingError
 from prompteol.extras import check_extra
 from prompteol.plots.picture_file import check_picture
-from prompteol.progress import Advance
 
 if TYPE_CHECKING:
     from prompteol.data import TrainingExamples
-    from prompteol.training import Point, Recipe, Training, TrainingProgress
+    from prompteol.training import Point, Recipe, Training
 
 __all__ = ["train"]
 
-# Without a terminal nothing is longer unsaid.
-_SILENCE_S = 30.0
-
 
 def train(
-    base: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="BASE",
-            help="A causal LM or a saved model: folder or Hub name.",
-            show_default="the model that ships with the package",
-        ),
-    ] = None,
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The folder to make.")],
+    model: ModelOption = None,
+    output: ModelFolderOption,
     data: Annotated[
         str,
         typer.Option(
             "--data",
             metavar="DATA",
-            help="Rows of anchor, positive and perhaps hard negative; or texts. A file, or a data set on the Hub.",
+            help="The rows to train on, in a file or a data set on the Hub: anchor, positive and perhaps hard "
+            "negative; or texts.",
         ),
     ],
+    column: ColumnOption = None,
+    delimiter: DelimiterOption = None,
     dev: Annotated[
         Path | None,
-        typer.Option("--dev", metavar="FILE", help="Scored pairs to evaluate checkpoints on."),
+        typer.Option("--dev", metavar="FILE", help="The file of scored pairs to evaluate checkpoints on."),
     ] = None,
     dev_column: Annotated[
-        list[str] | None, typer.Option("--dev-column", metavar="NAME", help="Its two sentences and score, in turn.")
+        list[str] | None,
+        typer.Option(
+            "--dev-column",
+            metavar="NAME",
+            help="A column of the file that --dev names: given for each of the two sentences and for the score.",
+            show_default="found by common names",
+        ),
     ] = None,
-    recipe: Annotated[
+    objective: Annotated[
         Literal["contrastive", "unsupervised", "distillation"],
-        typer.Option("--recipe", help="The paper's, the same with dropout as the only difference, or a teacher's."),
+        typer.Option(
+            "--objective",
+            help="What the model learns: contrastive from positives, unsupervised from dropout, or distillation from "
+            "a teacher.",
+        ),
     ] = "contrastive",
     teacher: Annotated[
         str | None,
         typer.Option(
-            "--teacher", metavar="TEACHER", help="A sentence-transformers model, or its vectors of the texts as .npy."
+            "--teacher",
+            metavar="TEACHER",
+            help="The teacher for distillation: a sentence-transformers model, or its vectors of the texts as .npy.",
         ),
     ] = None,
-    column: ColumnOption = None,
-    delimiter: DelimiterOption = None,
     negatives: Annotated[
         Literal["sample", "all"],
-        typer.Option("--negatives", help="Of a list of negatives: draw one for each positive, or a row with each."),
+        typer.Option(
+            "--negatives",
+            help="What is done where a row lists several negatives: draw one for each positive, or make a row of each.",
+        ),
     ] = "sample",
     data_license: Annotated[
         str | None,
         typer.Option(
-            "--data-license", metavar="LICENCE", help="For the model card.", show_default="what the Hub states"
+            "--data-license",
+            metavar="LICENSE",
+            help="The license of the data, for the model card.",
+            show_default="what the Hub states",
         ),
     ] = None,
-    template: TemplateOption = None,
-    demonstration: DemonstrationOption = None,
-    layer: LayerOption = None,
+    prompt: PromptOptions,
     lora_rank: Annotated[
-        int, typer.Option("--lora-rank", metavar="R", min=0, help="Of the adapter; 0 trains all weights.")
+        int,
+        typer.Option("--lora-rank", metavar="R", min=0, help="The rank of the LoRA adapter; 0 trains all weights."),
     ] = 64,
-    lora_alpha: Annotated[int, typer.Option("--lora-alpha", metavar="A", min=1, help="It is scaled by A / R.")] = 16,
-    lora_dropout: Annotated[float, typer.Option("--lora-dropout", metavar="P", min=0, help="Before it.")] = 0.05,
+    lora_alpha: Annotated[
+        int, typer.Option("--lora-alpha", metavar="A", min=1, help="Scale the LoRA adapter by A divided by its rank.")
+    ] = 16,
+    lora_dropout: Annotated[
+        float, typer.Option("--lora-dropout", metavar="P", min=0, help="The dropout in front of the LoRA adapter.")
+    ] = 0.05,
     quantize: Annotated[
         bool | None,
         typer.Option(
             "--quantize/--no-quantize",
-            help="Hold its base in 4 bits.",
+            help="Load the base model of the LoRA adapter in 4 bits.",
             show_default="on CUDA where bitsandbytes is installed",
         ),
     ] = None,
-    temperature: Annotated[float | None, typer.Option(metavar="T", help="Of InfoNCE.", show_default="0.05")] = None,
-    learning_rate: Annotated[float | None, typer.Option(metavar="RATE", show_default="5e-4")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(metavar="T", help="The temperature of the contrastive loss.", show_default="0.05")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(metavar="RATE", help="The highest learning rate of AdamW.", show_default="5e-4")
+    ] = None,
     warmup_steps: Annotated[
-        float | None, typer.Option(metavar="N", help="Steps, or below 1 a share of all.", show_default="100")
+        float | None,
+        typer.Option(
+            metavar="N",
+            help="The steps in which the learning rate rises; below 1, a share of all steps.",
+            show_default="100",
+        ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", "-b", metavar="N", help="Over all devices.", show_default="256")
+        int | None,
+        typer.Option(
+            "--batch-size", "-b", metavar="N", help="The rows of a batch, over all devices.", show_default="256"
+        ),
     ] = None,
     mini_batch_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Embed so many at once, in less memory.", show_default="all")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="The rows embedded at once: fewer need less memory and give the same gradients.",
+            show_default="the whole batch",
+        ),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(metavar="N", show_default="1")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(metavar="N", help="The number of passes over the data.", show_default="1")
+    ] = None,
     max_text_tokens: Annotated[
-        int | None, typer.Option(metavar="N", help="A text is cut to so many.", show_default="32")
+        int | None,
+        typer.Option(metavar="N", help="The number of tokens after which a text is cut.", show_default="32"),
     ] = None,
     eval_steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Steps between two checkpoints.", show_default="50")
+        int | None, typer.Option(metavar="N", help="The number of steps between two checkpoints.", show_default="50")
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Stop after so many checkpoints without a better one.", show_default="never"),
+        typer.Option(metavar="N", help="Stop after N checkpoints in a row that are not better.", show_default="never"),
     ] = None,
     keep: Annotated[
-        Literal["best", "last"], typer.Option("--keep", help="Of the checkpoints: the best by --dev, or the last.")
+        Literal["best", "last"],
+        typer.Option("--keep", help="The checkpoint that is saved: the best on the --dev pairs, or the last."),
     ] = "best",
     no_duplicates: Annotated[
-        bool, typer.Option("--no-duplicates", help="Keep rows that share a text out of a process's batch.")
+        bool, typer.Option("--no-duplicates", help="Keep rows that share a text out of the same batch of a process.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(metavar="N", show_default="42")] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="IMAGE", help=f"Draw loss and score by step, to a {IMAGES}.")
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", help="The seed of everything that is drawn at random.", show_default="42"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace the image if it exists.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
+    plot: PlotOption = None,
+    loading: LoadingOptions,
+    resume: ResumeOption = False,
+    force: ForceOption = False,
 ) -> None:
-    """Train a model to embed; by default the paper's recipe, which leaves a LoRA adapter in OUT.
+    """Train a model to embed; by default the paper's recipe, which saves a LoRA adapter.
 
     Data is checked to the last row first. Stopped, even by kill -9, training goes on with --resume.
 
     On several devices: torchrun --nproc-per-node N -m prompteol train ...
     """
     check_extra("training", "accelerate", "datasets", *(["peft"] if lora_rank else []))
-    options = prompt_options(template, demonstration, layer)
+    options = prompt.prompt() | loading.loading()
     from prompteol.data import read_examples, read_pairs
     from prompteol.plots.training import plot_curve
     from prompteol.training import Lora, Recipe
@@ -181,55 +196,57 @@ def train(
         "seed": seed,
     }
     lora = Lora(lora_rank, lora_alpha, lora_dropout, quantize) if lora_rank else None
-    chosen = Recipe(recipe, lora, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    recipe = Recipe(objective, lora, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     examples = read_examples(
         data,
-        chosen.objective,
+        recipe.objective,
         column or (),
         license=data_license,
         delimiter=delimiter,
         negatives=negatives,
-        seed=chosen.seed,
+        seed=recipe.seed,
     )
     if dev_column and dev is None:
         raise SettingError(f"--dev-column {dev_column[0]} says nothing without --dev")
     pairs = None if dev is None else read_pairs(dev, dev_column or ())
-    check_device(device)
-    use_threads(threads)
+    loading.check(model)
+    loading.use_threads()
     if plot is not None:
         check_picture(plot, force=force)
-    if _is_first_process():
-        _advise(examples, chosen, no_duplicates=no_duplicates)
+    first = _is_first_process()
+    if first:
+        _advise(examples, recipe, no_duplicates=no_duplicates)
     quiet()
-    with _resumable(output), _bars() as bars:
+    left = f"if {output} holds a checkpoint, the same command with --resume goes on from it" if first else None
+    with console.when_stopped(left), stages(hidden=not first) as report:
         done = train_model(
-            base,
+            model,
             output,
             examples,
-            chosen,
+            recipe,
             dev=pairs,
             teacher=teacher,
             resume=resume,
-            device=device,
-            watch=bars.trained,
-            progress=bars.embedding,
+            device=loading.device,
+            watch=lambda now: report("training", now.step, now.steps, "steps", _point(now.last)),
+            progress=partial(stage, report),
             arguments={"batch_sampler": "no_duplicates"} if no_duplicates else None,
             **options,
         )
-    if _is_first_process():
-        _conclude(done, chosen)
+    if first:
+        _conclude(done, recipe)
         if plot is not None:
             plot_curve(done.curve, plot, force=force)
             console.note(f"{plot}: loss and score by step")
 
 
 def _is_first_process() -> bool:
-    """Whether this process is the one that speaks; torchrun and accelerate number them."""
+    """Tell whether this process prints; torchrun and accelerate number the processes."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def _advise(examples: TrainingExamples, recipe: Recipe, *, no_duplicates: bool) -> None:
-    """Warn of what is allowed and seldom meant."""
+    """Warn of settings that are allowed but seldom intended."""
     steps = int(len(examples) // recipe.batch_size * recipe.epochs)
     if 0 < steps <= recipe.warmup_steps:
         console.warning(
@@ -244,76 +261,11 @@ def _advise(examples: TrainingExamples, recipe: Recipe, *, no_duplicates: bool) 
         )
 
 
-def _resumable(out: Path) -> AbstractContextManager[None]:
-    left = f"if {out} holds a checkpoint, the same command with --resume goes on from it"
-    return console.when_stopped(left if _is_first_process() else None)
-
-
-class _Bars:
-    """Show how far the teacher and the training are: in bars, or in a line now and then where there is no terminal."""
-
-    def __init__(self, progress: Progress, *, lines: bool) -> None:
-        self.progress = progress
-        self.lines = lines
-        self.teacher = progress.add_task("teacher", total=None, visible=False, unit="texts")
-        self.training = progress.add_task("loading", total=None, unit="steps")
-        self.point: Point | None = None
-        self.said_at = -math.inf
-
-    @contextmanager
-    def embedding(self, label: str, total: int | None, unit: str = "texts") -> Iterator[Advance]:
-        """Show a stage in a bar of its own, as a :class:`~prompteol.progress.Progress`."""
-        self.progress.update(self.teacher, description=label, total=total, visible=True)
-        done = 0
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            self.progress.update(self.teacher, completed=done)
-            self._line(f"{label}: {done:,} of {total:,} {unit}", at_once=done == total)
-
-        yield advance
-
-    def trained(self, progress: TrainingProgress) -> None:
-        shown, new = "training", progress.last is not None and progress.last != self.point
-        self.point = progress.last
-        if progress.last is not None:
-            loss, score = progress.last.loss, progress.last.score
-            shown = f"loss {loss:.3f}" if loss is not None else f"score {score:.2f}"
-        self._line(f"step {progress.step:,} of {progress.steps:,}: {shown}", at_once=new or progress.step == 0)
-        self.progress.update(self.training, completed=progress.step, total=progress.steps, description=shown)
-
-    def _line(self, message: str, *, at_once: bool) -> None:
-        """Say a new point at once, and else that the work goes on."""
-        if self.lines and (at_once or time.monotonic() - self.said_at > _SILENCE_S):
-            self.said_at = time.monotonic()
-            console.note(message)
-
-
-class _Rate(ProgressColumn):
-    """How many steps or texts a second, and what is counted."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        unit = task.fields["unit"]
-        return Text("" if speed is None else f"{speed:.3g} {unit}/s", style="progress.data.speed")
-
-
-@contextmanager
-def _bars() -> Iterator[_Bars]:
-    err = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
-        _Rate(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    hidden = not err.is_terminal or not _is_first_process()
-    with Progress(*columns, console=err, disable=hidden) as progress:
-        yield _Bars(progress, lines=not err.is_terminal and _is_first_process())
+def _point(point: Point | None) -> str:
+    """Describe the newest point of the curve."""
+    if point is None:
+        return "no loss yet"
+    return f"loss {point.loss:.3f}" if point.loss is not None else f"score {point.score:.2f}"
 
 
 def _conclude(done: Training, recipe: Recipe) -> None:
@@ -326,5 +278,5 @@ def _conclude(done: Training, recipe: Recipe) -> None:
         console.warning(done.verdict)
     out = done.output
     if recipe.lora is not None:
-        console.note(f"{out}: an adapter; one model with its base: prompteol merge {out} -o {out}-merged")
-    console.note(f'{out}: load it with SentenceTransformer("{out}") or PromptEOL("{out}")')
+        console.note(f"{out}: an adapter; one model with its base: prompteol merge -m {out} -o {out}-merged")
+    console.note_saved(out)

@@ -1,4 +1,4 @@
-"""``prompteol tune``: the template, demonstration and layer that suit a model."""
+"""Run ``prompteol tune``: find the template, demonstration and layer that suit a model."""
 
 from __future__ import annotations
 
@@ -14,22 +14,30 @@ from rich.table import Table
 from rich.text import Text
 
 from prompteol.cli import console
+from prompteol.cli.model_options import LoadingOptions, ModelOptions, parse_layer
 from prompteol.cli.options import (
     IMAGES,
     ColumnOption,
     DelimiterOption,
-    DeviceOption,
+    DtypeOption,
     ForceOption,
-    ThreadsOption,
-    check_model,
-    load_model,
-    parse_layer,
+    ModelOption,
+    NormalizationOption,
 )
 from prompteol.cli.progress import Lines
 from prompteol.errors import CorpusError
 from prompteol.files.folders import atomic_folder, check_folder
 from prompteol.plots.picture_file import check_picture
-from prompteol.prompts import TEMPLATES, resolve_template
+from prompteol.prompts import (
+    DEMONSTRATIONS,
+    TEMPLATES,
+    Demonstration,
+    NormalizationMode,
+    PromptTemplate,
+    RetrievalTemplate,
+    resolve_demonstrations,
+    resolve_template,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,40 +46,35 @@ if TYPE_CHECKING:
 
 __all__ = ["tune"]
 
-# Rows that a terminal shows without scrolling; a pipe gets all of them.
+# The rows that a terminal shows without scrolling; a pipe gets all rows.
 _SHOWN = 15
 
 
 def tune(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="MODEL",
-            help="A causal LM, an adapter or a saved model: folder or Hub name.",
-            show_default="the model that ships with the package",
-        ),
-    ] = None,
     *,
+    model: ModelOption = None,
     pairs: Annotated[
         Path,
         typer.Option(
             "--pairs",
             "-p",
             metavar="FILE",
-            help="Pairs to score on: two columns of sentences, and a third of human scores if there are any.",
+            help="The file of pairs to score on: two columns of sentences, and a third of human scores if there are "
+            "any.",
         ),
     ],
-    demonstrations: Annotated[
-        Path | None,
+    column: ColumnOption = None,
+    delimiter: DelimiterOption = None,
+    demonstration: Annotated[
+        list[str] | None,
         typer.Option(
-            "--demonstrations",
-            metavar="FILE",
-            help="The candidates: .jsonl, .csv, .tsv, or .txt in the authors' form.",
+            "--demonstration",
+            "-d",
+            metavar="SENTENCE=>WORD",
+            help="A demonstration to try, a preset, or a file of demonstrations (.jsonl, .csv, .tsv, or .txt in the "
+            "authors' form). May be repeated.",
             show_default="124 that ship with the package",
         ),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="OUT", help="Save the model with the best setting here.")
     ] = None,
     template: Annotated[
         list[str] | None,
@@ -79,18 +82,25 @@ def tune(
             "--template",
             "-t",
             metavar="TEMPLATE",
-            help=f"A template to try ({', '.join(TEMPLATES)}, or your own wording); may be repeated.",
+            help=f"A template to try: a preset ({', '.join(TEMPLATES)}) or your own wording. May be repeated.",
             show_default="the model's own",
         ),
     ] = None,
     layer: Annotated[
         list[str] | None,
         typer.Option(
-            "--layer", metavar="LAYER", help="A layer to try, as -2 or 0.9; may be repeated.", show_default="all"
+            "--layer",
+            metavar="LAYER",
+            help="A layer to try, such as -2 or 0.9. May be repeated.",
+            show_default="all",
         ),
     ] = None,
+    normalization: NormalizationOption = None,
     max_demonstrations: Annotated[
-        int, typer.Option("--max-demonstrations", metavar="N", min=1, help="Show up to N, added one after the other.")
+        int,
+        typer.Option(
+            "--max-demonstrations", metavar="N", min=1, help="The most demonstrations in a prompt, added one by one."
+        ),
     ] = 1,
     exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Score every candidate on all pairs.")] = False,
     results: Annotated[
@@ -98,11 +108,19 @@ def tune(
         typer.Option(
             "--results",
             metavar="FILE",
-            help="Where finished work is written; after a stop, tuning goes on from it.",
+            help="The file that logs finished work, from which the same command goes on after a stop.",
             show_default="PAIRS.tuning.jsonl in this folder",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the order in which pairs are taken.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="The seed of everything that is drawn at random.")
+    ] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="The folder to save the model with the best prompt and layer in."
+        ),
+    ] = None,
     plot_scores: Annotated[
         Path | None,
         typer.Option(
@@ -113,10 +131,8 @@ def tune(
         Path | None,
         typer.Option("--plot-layers", metavar="IMAGE", help=f"Draw the score at each layer, to a {IMAGES}."),
     ] = None,
-    column: ColumnOption = None,
-    delimiter: DelimiterOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
+    loading: LoadingOptions,
+    dtype: DtypeOption = None,
     force: ForceOption = False,
 ) -> None:
     """Find the template, demonstration and layer that do best on pairs of sentences.
@@ -128,17 +144,15 @@ def tune(
     template, demonstrations.
     """
     depths = [parse_layer(text) for text in layer] if layer else None
-    for text in template or ():
-        resolve_template(text)
-    from prompteol.demonstrations import default_demonstrations, read_demonstrations
-
-    shots = default_demonstrations() if demonstrations is None else read_demonstrations(demonstrations)
+    templates = None if template is None else [_template(text, normalization) for text in template]
+    shots = _demonstrations(demonstration)
 
     from prompteol.data import read_pairs
     from prompteol.tuning import tune_prompt
 
     scored = read_pairs(pairs, column or (), delimiter=delimiter)
-    check_model(model, device=device)
+    options = ModelOptions.of(loading, dtype=dtype, normalization=normalization)
+    options.check(model)
     if output is not None:
         check_folder(output, force=force)
     log = results or Path(f"{pairs.stem}.tuning.jsonl")
@@ -146,13 +160,13 @@ def tune(
         raise CorpusError(f"--results {str(log)!r}: the folder does not exist; make it first")
     for image in filter(None, (plot_scores, plot_layers)):
         check_picture(image, force=force)
-    loaded = load_model(model, device=device, threads=threads)
+    loaded = options.load(model)
     with console.when_stopped(f"what is done is in {log}: the same command goes on from it"), _live() as watch:
         found = tune_prompt(
             loaded,
             scored,
             shots,
-            templates=template,
+            templates=templates,
             layers=depths,
             max_demonstrations=max_demonstrations,
             exhaustive=exhaustive,
@@ -171,12 +185,31 @@ def tune(
         _show(found)
         _conclude(found, log)
     if output is not None:
-        console.note(f'{output}: load it with SentenceTransformer("{output}") or PromptEOL("{output}")')
+        console.note_saved(output)
+
+
+def _template(text: str, normalization: NormalizationMode | None) -> PromptTemplate | RetrievalTemplate:
+    template = resolve_template(text)
+    return template if normalization is None else template.with_normalization(normalization)
+
+
+def _demonstrations(given: list[str] | None) -> list[Demonstration]:
+    """Read demonstrations, presets and files of demonstrations."""
+    from prompteol.demonstrations import default_demonstrations, read_demonstrations
+
+    if given is None:
+        return list(default_demonstrations())
+    written = [one for one in given if "=>" in one or one in DEMONSTRATIONS]
+    return [
+        shown
+        for one in given
+        for shown in (resolve_demonstrations(one) if one in written else read_demonstrations(Path(one)))
+    ]
 
 
 @contextmanager
 def _live() -> Iterator[Callable[[TuningProgress], None]]:
-    """Show the leaders on stderr while the search runs; a line now and then where nobody watches."""
+    """Show the leading candidates on stderr: a table on a terminal, a line now and then elsewhere."""
     err = Console(stderr=True)
     if not err.is_terminal:
         lines = Lines()

@@ -1,4 +1,4 @@
-"""``prompteol words``: what an embedding means, in the model's own words."""
+"""Run ``prompteol words``: show the words that a model would say next."""
 
 from __future__ import annotations
 
@@ -9,15 +9,8 @@ from rich.bar import Bar
 from rich.table import Table
 
 from prompteol.cli import console
-from prompteol.cli.options import (
-    DemonstrationOption,
-    DeviceOption,
-    LayerOption,
-    ModelOption,
-    TemplateOption,
-    ThreadsOption,
-    load_model,
-)
+from prompteol.cli.model_options import ModelOptions
+from prompteol.cli.options import ModelOption
 from prompteol.cli.texts import typed_texts
 
 if TYPE_CHECKING:
@@ -29,25 +22,22 @@ _BAR_WIDTH = 30
 
 
 def words(
+    *,
     texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT", help="What to embed; - reads lines from standard input.")
+        list[str],
+        typer.Argument(metavar="TEXT...", help="The texts to embed; a lone - reads lines from standard input."),
     ],
-    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Words a text.")] = 5,
+    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="The number of words for each text.")] = 5,
     model: ModelOption = None,
-    template: TemplateOption = None,
-    demonstration: DemonstrationOption = None,
-    layer: LayerOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
+    options: ModelOptions,
 ) -> None:
     """Show the words the model would say next, with their probabilities.
 
     Into a pipe goes one line a word: text, word, probability, with tabs between them.
     """
     texts = typed_texts(texts)
-    embedder = load_model(
-        model, template=template, demonstrations=demonstration, layer=layer, device=device, threads=threads
-    )
+    options.check(model)
+    embedder = options.load(model)
     found = embedder.words(texts, k=k)
     if console.is_terminal():
         console.show(_table(texts, found))

@@ -1,48 +1,36 @@
-"""Which columns of a table are anchor, positive and hard negative, or the text."""
+"""Choose the columns of a table that hold anchor, positive and hard negative, or the text."""
 
 from __future__ import annotations
 
-import math
-import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from prompteol.data.scored_pairs import SCORE_COLUMNS
 from prompteol.errors import CorpusError
-from prompteol.files.columns import TEXT, column_named, is_text
+from prompteol.files.column_names import FIRST, NEGATIVE, NO_TEXT, POSITIVE, SCORE, TEXT
+from prompteol.files.columns import column_named, is_number, is_text, listed
 
 __all__ = ["Objective", "choose_columns", "refuse_labels"]
 
 Objective = Literal["contrastive", "unsupervised", "distillation"]
-"""What a model is trained for, which decides the columns that a row has."""
+"""What a model is trained to do, which decides the columns: two or three texts in a row for the first, else one."""
 
-# Names in use, without case, by what the columns hold.
-_ANCHOR = ("anchor", "sent0", "sentence1", "sentence_1", "sentence_a", "premise", "query", "question", "question1")
-_POSITIVE = (
-    "positive", "sent1", "sentence2", "sentence_2", "sentence_b", "entailment", "document", "answer", "question2",
-    "pos",
-)  # fmt: skip
-# Those of miners are negative_1, hard_neg_2 and so on.
-_NEGATIVE = re.compile(r"(hard[_-]?)?neg(ative)?s?([_-]?\d+)?|contradiction")
-# Names that no column of an example has.
-_NO_TEXT = ("id", "idx", "index", "uid", "source", "split")
 # Labels are few: so many, or one to so many rows.
 _FEW, _ROWS_PER_LABEL = 3, 20
 
 
 def choose_columns(name: str, existing: Sequence[str], objective: Objective) -> tuple[str, ...]:
-    """Settle which columns of a table are the example's: those with names in use, else all that there are.
+    """Choose the columns of an example: by common names, else all of a table that has just so many.
 
     Raises:
-        CorpusError: that cannot be told, or a column says how well the texts of a row go together.
+        CorpusError: the columns do not tell, or one says how well the texts of a row go together.
     """
     if objective == "contrastive":
-        anchor, positive = column_named(existing, _ANCHOR), column_named(existing, _POSITIVE)
+        anchor, positive = column_named(existing, FIRST), column_named(existing, POSITIVE)
         _refuse_scores(name, existing, [column for column in (anchor, positive) if column])
         if anchor and positive:
             return (anchor, positive, *_negatives(name, existing))
-        usual = (_ANCHOR.__contains__, _POSITIVE.__contains__, _is_negative)
+        usual = (FIRST.__contains__, POSITIVE.__contains__, _is_negative)
         if len(existing) in (2, 3) and all(map(_may_hold, existing, usual)):
             return tuple(existing)
         wanted = "an anchor and a positive, and a negative if there is one"
@@ -51,8 +39,9 @@ def choose_columns(name: str, existing: Sequence[str], objective: Objective) -> 
         if text or (len(existing) == 1 and not is_text(existing[0])):
             return (text or existing[0],)
         wanted = "the text"
-    listed = ", ".join(map(repr, existing)) or "none"
-    raise CorpusError(f"{name!r}: which columns hold {wanted}? Name them with --column; its columns: {listed}")
+    raise CorpusError(
+        f"{name!r}: which columns hold {wanted}? Name them with --column; its columns: {listed(existing)}"
+    )
 
 
 def _negatives(name: str, existing: Sequence[str]) -> tuple[str, ...]:
@@ -71,21 +60,21 @@ def _negatives(name: str, existing: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_negative(plain: str) -> bool:
-    return _NEGATIVE.fullmatch(plain) is not None
+    return NEGATIVE.fullmatch(plain) is not None
 
 
-def refuse_labels(name: str, chosen: Iterable[str], columns: Iterable[Sequence[str]]) -> None:
-    """Make sure that columns chosen by place, not by name, hold texts.
+def refuse_labels(name: str, names: Iterable[str], columns: Iterable[Sequence[str]]) -> None:
+    """Refuse columns of labels or numbers among those that were taken by position, not by name.
 
     Raises:
         CorpusError: one holds numbers, or the same few words in all rows.
     """
-    for column, texts in zip(chosen, columns, strict=True):
+    for column, texts in zip(names, columns, strict=True):
         if _is_known(column.strip().casefold()):
             continue
         values = set(texts)
         few = len(texts) >= _ROWS_PER_LABEL and len(values) <= max(_FEW, len(texts) // _ROWS_PER_LABEL)
-        if all(map(_is_number, values)) or (few and not any(map(is_text, values))):
+        if all(map(is_number, values)) or (few and not any(map(is_text, values))):
             shown = ", ".join(map(repr, sorted(values)[:_FEW]))
             raise CorpusError(
                 f"{name!r}: {column!r} holds {shown}{', ...' * (len(values) > _FEW)}, which are no texts; name the "
@@ -94,18 +83,18 @@ def refuse_labels(name: str, chosen: Iterable[str], columns: Iterable[Sequence[s
 
 
 def _may_hold(column: str, is_usual: Callable[[str], bool]) -> bool:
-    """Tell whether a column may be what is commonly named so: not if its name is that of something else."""
+    """Tell whether a column may hold what such names stand for: not if its name stands for something else."""
     plain = column.strip().casefold()
-    return is_usual(plain) or not (_is_known(plain) or plain in _NO_TEXT or is_text(column))
+    return is_usual(plain) or not (_is_known(plain) or plain in NO_TEXT or is_text(column))
 
 
 def _is_known(plain: str) -> bool:
-    return plain in (*_ANCHOR, *_POSITIVE, *TEXT) or _is_negative(plain)
+    return plain in (*FIRST, *POSITIVE, *TEXT) or _is_negative(plain)
 
 
 def _refuse_scores(name: str, existing: Sequence[str], known: Sequence[str]) -> None:
-    """Make sure that no column tells good pairs from bad ones, which would all be positives."""
-    score = column_named(existing, SCORE_COLUMNS)
+    """Refuse a table with a column of scores: all of its pairs, good and bad, would become positives."""
+    score = column_named(existing, SCORE)
     if score is None:
         return
     others = [column for column in existing if column != score]
@@ -115,10 +104,3 @@ def _refuse_scores(name: str, existing: Sequence[str], known: Sequence[str]) -> 
         "every row for a positive: keep the rows that are, then name the columns of text: "
         + " ".join(f"--column {shlex.quote(column)}" for column in example)
     )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return not math.isnan(float(text))
-    except ValueError:
-        return False

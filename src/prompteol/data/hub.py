@@ -1,4 +1,4 @@
-"""A data set on the Hub: its rows, and the license that its card states."""
+"""Read the rows of a data set on the Hub, and the license that its card states."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def hub_table(name: str) -> Dataset:
         return load_dataset(repository, config, split=split)
     # An old data set that is a script is a RuntimeError.
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
-        said = " ".join(str(error).split())
-        missing = isinstance(error, DatasetNotFoundError) and "gated" not in said
+        reason = " ".join(str(error).split())
+        missing = isinstance(error, DatasetNotFoundError) and "gated" not in reason
         fault = "no such data set on the Hub" if missing else "a data set of that name on the Hub cannot be read"
         raise CorpusError(
-            f"no file {name!r}, and {fault} ({said}); give a file, or OWNER/NAME:CONFIGURATION@SPLIT, of which the "
+            f"no file {name!r}, and {fault} ({reason}); give a file, or OWNER/NAME:CONFIGURATION@SPLIT, of which the "
             "last two may be left out"
         ) from error
 

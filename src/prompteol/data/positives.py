@@ -1,4 +1,4 @@
-"""Rows of a retrieval set: a query with its lists of positives and negatives becomes a row for each positive."""
+"""Expand a query with lists of positives and negatives into a row for each positive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Negatives = Literal["sample", "all"]
 def example_rows(
     values: Sequence[object], columns: Sequence[str], where: str, *, negatives: Negatives, seed: int
 ) -> Iterator[tuple[object, ...]]:
-    """Yield the examples that a record stands for: itself, unless its positive or negative is a list.
+    """Yield the examples of a record: itself, unless its positive or negative is a list.
 
     Args:
         values: of anchor, positive and perhaps negative.

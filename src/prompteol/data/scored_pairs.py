@@ -1,4 +1,4 @@
-"""The pairs that candidates are scored on: with human scores, or an anchor with its positive."""
+"""Read pairs of texts to score embeddings on: with human scores, or an anchor with its positive."""
 
 from __future__ import annotations
 
@@ -15,27 +15,19 @@ from pathlib import Path
 
 from prompteol.errors import CorpusError, TuningError
 from prompteol.files import TextSource
-from prompteol.files.columns import FIRST, SECOND, check_header, column_named
+from prompteol.files.column_names import FIRST, SCORE, SCORE_WORDS, SECOND
+from prompteol.files.columns import check_header, column_named, listed
 from prompteol.validation import check_texts
 
-__all__ = ["SCORE_COLUMNS", "ScoredPairs", "column_named", "read_pairs"]
+__all__ = ["ScoredPairs", "read_pairs"]
 
 # Fewer say nothing, whatever the model.
 _FEWEST = 8
-# Names of columns in use, without case.
-SCORE_COLUMNS = (
-    "score", "similarity_score", "relatedness_score", "similarity", "label", "gold", "gold_label", "is_duplicate",
-)  # fmt: skip
-_USUAL = (FIRST, SECOND, SCORE_COLUMNS)
-_LIKE_A_SCORE = {
-    "score", "scores", "rating", "ratings", "label", "labels", "gold", "gs", "sim", "similarity", "relatedness",
-    "relevance", "human", "mean", "target", "value", "judgement", "judgment",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ScoredPairs:
-    """Pairs of sentences, in the order in which a search takes them.
+    """Hold pairs of sentences, in the order in which tuning takes them.
 
     Args:
         first: one sentence of each pair; the anchors where there are no scores.
@@ -44,7 +36,7 @@ class ScoredPairs:
         name: where they come from, for the model card.
 
     Raises:
-        SearchError: too few, of different number, or all with one score.
+        TuningError: too few, of different number, or all with one score.
         InputError: a sentence is no Unicode.
     """
 
@@ -73,20 +65,20 @@ class ScoredPairs:
 
     @property
     def labeled(self) -> bool:
-        """Whether the pairs have scores."""
+        """Tell whether the pairs have scores."""
         return self.scores is not None
 
     @cached_property
     def digest(self) -> str:
-        """Sixteen hex digits over sentences, scores and order."""
+        """Hash sentences, scores and order to sixteen hex digits."""
         record = [list(self.first), list(self.second), self.scores and list(self.scores)]
         return hashlib.sha256(json.dumps(record).encode()).hexdigest()[:16]
 
     def nested(self, seed: int) -> ScoredPairs:
-        """Return the pairs in an order of which every beginning is a fair sample.
+        """Return the pairs in an order of which every prefix is a fair sample.
 
-        With scores, every beginning has high and low ones in the proportion of the whole, which makes a small sample
-        tell more: the pairs are sorted by score, ties shuffled, and drawn in the order of the golden-ratio sequence.
+        With scores, every prefix has high and low ones in the proportion of the whole, which makes small samples
+        more telling: the pairs are sorted by score, ties shuffled, and drawn in the order of the golden-ratio sequence.
         """
         generator = random.Random(seed)  # noqa: S311
         order = list(range(len(self)))
@@ -104,7 +96,7 @@ class ScoredPairs:
 
 
 def _spread(count: int, start: float) -> list[int]:
-    """Return 0 to ``count - 1`` so that every beginning is spread evenly: a low-discrepancy permutation."""
+    """Return 0 to ``count - 1`` so that every prefix is spread evenly: a low-discrepancy permutation."""
     golden = (math.sqrt(5) - 1) / 2
     points = [(start + golden * step) % 1 for step in range(count)]
     place = {step: rank for rank, step in enumerate(sorted(range(count), key=points.__getitem__))}
@@ -145,12 +137,12 @@ def read_pairs(path: str | Path, columns: Sequence[str] = (), *, delimiter: str 
 
 @dataclass(frozen=True)
 class _PairSource(TextSource):
-    """A table of which the columns of a pair are wanted, under any of their common names."""
+    """Read the columns of a pair, under any of their common names."""
 
     def choose(self, existing: Sequence[str]) -> tuple[str, ...]:
         if self.columns:
             return super().choose(existing)
-        first, second, score = (column_named(existing, names) for names in _USUAL)
+        first, second, score = (column_named(existing, names) for names in (FIRST, SECOND, SCORE))
         if first and second:
             self._refuse_unknown_scores(existing, scored=score is not None)
             return (first, second, score) if score else (first, second)
@@ -158,23 +150,22 @@ class _PairSource(TextSource):
             check_header(self.name, existing)
         if len(existing) in (2, 3):
             return tuple(existing)
-        listed = ", ".join(map(repr, existing)) or "none"
         raise CorpusError(
             f"{self.name!r}: which columns hold the pair? Name them with --column (of train: --dev-column), two of "
-            f"sentences and, if there is one, the score's; its columns: {listed}"
+            f"sentences and, if there is one, the score's; its columns: {listed(existing)}"
         )
 
     def _refuse_unknown_scores(self, existing: Sequence[str], *, scored: bool) -> None:
-        """Make sure that no scores are passed over for an unusual name: every pair would then belong together."""
-        unusual = [name for name in existing if _LIKE_A_SCORE & set(re.split(r"[^a-z]+", name.casefold()))]
+        """Refuse a column of scores under an unusual name: without its scores, every pair would count as a match."""
+        unusual = [name for name in existing if SCORE_WORDS & set(re.split(r"[^a-z]+", name.casefold()))]
         if unusual and not scored:
             raise CorpusError(
                 f"{self.name!r}: does {unusual[0]!r} say how similar the sentences are? Call it score, or name the "
                 "columns (--column, of train --dev-column): three with it, two without"
             )
 
-    def numeric(self, chosen: Sequence[str]) -> Sequence[str]:
-        return chosen[2:]
+    def numeric(self, columns: Sequence[str]) -> Sequence[str]:
+        return columns[2:]
 
 
 def _table(name: str, columns: Sequence[str], delimiter: str | None) -> Iterator[tuple[int, tuple[str, ...]]]:

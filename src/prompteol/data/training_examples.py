@@ -1,4 +1,4 @@
-"""The rows to train on: read, and checked to the last one, before any model is loaded."""
+"""Read the rows to train on, and check all of them before a model is loaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["TrainingExamples", "read_examples"]
 
 @dataclass(frozen=True)
 class TrainingExamples:
-    """Rows of texts: ``anchor``, ``positive`` and perhaps ``negative``; or ``text`` alone.
+    """Hold rows of texts: ``anchor``, ``positive`` and perhaps ``negative``; or ``text`` alone.
 
     Args:
         columns: of equal length, in this order.
@@ -61,7 +61,7 @@ class TrainingExamples:
 
     @cached_property
     def digest(self) -> str:
-        """Sixteen hex digits over all texts and their order."""
+        """Hash all texts and their order to sixteen hex digits."""
         digest = hashlib.sha256()
         for name, texts in self.columns.items():
             digest.update(name.encode() + b"\0")
@@ -71,7 +71,7 @@ class TrainingExamples:
 
     @property
     def repeated(self) -> list[tuple[str, str]]:
-        """The places of rows with one positive, an earlier row's first: in one batch a negative of its own anchor."""
+        """List the rows whose positive an earlier row has too: in one batch it is a negative of its own anchor."""
         first: dict[str, int] = {}
         rows = ((first.setdefault(text, index), index) for index, text in enumerate(self.columns.get("positive", ())))
         return [(self._place(earlier), self._place(index)) for earlier, index in rows if earlier != index]
@@ -109,7 +109,7 @@ class TrainingExamples:
 
 
 def _as_read(text: str) -> str:
-    """Return a text as the default template puts it before the model: texts that it makes equal are equal."""
+    """Normalize a text as the default template does, so that texts equal to the model are equal here."""
     return PROMPTEOL.normalize(text)
 
 
@@ -154,14 +154,14 @@ def read_examples(
     name = str(source)
     wanted = (2, 3) if objective == "contrastive" else (1,)
     if columns and len(columns) not in wanted:
-        raise CorpusError(f"{name!r}: {len(columns)} columns named; {objective} training takes {_said(wanted)}")
+        raise CorpusError(f"{name!r}: {len(columns)} columns named; {objective} training takes {_wanted(wanted)}")
     # A dot alone makes no file: names on the Hub have them, as in wikimedia/wikipedia:20231101.en.
     if Path(name).exists() or Path(name).suffix.lstrip(".").lower() in get_args(Format) or name == "-":
         return _from_file(name, objective, columns, license, delimiter, negatives, seed)
     return _from_hub(name, objective, columns, license, negatives, seed)
 
 
-def _said(widths: Sequence[int]) -> str:
+def _wanted(widths: Sequence[int]) -> str:
     return "an anchor, a positive and, if there is one, a negative" if 2 in widths else "one column of text"
 
 
@@ -172,18 +172,18 @@ def _columns(rows: Iterable[Sequence[Any]], width: int) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class _ExampleSource(TextSource):
-    """A table of which the columns of an example are wanted, under any of their common names."""
+    """Read the columns of an example, under any of their common names."""
 
     objective: Objective = "contrastive"
     negatives: Negatives = "sample"
     seed: int = 42
-    chosen: list[str] = field(default_factory=list)
+    guessed: list[str] = field(default_factory=list)
 
     def choose(self, existing: Sequence[str]) -> tuple[str, ...]:
         if self.columns:
             return super().choose(existing)
-        self.chosen[:] = choose_columns(self.name, existing, self.objective)
-        return tuple(self.chosen)
+        self.guessed[:] = choose_columns(self.name, existing, self.objective)
+        return tuple(self.guessed)
 
     def expand(self, values: Sequence[object], columns: Sequence[str], where: str) -> Iterator[tuple[object, ...]]:
         if self.objective == "contrastive":
@@ -203,8 +203,8 @@ def _from_file(
     source = TextSource.open(name, delimiter=delimiter)
     if source.format == "txt" and objective == "contrastive":
         raise CorpusError(
-            f"{name!r} is plain text; contrastive training takes a table with {_said((2, 3))}: .csv, .tsv, .jsonl or "
-            ".parquet. Plain text suits --recipe unsupervised"
+            f"{name!r} is plain text; contrastive training takes a table with {_wanted((2, 3))}: .csv, .tsv, .jsonl or "
+            ".parquet. Plain text suits --objective unsupervised"
         )
     table = _ExampleSource(
         source.name,
@@ -218,8 +218,8 @@ def _from_file(
     rows = list(table.numbered_rows())
     unit = "row" if table.format == "parquet" else "line"
     named = _columns((row for _, row in rows), len(rows[0][1]))
-    if table.chosen:
-        refuse_labels(name, table.chosen, named.values())
+    if table.guessed:
+        refuse_labels(name, table.guessed, named.values())
     return TrainingExamples(named, Path(name).name, license, [f"{unit} {number}" for number, _ in rows])
 
 
@@ -230,18 +230,18 @@ def _from_hub(
     missing = [column for column in columns if column not in table.column_names]
     if missing:
         raise CorpusError(f"{name!r} has no column {missing[0]!r}; its columns: {', '.join(table.column_names)}")
-    chosen = tuple(columns) or choose_columns(name, table.column_names, objective)
-    records = zip(*(table[column] for column in chosen), strict=True)
+    taken = tuple(columns) or choose_columns(name, table.column_names, objective)
+    records = zip(*(table[column] for column in taken), strict=True)
     numbered: list[tuple[int, Sequence[object]]] = list(enumerate(records))
     if objective == "contrastive":
         numbered = [
             (number, row)
             for number, values in numbered
-            for row in example_rows(values, chosen, f"{name!r}, row {number}", negatives=negatives, seed=seed)
+            for row in example_rows(values, taken, f"{name!r}, row {number}", negatives=negatives, seed=seed)
         ]
-    named = _columns((row for _, row in numbered), len(chosen))
-    for column, texts in zip(chosen, named.values(), strict=True):
+    named = _columns((row for _, row in numbered), len(taken))
+    for column, texts in zip(taken, named.values(), strict=True):
         _check_column(name, column, texts)
     if not columns:
-        refuse_labels(name, chosen, named.values())
+        refuse_labels(name, taken, named.values())
     return TrainingExamples(named, name, license or license_on_hub(name), [f"row {number}" for number, _ in numbered])

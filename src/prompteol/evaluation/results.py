@@ -75,7 +75,7 @@ def _read(file: Path) -> list[Evaluation]:
     except OSError as error:
         raise EvaluationError(f"{file} cannot be read: {error.strerror}") from error
     except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise EvaluationError(f"{file} is no result file of `prompteol evaluate --json`: {error!r}") from error
+        raise EvaluationError(f"{file} is no result file of `prompteol evaluate --output`: {error!r}") from error
 
 
 def _evaluation(record: dict[str, Any]) -> Evaluation:

@@ -1,4 +1,4 @@
-"""A file appears under its name when it is whole, or not at all."""
+"""Write a file atomically: under its name it is whole, or it is not there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ __all__ = ["atomic_write", "refuse_overwrite"]
 
 
 def refuse_overwrite(path: Path, *, force: bool) -> None:
-    """Raise :class:`CorpusError` where a file could not be written to ``path``, before any work is done."""
+    """Refuse a path to which no file could be written, before any work is done.
+
+    Raises:
+        CorpusError: it is a folder, its folder does not exist, or it exists and ``force`` is off.
+    """
     if path.is_dir():
         raise CorpusError(f"output {str(path)!r} is a folder; give the name of a file in it")
     if not path.parent.is_dir():
@@ -25,14 +29,14 @@ def refuse_overwrite(path: Path, *, force: bool) -> None:
 
 @contextmanager
 def atomic_write(path: Path, *, force: bool = True) -> Iterator[Path]:
-    """Lend a temporary path in the folder of ``path`` and move it there once the block has ended well.
+    """Yield a temporary path beside ``path``, and move it to ``path`` when the block ends without an exception.
 
     On any exception, Ctrl-C included, the temporary file is removed and ``path`` stays as it was. A process
     killed outright leaves at most a hidden ``.NAME.XXXXXXXX.partial``, never a half file under the name.
 
     Args:
         path: the file to write.
-        force: replace a file that is there by then. Without it such a file stays, and what was written lies beside it.
+        force: replace a file that exists by then. Without it, such a file stays and the new one gets a name beside it.
 
     Raises:
         CorpusError: the file was not written; with the reason.
@@ -58,11 +62,11 @@ def atomic_write(path: Path, *, force: bool = True) -> Iterator[Path]:
 
 
 def _publish(partial: Path, path: Path, *, beside: Path) -> None:
-    """Give a file its name unless another has it; two processes never both succeed."""
+    """Rename a file unless the name is taken; of two processes, one succeeds."""
     try:
         _link(partial, path)
     except FileExistsError:
-        # It may be the work of hours.
+        # What was written may be the work of hours.
         os.replace(partial, beside)
         raise CorpusError(
             f"{str(path)!r} was written by somebody else meanwhile and is not replaced; these results are in "

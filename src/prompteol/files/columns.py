@@ -6,11 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from prompteol.errors import CorpusError
+from prompteol.files.column_names import FIRST, SECOND, TEXT
 
 __all__ = [
-    "FIRST",
-    "SECOND",
-    "TEXT",
     "check_header",
     "check_names",
     "column_named",
@@ -22,32 +20,23 @@ __all__ = [
     "without_numbers",
 ]
 
-# Names in use, without case, by what the columns hold.
-TEXT = ("text", "sentence")
-FIRST = (
-    "sentence1", "sentence_1", "sentence_a", "text1", "sent0", "anchor", "query", "question", "question1", "premise",
-    "left",
-)  # fmt: skip
-SECOND = (
-    "sentence2", "sentence_2", "sentence_b", "text2", "sent1", "positive", "document", "answer", "question2",
-    "hypothesis", "right",
-)  # fmt: skip
-# A name is short; what is longer, or ends as a sentence does, is a text, and the table has no header.
+# A longer field, or one that ends as a sentence does, is no name of a column but a text. A text that is not ASCII may
+# have no blanks between its words, so its letters are counted.
 _WORDS_OF_A_NAME, _LETTERS_OF_A_NAME, _SIGNS_OF_A_NAME = 3, 40, 12
 _ENDS = (".", "?", "!", "。", "？", "！")
 
 
 def column_named(columns: Sequence[str], names: Iterable[str]) -> str | None:
-    """Return the column that has the first of the names that one has, without case and blanks around."""
+    """Return the column that has the first of these names, in upper or lower case; ``None`` where none has one."""
     plain = {column.strip().casefold(): column for column in reversed(columns)}
     return next((plain[name] for name in names if name in plain), None)
 
 
 def named(table: str, existing: Sequence[str], column: str) -> str:
-    """Return the column of exactly this name, else the one that has it in another case.
+    """Return the column of exactly this name, else the only one that has it in another case.
 
     Raises:
-        CorpusError: there is none, or several.
+        CorpusError: no column has it, or several have.
     """
     if column in existing:
         return column
@@ -60,12 +49,12 @@ def named(table: str, existing: Sequence[str], column: str) -> str:
 
 
 def text_columns(table: str, existing: Sequence[str], width: Literal[1, 2]) -> tuple[str, ...]:
-    """Settle which columns are read where none is named: by names in use, else all if there are ``width`` of them.
+    """Choose the columns to read where none is named: by common names, else all if there are ``width`` of them.
 
-    Where a pair is wanted, a table with one column of text gives that.
+    Where a pair is wanted and the table has one column of text, that column is returned.
 
     Raises:
-        CorpusError: that cannot be told.
+        CorpusError: the columns do not tell.
     """
     if width == 2:
         first, second = column_named(existing, FIRST), column_named(existing, SECOND)
@@ -81,7 +70,7 @@ def text_columns(table: str, existing: Sequence[str], width: Literal[1, 2]) -> t
 
 
 def check_names(table: str, names: Sequence[str]) -> None:
-    """Make sure that no two columns have one name.
+    """Refuse a table in which two columns have the same name.
 
     Raises:
         CorpusError: two have.
@@ -93,7 +82,7 @@ def check_names(table: str, names: Sequence[str]) -> None:
 
 
 def check_header(table: str, header: Sequence[str]) -> None:
-    """Make sure that the first line of a table is no row, which would be lost.
+    """Refuse a first line that is a row, which would be lost as the header.
 
     Raises:
         CorpusError: it holds a text or a number.
@@ -106,44 +95,50 @@ def check_header(table: str, header: Sequence[str]) -> None:
 
 
 def listed(existing: Sequence[str]) -> str:
-    """Return column names as messages show them."""
+    """Join column names for a message."""
     return ", ".join(map(repr, existing)) or "none"
 
 
 def without_numbers(
     table: str, columns: Sequence[str], numbers: Sequence[str], rows: Iterable[tuple[int, tuple[str, ...]]]
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yield the rows, the first ones as soon as every column was seen to hold something else than numbers.
+    """Yield the rows once every column has shown something other than a number.
+
+    Args:
+        table: its name, for messages.
+        columns: the names of the columns.
+        numbers: those among them that may hold numbers.
+        rows: each with its number.
 
     Raises:
-        CorpusError: a column that may not holds numbers alone.
+        CorpusError: another column holds nothing but numbers.
     """
     unsure = {place for place, column in enumerate(columns) if column not in numbers}
     iterator = iter(rows)
-    held: list[tuple[int, tuple[str, ...]]] = []
+    first: list[tuple[int, tuple[str, ...]]] = []
     while unsure and (numbered := next(iterator, None)) is not None:
-        held.append(numbered)
+        first.append(numbered)
         unsure = {place for place in unsure if not numbered[1][place].strip() or is_number(numbered[1][place])}
     for place in sorted(unsure):
-        found = list(dict.fromkeys(row[place] for _, row in held if row[place].strip()))
+        found = list(dict.fromkeys(row[place] for _, row in first if row[place].strip()))
         if found:
             shown = ", ".join(map(repr, found[:3])) + ", ..." * (len(found) > 3)
             raise CorpusError(
                 f"{table!r}: {columns[place]!r} holds {shown}, which are no texts; name the columns that hold some "
                 "with --column"
             )
-    yield from held
+    yield from first
     yield from iterator
 
 
 def is_text(field: str) -> bool:
-    """Tell a sentence from a name or a label; where words have no blanks between them, by its letters."""
+    """Tell whether a field is a sentence, rather than a name or a label."""
     letters = _LETTERS_OF_A_NAME if field.isascii() else _SIGNS_OF_A_NAME
     return len(field.split()) > _WORDS_OF_A_NAME or len(field.strip()) > letters or field.strip().endswith(_ENDS)
 
 
 def is_number(field: str) -> bool:
-    """Tell a number, with a point or a comma; ``nan`` and ``inf`` are words."""
+    """Tell whether a field is a number, with a point or a comma; ``nan`` and ``inf`` are words."""
     try:
         float(field.replace(",", "."))
     except ValueError:

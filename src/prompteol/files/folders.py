@@ -1,4 +1,4 @@
-"""A folder for a saved model: checked first, and there when it is whole or not at all."""
+"""Write the folder of a saved model atomically: under its name it is whole, or it is not there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ _MANIFEST = "prompteol.json"
 
 
 def check_folder(out: Path, *, force: bool) -> None:
-    """Raise :class:`CorpusError` where no model could be saved, before any work is done."""
+    """Refuse a folder in which no model could be saved, before any work is done.
+
+    Raises:
+        CorpusError: its parent does not exist, it is a file, it holds other files, or ``force`` is off and it holds a
+            saved model.
+    """
     if not out.resolve().parent.is_dir():
         raise CorpusError(f"{str(out.parent)!r} does not exist; make it first")
     if not out.exists():
@@ -37,9 +42,12 @@ def check_folder(out: Path, *, force: bool) -> None:
 
 @contextmanager
 def atomic_folder(out: Path, *, force: bool) -> Iterator[Path]:
-    """Lend a temporary folder beside ``out`` and move it there once the block has ended well.
+    """Yield a temporary folder beside ``out``, and move it to ``out`` when the block ends without an exception.
 
-    Without ``force`` a model that somebody saved there meanwhile stays.
+    Without ``force``, a model that was saved there meanwhile stays.
+
+    Raises:
+        CorpusError: the folder was not written; with the reason.
     """
     out = out.resolve()
     token = secrets.token_hex(4)
@@ -55,8 +63,8 @@ def atomic_folder(out: Path, *, force: bool) -> Iterator[Path]:
     except (OSError, SafetensorError) as error:
         if not force and out.is_dir() and any(out.iterdir()):
             raise CorpusError(f"{str(out)!r} was made by somebody else meanwhile and is not replaced") from error
-        said = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise CorpusError(f"{str(out)!r} was not written: {said}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise CorpusError(f"{str(out)!r} was not written: {reason}") from error
     finally:
         if old.exists() and not out.exists():
             os.replace(old, out)

@@ -1,4 +1,4 @@
-"""Texts from a file or a pipe, one row at a time, with the file and line of whatever is wrong."""
+"""Read texts from a file or a pipe, row by row, with errors that name the file and line."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from typing import Any, Literal, TypeVar, get_args
 
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
+from prompteol.files.column_names import FIRST, TEXT
 from prompteol.files.columns import (
-    FIRST,
-    TEXT,
     check_header,
     check_names,
     column_named,
@@ -36,11 +35,15 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class TextSource:
-    """One file of texts, or ``-`` for standard input, and how its rows are read.
+    """Read the rows of one file of texts.
 
-    ``columns`` are the wanted ones of a table, in order and in any case. Left empty, they are found by
-    :func:`~prompteol.files.columns.text_columns`. ``delimiter`` is what separates the fields of ``.csv`` and ``.tsv``;
-    ``None`` reads it from the header.
+    Args:
+        name: the file; ``-`` is standard input.
+        format: of the file.
+        columns: of a table, to read in this order, in upper or lower case. Where empty,
+            :func:`~prompteol.files.columns.text_columns` chooses them.
+        width: texts in a row.
+        delimiter: between the fields of ``.csv`` and ``.tsv``; ``None`` reads it from the header.
     """
 
     name: str
@@ -59,7 +62,7 @@ class TextSource:
         width: int = 1,
         delimiter: str | None = None,
     ) -> TextSource:
-        """Check that a file is there and settle its format: the suffix's, or ``txt`` for a pipe."""
+        """Check that a file is there, and take its format from its suffix; a pipe is ``txt``."""
         settled = _format(name, format)
         if settled == "parquet":
             check_extra("parquet", "pyarrow")
@@ -70,7 +73,7 @@ class TextSource:
 
     @property
     def rereadable(self) -> bool:
-        """Whether the rows can be read twice; a pipe's cannot."""
+        """Tell whether the rows can be read twice; those of a pipe cannot."""
         return self.name != "-" and Path(self.name).is_file()
 
     def rows(self) -> Iterator[TextRow]:
@@ -95,19 +98,19 @@ class TextSource:
         return sum(1 for _ in self.rows())
 
     def choose(self, existing: Sequence[str]) -> tuple[str, ...]:
-        """Settle which of the ``existing`` columns are read."""
+        """Choose which of the existing columns are read."""
         if self.columns:
             return tuple(named(self.name, existing, column) for column in self.columns)
         if self.format in ("csv", "tsv") and not column_named(existing, (*TEXT, *FIRST)):
             check_header(self.name, existing)
         return text_columns(self.name, existing, 2 if self.width == 2 else 1)
 
-    def numeric(self, chosen: Sequence[str]) -> Sequence[str]:
-        """Settle which of the ``chosen`` columns may hold numbers; they are handed on as Python writes them."""
+    def numeric(self, columns: Sequence[str]) -> Sequence[str]:
+        """Choose which of the columns that are read may hold numbers; they are read as Python prints them."""
         return ()
 
     def expand(self, values: Sequence[object], columns: Sequence[str], where: str) -> Iterator[tuple[object, ...]]:
-        """Yield the rows that a record of jsonl or parquet stands for; one, unless a subclass reads lists."""
+        """Yield the rows of a record of jsonl or parquet: one, unless a subclass reads lists."""
         yield tuple(values)
 
 
@@ -155,7 +158,7 @@ def _read_separated(source: TextSource, *, default: str) -> Iterator[tuple[int, 
 def _texts(
     source: TextSource, columns: Sequence[str], rows: Iterable[tuple[int, TextRow]]
 ) -> Iterator[tuple[int, TextRow]]:
-    """Yield the rows; a column that nobody named is no column of numbers."""
+    """Yield the rows; a column of numbers is read only if it is named."""
     numbers = columns if source.columns else source.numeric(columns)
     return without_numbers(source.name, columns, numbers, rows)
 
@@ -216,7 +219,7 @@ def _records(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of JSON; Python's own takes the last of two values in silence."""
+    """Make a dict of a JSON object; refuse a repeated key, of which Python would silently take the last."""
     record = dict(pairs)
     if len(record) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -1,4 +1,4 @@
-"""Read the rows of separated tables, ``.csv`` and ``.tsv``, whatever separates their fields."""
+"""Read the rows of ``.csv`` and ``.tsv`` tables, whatever separates their fields."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 
 
 def parse_delimiter(given: str) -> str:
-    r"""Read a delimiter as people write it: itself, its name, or ``\t``.
+    r"""Parse a delimiter: the character, its name, or ``\t``.
 
     Raises:
         CorpusError: it is none of the four.
@@ -65,7 +65,7 @@ def _delimiter(name: str, header: str, default: str, columns: Sequence[str]) -> 
 
 
 def _split(header: str, delimiter: str) -> list[str]:
-    """Split a header, or give nothing where its quotation marks say that this does not separate it."""
+    """Split a header; return nothing where its quotation marks rule this delimiter out."""
     try:
         return next(csv.reader([header], delimiter=delimiter, strict=True), [])
     except csv.Error:
@@ -82,7 +82,7 @@ def _is_sound(name: str, delimiter: str, *, quoted: bool) -> bool:
 
 
 def _is_quoted(cell: str) -> bool:
-    """Tell a cell in which quotation marks were written twice for those around it."""
+    """Tell whether a cell is quoted, with the quotation marks inside it doubled."""
     inner = cell[1:-1]
     return cell[:1] == cell[-1:] == '"' and '""' in inner and '"' not in inner.replace('""', "")
 

@@ -1,4 +1,4 @@
-"""Vectors to a file, chunk by chunk: numpy, parquet or JSON lines, float32 in each."""
+"""Write vectors to a file, chunk by chunk, as numpy, parquet or JSON lines; always float32."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WriterFormat = Literal["npy", "parquet", "jsonl"]
 
 
 class VectorWriter(AbstractContextManager["VectorWriter"]):
-    """Write texts and their vectors to an open binary file; what is written is whole once the block ends."""
+    """Write texts and their vectors to an open binary file, which is whole when the block ends."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -43,11 +43,11 @@ class VectorWriter(AbstractContextManager["VectorWriter"]):
         self._file.flush()
 
     def _abandon(self) -> None:
-        """Let go of what is half written; the file is thrown away by whoever opened it."""
+        """Close what is open; the caller deletes the file."""
 
 
 class JsonLinesWriter(VectorWriter):
-    """One object a line, ``{"text": ..., "embedding": [...]}``; flushed with every chunk, for a pipe."""
+    """Write one object a line, ``{"text": ..., "embedding": [...]}``, and flush every chunk for pipes."""
 
     def write(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """Append ``vectors`` (texts x dimension)."""
@@ -60,7 +60,7 @@ class JsonLinesWriter(VectorWriter):
 
 
 class NumpyWriter(VectorWriter):
-    """One ``.npy`` array, rows x dimension; its header is written again at the end, with the row count."""
+    """Write one ``.npy`` array, rows x dimension, whose header gets the number of rows at the end."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
@@ -91,7 +91,7 @@ class NumpyWriter(VectorWriter):
 
 
 class ParquetWriter(VectorWriter):
-    """A table with the columns ``text`` and ``embedding``, a row group a chunk."""
+    """Write a table with the columns ``text`` and ``embedding``, one row group for each chunk."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
@@ -128,7 +128,7 @@ _WRITERS: dict[WriterFormat, Callable[[BinaryIO], VectorWriter]] = {
 
 
 def writer_format(path: Path) -> WriterFormat:
-    """Tell the format from the suffix, and check that what it needs is installed."""
+    """Return the format that a suffix names, and check that its packages are installed."""
     suffix = path.suffix.lstrip(".").lower()
     formats: dict[str, WriterFormat] = {known: known for known in get_args(WriterFormat)}
     if suffix not in formats:
@@ -139,5 +139,5 @@ def writer_format(path: Path) -> WriterFormat:
 
 
 def vector_writer(file: BinaryIO, format: WriterFormat) -> VectorWriter:
-    """Make the writer of a format over a binary file; ``npy`` needs one that can seek."""
+    """Return the writer of a format on a binary file; ``npy`` needs a file that can seek."""
     return _WRITERS[format](file)

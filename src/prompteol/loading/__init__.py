@@ -2,16 +2,16 @@
 
 from prompteol.loading.assembly import load_model
 from prompteol.loading.finding import Found, embedded_model, find_parts
-from prompteol.loading.overview import Overview, overview
+from prompteol.loading.overview import ModelInfo, model_info
 from prompteol.loading.parts import LoadedModel, PromptConfig
 
 __all__ = [
     "Found",
     "LoadedModel",
-    "Overview",
+    "ModelInfo",
     "PromptConfig",
     "embedded_model",
     "find_parts",
     "load_model",
-    "overview",
+    "model_info",
 ]

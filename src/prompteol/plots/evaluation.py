@@ -1,4 +1,4 @@
-"""Results to look at: scores by task against baselines, and scores against model size beside the paper's."""
+"""Draw the results of evaluations: scores by task, and scores against model size beside the paper's."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from prompteol.evaluation.published import Method, published_for, published_scor
 from prompteol.evaluation.report import labels
 from prompteol.evaluation.results import Evaluation
 from prompteol.evaluation.tasks import SUITES, Suite
+from prompteol.plots.palette import BACKGROUND, COLORS, FAINT, INK, SHADE, SPINE
 from prompteol.plots.picture_file import check_picture, save_picture
 
 __all__ = ["plot_scaling", "plot_tasks"]
 
-# Okabe and Ito's colors, which readers with any color vision tell apart.
-_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
-_INK, _FAINT = "#333333", "#E4E4E4"
 _SIZE = re.compile(r"[-_](\d+(?:\.\d+)?[kmb])\b", re.IGNORECASE)
 _METHODS: dict[Method, tuple[str, str]] = {
-    "plain": ("no demonstration", _COLORS[0]),
-    "in-context": ("one demonstration", _COLORS[1]),
-    "fine-tuned": ("fine-tuned", _COLORS[2]),
+    "plain": ("no demonstration", COLORS[0]),
+    "in-context": ("one demonstration", COLORS[1]),
+    "fine-tuned": ("fine-tuned", COLORS[2]),
 }
 
 
@@ -53,7 +51,7 @@ def plot_tasks(
     width = 0.84 / len(evaluations)
     figure, axes = _canvas(min(13.0, max(6.0, 0.42 * len(columns) * (len(evaluations) + 0.6))), 4.2)
     if len(columns) > len(names):
-        axes.axvspan(len(names) - 0.5, len(names) + 0.5, color="#F4F4F4", zorder=0)
+        axes.axvspan(len(names) - 0.5, len(names) + 0.5, color=SHADE, zorder=0)
     for number, (evaluation, average, label) in enumerate(zip(evaluations, averages, labels(evaluations), strict=True)):
         scored = [(at, evaluation.scores[name].score) for at, name in enumerate(names) if name in evaluation.scores]
         scored += [(len(names), average)] if average is not None else []
@@ -62,10 +60,10 @@ def plot_tasks(
             left,
             [score for _, score in scored],
             width * 0.92,
-            color=_COLORS[number % len(_COLORS)],
+            color=COLORS[number % len(COLORS)],
             label=label,
         )
-        axes.bar_label(bars, fmt="%.1f", fontsize=6.5, padding=2, color=_INK)
+        axes.bar_label(bars, fmt="%.1f", fontsize=6.5, padding=2, color=INK)
     axes.set_xticks(range(len(columns)), columns)
     axes.set_xlim(-0.55, len(columns) - 0.45)
     axes.set_ylabel("accuracy, %" if suite == "transfer" else "Spearman × 100")
@@ -126,7 +124,7 @@ def _draw_family(
     axes: Any, family: list[Evaluation], names: list[str], *, color: str, label: str | None, below: bool
 ) -> None:
     xs, ys = [each.model.parameters for each in family], [_mean(each, names) for each in family]
-    axes.plot(xs, ys, "o-", color=color, lw=2, ms=8, mec="white", mew=1.2, label=label, zorder=3)
+    axes.plot(xs, ys, "o-", color=color, lw=2, ms=8, mec=BACKGROUND, mew=1.2, label=label, zorder=3)
     for number, (x, y, each) in enumerate(zip(xs, ys, family, strict=True)):
         # The first point of a line has the model's name, the others the size alone.
         name = each.model.name.rstrip("/").rpartition("/")[2]
@@ -141,7 +139,12 @@ def _draw_family(
 def _small_print() -> dict[str, Any]:
     from matplotlib.patheffects import withStroke
 
-    return {"fontsize": 8, "color": _INK, "zorder": 2.5, "path_effects": [withStroke(linewidth=3, foreground="white")]}
+    return {
+        "fontsize": 8,
+        "color": INK,
+        "zorder": 2.5,
+        "path_effects": [withStroke(linewidth=3, foreground=BACKGROUND)],
+    }
 
 
 def _method(evaluation: Evaluation) -> Method:
@@ -187,14 +190,14 @@ def _canvas(width: float, height: float) -> tuple[Any, Any]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color("#BBBBBB")
-    axes.grid(axis="y", color=_FAINT, lw=0.8)
+    axes.spines["bottom"].set_color(SPINE)
+    axes.grid(axis="y", color=FAINT, lw=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=_INK, length=0)
-    axes.yaxis.label.set_color(_INK)
-    axes.xaxis.label.set_color(_INK)
+    axes.tick_params(colors=INK, length=0)
+    axes.yaxis.label.set_color(INK)
+    axes.xaxis.label.set_color(INK)
     return figure, axes
 
 
 def _legend(axes: Any, *, columns: int) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=columns, frameon=False, fontsize=9, labelcolor=_INK)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=columns, frameon=False, fontsize=9, labelcolor=INK)

@@ -1,48 +1,62 @@
-"""A similarity matrix as a picture."""
+"""Draw a similarity matrix as a heatmap."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from prompteol.plots.picture_file import save_picture
+from prompteol.plots.palette import DIAGONAL, HEATMAP, INK, INK_ON_DARK
+from prompteol.plots.picture_file import check_picture, save_picture
 
-__all__ = ["draw_heatmap"]
+__all__ = ["plot_similarity"]
 
-# Beyond this, numbers in the cells and labels at the axes overlap.
-_LABELLED = 20
+# With more texts, numbers in the cells and labels at the axes overlap.
+_LABELED = 20
 _LABEL_LENGTH = 40
-_DIAGONAL = "0.85"
-# Below this share of the scale, numbers are white.
+# The share of the scale below which cells are dark.
 _DARK = 0.6
 
 
-def draw_heatmap(path: Path, labels: Sequence[str], scores: Sequence[Sequence[float]], *, force: bool = False) -> None:
-    """Draw similarities (texts x texts) to an image file, whose suffix names the format.
+def plot_similarity(
+    texts: Sequence[str], scores: Sequence[Sequence[float]], path: str | Path, *, force: bool = False
+) -> None:
+    """Draw the similarities of all texts with all texts.
 
     The colors are spread over the similarities of different texts: on the diagonal all are 1, and would take most of
     the scale.
+
+    Args:
+        texts: label the rows and columns.
+        scores: (texts, texts) similarities, such as ``model.similarity(vectors, vectors).tolist()``.
+        path: an image, whose suffix names its format.
+        force: replace it if it exists.
+
+    Raises:
+        CorpusError: the file exists, or its suffix names no kind of picture.
+        MissingExtraError: matplotlib is not installed.
     """
+    path = Path(path)
+    check_picture(path, force=force)
     import numpy as np
     from matplotlib.figure import Figure
 
-    count = len(labels)
+    count = len(texts)
     size = 3 + 0.4 * min(count, 40)
     figure = Figure(figsize=(size + 2, size), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_facecolor(_DIAGONAL)
+    axes.set_facecolor(DIAGONAL)
     shown = np.ma.masked_array(scores, np.eye(count, dtype=bool) if count > 1 else False)
     low, high = float(shown.min()), float(shown.max())
-    image = axes.imshow(shown, cmap="viridis")
+    image = axes.imshow(shown, cmap=HEATMAP)
     figure.colorbar(image, label="similarity")
-    if count <= _LABELLED:
-        names = [_shortened(label) for label in labels]
+    if count <= _LABELED:
+        names = [_shortened(text) for text in texts]
         axes.set_xticks(range(count), names, rotation=45, ha="right")
         axes.set_yticks(range(count), names)
         for row, line in enumerate(scores):
             for column, score in enumerate(line):
                 dark = row != column and (score - low) < _DARK * (high - low)
-                color = "white" if dark else "black"
+                color = INK_ON_DARK if dark else INK
                 axes.text(column, row, f"{score:.2f}", ha="center", va="center", color=color, fontsize=8)
     save_picture(figure, path, force=force)
 

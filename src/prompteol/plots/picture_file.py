@@ -1,4 +1,4 @@
-"""Pictures: what could not be written is known before any work, and a file is there whole or not at all."""
+"""Check where a picture is to be written, and write it atomically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DOTS_PER_INCH = 200
 
 
 def check_picture(path: Path, *, force: bool = False) -> None:
-    """Raise where no picture could be written to ``path``.
+    """Refuse a path to which no picture could be written.
 
     Raises:
         MissingExtraError: matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""A picture of a training: loss and development score by step."""
+"""Draw the curve of a training: loss and development score by step."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prompteol.errors import TrainingError
+from prompteol.plots.palette import LOSS, SCORE
 from prompteol.plots.picture_file import check_picture, save_picture
 from prompteol.training.curve import Point
 
 __all__ = ["plot_curve"]
 
-_BLUE, _RED = "#3b6ea8", "#c0392b"
 # So many values of the loss are drawn with a mark each.
 _FEW = 50
 
@@ -41,15 +41,15 @@ def plot_curve(curve: Sequence[Point], path: str | Path, *, force: bool = False)
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     # A line through one value is not to be seen, and one through few hides how few they are.
-    axes.plot(*zip(*losses, strict=True), color=_BLUE, marker="." if len(losses) <= _FEW else None)
+    axes.plot(*zip(*losses, strict=True), color=LOSS, marker="." if len(losses) <= _FEW else None)
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set_ylabel("loss", color=_BLUE)
+    axes.set_ylabel("loss", color=LOSS)
     axes.spines["top"].set_visible(False)
     if scores:
         right = axes.twinx()
-        right.plot(*zip(*scores, strict=True), color=_RED, marker="o")
-        right.set_ylabel("Spearman x 100 on the development pairs", color=_RED)
+        right.plot(*zip(*scores, strict=True), color=SCORE, marker="o")
+        right.set_ylabel("Spearman x 100 on the development pairs", color=SCORE)
         right.spines["top"].set_visible(False)
         axes.set_title(_title(scores))
     save_picture(figure, path, force=force)

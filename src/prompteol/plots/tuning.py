@@ -1,10 +1,11 @@
-"""Pictures of a search: how scores spread over the demonstrations, and how they change with the layer."""
+"""Draw the results of tuning: the scores of all demonstrations, and the score at each layer."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prompteol.plots.palette import BACKGROUND, BASELINE, BEST, OTHERS
 from prompteol.plots.picture_file import check_picture, save_picture
 from prompteol.tuning.result import TuningResult
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["plot_layers", "plot_scores"]
 
 _BARS = 30
-_BLUE, _RED, _GREY = "#3b6ea8", "#c0392b", "0.6"
 
 
 def plot_scores(result: TuningResult, path: str | Path, *, force: bool = False) -> None:
@@ -24,7 +24,7 @@ def plot_scores(result: TuningResult, path: str | Path, *, force: bool = False) 
     estimates.
 
     Args:
-        result: of a search.
+        result: of tuning.
         path: an image, whose suffix names its format.
         force: replace it if it exists.
     """
@@ -36,8 +36,8 @@ def plot_scores(result: TuningResult, path: str | Path, *, force: bool = False) 
     without = result.baseline.score
     better = sum(score > without for score in scores)
     figure, axes = _figure()
-    axes.hist(scores, bins=min(_BARS, max(5, len(scores) // 4)), color=_BLUE, edgecolor="white")
-    axes.axvline(without, color=_RED, linewidth=2, label=f"no demonstration ({without:.2f})")
+    axes.hist(scores, bins=min(_BARS, max(5, len(scores) // 4)), color=BEST, edgecolor=BACKGROUND)
+    axes.axvline(without, color=BASELINE, linewidth=2, label=f"no demonstration ({without:.2f})")
     axes.set_xlabel("score on all pairs" + (", estimated for those that left early" if not exact else ""))
     axes.set_ylabel("demonstrations")
     axes.set_title(f"{better} of {len(scores)} demonstrations beat none")
@@ -49,7 +49,7 @@ def plot_layers(result: TuningResult, path: str | Path, *, force: bool = False) 
     """Draw the score at each layer, of the best prompt, of no demonstration, and of the others scored on all pairs.
 
     Args:
-        result: of a search.
+        result: of tuning.
         path: an image, whose suffix names its format.
         force: replace it if it exists.
     """
@@ -59,11 +59,11 @@ def plot_layers(result: TuningResult, path: str | Path, *, force: bool = False) 
     others = [one for one in result.ranking if one.pairs == result.best.pairs]
     for number, one in enumerate(one for one in others if one not in (result.best, result.baseline)):
         label = "other finalists" if number == 0 else None
-        axes.plot(one.layers, one.scores, color=_GREY, linewidth=0.8, alpha=0.7, label=label)
-    axes.plot(result.baseline.layers, result.baseline.scores, color=_RED, marker="o", label="no demonstration")
+        axes.plot(one.layers, one.scores, color=OTHERS, linewidth=0.8, alpha=0.7, label=label)
+    axes.plot(result.baseline.layers, result.baseline.scores, color=BASELINE, marker="o", label="no demonstration")
     if result.best is not result.baseline:
-        axes.plot(result.best.layers, result.best.scores, color=_BLUE, marker="o", label="best prompt")
-    axes.axvline(result.layer, color=_BLUE, linestyle=":", linewidth=1)
+        axes.plot(result.best.layers, result.best.scores, color=BEST, marker="o", label="best prompt")
+    axes.axvline(result.layer, color=BEST, linestyle=":", linewidth=1)
     axes.set_xticks(result.best.layers if len(result.best.layers) <= 16 else result.best.layers[::-4][::-1])
     axes.set_xlabel("layer (-1 is the last, after the final norm)")
     axes.set_ylabel("score on all pairs")

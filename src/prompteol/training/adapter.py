@@ -57,7 +57,7 @@ def check_trainable(model: PromptEOL, lora: Lora | None) -> Lora | None:
     """
     if has_adapter(model.module):
         raise ModelError(
-            "this model is an adapter already: merge it first (prompteol merge ADAPTER -o MERGED), then train that"
+            "this model is an adapter already: merge it first (prompteol merge -m ADAPTER -o MERGED), then train that"
         )
     dtype = model.module.transformer.model.dtype
     if lora is None and dtype != torch.float32:

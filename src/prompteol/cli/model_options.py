@@ -1,0 +1,174 @@
+"""Group the options of a prompt and of loading, and load the model that they describe."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from prompteol.cli import console
+from prompteol.cli.options import (
+    DemonstrationOption,
+    DeviceOption,
+    DtypeOption,
+    EngineOption,
+    LayerOption,
+    NormalizationOption,
+    RevisionOption,
+    TemplateOption,
+    ThreadsOption,
+    TrustRemoteCodeOption,
+)
+from prompteol.errors import LayerError
+from prompteol.prompts import resolve_demonstrations, resolve_template
+
+if TYPE_CHECKING:
+    from prompteol import PromptEOL
+
+__all__ = ["LoadingOptions", "ModelOptions", "PromptOptions", "parse_layer", "quiet", "with_option_groups"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptOptions:
+    """Describe the prompt around a text, and the layer to read."""
+
+    template: TemplateOption = None
+    demonstration: DemonstrationOption = None
+    layer: LayerOption = None
+    normalization: NormalizationOption = None
+
+    def prompt(self) -> dict[str, Any]:
+        """Return the arguments of ``PromptEOL``; raise where one is wrong, before anything loads."""
+        if self.template is not None:
+            resolve_template(self.template)
+        shown = None
+        if self.demonstration is not None:
+            shown = [one for given in self.demonstration for one in resolve_demonstrations(given)]
+        return {
+            # By its name, which a saved model then records.
+            "template": self.template,
+            "normalization": self.normalization,
+            "demonstrations": shown,
+            "layer": None if self.layer is None else parse_layer(self.layer),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadingOptions:
+    """Describe how a model is loaded."""
+
+    engine: EngineOption = "auto"
+    device: DeviceOption = None
+    revision: RevisionOption = None
+    trust_remote_code: TrustRemoteCodeOption = False
+    threads: ThreadsOption = None
+
+    def loading(self) -> dict[str, Any]:
+        """Return the arguments of ``PromptEOL``, but for the device."""
+        return {"engine": self.engine, "revision": self.revision, "trust_remote_code": self.trust_remote_code}
+
+    def check(self, model: str | None) -> None:
+        """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""
+        if self.device is not None:
+            from prompteol.model import placement
+
+            placement.check_device(self.device, "--device ")
+        if model is None:
+            return
+        quiet()
+        from prompteol.model import check_causal, find_source
+
+        # Where SentenceTransformer looks by default.
+        folder = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
+        source = find_source(model, cache_folder=folder, revision=self.revision)
+        if source.kind == "base":
+            check_causal(source, trust_remote_code=self.trust_remote_code)
+
+    def use_threads(self) -> None:
+        """Compute with the given number of CPU threads; ``None`` leaves it to the libraries."""
+        if self.threads is None:
+            return
+        # Read by the tokenizers when they first run in parallel.
+        os.environ["RAYON_NUM_THREADS"] = str(self.threads)
+        import torch
+
+        torch.set_num_threads(self.threads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(LoadingOptions, PromptOptions):
+    """Describe a model: its prompt, and how it is loaded."""
+
+    dtype: DtypeOption = None
+
+    def check(self, model: str | None) -> None:
+        """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""
+        self.prompt()
+        super().check(model)
+
+    def load(self, model: str | None) -> PromptEOL:
+        """Load the model; raise where an option is wrong before any weight is read."""
+        prompt = self.prompt()
+        with console.waiting("loading the model"):
+            quiet()
+            self.use_threads()
+            # Its folder was checked when the command began.
+            super().check(None)
+            from prompteol import PromptEOL
+
+            kwargs = {"dtype": self.dtype} if self.dtype else None
+            return PromptEOL(model, **prompt, **self.loading(), device=self.device, model_kwargs=kwargs)
+
+    @classmethod
+    def of(cls, loading: LoadingOptions, **options: Any) -> ModelOptions:
+        """Add the prompt and the data type to options of loading."""
+        return cls(**asdict(loading), **options)
+
+
+def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of each dataclass among its parameters, as Typer reads them from a signature."""
+    signature = inspect.signature(command, eval_str=True)
+    groups: dict[str, Any] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        if not is_dataclass(parameter.annotation):
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        groups[name] = parameter.annotation
+        hints = get_type_hints(groups[name], include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+            )
+            for field in fields(groups[name])
+        ]
+
+    def call(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        command(**given)
+
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call
+
+
+def parse_layer(text: str) -> int | float:
+    """Read a layer as people write it: ``-2``, or a share of the depth, ``0.9``."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    raise LayerError(f"--layer {text!r} is neither a layer such as -2 nor a share of the depth such as 0.9")
+
+
+def quiet() -> None:
+    """Hide the progress bars and load reports of libraries; our own warnings are shown."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()

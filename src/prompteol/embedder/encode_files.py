@@ -1,0 +1,178 @@
+"""Embed the texts of files, chunk by chunk, into one file of vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from prompteol.embedder.long_texts import LongTextNotice
+from prompteol.errors import CorpusError, NonFiniteError
+from prompteol.files import (
+    Format,
+    TextSource,
+    VectorWriter,
+    atomic_write,
+    chunks,
+    refuse_overwrite,
+    vector_writer,
+    writer_format,
+)
+from prompteol.progress import Progress, batches, no_progress
+from prompteol.prompts import PromptTask
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from prompteol.sentence_transformers import PromptEOL
+
+__all__ = ["EncodedFiles", "TextFiles", "check_vector_file", "encode_files"]
+
+# Enough texts to sort by length, few enough that the bar moves and memory stays small.
+_TEXTS_PER_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class TextFiles:
+    """Hold files whose texts were read once, so that a fault is found before a model loads.
+
+    Args:
+        sources: the files, in order.
+        total: how many texts there are; ``None`` where one is a pipe, which cannot be read twice.
+    """
+
+    sources: Sequence[TextSource]
+    total: int | None
+
+    @classmethod
+    def open(
+        cls,
+        files: Sequence[str | Path],
+        *,
+        column: str | None = None,
+        format: Format | None = None,
+        delimiter: str | None = None,
+    ) -> TextFiles:
+        """Read and count the texts of files.
+
+        Raises:
+            CorpusError: a file is not there or cannot be read; with the line.
+            MissingExtraError: a parquet file, and no pyarrow.
+        """
+        columns = () if column is None else (column,)
+        sources = [TextSource.open(str(file), format, columns, delimiter=delimiter) for file in files]
+        counts = [source.count() for source in sources if source.rereadable]
+        return cls(sources, sum(counts) if len(counts) == len(sources) else None)
+
+    def texts(self) -> Iterator[str]:
+        """Yield the texts of all files, in order."""
+        return (text for source in self.sources for text in source.texts())
+
+
+@dataclass(frozen=True)
+class EncodedFiles:
+    """Sum up what was written: ``rows`` vectors of ``dimension`` float32 numbers each."""
+
+    rows: int
+    dimension: int
+
+
+def check_vector_file(output: Path, files: TextFiles, *, force: bool = False) -> None:
+    """Raise where vectors could not be written to a file, before any work is done.
+
+    Raises:
+        CorpusError: it exists, is read as well, its folder is not there, or its suffix names no format.
+        MissingExtraError: a parquet file, and no pyarrow.
+    """
+    refuse_overwrite(output, force=force)
+    writer_format(output)
+    if any(output.resolve() == Path(source.name).resolve() for source in files.sources):
+        raise CorpusError(f"{str(output)!r} is read and written at once; choose another output")
+
+
+def encode_files(
+    model: PromptEOL,
+    files: TextFiles | str | Path | Sequence[str | Path],
+    output: str | Path | BinaryIO,
+    *,
+    task: PromptTask | None = None,
+    normalize_embeddings: bool = False,
+    batch_size: int | None = None,
+    column: str | None = None,
+    format: Format | None = None,
+    delimiter: str | None = None,
+    force: bool = False,
+    progress: Progress = no_progress,
+) -> EncodedFiles:
+    """Embed the texts of files into one file of vectors, one row a text, in order.
+
+    Texts are read and embedded in chunks, so that a file may be larger than memory. The output appears under its name
+    when it is whole, or not at all.
+
+    Args:
+        model: embeds the texts.
+        files: ``.txt`` with a text a line, or a table: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``; ``"-"`` is
+            standard input. Or files that :meth:`TextFiles.open` has read; ``column``, ``format`` and ``delimiter``
+            are then of no effect.
+        output: a ``.npy``, ``.parquet`` or ``.jsonl`` file; or an open binary file, which gets JSON lines.
+        task: ``"query"`` or ``"document"`` takes the template of that task.
+        normalize_embeddings: scale each vector to length 1.
+        batch_size: texts that the model gets at once; ``None`` is what runs fastest.
+        column: of a table; ``None`` is ``text``, ``sentence`` or the only one.
+        format: of the files; ``None`` is what their suffixes say.
+        delimiter: of ``.csv`` and ``.tsv``; ``None`` is the one that the header holds.
+        force: replace the output if it exists.
+        progress: is told how many texts are embedded.
+
+    Raises:
+        CorpusError: a file cannot be read or written; with the line.
+        NonFiniteError: a vector is not finite; with the rows.
+        MissingExtraError: a parquet file, and no pyarrow.
+    """
+    if not isinstance(files, TextFiles):
+        names = [files] if isinstance(files, (str, Path)) else files
+        files = TextFiles.open(names, column=column, format=format, delimiter=delimiter)
+    if isinstance(output, (str, Path)):
+        check_vector_file(Path(output), files, force=force)
+    notice = LongTextNotice()
+    rows = 0
+    with (
+        _writer(output, force=force) as writer,
+        progress("encoding", files.total) as advance,
+        batches(model, advance) as done,
+    ):
+        for chunk in chunks(files.texts(), max(_TEXTS_PER_CHUNK, batch_size or 0)):
+            notice.check(model, chunk)
+            try:
+                vectors = _vectors(model, chunk, task, batch_size=batch_size, normalize_embeddings=normalize_embeddings)
+            except NonFiniteError as error:
+                raise NonFiniteError(f"in the {len(chunk)} texts from row {rows} on: {error}") from error
+            writer.write(chunk, vectors)
+            rows += len(chunk)
+            done(len(chunk))
+    return EncodedFiles(rows, int(model.get_embedding_dimension() or 0))
+
+
+@contextmanager
+def _writer(output: str | Path | BinaryIO, *, force: bool) -> Iterator[VectorWriter]:
+    if not isinstance(output, (str, Path)):
+        with vector_writer(output, "jsonl") as writer:
+            yield writer
+        return
+    path = Path(output)
+    with (
+        atomic_write(path, force=force) as partial,
+        partial.open("wb") as file,
+        vector_writer(file, writer_format(path)) as writer,
+    ):
+        yield writer
+
+
+def _vectors(model: PromptEOL, texts: list[str], task: PromptTask | None, **options: Any) -> NDArray[np.float32]:
+    method = {None: "encode", "query": "encode_query", "document": "encode_document"}[task]
+    vectors: NDArray[np.floating[Any]] = getattr(model, method)(texts, show_progress_bar=False, **options)
+    # A model in fp16 gives fp16.
+    return vectors.astype("float32", copy=False)

@@ -1,0 +1,102 @@
+"""An option has one name, one default and one help text, in all commands and in Python."""
+
+import inspect
+import re
+from typing import get_args, get_type_hints
+
+import pytest
+import typer
+
+from prompteol import PromptEOL
+from prompteol.cli import options
+from prompteol.cli.app import app
+from prompteol.cli.model_options import ModelOptions
+
+COMMANDS = typer.main.get_command(app).commands
+LOADING = ("device", "threads")
+EVERYWHERE = ("template", "demonstration", "layer", "normalization", "dtype", "engine", "revision", "trust_remote_code")
+# Where a shared option is defined once more, with the reason.
+OWN = {
+    ("evaluate", "model"),  # several models
+    ("reproduce", "model"),  # names of the paper's models
+    ("benchmark", "model"),  # random models by default
+    ("merge", "model"),  # an adapter, always
+    ("tune", "template"),  # candidates, as are the next two
+    ("tune", "demonstration"),
+    ("tune", "layer"),
+    ("reproduce", "dtype"),  # the paper's
+    ("train", "batch_size"),  # a hyperparameter
+    ("train", "seed"),  # Recipe's default, 42
+}
+# A file or a folder, needed or not: what is written differs from command to command.
+OUTPUTS = {"output"}
+
+
+def described(parameter):
+    shown = parameter.show_default if isinstance(parameter.show_default, str) else parameter.default
+    return sorted(parameter.opts), parameter.metavar, parameter.help, shown
+
+
+def test_a_shared_option_is_the_same_in_every_command():
+    seen = {}
+    for name, command in COMMANDS.items():
+        for parameter in command.params:
+            if parameter.param_type_name == "argument":
+                continue
+            flags = sorted(parameter.opts)
+            expected = seen.setdefault(parameter.name, (flags, described(parameter), name))
+            assert flags == expected[0], f"{name} {parameter.name} has other flags than {expected[2]}"
+            if (name, parameter.name) not in OWN and parameter.name not in OUTPUTS:
+                own = (expected[2], parameter.name) in OWN
+                assert own or described(parameter) == expected[1], (name, parameter.name, expected[2])
+                if own:
+                    seen[parameter.name] = (flags, described(parameter), name)
+
+
+def test_the_model_is_an_option_and_the_output_is_o_in_every_command():
+    for name, command in COMMANDS.items():
+        flags = {parameter.name: parameter.opts for parameter in command.params}
+        assert name == "plot" or flags["model"] == ["--model", "-m"]
+        assert flags.get("output", ["--output", "-o"]) == ["--output", "-o"]
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"plot"}))
+def test_every_command_that_loads_a_model_says_how(name):
+    there = {parameter.name for parameter in COMMANDS[name].params}
+    missing = set(EVERYWHERE) - there
+    # merge computes in float32 with the adapter's prompt; train sets the dtype; the other two set the prompt.
+    prompt = {"template", "demonstration", "layer", "normalization"}
+    alone = {"merge": prompt | {"dtype"}, "train": {"dtype"}}
+    alone |= dict.fromkeys(("benchmark", "reproduce"), prompt | {"engine", "revision", "trust_remote_code"})
+    assert missing == alone.get(name, set())
+    assert set(LOADING) <= there
+
+
+def test_python_has_the_same_names_and_defaults():
+    arguments = inspect.signature(PromptEOL.__init__).parameters
+    ours = ModelOptions()
+    for name in ("template", "layer", "normalization", "engine", "device", "revision", "trust_remote_code"):
+        assert getattr(ours, name) == arguments[name].default
+    engine = get_type_hints(PromptEOL.__init__)["engine"]
+    assert set(get_args(get_args(options.EngineOption)[0])) == set(get_args(engine))
+    from prompteol.training import Recipe
+
+    objectives = get_args(get_type_hints(Recipe)["objective"])
+    train = next(parameter for parameter in COMMANDS["train"].params if parameter.name == "objective")
+    assert set(train.type_descriptor.choices) == set(objectives)
+
+
+def test_every_line_of_help_stands_alone():
+    for name, command in COMMANDS.items():
+        for parameter in command.params:
+            text = parameter.help or ""
+            assert re.match(r"(auto |SentEval|[A-Z]).*\.$", text, re.DOTALL), (name, parameter.name, text)
+            assert len(text.split()) >= 3, (name, parameter.name, text)
+            assert not re.match(r"(Of|It|Its|Such|Before|Also|Over|By|Where|Here|The same)\b", text), (name, text)
+
+
+def test_arguments_are_shown_by_name_alone(prompteol):
+    for name in COMMANDS:
+        shown = prompteol(name, "--help").stdout
+        assert not re.search(r"<(list\[)?(str|Path|path)", shown), name
+    assert "encode [OPTIONS] FILE..." in prompteol("encode", "--help").stdout
