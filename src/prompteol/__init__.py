@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prompteol.embedder import LongTextWarning, TextEmbedder, check_index, guard_index
     from prompteol.embedder.encode_files import encode_files
     from prompteol.evaluation import evaluate, register_task
+    from prompteol.inference import register_attention
     from prompteol.loading import model_info
     from prompteol.model import Word
     from prompteol.plots.heatmap import plot_similarity
@@ -55,6 +56,7 @@ _EXPORTS = {
     "merge": "prompteol.training",
     "model_info": "prompteol.loading",
     "plot_similarity": "prompteol.plots.heatmap",
+    "register_attention": "prompteol.inference",
     "register_task": "prompteol.evaluation",
     "register_template": "prompteol.prompts",
     "train": "prompteol.training",
@@ -80,6 +82,7 @@ __all__ = [
     "merge",
     "model_info",
     "plot_similarity",
+    "register_attention",
     "register_task",
     "register_template",
     "train",

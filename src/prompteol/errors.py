@@ -11,7 +11,7 @@
     ├── SettingError          an argument outside what it may be
     ├── IndexMismatchError    a search index that another model built
     ├── CorpusError           a file of texts or vectors that cannot be read or written
-    ├── TuningError           a search that has nothing to compare, or whose results belong to another one
+    ├── TuningError           a tuning run that has nothing to compare, or whose results belong to another one
     ├── EvaluationError       a task, its data or its results that cannot be used
     ├── TrainingError         a training whose recipe or data cannot be used
     ├── MissingExtraError     an optional dependency that is not installed
@@ -87,7 +87,7 @@ class CorpusError(PromptEOLError, ValueError):
 
 
 class TuningError(PromptEOLError, ValueError):
-    """A search has nothing to compare, or its results belong to another one."""
+    """A tuning run has nothing to compare, or its results belong to another one."""
 
 
 class EvaluationError(PromptEOLError, ValueError):

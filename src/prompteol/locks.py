@@ -1,4 +1,4 @@
-"""Locks that a forked child finds open, whoever held them in the parent."""
+"""Provide locks that a forked child finds open, whichever thread locked them in the parent."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Lock:
         _locks.add(self)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Hold the lock within a block."""
         with self._lock:
             yield
 
     def renew(self) -> None:
-        """Open the lock for all who ask from now on."""
+        """Open the lock for all who wait for it from now on."""
         self._lock = threading.RLock()
 
     def __reduce__(self) -> tuple[type[Lock], tuple[()]]:

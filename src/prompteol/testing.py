@@ -1,4 +1,4 @@
-"""Tiny random causal language models, built in code, for tests that must not touch the network."""
+"""Build tiny random causal language models for tests that must not use the network."""
 
 from __future__ import annotations
 

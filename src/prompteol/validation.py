@@ -1,4 +1,4 @@
-"""What must hold of every text that goes in and every vector that comes out, with the index where it does not."""
+"""Validate input texts and output embeddings, and name the index of the first that is wrong."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ VECTORS = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
 
 
 def write(path):
-    with path.open("xb") as file, vector_writer(file, writer_format(path)) as writer:
+    with path.open("wb") as file, vector_writer(file, writer_format(path)) as writer:
         writer.write(TEXTS[:2], VECTORS[:2])
         writer.write(TEXTS[2:], VECTORS[2:])
 

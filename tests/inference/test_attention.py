@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from prompteol.errors import SettingError
-from prompteol.inference import SharedPrefixEngine, kernels
+from prompteol.inference import SharedPrefixEngine, kernel_selector
 from prompteol.inference.attention import ForwardContext
 
 pytestmark = [
@@ -107,7 +107,7 @@ class TestTiming:
 
     @pytest.fixture
     def used(self, monkeypatch, cost):
-        """Which ways of attending were used since last asked."""
+        """Which ways of attending were used since the last call."""
         names, now, keep = set(), [0.0], ForwardContext.keep
 
         def kept(context, entry, states):
@@ -117,7 +117,7 @@ class TestTiming:
 
         monkeypatch.setattr(ForwardContext, "keep", kept)
         monkeypatch.setattr("prompteol.inference.kernel_selector.time.perf_counter", lambda: now[0])
-        monkeypatch.setattr(kernels, "TIMED_ON", {"cpu"})
+        monkeypatch.setattr(kernel_selector, "TIMED_ON", {"cpu"})
 
         def ask():
             found = set(names)
@@ -131,7 +131,7 @@ class TestTiming:
         return SharedPrefixEngine(backbone("llama"), token_budget=10_000)
 
     def test_the_fastest_is_used_and_not_timed_again(self, engine, kernel, used, many_rows, prefix, ordinary, apart):
-        # First: asked for hidden states, transformers hooks the layers, and what is hooked is checked anew.
+        # First: to return hidden states, transformers hooks the layers, and what is hooked is checked anew.
         expected = ordinary(engine.backbone, many_rows)
         assert apart(engine.last_token_states(many_rows, prefix=prefix), expected) < 2e-6
         assert used() == {"sdpa", "varlen"}
@@ -197,8 +197,9 @@ class TestTiming:
         monkeypatch.setattr(ForwardContext, "keep", differs)
         if others_break:
             monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", broken)
-        states = engine.last_token_states(many_rows, prefix=prefix)
-        assert apart(states, ordinary(engine.backbone, many_rows)) < 2e-6
+        # First: what it hooks is checked anew.
+        expected = ordinary(engine.backbone, many_rows)
+        assert apart(engine.last_token_states(many_rows, prefix=prefix), expected) < 2e-6
         used()
         engine.last_token_states(many_rows, prefix=prefix)
         assert used() == ({"eager"} if others_break else {"varlen"})

@@ -79,7 +79,9 @@ def shared_module(backbone, place, factor):
 
 
 def tied_weight(backbone, place, factor):
-    backbone.layers[0].self_attn.q_proj.weight = backbone.layers[1].self_attn.q_proj.weight
+    first, second = (backbone.layers[index].self_attn.q_proj for index in (0, 1))
+    # An adapter's layer has the weight in its base layer.
+    getattr(first, "base_layer", first).weight = getattr(second, "base_layer", second).weight
 
 
 def swapped_layers(backbone, place, factor):

@@ -214,7 +214,7 @@ def test_queries_and_documents_come_in_large_batches_too(model, monkeypatch):
     monkeypatch.setattr(
         PromptEOLModule,
         "forward",
-        lambda self, features, **k: sizes.append(len(features["input_ids"])) or forward(self, features, **k),
+        lambda self, features, **k: sizes.append(len(features["token_rows"].rows)) or forward(self, features, **k),
     )
     texts = [f"Sentence {number}" for number in range(100)]
     for encode in (model.encode, model.encode_query, model.encode_document):

@@ -1,4 +1,4 @@
-"""How many tokens are computed at once, and what happens when that was too many."""
+"""Limit the tokens that are computed at once, and halve the limit when memory runs out."""
 
 from __future__ import annotations
 
@@ -51,6 +51,6 @@ class TokenBudget:
         return [torch.cat(parts) for parts in zip(*done, strict=True)]
 
     def _halve(self, failed: int) -> None:
-        with self._lock.held():
+        with self._lock.locked():
             self.tokens = max(1, min(self.tokens, failed) // 2)
         logger.warning("out of memory at %d tokens; going on with %d at once", failed, self.tokens)

@@ -1,4 +1,4 @@
-"""What the reference forward gives for a few rows, and how far another road may lie from it."""
+"""Compare hidden states with those of the reference forward, up to rounding."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from prompteol.inference.packing import TokenRow
 
 __all__ = ["Comparison", "compare_with"]
 
-# How far the two roads may lie apart, relative to the largest entry of a state: at least the first figure and at
-# most the second, in between four times what the reference forward differs from itself when rows are padded together or
-# run alone. Rounding grows with depth, so no fixed figure fits both a 2-layer and an 80-layer model.
+# How far packed and reference forward may differ, relative to the largest entry of a state: at least the first figure
+# and at most the second, in between four times what the reference forward differs from itself when rows are padded
+# together or run alone. Rounding grows with depth, so no fixed figure fits both a 2-layer and an 80-layer model.
 _TOLERANCE = {
     torch.float64: (1e-12, 1e-9),
     torch.float32: (6e-6, 1e-5),
@@ -27,7 +27,7 @@ _ROWS_ALONE = 16
 
 @dataclass(frozen=True)
 class Comparison:
-    """States of some rows by the reference forward, and the difference that rounding explains.
+    """Hold the reference states of some rows, and the difference that rounding explains.
 
     Args:
         layers: negative indices into ``hidden_states``.
@@ -40,12 +40,12 @@ class Comparison:
     allowed: Sequence[float]
 
     def difference(self, found: Sequence[Tensor]) -> str:
-        """Describe how a road's states differ beyond rounding, or return nothing."""
+        """Describe how states differ beyond rounding; return ``""`` where they do not."""
         for layer, ours, reference, most in zip(self.layers, found, self.expected, self.allowed, strict=True):
-            apart = _apart(ours, reference)
-            # Not `apart > most`: NaN must be refused too.
-            if not apart <= most:
-                return f"layer {layer} differs by {apart:.1e} of its largest entry, rounding explains {most:.1e}"
+            difference = _relative_difference(ours, reference)
+            # Not `difference > most`: NaN must be refused too.
+            if not difference <= most:
+                return f"layer {layer} differs by {difference:.1e} of its largest entry, rounding explains {most:.1e}"
         return ""
 
 
@@ -54,7 +54,7 @@ def compare_with(
 ) -> Comparison | None:
     """Run the reference forward, all rows together and at most 16 alone; return None where a state is not finite.
 
-    NaN equals nothing: such rows prove no road wrong, and should take the stock one.
+    NaN equals nothing: such rows prove no forward wrong, and should take the reference forward.
     """
     expected = reference(rows)
     if not all(bool(states.isfinite().all()) for states in expected):
@@ -70,9 +70,9 @@ def _allowed(together: Tensor, alone: Tensor) -> float:
     kind = together.device.type
     mixed = torch.is_autocast_enabled(kind)
     least, most = _TOLERANCE[torch.get_autocast_dtype(kind) if mixed else together.dtype]
-    return min(most, max(least, _TIMES_NOISE * _apart(together, alone)))
+    return min(most, max(least, _TIMES_NOISE * _relative_difference(together, alone)))
 
 
-def _apart(ours: Tensor, reference: Tensor) -> float:
+def _relative_difference(ours: Tensor, reference: Tensor) -> float:
     """Return the largest difference, relative to the largest entry of the row it is in."""
     return float(((ours - reference).abs().amax(1) / reference.abs().amax(1).clamp_min(1e-30)).max())

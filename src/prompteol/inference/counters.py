@@ -1,4 +1,4 @@
-"""What the engine has computed so far, in tokens."""
+"""Count the tokens that the engine has computed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["Counters"]
 
 @dataclass
 class Counters:
-    """Tokens that went through the backbone, since the engine was made.
+    """Count tokens that went through the backbone since the engine was made.
 
     Args:
         prefix_tokens: of shared prefixes; each counts once a call; a row that is alone is computed whole, as text.
         text_tokens: of what follows the prefix in each distinct row.
-        stock_tokens: of rows that went down the reference forward, padding included.
-        checks: how many times the two roads were compared, at most three rows each; a whole pack where ways to attend
-            are timed.
+        stock_tokens: of rows that took the reference forward, padding included.
+        checks: how many times packed and reference forward were compared, at most three rows each; a whole pack where
+            attention kernels are timed.
         check_tokens: what those comparisons cost, padding included; not in the figures above.
     """
 
@@ -31,7 +31,7 @@ class Counters:
 
     def add(self, *, prefix: int = 0, text: int = 0, reference: int = 0, checks: int = 0, check: int = 0) -> None:
         """Count what has just been computed, from any thread."""
-        with self._lock.held():
+        with self._lock.locked():
             self.prefix_tokens += prefix
             self.text_tokens += text
             self.stock_tokens += reference

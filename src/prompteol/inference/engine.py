@@ -1,4 +1,4 @@
-"""The engine: last-token states by the packed forward where it was found right, by the reference forward elsewhere."""
+"""Compute last-token hidden states with prefix caching and sequence packing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prompteol.errors import InputError, LayerError
 from prompteol.inference.budget import TokenBudget
 from prompteol.inference.counters import Counters
 from prompteol.inference.equivalence import EquivalenceCheck, describe
-from prompteol.inference.kernel_selector import AttentionName, KernelSelector
+from prompteol.inference.kernel_selector import KernelSelector
 from prompteol.inference.length_limits import largest_independent_pack, longest_independent_row
 from prompteol.inference.packed_forward import PackedForward, Prefix
 from prompteol.inference.packing import TokenRow
@@ -34,7 +34,7 @@ _LONGEST_ROW = 16384
 class SharedPrefixEngine:
     """Compute the state of each row's last token, spending no token twice and none on padding.
 
-    Equal to the ordinary forward: before a prefix is trusted, a few rows run both ways, and again whenever
+    Equal to the ordinary forward: before the packed forward is used, a few rows run both ways, and again whenever
     the backbone's modules or settings changed or a row is more than twice as long as any compared before. If they
     differ, or the backbone cannot be run this way, every row takes the ordinary forward and one warning says so; so
     it is while it carries forward hooks from outside. In training mode, and wherever gradients are recorded, the
@@ -48,10 +48,11 @@ class SharedPrefixEngine:
             when memory runs out.
         attention: ``"sdpa"`` runs texts of equal length as a batch, ``"varlen"`` a whole pack at once by
             FlashAttention's variable-length kernel (CUDA, fp16 and bf16). ``"auto"`` is ``"sdpa"``, and on CUDA what
-            is found right and fastest while large packs run.
+            is found right and fastest while large packs run. Or a name given to
+            :func:`prompteol.register_attention`.
 
     Raises:
-        SettingError: when there is no such way to attend.
+        SettingError: no attention kernel has that name.
     """
 
     def __init__(
@@ -59,18 +60,18 @@ class SharedPrefixEngine:
         backbone: PreTrainedModel,
         *,
         token_budget: int | None = None,
-        attention: AttentionName = "auto",
+        attention: str = "auto",
     ) -> None:
         self.backbone = backbone
         self.counters = Counters()
-        asked = token_budget or (_CPU_BUDGET if input_device(self.backbone).type == "cpu" else _ACCELERATOR_BUDGET)
-        self._budget = TokenBudget(int(min(asked, largest_independent_pack(backbone.config.get_text_config()))))
+        tokens = token_budget or (_CPU_BUDGET if input_device(self.backbone).type == "cpu" else _ACCELERATOR_BUDGET)
+        self._budget = TokenBudget(int(min(tokens, largest_independent_pack(backbone.config.get_text_config()))))
         self._kernels = KernelSelector(attention)
         self._check: EquivalenceCheck | None = None
 
     @property
     def token_budget(self) -> int:
-        """Tokens computed at once, at most; lower than asked for once memory has run out."""
+        """Tokens computed at once, at most; lower than given once memory has run out."""
         return self._budget.tokens
 
     def last_token_states(self, rows: Sequence[TokenRow], *, prefix: TokenRow = (), layer: int = -1) -> Tensor:
@@ -98,9 +99,11 @@ class SharedPrefixEngine:
         self._validate(rows, layers)
         if torch.is_grad_enabled() or is_training(self.backbone):
             reference = partial(reference_states, self.backbone, device=input_device(self.backbone))
-            return self._stock(reference, layers, rows)
+            return self._reference(reference, layers, rows)
         places: dict[tuple[int, ...], int] = {}
         inverse = [places.setdefault(tuple(row), len(places)) for row in rows]
+        if len(places) == 1 and set(layers) == {-1} and len(rows[0]) <= self._longest_row():
+            return self._single_row(rows[0], layers, len(rows))
         shared = self._by_prefix(sorted(places, key=len), tuple(prefix))
         check = self._current_check()
         computed = [self._compute(check, start, members, tuple(layers)) for start, members in shared.items()]
@@ -108,8 +111,14 @@ class SharedPrefixEngine:
         order = torch.tensor([found[row] for row in places])[inverse]
         return [torch.cat(parts)[order.to(parts[0].device)] for parts in zip(*computed, strict=True)]
 
+    def _single_row(self, row: TokenRow, layers: Sequence[int], copies: int) -> list[Tensor]:
+        """Compute one row by the ordinary forward: it has no padding and shares nothing, so no check is needed."""
+        self.counters.add(text=len(row))
+        states = reference_states(self.backbone, [row], layers, input_device(self.backbone))
+        return [state.repeat(copies, 1) for state in states]
+
     def __getstate__(self) -> dict[str, Any]:
-        """Keep caches, locks and trust out of pickles and copies."""
+        """Keep caches, locks and checks out of pickles and copies."""
         return {
             "backbone": self.backbone,
             "token_budget": self.token_budget,
@@ -130,9 +139,13 @@ class SharedPrefixEngine:
             if not lowest <= layer <= -1:
                 raise LayerError(f"layer {layer} is outside this backbone; choose one from {lowest} to -1")
 
+    def _longest_row(self) -> float:
+        """Return how long a row of the packed forward may be, read anew: settings may change."""
+        return min(_LONGEST_ROW, longest_independent_row(self.backbone.config.get_text_config()))
+
     def _by_prefix(self, rows: list[tuple[int, ...]], prefix: Prefix) -> dict[Prefix | None, list[tuple[int, ...]]]:
-        """Tell with which prefix each row goes down the packed forward, or with None down the reference forward."""
-        longest = min(_LONGEST_ROW, longest_independent_row(self.backbone.config.get_text_config()))
+        """Group rows by the prefix that the packed forward computes for them; None means the reference forward."""
+        longest = self._longest_row()
         start = len(prefix)
         fitting = sum(start < len(row) <= longest and row[:start] == prefix for row in rows)
         shared: dict[Prefix | None, list[tuple[int, ...]]] = {}
@@ -145,16 +158,18 @@ class SharedPrefixEngine:
     def _compute(
         self, check: EquivalenceCheck, prefix: Prefix | None, rows: list[tuple[int, ...]], layers: tuple[int, ...]
     ) -> list[Tensor]:
-        reference = partial(self._budget.run, rows, partial(self._stock, check.reference.states, layers))
+        reference = partial(self._budget.run, rows, partial(self._reference, check.reference.states, layers))
         forward = None if prefix is None else check.forward(prefix, rows, layers)
         if prefix is None or forward is None:
             return reference()
         try:
-            return self._budget.run([row[len(prefix) :] for row in rows], partial(self._fast, forward, prefix, layers))
+            return self._budget.run(
+                [row[len(prefix) :] for row in rows], partial(self._packed, forward, prefix, layers)
+            )
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            # If the rows themselves are at fault the reference forward raises, and the fast one keeps its name.
+            # If the rows themselves are at fault the reference forward raises, and the packed forward stays in use.
             states = reference()
             check.leave(forward, describe(error))
             return states
@@ -168,16 +183,16 @@ class SharedPrefixEngine:
             )
         return check
 
-    def _fast(
+    def _packed(
         self, forward: PackedForward, prefix: Prefix, layers: Sequence[int], suffixes: Sequence[TokenRow]
     ) -> list[Tensor]:
         states = forward.states(prefix, suffixes, layers)
         self.counters.add(text=sum(map(len, suffixes)))
         return states
 
-    def _stock(
+    def _reference(
         self, compute: Callable[..., list[Tensor]], layers: Sequence[int], rows: Sequence[TokenRow]
     ) -> list[Tensor]:
-        states = compute(rows, entries=layers)
+        states = compute(rows, layers=layers)
         self.counters.add(reference=len(rows) * max(map(len, rows)))
         return states

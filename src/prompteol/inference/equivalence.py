@@ -1,4 +1,4 @@
-"""Verify the packed forward against the reference forward, and fall back on a mismatch."""
+"""Verify the packed forward against the reference forward and fall back on mismatch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prompteol.inference.attention import Attention, UnsupportedError
 from prompteol.inference.budget import TokenBudget
 from prompteol.inference.comparison import Comparison, compare_with
 from prompteol.inference.counters import Counters
-from prompteol.inference.kernel_selector import KernelSelector, Place, seconds
+from prompteol.inference.kernel_selector import KernelSelector, Placement, seconds
 from prompteol.inference.packed_backbone import PackedBackbone
 from prompteol.inference.packed_forward import PackedForward, Prefix
 from prompteol.inference.packing import TokenRow, packs
@@ -26,7 +26,7 @@ from prompteol.locks import Lock
 
 __all__ = ["EquivalenceCheck", "describe"]
 
-Roads = Callable[[Attention], PackedForward]
+MakeForward = Callable[[Attention], PackedForward]
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class EquivalenceCheck:
         device: where the input goes.
         budget: how many tokens are computed at once.
         counters: where checks are counted.
-        choice: which ways to attend come into question.
+        kernels: which attention kernels are candidates.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class EquivalenceCheck:
             rows: token ids, sorted by length.
             layers: negative indices into ``hidden_states``.
         """
-        with self._lock.held():
+        with self._lock.locked():
             # The check has run the prefix, and the call goes on with it.
-            forwards = cast("Callable[[Attention], PackedForward]", cache(self._road))
+            forwards = cast("Callable[[Attention], PackedForward]", cache(self._make_forward))
             if not self._refused and not self._proven(prefix, rows, layers):
                 self._check(forwards, prefix, rows, layers)
             if self._refused or not self._attentions or not self._proven(prefix, rows, layers):
@@ -92,18 +92,20 @@ class EquivalenceCheck:
         return len(rows[-1]) <= 2 * self._checked_lengths.get((prefix, layers), 0)
 
     def leave(self, forward: PackedForward, reason: str) -> None:
-        """Go on without a way to attend that broke: with the next kernel, else by the reference forward."""
-        with self._lock.held():
+        """Go on without an attention kernel that broke: with the next one, else by the reference forward."""
+        with self._lock.locked():
             if not self._attentions or forward.attention not in self._attentions:
                 return
-            if self._attentions[0] is forward.attention and self._kernels.unseat(self._place, forward.attention):
+            if self._attentions[0] is forward.attention and self._kernels.forget_fastest(
+                self._placement, forward.attention
+            ):
                 logger.warning("attention %s is left out from now on: %s", forward.attention.name, reason)
                 self._attentions, self._checked_lengths = self._attentions[1:], {}
             else:
                 self._refuse(reason)
 
     def _refuse(self, reason: str) -> None:
-        """Take the reference forward from now on, and say so once."""
+        """Take the reference forward from now on, and warn once."""
         self._refused, self._attentions = True, None
         warnings.warn(
             f"{type(self._backbone).__name__} cannot be run with a shared prefix and without padding "
@@ -112,7 +114,7 @@ class EquivalenceCheck:
             stacklevel=2,
         )
 
-    def _check(self, forwards: Roads, prefix: Prefix, rows: Sequence[TokenRow], layers: tuple[int, ...]) -> None:
+    def _check(self, forwards: MakeForward, prefix: Prefix, rows: Sequence[TokenRow], layers: tuple[int, ...]) -> None:
         """Run the shortest row, the longest and half of the longest both ways."""
         shortest, longest = (tuple(row[len(prefix) :]) for row in (rows[0], rows[-1]))
         suffixes = sorted({shortest, longest, longest[: -(-len(longest) // 2)]}, key=len)
@@ -122,10 +124,10 @@ class EquivalenceCheck:
         reasons = []
         try:
             if self._attentions is None:
-                self._attentions = self._kernels.ready(self._place)
+                self._attentions = self._kernels.candidates(self._placement)
             for index, attention in enumerate(self._attentions):
                 compute = partial(
-                    self._budget.run, suffixes, partial(forwards(attention).states, prefix, entries=layers)
+                    self._budget.run, suffixes, partial(forwards(attention).states, prefix, layers=layers)
                 )
                 reason = self._difference(comparison, compute, sum(map(len, suffixes)))
                 if not reason:
@@ -143,22 +145,24 @@ class EquivalenceCheck:
 
     def _time_others(
         self,
-        forwards: Roads,
+        forwards: MakeForward,
         attentions: list[Attention],
         prefix: Prefix,
         rows: Sequence[TokenRow],
         layers: tuple[int, ...],
     ) -> None:
-        """Go on with another way to attend if it equals the reference forward on a whole pack and is faster there.
+        """Go on with another attention kernel if it equals the reference forward on a whole pack and is faster there.
 
         The one in use is left where it is seen to differ.
         """
+        if not self._kernels.worth_timing(self._placement):
+            return
         pack = packs([row[len(prefix) :] for row in rows], self._budget.tokens)[-1]
-        others = self._kernels.due(self._place, sum(map(len, pack)))
+        others = self._kernels.to_time(self._placement, sum(map(len, pack)))
         comparison = self._reference_states(prefix, pack, layers) if others else None
         if comparison is None:
             return
-        took: dict[Attention, float] = {}
+        durations: dict[Attention, float] = {}
         wrong = ""
         for attention in (attentions[0], *others):
             # Not under the budget: memory that one of them lacks says nothing about the others.
@@ -166,18 +170,18 @@ class EquivalenceCheck:
             try:
                 reason = self._difference(comparison, compute, sum(map(len, pack)))
                 if not reason:
-                    took[attention] = seconds(compute)
+                    durations[attention] = seconds(compute)
                 elif attention is attentions[0]:
                     wrong = reason
             except Exception as error:
                 reason = describe(error)
-            logger.debug("attention %s: %s", attention.name, reason or f"{took[attention]:.2e} s")
-        fastest = min(took, key=took.__getitem__, default=attentions[0])
+            logger.debug("attention %s: %s", attention.name, reason or f"{durations[attention]:.2e} s")
+        fastest = min(durations, key=durations.__getitem__, default=attentions[0])
         attentions = attentions[1:] if wrong else attentions
-        if fastest in took and fastest not in attentions[:1]:
+        if fastest in durations and fastest not in attentions[:1]:
             self._attentions = [fastest, *attentions]
             self._checked_lengths = {(prefix, layers): len(rows[-1])}
-            self._kernels.settle(self._place, fastest)
+            self._kernels.set_fastest(self._placement, fastest)
         elif wrong and attentions:
             self._attentions, self._checked_lengths = attentions, {}
         elif wrong:
@@ -188,13 +192,13 @@ class EquivalenceCheck:
     ) -> Comparison | None:
         def reference(rows: Sequence[TokenRow]) -> list[Tensor]:
             self._counters.add(check=len(rows) * max(map(len, rows)))
-            return self._budget.run(rows, partial(self.reference.states, entries=layers))
+            return self._budget.run(rows, partial(self.reference.states, layers=layers))
 
         self._counters.add(checks=1)
-        return compare_with(reference, [(*prefix, *rest) for rest in suffixes], layers)
+        return compare_with(reference, [(*prefix, *suffix) for suffix in suffixes], layers)
 
     def _difference(self, comparison: Comparison, compute: Callable[[], list[Tensor]], tokens: int) -> str:
-        """Describe how a road fails, or return nothing."""
+        """Describe how a forward fails; return ``""`` where it does not."""
         self._counters.add(check=tokens)
         try:
             return comparison.difference(compute())
@@ -204,16 +208,16 @@ class EquivalenceCheck:
             # For instance transformers' way to say that an attention function lacks something, soft-capping say.
             return describe(error)
 
-    def _road(self, attention: Attention) -> PackedForward:
+    def _make_forward(self, attention: Attention) -> PackedForward:
         if self._packed_backbone is None:
             self._packed_backbone = PackedBackbone(self._backbone)
         return PackedForward(self._packed_backbone, self._device, attention, self._counters)
 
     @property
-    def _place(self) -> Place:
+    def _placement(self) -> Placement:
         return self._device, self._backbone.dtype
 
 
 def describe(error: Exception) -> str:
-    """Say in one line what went wrong."""
+    """Describe an error in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())

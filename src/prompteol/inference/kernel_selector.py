@@ -1,25 +1,22 @@
-"""Which way to attend an engine uses: on a CPU what is known to be fast there, on CUDA what was timed and won.
+"""Select the attention kernel: grouping by length on a CPU, and on CUDA the fastest that was found right.
 
 Grouping by length is right everywhere and is used first. Variable-length attention is tried once for each device and
-dtype, on a pack that was to be computed anyway; where it raises, or differs from the reference forward, it is left out.
+dtype, on a pack that was to be computed anyway. Where it raises, or differs from the reference forward, it is left out.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from prompteol.errors import SettingError
-from prompteol.inference.attention import Attention, GroupedAttention, VariableLengthAttention
+from prompteol.inference.attention import AUTO, Attention, VariableLengthAttention, attention_kernels, check_attention
 
-__all__ = ["AttentionName", "KernelSelector", "Place", "seconds"]
+__all__ = ["KernelSelector", "Placement", "seconds"]
 
-AttentionName = Literal["auto", "sdpa", "varlen"]
-Place = tuple[torch.device, torch.dtype]
+Placement = tuple[torch.device, torch.dtype]
 
 # On a CPU grouping by length runs at 90 % of the machine's rate (docs/performance.md): nothing is left to win.
 TIMED_ON = frozenset({"cuda"})
@@ -28,53 +25,51 @@ _TIMED_TOKENS = 2048
 
 
 class KernelSelector:
-    """Remember for each device and dtype which way to attend was the fastest, and which were tried.
+    """Remember the fastest attention kernel of each device and dtype.
 
     Args:
-        attention: one way, or ``"auto"``.
+        attention: the name of one kernel, or ``"auto"``.
 
     Raises:
-        SettingError: when there is no such way.
+        SettingError: no kernel has that name.
     """
 
-    def __init__(self, attention: AttentionName) -> None:
-        if attention not in get_args(AttentionName):
-            raise SettingError(
-                f"attention={attention!r} is none of {', '.join(map(repr, get_args(AttentionName)))}; "
-                "leave it out for the fastest"
-            )
+    def __init__(self, attention: str) -> None:
+        check_attention(attention)
         self.attention = attention
-        self._winner: dict[Place, Attention] = {}
-        self._tried: set[Place] = set()
+        self._fastest: dict[Placement, Attention] = {}
+        self._timed: set[Placement] = set()
 
-    def ready(self, place: Place) -> list[Attention]:
-        """Return what may be used as soon as it has equalled the reference forward, best first."""
-        if self.attention == "varlen":
-            return [VariableLengthAttention()]
-        grouped: list[Attention] = [GroupedAttention("sdpa"), GroupedAttention("eager")]
-        return [self._winner[place], *grouped] if place in self._winner else grouped
+    def candidates(self, placement: Placement) -> list[Attention]:
+        """Return the kernels that may be used once they equal the reference forward, best first."""
+        kernels = attention_kernels(self.attention)
+        return [self._fastest[placement], *kernels] if placement in self._fastest else kernels
 
-    def due(self, place: Place, pack: int) -> list[Attention]:
-        """Return what should be timed now; each is returned once.
+    def worth_timing(self, placement: Placement) -> bool:
+        """Return whether there are kernels to time on a device and dtype."""
+        return self.attention == AUTO and placement[0].type in TIMED_ON and placement not in self._timed
+
+    def to_time(self, placement: Placement, tokens: int) -> list[Attention]:
+        """Return the kernels that should be timed now; each is returned once.
 
         Args:
-            place: where the backbone lies, and its dtype.
-            pack: tokens of the pack that they would be timed on.
+            placement: device and dtype of the backbone.
+            tokens: of the pack that they would be timed on.
         """
-        if self.attention != "auto" or place[0].type not in TIMED_ON or pack < _TIMED_TOKENS or place in self._tried:
+        if tokens < _TIMED_TOKENS or not self.worth_timing(placement):
             return []
-        self._tried.add(place)
+        self._timed.add(placement)
         return [VariableLengthAttention()]
 
-    def settle(self, place: Place, winner: Attention) -> None:
-        """Remember what was the fastest."""
-        self._winner[place] = winner
+    def set_fastest(self, placement: Placement, attention: Attention) -> None:
+        """Remember which kernel was the fastest."""
+        self._fastest[placement] = attention
 
-    def unseat(self, place: Place, attention: Attention) -> bool:
-        """Forget that a way was the fastest; return whether it was."""
-        if self._winner.get(place) is not attention:
+    def forget_fastest(self, placement: Placement, attention: Attention) -> bool:
+        """Forget that a kernel was the fastest; return whether it was."""
+        if self._fastest.get(placement) is not attention:
             return False
-        del self._winner[place]
+        del self._fastest[placement]
         return True
 
 

@@ -1,4 +1,4 @@
-"""How long a row, and a pack of rows, may be before what is beside a row decides its states."""
+"""Limit rows and packs to lengths at which a row's states do not depend on its neighbors."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A backbone's twin: the same weights, its own attention function, able to stop after any layer.
+"""Copy a backbone that shares its weights, with its own attention function and early exit after any layer.
 
-The user's model is never touched: no hook, no attribute, no other attention implementation. The twin copies
+The user's model is never touched: no hook, no attribute, no other attention implementation. The copy duplicates
 the modules that hold a configuration, the layers, and what lies around them, one level deep; everything below is
 shared, and so is every weight.
 """
@@ -22,13 +22,13 @@ __all__ = ["PackedBackbone"]
 
 
 class PackedBackbone:
-    """Run passes through a backbone without changing it.
+    """Run forwards through a backbone without changing it.
 
     Args:
-        backbone: what ``AutoModel`` gives; must keep its structure, else the twin is stale.
+        backbone: what ``AutoModel`` gives; must keep its structure, else the copy is stale.
 
     Raises:
-        UnsupportedError: when the backbone's layers cannot be told.
+        UnsupportedError: when the backbone has no list of layers.
     """
 
     def __init__(self, backbone: PreTrainedModel) -> None:
@@ -42,15 +42,15 @@ class PackedBackbone:
         self.depth: int = depth
 
     def run(self, context: ForwardContext, input_ids: Tensor, position_ids: Tensor) -> dict[int, Tensor]:
-        """Run one row of tokens; return the wanted entries of ``hidden_states``, each (texts, width).
+        """Run one row of tokens; return the wanted ``hidden_states``, each (texts, width).
 
         Args:
-            this: what the pass carries.
+            context: what the forward carries.
             input_ids: (1, tokens).
             position_ids: (1, tokens), counted from the start of each text, prefix included.
 
         Raises:
-            UnsupportedError: when the backbone did not ask our function for attention.
+            UnsupportedError: when the backbone computed attention without our function.
         """
         with running(context):
             try:
@@ -77,14 +77,14 @@ def _copy_sharing_weights(backbone: PreTrainedModel, layers: nn.ModuleList) -> P
     memo: dict[int, Any] = {id(module): module for module in modules}
     memo |= {id(module): copy(module) for module in copied}
     for module in copied:
-        cached_kv = vars(memo[id(module)])
-        cached_kv |= {name: _rebound(value, memo) for name, value in cached_kv.items()}
+        attributes = vars(memo[id(module)])
+        attributes |= {name: _rebound(value, memo) for name, value in attributes.items()}
     packed_backbone: PreTrainedModel = memo[id(backbone)]
     return packed_backbone
 
 
 def _rebound(value: Any, memo: dict[int, Any]) -> Any:
-    """Return what a copied module holds in place of a value: its own settings, methods and parts."""
+    """Return what a copied module has in place of a value: its own settings, methods and parts."""
     if isinstance(value, (PretrainedConfig, partial, MethodType)):
         return deepcopy(value, memo)
     if isinstance(value, dict):
@@ -100,7 +100,7 @@ def _decoder_layers(model: nn.Module, depth: int) -> nn.ModuleList:
 
 
 def _run_layer(index: int, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Stand in for a decoder layer's forward: keep what is wanted, stop when nothing more is."""
+    """Run a decoder layer, keep the states that are wanted, and stop when nothing more is needed."""
     context = current_context()
     if index == 0:
         context.keep(0, _hidden_states(args, kwargs))

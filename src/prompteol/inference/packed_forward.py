@@ -1,4 +1,4 @@
-"""The packed forward of one call: a shared prefix computed once, what follows it without padding."""
+"""Run the packed forward: a shared prefix once (KV cache), and what follows it without padding."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class PackedForward:
     object is for one call: the weights may change after it.
 
     Args:
-        twin: of the backbone.
+        packed_backbone: the copy of the backbone that runs packs.
         device: where the input goes.
-        attention: how texts attend.
+        attention: the attention kernel.
         counters: where the prefixes' tokens are counted.
     """
 
@@ -38,21 +38,23 @@ class PackedForward:
         self._device = device
         self.attention = attention
         self._counters = counters
-        self._known: dict[tuple[Prefix, int], dict[nn.Module, KeyValue]] = {}
+        self._prefix_caches: dict[tuple[Prefix, int], dict[nn.Module, KeyValue]] = {}
 
-    def states(self, prefix: Prefix, suffixes: Sequence[TokenRow], entries: Sequence[int]) -> list[Tensor]:
-        """Return entries of ``hidden_states`` at each row's last token, (rows, width) each.
+    def states(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Sequence[int]) -> list[Tensor]:
+        """Return ``hidden_states`` of some layers at each row's last token, (rows, width) each.
 
         Args:
             prefix: token ids that every row starts with; may be empty.
-            rests: the token ids that follow it in each row, at least one; sorted by length.
-            entries: negative indices into ``hidden_states``.
+            suffixes: the token ids that follow it in each row, at least one; sorted by length.
+            layers: negative indices into ``hidden_states``.
         """
-        wanted = [entry + self._packed_backbone.depth + 1 for entry in entries]
+        wanted = [layer + self._packed_backbone.depth + 1 for layer in layers]
         depth = max(wanted)
-        known = self._known.get((prefix, depth))
-        opening = self._pass([len(prefix)], depth) if prefix and known is None else None
-        context = self._pass([len(rest) for rest in suffixes], depth, known, len(prefix), frozenset(wanted), opening)
+        cache = self._prefix_caches.get((prefix, depth))
+        opening = self._context([len(prefix)], depth) if prefix and cache is None else None
+        context = self._context(
+            [len(suffix) for suffix in suffixes], depth, cache, len(prefix), frozenset(wanted), opening
+        )
         tokens = [*(prefix if opening else ()), *chain.from_iterable(suffixes)]
         kept = self._packed_backbone.run(
             context,
@@ -60,11 +62,11 @@ class PackedForward:
             torch.tensor([context.positions], device=self._device),
         )
         if opening:
-            self._known[prefix, depth] = context.prefix
+            self._prefix_caches[prefix, depth] = context.prefix
             self._counters.add(prefix=len(prefix))
-        return [kept[entry] for entry in wanted]
+        return [kept[index] for index in wanted]
 
-    def _pass(
+    def _context(
         self,
         lengths: list[int],
         depth: int,

@@ -1,4 +1,4 @@
-"""Which texts run together: packs of whole texts under a token budget, equal lengths side by side."""
+"""Split rows into packs under a token budget, equal lengths side by side."""
 
 from __future__ import annotations
 

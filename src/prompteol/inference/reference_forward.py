@@ -1,4 +1,4 @@
-"""The reference forward: the ordinary forward, rows padded on the right; what the packed forward must equal."""
+"""Run the reference forward: the ordinary forward of rows padded on the right, which the packed forward must equal."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _recorded: set[type[PreTrainedModel]] = set()
 class ReferenceForward:
     """Compute last-token states by the ordinary forward, and leave the backbone picklable.
 
-    Asked for hidden states, transformers hooks every layer with a local function for good, and what carries such a
-    hook can no longer be sent to another process. So they are asked of a copy that shares the weights.
+    To return hidden states, transformers hooks every layer with a local function for good, and what has such a
+    hook can no longer be sent to another process. So a copy that shares the weights returns them.
 
     Args:
         backbone: what ``AutoModel`` gives.
@@ -35,10 +35,10 @@ class ReferenceForward:
         self._backbone = backbone
         self._device = device
 
-    def states(self, rows: Sequence[TokenRow], entries: Sequence[int]) -> list[Tensor]:
-        """Return entries of ``hidden_states`` at each row's last token, (rows, width) each."""
-        backbone = self._backbone if set(entries) == {-1} else sharing_copy(self._backbone)
-        return reference_states(backbone, rows, entries, self._device)
+    def states(self, rows: Sequence[TokenRow], layers: Sequence[int]) -> list[Tensor]:
+        """Return ``hidden_states`` of some layers at each row's last token, (rows, width) each."""
+        backbone = self._backbone if set(layers) == {-1} else sharing_copy(self._backbone)
+        return reference_states(backbone, rows, layers, self._device)
 
 
 def input_device(backbone: PreTrainedModel) -> torch.device:
@@ -48,7 +48,7 @@ def input_device(backbone: PreTrainedModel) -> torch.device:
 
 
 def sharing_copy(module: Module, *others: Any) -> Module:
-    """Copy a module but not its weights, so that hidden states may be asked of the copy.
+    """Copy a module but not its weights, so that the copy may be hooked to return hidden states.
 
     Args:
         module: stays as it is, whatever hooks the copy gets.
@@ -75,21 +75,21 @@ def _let_record(backbone: type[PreTrainedModel], config: PretrainedConfig) -> No
 
 
 def reference_states(
-    backbone: PreTrainedModel, rows: Sequence[TokenRow], entries: Sequence[int], device: torch.device
+    backbone: PreTrainedModel, rows: Sequence[TokenRow], layers: Sequence[int], device: torch.device
 ) -> list[Tensor]:
-    """Return entries of ``hidden_states`` at each row's last token, (rows, width) each.
+    """Return ``hidden_states`` of some layers at each row's last token, (rows, width) each.
 
     Args:
         backbone: what ``AutoModel`` gives.
         rows: token ids.
-        entries: indices into ``hidden_states``, negative ones from the end.
+        layers: indices into ``hidden_states``, negative ones from the end.
         device: where the input goes.
     """
     longest = max(map(len, rows))
     # Any id does for padding: the mask keeps it out, and causal attention keeps it from the tokens before it.
     input_ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
-    last_only = set(entries) == {-1}
+    last_only = set(layers) == {-1}
     output = backbone(
         input_ids=input_ids,
         attention_mask=(torch.arange(longest, device=device) < lengths[:, None]).long(),
@@ -98,7 +98,7 @@ def reference_states(
         return_dict=True,
     )
     stack = {-1: output.last_hidden_state} if last_only else output.hidden_states
-    return [_at(stack[entry], lengths - 1) for entry in entries]
+    return [_at(stack[layer], lengths - 1) for layer in layers]
 
 
 def _at(states: Tensor, last: Tensor) -> Tensor:

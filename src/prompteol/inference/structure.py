@@ -1,4 +1,4 @@
-"""What a backbone is made of, its weights' values aside: told anew for each call, so that no edit goes unseen.
+"""Describe the structure of a backbone, the values of its weights aside, anew for each call.
 
 That packs equal the ordinary forward is a matter of code and settings: which modules there are, what they hold, what
 is hooked around them. The values of the weights are read live, and nothing computed from them outlives a call.
@@ -20,8 +20,8 @@ from prompteol.compat import forward_hooks
 __all__ = ["Structure", "foreign_code", "is_training"]
 
 _PLAIN = frozenset({bool, int, float, str, bytes, type(None), torch.dtype, torch.device})
-# Their hooks and forwards are part of the architecture: the check before a pack is trusted judges them.
-_TRUSTED = frozenset({"accelerate", "bitsandbytes", "peft", "torch", "transformers"})
+# Their hooks and forwards are part of the architecture: the equivalence check covers them.
+_KNOWN_PACKAGES = frozenset({"accelerate", "bitsandbytes", "peft", "torch", "transformers"})
 
 
 class Structure:
@@ -35,7 +35,7 @@ class Structure:
         self._objects: list[Callable[[], Any]] = []
         self._configs: dict[int, Any] = {}
         devices = sorted({parameter.device.type for parameter in backbone.parameters()} - {"meta"})
-        self._told = [
+        self._description = [
             [self._of_module(module) for module in backbone.modules()],
             [self._identity(hook) for hook in forward_hooks(None)],
             [(torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)) for device in devices],
@@ -43,7 +43,12 @@ class Structure:
 
     def __eq__(self, other: object) -> bool:
         # Where an object is gone, another may have its address.
-        return isinstance(other, Structure) and self._told == other._told and self._alive() and other._alive()
+        return (
+            isinstance(other, Structure)
+            and self._description == other._description
+            and self._alive()
+            and other._alive()
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -58,15 +63,15 @@ class Structure:
         return id(value)
 
     def _of_module(self, module: nn.Module) -> tuple[Any, ...]:
-        cached_kv: list[Any] = []
+        attributes: list[Any] = []
         for name, value in vars(module).items():
             if type(value) in _PLAIN:
                 # Modes are no structure.
-                cached_kv.append((name, value if name != "training" else None))
+                attributes.append((name, value if name != "training" else None))
             elif type(value) is not dict or value:
-                cached_kv.append((name, self._frozen(value)))
+                attributes.append((name, self._frozen(value)))
         # A class may be patched as well as an object.
-        return self._identity(module), type(module).forward, cached_kv
+        return self._identity(module), type(module).forward, attributes
 
     def _frozen(self, value: Any) -> Any:
         """Return something that equals its like as long as the value stays the same."""
@@ -113,4 +118,4 @@ def _is_foreign(code: Any) -> bool:
     while isinstance(code, partial):
         code = code.func
     home = getattr(code, "__module__", None) or type(code).__module__
-    return home.partition(".")[0] not in _TRUSTED
+    return home.partition(".")[0] not in _KNOWN_PACKAGES

@@ -1,4 +1,4 @@
-"""A few values of every weight: a cheap way to tell models apart, which an edit between the samples escapes."""
+"""Sample a few values of every weight: a cheap checksum that an edit between the samples escapes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def weights_sample(module: nn.Module) -> Hashable:
 
 
 def _adapters(modules: list[nn.Module]) -> Iterator[Hashable]:
-    """Tell which adapters act in each of PEFT's layers, and how strongly, by their public attributes."""
+    """Yield which adapters are active in each of PEFT's layers, and their scaling, by public attributes."""
     for module in modules:
         if isinstance(getattr(module, "disable_adapters", None), bool):
             yield (

@@ -1,4 +1,4 @@
-"""Which layer gives the embedding: a negative index or a fraction of depth, and how the stock module is told."""
+"""Resolve the layer that gives the embedding, and make the stock module read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first module of a PromptEOL model: texts in, the last token's hidden state out."""
+"""Embed texts with the last token's hidden state: the first module of a PromptEOL model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from prompteol.errors import ModelError, SettingError
 from prompteol.inference import SharedPrefixEngine
+from prompteol.inference.attention import check_attention
 from prompteol.inference.reference_forward import ReferenceForward, input_device, sharing_copy
 from prompteol.inference.structure import foreign_code
 from prompteol.model.layers import read_from_layer, resolve_layer
 from prompteol.model.positions import positions_in_table
 from prompteol.prompts import PromptTask, PromptTemplate, RetrievalTemplate
-from prompteol.tokenization import PromptTokenizer
+from prompteol.tokenization import PromptTokenizer, TokenRows
+from prompteol.validation import check_texts
 
 __all__ = ["Engine", "PromptEOLModule"]
 
@@ -40,6 +42,7 @@ class PromptEOLModule(InputModule):
         template: to render texts with.
         layer: negative index or fraction of depth; see :func:`prompteol.model.layers.resolve_layer`.
         engine: ``"stock"`` runs the stock modules; ``"auto"`` the shared-prefix engine wherever it is proven equal.
+        attention: the attention kernel of that engine; see :class:`prompteol.inference.SharedPrefixEngine`.
     """
 
     forward_kwargs: ClassVar[set[str]] = {"engine"}  # type: ignore[misc]
@@ -52,9 +55,11 @@ class PromptEOLModule(InputModule):
         *,
         layer: int | float = -1,
         engine: Engine = "auto",
+        attention: str = "auto",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         _check_engine(engine)
+        check_attention(attention)
         if not isinstance(transformer.processor, PreTrainedTokenizerBase):
             raise ModelError(
                 f"{type(transformer.processor).__name__} is no tokenizer: PromptEOL embeds text, give a text-only model"
@@ -63,6 +68,7 @@ class PromptEOLModule(InputModule):
         self._layer = resolve_layer(layer, transformer.config)
         self._positions = positions_in_table(transformer.model)
         self.engine: Engine = engine
+        self._attention = attention
         self._engine: SharedPrefixEngine | None = None
         self.prompter = PromptTokenizer(transformer.processor, template)
         _read_prompts_alone(transformer)
@@ -78,8 +84,18 @@ class PromptEOLModule(InputModule):
 
     @property
     def layer(self) -> int:
-        """The layer that gives the embedding, as a negative index; both engines were told of it once."""
+        """The layer that gives the embedding, as a negative index; it is fixed for both engines."""
         return self._layer
+
+    @property
+    def attention(self) -> str:
+        """The name of the engine's attention kernel, or ``"auto"``; may be set."""
+        return self._attention
+
+    @attention.setter
+    def attention(self, name: str) -> None:
+        check_attention(name)
+        self._attention, self._engine = name, None
 
     @property
     def stock_modules(self) -> tuple[Transformer, Pooling]:
@@ -146,37 +162,36 @@ class PromptEOLModule(InputModule):
         prompt: str | None = None,
         *,
         task: PromptTask | None = None,
+        engine: Engine | None = None,
         max_length: int | None = None,
         processing_kwargs: Mapping[str, Mapping[str, Any]] | None = None,
         **_: Any,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Any]:
         """Render and tokenize texts.
 
         Args:
             inputs: the texts.
             prompt: a sentence-transformers prompt, put in front of everything but BOS.
-            task: ``"query"`` or ``"document"`` chooses the template of a pair.
+            task: ``"query"`` or ``"document"`` selects the template of a pair.
+            engine: given by ``encode``, which has checked the texts; ``"auto"`` leaves the rows as they are.
             max_length: in place of :attr:`max_seq_length`.
             processing_kwargs: ``{"text": {"max_length": ...}}``, the same as sentence-transformers says it.
 
         Returns:
-            ``input_ids`` and ``attention_mask``, both of shape (texts, tokens), padded on the right; outside training
-            also ``prefix_ids``, of shape (tokens), with which ordinary prompts begin.
+            ``input_ids`` and ``attention_mask``, both of shape (texts, tokens), padded on the right; with
+            ``engine="auto"`` the :class:`~prompteol.tokenization.TokenRows` as ``token_rows`` in their place.
         """
-        asked = max_length if max_length is not None else _max_length(processing_kwargs)
-        longest = self._checked_limit("max_length", asked) if asked is not None else self.max_seq_length or 2**31
+        limit = max_length if max_length is not None else _max_length(processing_kwargs)
+        longest = self.max_seq_length or _NO_LIMIT if limit is None else self._checked_limit("max_length", limit)
         texts = [inputs] if isinstance(inputs, str) else inputs
-        rows = self.prompter(texts, task=task, prompt=prompt or "", max_length=longest)
-        ids = [torch.tensor(row) for row in rows]
-        mask = [torch.ones_like(row) for row in ids]
-        pad = torch.nn.utils.rnn.pad_sequence
-        features = {
-            "input_ids": pad(ids, batch_first=True, padding_value=self.tokenizer.pad_token_id),
-            "attention_mask": pad(mask, batch_first=True),
-        }
-        if not self.training:
-            features["prefix_ids"] = torch.tensor(self.prompter.head(task, prompt or ""), dtype=torch.long)
-        return features
+        if engine is None:
+            check_texts(texts)
+        else:
+            _check_engine(engine)
+        prompt = prompt or ""
+        ids = self.prompter(texts, task=task, prompt=prompt, max_length=longest)
+        rows = TokenRows(ids, self.prompter.head(task, prompt), self.tokenizer.pad_token_id)
+        return {"token_rows": rows} if engine == "auto" else rows.padded()
 
     def forward(self, features: dict[str, Any], engine: Engine | None = None, **_: Any) -> dict[str, Any]:
         """Embed what :meth:`preprocess` returned.
@@ -191,23 +206,24 @@ class PromptEOLModule(InputModule):
         """
         if engine is not None:
             _check_engine(engine)
-        if (engine or self.engine) == "stock" or torch.is_grad_enabled() or not self._run_engine(features):
-            stock = {name: features[name] for name in ("input_ids", "attention_mask")}
-            features |= self.pooling(self._stock_transformer()(stock))
+        rows: TokenRows | None = features.pop("token_rows", None)
+        if rows is not None and (engine or self.engine) == "auto" and self._reads_last_token():
+            features["sentence_embedding"] = self._packed_embeddings(rows)
+            return features
+        if rows is not None:
+            device = input_device(self.transformer.model)
+            features |= {name: tensor.to(device) for name, tensor in rows.padded().items()}
+        stock = {name: features[name] for name in ("input_ids", "attention_mask")}
+        features |= self.pooling(self._stock_transformer()(stock))
         return features
 
+    def _reads_last_token(self) -> bool:
+        """Return whether the two stock modules do nothing but read the last token's state."""
+        return self.pooling.pooling_mode == "lasttoken" and not foreign_code((self.transformer, self.pooling))
+
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _run_engine(self, features: dict[str, Any]) -> bool:
-        """Embed by the shared-prefix engine; return whether that does what the two stock modules do."""
-        around = (self.transformer, self.pooling)
-        if "prefix_ids" not in features or self.pooling.pooling_mode != "lasttoken" or foreign_code(around):
-            return False
-        lengths = features["attention_mask"].sum(dim=1).tolist()
-        rows = [row[:length] for row, length in zip(features["input_ids"].tolist(), lengths, strict=True)]
-        features["sentence_embedding"] = self._shared_prefix_engine().last_token_states(
-            rows, prefix=features["prefix_ids"].tolist(), layer=self.layer
-        )
-        return True
+    def _packed_embeddings(self, rows: TokenRows) -> Tensor:
+        return self._shared_prefix_engine().last_token_states(rows.rows, prefix=rows.prefix, layer=self.layer)
 
     def _checked_limit(self, name: str, value: Any) -> int:
         """Return a limit of length as an int, or say why a row of that many tokens cannot be."""
@@ -229,7 +245,7 @@ class PromptEOLModule(InputModule):
     def _stock_transformer(self) -> Transformer:
         """Return the stock module, or what may be hooked in its place.
 
-        Asked for hidden states, transformers hooks every layer with a local function for good, and then the model can
+        To return hidden states, transformers hooks every layer with a local function for good, and then the model can
         no longer be sent to another process.
         """
         if self.layer == -1:
@@ -239,11 +255,11 @@ class PromptEOLModule(InputModule):
     def _shared_prefix_engine(self) -> SharedPrefixEngine:
         backbone = self.transformer.model
         if self._engine is None or self._engine.backbone is not backbone:
-            self._engine = SharedPrefixEngine(backbone)
+            self._engine = SharedPrefixEngine(backbone, attention=self._attention)
         return self._engine
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
-        """Write the stock ``Transformer`` module that this one holds; ``PromptEOL.save`` writes the whole."""
+        """Write the stock ``Transformer`` module of this one; ``PromptEOL.save`` writes the whole."""
         self.transformer.save(output_path, *args, safe_serialization=safe_serialization, **kwargs)
 
     def _probe_dimension(self) -> int:

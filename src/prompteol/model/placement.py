@@ -12,7 +12,7 @@ from prompteol.errors import ModelError
 __all__ = ["check_device", "check_placement"]
 
 # How accelerate spreads a model by itself, and where it puts what no device has room for.
-_SPREADS = frozenset({"auto", "balanced", "balanced_low_0", "sequential", "disk"})
+_AUTOMATIC_MAPS = frozenset({"auto", "balanced", "balanced_low_0", "sequential", "disk"})
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
@@ -55,7 +55,7 @@ def check_placement(device: Any, model: Mapping[str, Any], config: Mapping[str, 
     check_device(device)
     placed = model.get("device_map")
     for there in placed.values() if isinstance(placed, Mapping) else [placed]:
-        if there is not None and there not in _SPREADS:
+        if there is not None and there not in _AUTOMATIC_MAPS:
             check_device(there, "device_map=")
     for key in ("dtype", "torch_dtype"):
         for options in (model, config):

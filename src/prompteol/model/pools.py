@@ -1,4 +1,4 @@
-"""Pools of worker processes, each with a lock, and with a note of the model that its workers hold."""
+"""Guard pools of worker processes: one call at a time, and only with the model that the workers were started with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RESTART = "stop it with model.stop_multi_process_pool(pool), and start a new on
 
 
 class _Counting:
-    """One end of a queue that counts what goes through; more may be counted than went, never less."""
+    """Count the items that go through one end of a queue; the count may be too high, never too low."""
 
     def __init__(self, queue: Any) -> None:
         self._queue = queue
@@ -37,7 +37,7 @@ class _Counting:
 
 
 class _Note:
-    """What a pool's workers hold, and whether anything is left in its queues."""
+    """Record the model of a pool's workers, and whether results are left in its queues."""
 
     def __init__(self, model: Any, shares_memory: bool) -> None:
         self.lock = Lock()
@@ -49,7 +49,7 @@ class _Note:
         self._fingerprint = None if shares_memory else fingerprint(model)
 
     def check(self, model: Any) -> None:
-        """Make sure that the model is still what the workers were given."""
+        """Refuse a model that changed since the workers were started."""
         now = _settings(model)
         changed = [name for name, value in self._settings.items() if now[name] != value]
         if not changed and self._structure != _structure(model):
@@ -70,12 +70,12 @@ _notes: WeakKeyDictionary[Any, _Note] = WeakKeyDictionary()
 
 
 def remember_pool(pool: dict[Any, Any], model: Any, devices: list[str] | None) -> None:
-    """Note what a pool was started with.
+    """Record the model that a pool was started with.
 
     Args:
         pool: what ``start_multi_process_pool`` returned.
-        model: whose copies its workers hold.
-        devices: that were asked for.
+        model: that the workers have copies of.
+        devices: of the workers; ``None`` lets sentence-transformers decide.
     """
     on_cpu = not torch.cuda.is_available() if devices is None else all(str(one) == "cpu" for one in devices)
     _notes[pool["input"]] = _Note(model, shares_memory=on_cpu)
@@ -83,7 +83,7 @@ def remember_pool(pool: dict[Any, Any], model: Any, devices: list[str] | None) -
 
 @contextmanager
 def using_pool(pool: dict[Any, Any], model: Any) -> Iterator[dict[Any, Any]]:
-    """Hold a pool for one call: results have no owner, and threads would take each other's.
+    """Reserve a pool for one call: results have no owner, and threads would take each other's.
 
     Yields:
         The pool as ``encode`` takes it.
@@ -97,7 +97,7 @@ def using_pool(pool: dict[Any, Any], model: Any) -> Iterator[dict[Any, Any]]:
             "this pool was not started by a PromptEOL model in this process: start one with "
             "model.start_multi_process_pool()"
         )
-    with note.lock.held():
+    with note.lock.locked():
         if note.broken:
             raise SettingError(f"an earlier call was cut short and left its texts in this pool: {_RESTART}")
         note.check(model)

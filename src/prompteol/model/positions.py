@@ -1,4 +1,4 @@
-"""How many positions a backbone can read: a table of them ends, rotary angles and slopes do not."""
+"""Find how many positions a backbone has in a table; rotary angles and slopes have no end."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class SettableModel(SentenceTransformer):
             old.template, {}, template=template, demonstrations=demonstrations, normalization=normalization
         )
         depth = old.layer if layer is None else layer
-        self[0] = PromptEOLModule(old.transformer, new, layer=depth, engine=old.engine)
+        self[0] = PromptEOLModule(old.transformer, new, layer=depth, engine=old.engine, attention=old.attention)
         if new == old.template:
             how = {}
         if self.layer != old.layer:

@@ -1,4 +1,4 @@
-"""The words a language model would say next: the LM head put back on the backbone."""
+"""Predict the next words of a prompt with the LM head put back on the backbone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BROKEN = "\ufffd"
 
 
 class Word(NamedTuple):
-    """A word that the model would say next, and how likely."""
+    """A predicted next word and its probability."""
 
     text: str
     probability: float

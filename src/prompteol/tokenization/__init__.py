@@ -1,6 +1,7 @@
-"""Tokens: from a rendered prompt to token ids that fit the model."""
+"""Turn rendered prompts into token ids that fit the model."""
 
 from prompteol.tokenization.prompt_tokenizer import PromptTokenizer
 from prompteol.tokenization.template_recovery import recover_template
+from prompteol.tokenization.token_rows import TokenRows
 
-__all__ = ["PromptTokenizer", "recover_template"]
+__all__ = ["PromptTokenizer", "TokenRows", "recover_template"]

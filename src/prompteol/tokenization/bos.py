@@ -1,4 +1,4 @@
-"""Whether a prompt starts with BOS, and what joins the two, so that whole-string tokenization stays what it was."""
+"""Decide whether a prompt starts with BOS and what separates the two."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From texts to token ids: the whole prompt is tokenized as one string, and long text is cut, never the prompt."""
+"""Tokenize whole prompts as one string, and truncate the text but never the template."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from prompteol.locks import Lock
 from prompteol.prompts import PROMPT_TASKS, PromptTask, PromptTemplate, RetrievalTemplate, compile_chat_template
 from prompteol.tokenization.bos import resolve_bos
 from prompteol.tokenization.truncation import PromptCutter
-from prompteol.validation import check_texts
 
 __all__ = ["PromptTokenizer"]
 
 # sentence-transformers finds the tail of a chat template with these two fillers, and writes it back over the end of
-# a row that was cut. The same two here, so that a cut row has the same ids on both roads.
+# a row that was cut. The same two here, so that a truncated row has the same ids either way.
 _FILLERS = ("0", "1 2 3 4")
 # Characters of a prompt that are read for each token that is kept, and how many times more where they were too few.
 _CHARACTERS_PER_TOKEN, _GROWTH = 16, 4
@@ -39,7 +38,7 @@ class PromptTokenizer:
         template: to render texts with.
 
     Raises:
-        ModelError: the tokenizer does not tell texts apart.
+        ModelError: the tokenizer gives different texts the same ids.
         TemplateError: it lacks a BOS that the template asks for, or the text could change the token that gives the
             embedding.
     """
@@ -88,8 +87,8 @@ class PromptTokenizer:
         """Tokenize the prompts of texts.
 
         Args:
-            texts: any Unicode but lone surrogates.
-            role: which template of a pair.
+            texts: strings that :func:`prompteol.validation.check_texts` accepts.
+            task: selects the template of a pair.
             prompt: put in front of everything but BOS.
             max_length: of a row, in tokens. A longer row loses the end of its text, never of the template.
 
@@ -97,10 +96,8 @@ class PromptTokenizer:
             One list of ids a text, not padded.
 
         Raises:
-            InputError: a text that is no Unicode.
             TemplateError: ``max_length`` leaves no room for any text.
         """
-        check_texts(texts)
         prompts = [self.render(text, task=task, prompt=prompt) for text in texts]
         rows = self._ids([self._cut(whole, max_length) for whole in prompts])
         return [self._fit(row, task, prompt, max_length) for row in rows]
@@ -176,7 +173,7 @@ class PromptTokenizer:
 
     def _ids(self, prompts: list[str]) -> list[list[int]]:
         # The tokenizer object carries its truncation and padding from call to call, hence the lock.
-        with self._lock.held():
+        with self._lock.locked():
             encoded = self.tokenizer(
                 prompts,
                 add_special_tokens=False,

@@ -1,4 +1,4 @@
-"""Attention of texts laid end to end: what one forward carries, and the ways to compute it."""
+"""Compute attention of texts laid end to end."""
 
 from prompteol.inference.attention.context import (
     Attention,
@@ -11,9 +11,11 @@ from prompteol.inference.attention.context import (
 )
 from prompteol.inference.attention.grouped import GroupedAttention
 from prompteol.inference.attention.interface import NAME
+from prompteol.inference.attention.registry import AUTO, attention_kernels, check_attention, register_attention
 from prompteol.inference.attention.varlen import VariableLengthAttention
 
 __all__ = [
+    "AUTO",
     "NAME",
     "Attention",
     "ForwardContext",
@@ -22,6 +24,9 @@ __all__ = [
     "StopForward",
     "UnsupportedError",
     "VariableLengthAttention",
+    "attention_kernels",
+    "check_attention",
     "current_context",
+    "register_attention",
     "running",
 ]

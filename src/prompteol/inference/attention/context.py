@@ -1,4 +1,4 @@
-"""What one forward through the twin carries, seen by its attention and its layers."""
+"""Carry what the attention and the layers of one packed forward need."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class StopForward(Exception):  # noqa: N818 - it ends a forward, nothing is wron
 
 
 class Attention(Protocol):
-    """One way to let each text of a pack attend to the shared prefix and to itself."""
+    """Let each text of a pack attend to the shared prefix and to itself."""
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """Return the name that messages use."""
 
     def mask(self, seen: Tensor, dtype: torch.dtype) -> Tensor:
-        """Turn the architecture's rule, true where a token is seen, (1, 1, span, span), into what this way takes."""
+        """Turn the architecture's rule, true where a token is seen, (1, 1, span, span), into what the kernel takes."""
 
     def __call__(
         self,
@@ -48,7 +48,7 @@ class Attention(Protocol):
         """Return (1, queries, heads, width).
 
         Args:
-            this: the pass that is running.
+            context: of the forward that runs.
             module: the attention module of the architecture, with its settings.
             query: (1, heads, queries, width); of every token, or of last tokens where ``context.last_only``.
             key: (1, key heads, tokens, width), without the prefix.
@@ -60,23 +60,23 @@ class Attention(Protocol):
 
 @dataclass
 class ForwardContext:
-    """What one forward carries.
+    """Carry lengths, prefix and kept states of one packed forward.
 
     Args:
-        attention: how texts attend.
+        attention: the attention kernel.
         lengths: tokens of each text without the prefix, in the order in which they lie; sorted.
         device: where the input goes.
         prefix: keys and values of the shared prefix by attention module, each (1, key heads, prefix, width); filled
             where ``opening`` is given.
         prefix_length: tokens of the shared prefix.
-        depth: the last entry of ``hidden_states`` that is needed.
-        wanted: the entries of ``hidden_states`` to keep at each text's last token.
-        opening: the pass of the shared prefix itself, where its tokens lie in front of the texts.
+        depth: the last index into ``hidden_states`` that is needed.
+        wanted: the indices into ``hidden_states`` to keep at each text's last token.
+        opening: the context of the shared prefix itself, where its tokens lie in front of the texts.
         last: index of each text's last token in the pack.
-        kept: the wanted entries found so far, each (texts, width).
+        kept: the wanted states found so far, each (texts, width).
         stop_at_attention: whether the layer that runs is the last, and only its keys and values are needed.
-        held: those keys and values, of every token, when the layer runs again for the last tokens.
-        attended: the modules whose attention went through us.
+        cached_kv: those keys and values, of every token, when the layer runs again for the last tokens.
+        attended: the modules that called our attention function.
     """
 
     attention: Attention
@@ -115,7 +115,7 @@ class ForwardContext:
         return self.cached_kv is not None
 
     def once(self, what: Hashable, make: Callable[[], Made]) -> Made:
-        """Return what ``make`` gives, made once in this pass."""
+        """Return what ``make`` returns, computed once in this forward."""
         if what not in self._made:
             self._made[what] = make()
         made: Made = self._made[what]
@@ -128,28 +128,28 @@ class ForwardContext:
         keys, values = (states.expand(len(key), -1, -1, -1) for states in self.prefix[module])
         return torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
 
-    def keep(self, entry: int, states: Tensor) -> None:
-        """Keep an entry of ``hidden_states``, (1, tokens, width), at the last tokens if it is wanted."""
-        if entry in self.wanted:
-            self.kept[entry] = states[0].index_select(0, self.last.to(states.device))
+    def keep(self, index: int, states: Tensor) -> None:
+        """Keep ``hidden_states[index]``, (1, tokens, width), at the last tokens if it is wanted."""
+        if index in self.wanted:
+            self.kept[index] = states[0].index_select(0, self.last.to(states.device))
 
 
-_PASS: ContextVar[ForwardContext | None] = ContextVar("prompteol_pass", default=None)
+_CURRENT: ContextVar[ForwardContext | None] = ContextVar("prompteol_forward_context", default=None)
 
 
 @contextmanager
 def running(context: ForwardContext) -> Iterator[None]:
-    """Let the attention function and the layers below this call see a pass; other threads see their own."""
-    token = _PASS.set(context)
+    """Make a context current for the attention function and the layers called in the block, in this thread alone."""
+    token = _CURRENT.set(context)
     try:
         yield
     finally:
-        _PASS.reset(token)
+        _CURRENT.reset(token)
 
 
 def current_context() -> ForwardContext:
-    """Return the pass that is running in this thread."""
-    context = _PASS.get()
+    """Return the context of the forward that runs in this thread."""
+    context = _CURRENT.get()
     if context is None:
-        raise UnsupportedError("our attention was called outside a pass")
+        raise UnsupportedError("the packed attention was called outside a packed forward")
     return context

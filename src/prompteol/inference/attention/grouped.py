@@ -1,4 +1,4 @@
-"""Texts of one length attend as an ordinary batch, by the architecture's own function: right on every device.
+"""Attend in groups of one length, each an ordinary batch, by the architecture's own function.
 
 The prefix is put in front of their keys and values, and transformers' ``sdpa``, or the ``eager`` function of the
 architecture's modeling file, does the rest: scaling, grouped queries, soft-capping and sinks are whatever they are
@@ -68,8 +68,8 @@ class GroupedAttention:
                     module, _batch(key[:, :, tokens], count), _batch(value[:, :, tokens], count)
                 )
                 if context.last_only:
-                    asked = query[:, :, text : text + count]
-                    output, _ = attention(_batch(asked, count), keys, values, seen[..., -1:, :])
+                    queries = query[:, :, text : text + count]
+                    output, _ = attention(_batch(queries, count), keys, values, seen[..., -1:, :])
                 else:
                     output, _ = attention(_batch(query[:, :, tokens], count), keys, values, seen)
                 outputs.append(output.flatten(0, 1))

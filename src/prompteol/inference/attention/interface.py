@@ -1,7 +1,7 @@
-"""One attention function for every architecture, registered with transformers under a name of ours.
+"""Register one attention function for every architecture with transformers.
 
-It holds no attention arithmetic: the pass that runs says which way its texts attend. The mask is the
-architecture's own: its rule is asked for one text's positions instead of the pack's, which brings sliding and
+It has no attention arithmetic: the running forward's kernel does that. The mask is the
+architecture's own: its rule is called with one text's positions instead of the pack's, which brings sliding and
 chunked windows with it.
 """
 
@@ -58,7 +58,7 @@ def _tokens(states: Tensor, which: slice) -> Tensor:
 
 
 def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtype, **_: Any) -> Tensor:
-    """Ask the architecture's rule who sees whom for the longest text alone: (1, 1, span, span).
+    """Return which token sees which by the architecture's rule, for the longest text alone: (1, 1, span, span).
 
     A shorter text's mask is a corner of it, since positions start at 0 in every text.
     """

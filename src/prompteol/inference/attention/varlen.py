@@ -1,4 +1,4 @@
-"""The whole pack attends at once by FlashAttention's variable-length kernel, on CUDA in fp16 and bf16."""
+"""Attend over a whole pack at once by FlashAttention's variable-length kernel, on CUDA in fp16 and bf16."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class VariableLengthAttention:
     _groups = GroupedAttention("sdpa")
 
     def mask(self, seen: Tensor, dtype: torch.dtype) -> Tensor:
-        """Take what is seen as it is."""
+        """Return the rule as it is."""
         return seen
 
     def __call__(
@@ -76,7 +76,7 @@ def _sees_all_before(seen: Tensor) -> bool:
 
 
 def _layout(context: ForwardContext, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Tell where each text's keys lie, prefix first, and where its queries and its keys end, after a zero."""
+    """Return where each text's keys lie, prefix first, and where its queries and its keys end, after a zero."""
     lengths = torch.tensor(context.lengths)
     ends = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
     shared = torch.arange(context.prefix_length)
