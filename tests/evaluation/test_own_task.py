@@ -50,7 +50,7 @@ def test_the_command_line_finds_the_tasks_of_installed_packages(tiny, tmp_path, 
     (tmp_path / "toy-1.0.dist-info" / "entry_points.txt").write_text("[prompteol.tasks]\ntoy = toy_task\n")
     monkeypatch.syspath_prepend(tmp_path)
     results = tmp_path / "results.json"
-    done = CliRunner().invoke(app, ["evaluate", tiny("llama"), "--tasks", "toy", "--json", str(results)])
+    done = CliRunner().invoke(app, ["evaluate", "-m", tiny("llama"), "--tasks", "toy", "-o", str(results)])
     assert done.exit_code == 0, done.output
     assert list(json.loads(results.read_text())["evaluations"][0]["scores"]) == ["Toy"]
     # Where the task is not registered, its results are still shown.

@@ -26,7 +26,7 @@ def test_both_pictures(found, tmp_path):
 
 def test_the_figures_show_the_scores(found, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(plots, "save_picture", lambda figure, path: drawn.append(figure.axes[0]))
+    monkeypatch.setattr(plots, "save_picture", lambda figure, path, **_: drawn.append(figure.axes[0]))
     plots.plot_scores(found, tmp_path / "a.png")
     plots.plot_layers(found, tmp_path / "b.png")
     scores, layers = drawn

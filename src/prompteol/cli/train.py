@@ -209,7 +209,8 @@ def train(
     if dev_column and dev is None:
         raise SettingError(f"--dev-column {dev_column[0]} says nothing without --dev")
     pairs = None if dev is None else read_pairs(dev, dev_column or ())
-    loading.check(model)
+    # The model is looked at by the training, after recipe and data.
+    loading.check(None)
     loading.use_threads()
     if plot is not None:
         check_picture(plot, force=force)
