@@ -9,7 +9,7 @@ from typing import Any, Protocol
 __all__ = ["Advance", "Progress", "batches", "no_progress"]
 
 Advance = Callable[[int], object]
-"""A function that takes how many more are done."""
+"""A function that is called with how many more are done."""
 
 
 class Progress(Protocol):
@@ -27,7 +27,7 @@ class Progress(Protocol):
 
 
 def no_progress(label: str, total: int | None, unit: str = "texts") -> AbstractContextManager[Advance]:
-    """Report nothing: the :class:`Progress` of a library call."""
+    """Report nothing; the default :class:`Progress` of library calls."""
     return nullcontext(lambda _count: None)
 
 
@@ -35,8 +35,8 @@ def no_progress(label: str, total: int | None, unit: str = "texts") -> AbstractC
 def batches(model: object, advance: Advance) -> Iterator[Advance]:
     """Report every batch that a sentence-transformers model embeds in the block.
 
-    The function that it yields takes the size of a whole chunk and reports what no batch did: equal texts are embedded
-    once, and other kinds of models have no batches.
+    The yielded function is called after each chunk with its size, and reports the rest of it: equal texts are embedded
+    once, and models that are no torch modules report no batches.
     """
     seen = 0
 

@@ -256,8 +256,7 @@ def test_a_thousand_texts_are_one_call_and_looked_at_once(model, monkeypatch, ta
     looked_at: list[int] = []
     original = model.encode
     monkeypatch.setattr(model, "encode", lambda inputs, **kw: (handed.append(len(inputs)), original(inputs, **kw))[1])
-    for module in ("prompteol.embedder", "prompteol.sentence_transformers"):
-        monkeypatch.setattr(f"{module}.check_texts", lambda checked: looked_at.append(len(checked)))
+    monkeypatch.setattr("prompteol.validation.check_texts", lambda checked: looked_at.append(len(checked)))
     assert len(TextEmbedder(model).embed(texts, task)) == 1000
     assert handed == looked_at == [1000]
 
@@ -269,7 +268,7 @@ def test_the_model_chooses_its_own_batches(model, monkeypatch):
         model, "preprocess", lambda texts, *a, **kw: (seen.append(len(texts)), original(texts, *a, **kw))[1]
     )
     TextEmbedder(model).embed([f"text {number}" for number in range(600)], "document")
-    assert max(seen) == (256 if type(model).__name__ == "PromptEOL" else 32)
+    assert max(seen) == (600 if type(model).__name__ == "PromptEOL" else 32)
 
 
 def test_embedding_reads_no_weights_for_a_fingerprint(model, monkeypatch):

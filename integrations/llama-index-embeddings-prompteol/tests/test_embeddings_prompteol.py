@@ -153,7 +153,7 @@ def test_fields_are_checked(model, fields):
         wrap(model, **fields)
 
 
-@pytest.mark.parametrize("unknown", [{"template": "promptreps"}, {"device": "cuda"}, {"normalize": False}])
+@pytest.mark.parametrize("unknown", [{"template": "promptreps"}, {"device": "cuda"}, {"normalized": False}])
 def test_an_unknown_argument_is_an_error_that_lists_the_known(unknown):
     name = next(iter(unknown))
     with pytest.raises(SettingError, match=rf"'{name}'; it has model, .*normalize.*model_kwargs"):

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sentence_transformers.base.modules import Transformer
-from sentence_transformers.base.modules.transformer import ModalityParams
 from transformers import PretrainedConfig
 
+from prompteol.compat import output_path, read_output
 from prompteol.errors import LayerError
 
 __all__ = ["layer_named", "layer_read", "read_from_layer", "resolve_layer"]
@@ -47,8 +47,7 @@ def layer_read(transformer: Transformer) -> int:
 
 def layer_named(modality_config: Mapping[Any, Any]) -> int:
     """Return the layer that a Transformer module's configuration of modalities names, as a negative index."""
-    read: Mapping[str, Any] = modality_config.get("text") or {}
-    path = read.get("method_output_name")
+    path = output_path(modality_config)
     return int(path[1]) if isinstance(path, list) and path[0] == "hidden_states" else -1
 
 
@@ -65,10 +64,4 @@ def read_from_layer(transformer: Transformer, layer: int) -> None:
         transformer: changed in place.
         layer: a negative index, as :func:`resolve_layer` returns it.
     """
-    # A list is a path into the output; the module's own type names only the one-step form.
-    output: Any = "last_hidden_state" if layer == -1 else ["hidden_states", layer]
-    forward: ModalityParams = {"method": "forward", "method_output_name": output}
-    transformer.modality_config = {"text": forward, "message": {**forward, "format": "flat"}}
-    transformer.module_output_name = "token_embeddings"
-    transformer.input_formatter.message_format = "flat"
-    transformer.input_formatter.supported_modalities = list(transformer.modality_config)
+    read_output(transformer, "last_hidden_state" if layer == -1 else ["hidden_states", layer])

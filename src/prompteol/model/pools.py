@@ -12,7 +12,6 @@ import torch
 from prompteol.errors import SettingError
 from prompteol.inference.structure import Structure
 from prompteol.locks import Lock
-from prompteol.saving import fingerprint
 
 __all__ = ["remember_pool", "using_pool"]
 
@@ -46,7 +45,7 @@ class _Note:
         self._structure = _structure(model)
         self._places = _places(model)
         # Workers on the CPU compute with the very memory that an edit in place writes to.
-        self._fingerprint = None if shares_memory else fingerprint(model)
+        self._fingerprint = None if shares_memory else model.fingerprint()
 
     def check(self, model: Any) -> None:
         """Refuse a model that changed since the workers were started."""
@@ -62,7 +61,7 @@ class _Note:
     def _weights_changed(self, model: Any) -> bool:
         if self._fingerprint is None:
             return self._places != _places(model)
-        return fingerprint(model) != self._fingerprint
+        return bool(model.fingerprint() != self._fingerprint)
 
 
 # By the queue that goes in: a pool is a plain dictionary.

@@ -7,7 +7,6 @@ on the reference forward.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
+from prompteol.compat import eager_attention
 from prompteol.inference.attention.context import ForwardContext, UnsupportedError
 from prompteol.inference.packing import Group, group_by_length
 
@@ -79,10 +79,9 @@ class GroupedAttention:
     def _stock(self, module: nn.Module) -> StockAttention:
         if self.name == "sdpa":
             return cast("StockAttention", AttentionInterface()["sdpa"])  # type: ignore[no-untyped-call]
-        modeling = sys.modules[type(module).__module__]
-        eager: StockAttention | None = getattr(modeling, "eager_attention_forward", None)
+        eager = eager_attention(module)
         if eager is None:
-            raise UnsupportedError(f"{modeling.__name__} has no eager_attention_forward")
+            raise UnsupportedError(f"{type(module).__module__} has no eager_attention_forward")
         return eager
 
 

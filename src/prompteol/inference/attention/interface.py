@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from prompteol.compat import visible_tokens
 from prompteol.inference.attention.context import StopForward, UnsupportedError, current_context
 
 __all__ = ["NAME"]
@@ -65,7 +66,7 @@ def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtyp
     context = current_context()
     positions = torch.arange(context.span, device=context.device)
     zero = torch.zeros(1, 1, 1, 1, dtype=torch.long, device=context.device)
-    seen = mask_function(zero, zero, positions[None, None, :, None], positions[None, None, None, :])
+    seen = visible_tokens(mask_function, zero, positions)
     return context.attention.mask(seen.expand(1, 1, context.span, context.span), dtype)
 
 

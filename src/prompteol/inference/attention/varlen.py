@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prompteol.compat import variable_length_kernel
 from prompteol.inference.attention.context import ForwardContext
 from prompteol.inference.attention.grouped import GroupedAttention
 
@@ -42,8 +43,6 @@ class VariableLengthAttention:
         Raises:
             ValueError: the architecture wants soft-capping or sinks, which the kernel does not know.
         """
-        from torch.nn.attention.varlen import varlen_attn
-
         if kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None:
             raise ValueError("varlen_attn knows neither soft-capping nor sinks")
         if not context.once(mask, partial(_sees_all_before, mask[0, 0])):
@@ -54,7 +53,7 @@ class VariableLengthAttention:
         )
         if context.last_only:
             query_ends = torch.arange(len(query_ends), dtype=torch.int32, device=query.device)
-        output = varlen_attn(
+        output = variable_length_kernel()(
             query[0].transpose(0, 1),
             keys,
             values,

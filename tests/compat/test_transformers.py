@@ -1,0 +1,56 @@
+"""Canaries: each says what transformers changed that its public interface does not promise."""
+
+import pytest
+import torch
+import transformers
+from transformers import AttentionInterface, AttentionMaskInterface, AutoModel
+
+from prompteol.compat import eager_attention, renames_weights, visible_tokens
+from prompteol.testing import tiny_config
+
+VERSION = f"transformers {transformers.__version__}"
+
+
+@pytest.fixture
+def backbone():
+    return AutoModel.from_config(tiny_config("llama")).eval()
+
+
+def test_modeling_files_have_eager_attention(backbone):
+    assert callable(eager_attention(backbone.layers[0].self_attn)), f"{VERSION} has no eager_attention_forward"
+
+
+def test_a_registered_mask_gets_the_rule_and_a_registered_attention_its_result(backbone):
+    masks = []
+
+    def mask(*, mask_function, dtype, **_):
+        masks.append(visible_tokens(mask_function, torch.zeros(1, 1, 1, 1, dtype=torch.long), torch.arange(3)))
+        return masks[-1]
+
+    def attention(module, query, key, value, attention_mask, **_):
+        assert attention_mask is masks[-1], f"{VERSION} hands another mask to a registered attention"
+        return torch.zeros_like(query).transpose(1, 2), None
+
+    AttentionInterface.register("prompteol_canary", attention)
+    AttentionMaskInterface.register("prompteol_canary", mask)
+    backbone.set_attn_implementation("prompteol_canary")
+    with torch.inference_mode():
+        backbone(input_ids=torch.tensor([[5, 6, 7]]))
+    seen = torch.ones(3, 3, dtype=torch.bool).tril()
+    assert masks, f"{VERSION} does not call a registered mask"
+    assert torch.equal(masks[0].expand(1, 1, 3, 3)[0, 0], seen), f"{VERSION} has another mask function"
+
+
+def test_a_layer_runs_the_forward_that_was_put_on_it(backbone):
+    forward = backbone.layers[0].forward
+    calls = []
+    backbone.layers[0].forward = lambda *args, **kwargs: calls.append(args or kwargs) or forward(*args, **kwargs)
+    with torch.inference_mode():
+        backbone(input_ids=torch.tensor([[5]]))
+    assert calls, f"{VERSION} does not run a forward that was put on a decoder layer"
+
+
+def test_transformers_says_which_weights_it_renames():
+    found = f"transformers {transformers.__version__}"
+    assert not renames_weights("llama"), f"{found} renames the weights of llama, or says so in another way"
+    assert renames_weights("mixtral"), f"{found} no longer renames the weights of mixtral, or says so in another way"
