@@ -29,6 +29,8 @@ _OUTSIDE = {
     "XLORA": "it mixes adapters by a classifier around the model",
     "SHADOW": "it runs a second model beside the base",
     "ADAPTION_PROMPT": "it needs peft's model around the base",
+    "LILY": "what its layers share depends on the modules around the backbone",
+    "RANDLORA": "what its layers share depends on the modules around the backbone",
 }
 _RANDOM = re.compile(r"pissa_niter_\d+|corda|loftq")
 

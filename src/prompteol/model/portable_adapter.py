@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ __all__ = ["portable_transformer"]
 
 # Of the largest entry: merging rounds the weights, reading back does not.
 _READ_BACK, _MERGED = 1e-5, 1e-4
+# Initializations of LoRA that change the base, once more each time such an adapter is read.
+_CHANGES_BASE = re.compile(r"pissa.*|olora|corda|loftq")
 # In their sizes the base on disk must be what the backbone in memory is.
 _SIZES = ("vocab_size", "num_hidden_layers", "hidden_size")
 
@@ -65,6 +68,9 @@ def _why_not_read_back(backbone: PreTrainedModel) -> str | None:
         return "transformers does not know of it and would save its layers under names that it does not read"
     if len(active) != 1:
         return f"stock loaders read one, and {len(active)} are active"
+    init = getattr(backbone.peft_config[active[0]], "init_lora_weights", None)
+    if isinstance(init, str) and _CHANGES_BASE.fullmatch(init):
+        return f"init_lora_weights={init!r} would change its base once more whenever it is read"
     base = stripped_backbone(backbone)
     with tempfile.TemporaryDirectory() as folder:
         try:
