@@ -152,9 +152,9 @@ def test_installed_versions_fit():
 @pytest.mark.parametrize(
     "command",
     [
-        ["train", "base", "-o", "made", "--data", "data.csv"],
-        ["train", "base", "-o", "made", "--data", "data.csv", "--plot", "curve.png"],
-        ["merge", "adapter", "-o", "made"],
+        ["train", "-m", "base", "-o", "made", "--data", "data.csv"],
+        ["train", "-m", "base", "-o", "made", "--data", "data.csv", "--plot", "curve.png"],
+        ["merge", "-m", "adapter", "-o", "made"],
     ],
     ids=["train", "train-plot", "merge"],
 )

@@ -1,10 +1,9 @@
 """Usage that mypy checks: ``encode`` has the overloads of ``SentenceTransformer``."""
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_type
 
 import numpy as np
 from torch import Tensor
-from typing_extensions import assert_type
 
 from prompteol import PromptEOL, Word
 

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from prompteol.embedder import IndexGuard, LongTextNotice, TextEmbedder, model_state
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from sentence_transformers import SentenceTransformer
-    from typing_extensions import Self
 
 __all__ = ["PromptEOLEmbeddings"]
 

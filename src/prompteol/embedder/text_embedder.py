@@ -25,8 +25,9 @@ from prompteol.prompts import PROMPT_TASKS, PromptTask
 from prompteol.validation import as_texts, check_finite
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from sentence_transformers import SentenceTransformer
-    from typing_extensions import Self
 
 __all__ = ["TextEmbedder", "lock_for", "model_state"]
 

@@ -90,7 +90,8 @@ def reference_states(
     input_ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
     last_only = set(layers) == {-1}
-    output = backbone(
+    # As sentence-transformers calls it: hooks on the backbone itself see neither.
+    output = backbone.forward(
         input_ids=input_ids,
         attention_mask=(torch.arange(longest, device=device) < lengths[:, None]).long(),
         output_hidden_states=not last_only,

@@ -16,8 +16,9 @@ from prompteol.embedder import IndexGuard, LongTextNotice, TextEmbedder, model_s
 from prompteol.errors import IndexMismatchError, SettingError
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from sentence_transformers import SentenceTransformer
-    from typing_extensions import Self
 
 __all__ = ["PromptEOLEmbedding"]
 
