@@ -52,7 +52,7 @@ def test_the_command_ends_in_exit_code_2(tiny, tmp_path, triplets):
     rows = zip(*triplets.columns.values(), strict=True)
     data = tmp_path / "nli.csv"
     data.write_text("anchor,positive,negative\n" + "".join(",".join(row) + "\n" for row in rows))
-    command = ["train", tiny("llama"), "-o", tmp_path / "out", "--data", data, "-b", 16, "--learning-rate", 1e10]
+    command = ["train", "-m", tiny("llama"), "-o", tmp_path / "out", "--data", data, "-b", 16, "--learning-rate", 1e10]
     done = CliRunner().invoke(app, [*map(str, command), "--warmup-steps", "0", "--lora-rank", "4", "--device", "cpu"])
     assert done.exit_code == 2, done.output
     assert "lower the learning rate (now 1e+10; --learning-rate 1e+09)" in done.stderr

@@ -65,8 +65,8 @@ def contents(folder):
 
 
 def test_a_folder_that_was_moved_keeps_its_best(tiny, tmp_path, triplets, dev, quick):
-    """The best checkpoint is the first one: the others are of weights that a huge learning rate has destroyed."""
-    recipe = replace(quick, lora=None, epochs=4, learning_rate=0.5, warmup_steps=0)
+    """The best checkpoint is the first one: nothing is learned after it."""
+    recipe = replace(quick, lora=None, epochs=4, learning_rate=1e-9, warmup_steps=0)
     training_processes((tiny("llama"), tmp_path / "old", triplets, recipe), {"dev": dev}, kill_at=11)
     (tmp_path / "old").rename(tmp_path / "new")
     done = train(tiny("llama"), tmp_path / "new", triplets, recipe, dev=dev, resume=True, device="cpu")
