@@ -22,7 +22,7 @@ def check_demonstration(sentence: str, word: str) -> Demonstration:
 
     Raises:
         TemplateError: the sentence is blank, the word is empty, more than one or quoted, or one of them holds a slot,
-            a piece of a template, a line break or half a surrogate pair.
+            a piece of a template, a line break, a NUL character or half a surrogate pair.
     """
     made = Demonstration(sentence, word)
     for name, value in (("sentence", made.sentence), ("word", made.word)):
@@ -30,6 +30,8 @@ def check_demonstration(sentence: str, word: str) -> Demonstration:
             check_texts([value])
         except InputError as error:
             raise TemplateError(f"demonstration {name}: {error}") from error
+        if "\0" in value:
+            raise TemplateError(f"demonstration {name} {value!r} holds a NUL character, which no file of text holds")
         if len(value.splitlines()) > 1:
             raise TemplateError(f"demonstration {name} {value!r} runs over several lines; write it in one")
         for piece in (*_SLOTS, *_template_text()):

@@ -30,8 +30,6 @@ class Demonstration:
         for name, value in (("sentence", self.sentence), ("word", self.word)):
             if not isinstance(value, str):
                 raise TemplateError(f"demonstration {name}={value!r} is {type(value).__name__}, not a string")
-            if "\0" in value:
-                raise TemplateError(f"demonstration {name}={value!r} holds a NUL character; leave it out")
         if not self.sentence.strip():
             raise TemplateError(f"a demonstration needs a sentence for the word {self.word!r}; it is blank")
         if self.word.split() != [self.word]:
