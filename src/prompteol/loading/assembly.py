@@ -65,7 +65,8 @@ def load_model(
         return LoadedModel(
             PromptEOLModule(transformer, template, layer=layer, engine=request.engine), [], source, provenance
         )
-    with reading(source.name), naming_the_adapter(source), reusing_tokenizer(tokenizer, source.name):
+    given = {**options.model, **options.processor, **options.config}
+    with reading(source.name, given), naming_the_adapter(source), reusing_tokenizer(tokenizer, source.name):
         stock = SentenceTransformer(
             source.name,
             device=device if "device_map" not in options.model else None,

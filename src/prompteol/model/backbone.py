@@ -64,7 +64,7 @@ def load_backbone(source: ModelSource, options: LoadOptions) -> Transformer:
 
 def _load_base(source: ModelSource, options: LoadOptions) -> Transformer:
     files = {**source.hub_kwargs, "trust_remote_code": options.trust_remote_code}
-    with reading(source.name):
+    with reading(source.name, {**options.model, **options.processor, **options.config}):
         transformer: Transformer = Transformer(
             source.name,
             model_kwargs={**files, **options.model},

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,11 +21,11 @@ _DAMAGE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, Safetens
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Name the model whose files are being read, should one of them be damaged.
+def reading(name: str, given: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Name the model whose files are being read, or the argument in ``given`` at fault, should reading fail.
 
     Raises:
-        ModelError: one is.
+        ModelError: it does.
     """
     try:
         yield
@@ -32,6 +33,11 @@ def reading(name: str) -> Iterator[None]:
         raise
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:300]
+        for key, value in (given or {}).items():
+            if key in reason:
+                raise ModelError(
+                    f"{name!r} cannot be loaded with {key}={value!r} ({type(error).__name__}: {reason})"
+                ) from error
         raise ModelError(
             f"{name!r} cannot be read, so a file of it is damaged or missing ({type(error).__name__}: {reason}); copy "
             "or save the model anew"
