@@ -12,6 +12,7 @@ A pair of sentences u, v has the features ``|u - v|`` and ``u * v``.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,10 @@ def score_transfer(data: TransferData, embed: Embed) -> TransferScore:
     with (
         threadpool_limits(1, user_api="blas"),
         joblib.parallel_config("threading", n_jobs=joblib.cpu_count()),
+        warnings.catch_warnings(),
     ):
+        # Where float32 allows no further step, scikit-learn below 1.8 warns and stops there; later ones just stop.
+        warnings.filterwarnings("ignore", "(?i)(the )?line search (algorithm did not converge|failed)")
         if "all" in splits:
             return _nested_folds(*splits["all"])
         return _split(splits) if "dev" in splits else _folds_of_train(splits)
