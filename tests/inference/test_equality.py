@@ -19,7 +19,7 @@ def test_every_layer_of_every_architecture(fast_backbone, rows, prefix, ordinary
         assert apart(found, expected) < 2e-6
         assert apart(engine.last_token_states(rows, prefix=prefix, layer=layer), expected) < 2e-6
     assert engine.counters.stock_tokens == 0
-    # The faster function serves all but those that cap their scores or have sinks, from which transformers keeps it too.
+    # The faster function serves all but those that cap their scores or have sinks, as transformers knows.
     assert ("attention sdpa" in caplog.text) != fast_backbone._supports_sdpa
 
 
