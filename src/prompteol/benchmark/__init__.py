@@ -2,8 +2,7 @@
 
 from prompteol.benchmark.machine import describe_machine
 from prompteol.benchmark.methods import Method, methods
-from prompteol.benchmark.shapes import SHAPES, build_shape
+from prompteol.benchmark.shapes import SHAPES, build_shape, sentences
 from prompteol.benchmark.timing import Measurement, compare
-from prompteol.benchmark.workload import sentences
 
 __all__ = ["SHAPES", "Measurement", "Method", "build_shape", "compare", "describe_machine", "methods", "sentences"]

@@ -7,13 +7,11 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from torch import nn
-
-__all__ = ["PeakMemory", "describe_machine", "gemm_rate", "peak_memory", "synchronize"]
 
 _TOKENS = 1024
 _PACKAGES = ("prompteol", "torch", "transformers", "sentence-transformers")
@@ -28,27 +26,25 @@ def describe_machine(device: torch.device) -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "python": platform.python_version(),
-        **{package: _version(package) for package in _PACKAGES},
+        **{package: version(package) for package in _PACKAGES},
     }
 
 
 def gemm_rate(backbone: nn.Module, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Measure the matrix products of a backbone's layers alone, in floating-point operations a second.
+    """Measure the floating-point operations a second that a backbone's forward reaches if all else takes no time.
 
-    Every weight matrix is multiplied with 1,024 tokens in the backbone's dtype, on its device: what its forward could
-    reach if everything else took no time.
+    Every weight matrix of its layers is multiplied with 1,024 tokens in its dtype, on its device.
     """
     embeddings = {id(module.weight) for module in backbone.modules() if isinstance(module, nn.Embedding)}
     weights = [p.detach() for p in backbone.parameters() if p.ndim == 2 and id(p) not in embeddings]
-    inputs = {
-        width: torch.randn(_TOKENS, width, dtype=weights[0].dtype, device=weights[0].device)
-        for width in {weight.shape[1] for weight in weights}
-    }
-    synchronize(weights[0].device)
+    dtype, device = weights[0].dtype, weights[0].device
+    widths = {weight.shape[1] for weight in weights}
+    inputs = {width: torch.randn(_TOKENS, width, dtype=dtype, device=device) for width in widths}
+    synchronize(device)
     start = clock()
     for weight in weights:
         nn.functional.linear(inputs[weight.shape[1]], weight)
-    synchronize(weights[0].device)
+    synchronize(device)
     return 2 * _TOKENS * sum(weight.numel() for weight in weights) / (clock() - start)
 
 
@@ -85,10 +81,3 @@ def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -14,12 +14,10 @@ from sentence_transformers.base.modules import Transformer
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from prompteol.prompts import PromptTemplate
+from prompteol.files import chunks
 
 if TYPE_CHECKING:
     from prompteol.sentence_transformers import PromptEOL
-
-__all__ = ["OURS", "STOCK", "Method", "methods"]
 
 OURS = "prompteol"
 STOCK = "sentence-transformers"
@@ -29,36 +27,22 @@ _BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Method:
-    """Hold one way to embed texts.
+    """Hold one way to embed texts."""
 
-    Args:
-        name: what the table calls it.
-        encode: texts in, (texts, dimension) out, in their order.
-        backbone: whose input embeddings see every token that is computed.
-        comparable: whether its vectors must be stock's.
-    """
-
-    name: str
-    encode: Callable[[list[str]], Tensor]
-    backbone: PreTrainedModel
-    comparable: bool = True
+    name: str  # what the table calls it
+    encode: Callable[[list[str]], Tensor]  # texts in, (texts, dimension) out, in their order
+    backbone: PreTrainedModel  # whose input embeddings see every token that is computed
+    comparable: bool = True  # whether its vectors must be stock's
 
 
 def methods(source: str, model: PromptEOL) -> Iterator[Method]:
-    """Set up every way to embed with a model that reads its last layer; weights are shared where they are alike.
+    """Yield every way to embed with a model that reads its last layer; weights are shared where they are alike.
 
-    Args:
-        source: where the model was loaded from; the authors' way loads it itself.
-        model: ours. Its dtype and device are those of all.
-
-    Yields:
-        Ours, stock, the authors', then ours at 75 % of the depth and, for a model in fp32,
-        ours in bf16.
+    The authors' way loads ``source`` itself, in the dtype and on the device of ``model``, which are those of all.
     """
-    template = model.template.for_task(None)
     yield _ours(OURS, model)
     yield _stock(model)
-    yield _authors(source, model, template)
+    yield _authors(source, model)
     yield replace(_ours(f"{OURS}, layer at 75 %", _at_layer(model, 0.75)), comparable=False)
     if model.dtype == torch.float32:
         yield _ours(f"{OURS}, bf16", deepcopy(model).to(torch.bfloat16))
@@ -92,7 +76,7 @@ def _at_layer(model: PromptEOL, depth: float) -> PromptEOL:
     return shallow
 
 
-def _authors(source: str, model: PromptEOL, template: PromptTemplate) -> Method:
+def _authors(source: str, model: PromptEOL) -> Method:
     """Do what the authors' ``evaluation.py`` does: left padding, every hidden state, logits."""
     tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
@@ -101,21 +85,20 @@ def _authors(source: str, model: PromptEOL, template: PromptTemplate) -> Method:
     _share_weights(causal.base_model, model)
     causal.tie_weights()
 
+    template = model.template.for_task(None)
+
     @torch.no_grad()
-    def embed(prompts: list[str]) -> Tensor:
-        batch = tokenizer(prompts, padding=True, return_tensors="pt").to(causal.device)
-        hidden: Tensor = causal(**batch, output_hidden_states=True, return_dict=True).hidden_states[-1]
-        return hidden[:, -1]
+    def encode(texts: list[str]) -> Tensor:
+        # In batches of like length, as SentEval hands them over.
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        states = []
+        for places in chunks(order, _BATCH_SIZE):
+            prompts = [template.render(texts[place]) for place in places]
+            batch = tokenizer(prompts, padding=True, return_tensors="pt").to(causal.device)
+            states.append(causal(**batch, output_hidden_states=True, return_dict=True).hidden_states[-1][:, -1])
+        return torch.cat(states)[torch.tensor(order).argsort()]
 
-    return Method("the authors' way", lambda texts: _by_length(texts, template, embed), causal.base_model)
-
-
-def _by_length(texts: list[str], template: PromptTemplate, embed: Callable[[list[str]], Tensor]) -> Tensor:
-    """Embed texts in batches of like length, as SentEval hands them over."""
-    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-    prompts = [template.render(texts[place]) for place in order]
-    states = torch.cat([embed(prompts[start : start + _BATCH_SIZE]) for start in range(0, len(prompts), _BATCH_SIZE)])
-    return states[torch.tensor(order).argsort()]
+    return Method("the authors' way", encode, causal.base_model)
 
 
 def _share_weights(backbone: torch.nn.Module, model: PromptEOL) -> None:

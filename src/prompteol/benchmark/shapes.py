@@ -1,49 +1,49 @@
-"""Build random models of the shape of real ones; speed does not depend on the weights."""
+"""Make up what is timed: random models of the shape of real ones, and sentences with the lengths of real ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from prompteol.benchmark.workload import sentences
-
-__all__ = ["SHAPES", "build_shape"]
-
 # The defaults of transformers' OPT configuration are those of facebook/opt-125m.
-SHAPES: Mapping[str, dict[str, Any]] = MappingProxyType(
-    {
-        "opt-125m": {"model_type": "opt"},
-        "qwen3-0.6b": {
-            "model_type": "qwen3",
-            "vocab_size": 151936,
-            "hidden_size": 1024,
-            "intermediate_size": 3072,
-            "num_hidden_layers": 28,
-            "num_attention_heads": 16,
-            "num_key_value_heads": 8,
-            "head_dim": 128,
-            "tie_word_embeddings": True,
-        },
-    }
-)
+SHAPES: dict[str, dict[str, Any]] = {
+    "opt-125m": {"model_type": "opt"},
+    "qwen3-0.6b": {
+        "model_type": "qwen3",
+        "vocab_size": 151936,
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "tie_word_embeddings": True,
+    },
+}
 _EOS, _PAD = "</s>", "<pad>"
+# Words of a sentence at every twentieth of the 3,000 sentences of STS Benchmark's dev split (Cer et al., 2017), split
+# at blanks.
+_LENGTHS = (3, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 11, 12, 13, 14, 15, 16, 17, 19, 21, 29)
+
+_WORDS = """
+a the one two some many young old small large red black white green woman man boy girl child people group dog
+cat horse bird train car bus boat plane house street city market school river field mountain water snow grass
+ball guitar piano flute book paper phone table chair is are was were has plays rides runs walks sits stands
+jumps cuts cooks eats drinks reads writes says holds throws opens closes with and of in on at by near under over
+through from to for after before today yesterday again slowly quickly government police company bank court
+president minister report percent million dollars talks deal vote attack fire storm game team season
+"""
 
 
 def build_shape(name: str, folder: str | Path) -> str:
-    """Write a random causal LM of a shape, with a tokenizer for which most words are one token, to a folder.
+    """Write a random causal LM of a shape of :data:`SHAPES` to a folder, and return the folder for ``PromptEOL``.
 
-    Args:
-        name: one of :data:`SHAPES`.
-        folder: where to write; the weights take four bytes a parameter.
-
-    Returns:
-        The folder as a string, ready for ``PromptEOL(...)``.
+    Most words are one token of its tokenizer. The weights take four bytes a parameter.
     """
     tokenizer = _tokenizer()
     ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")}
@@ -73,3 +73,14 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=_EOS, eos_token=_EOS, pad_token=_PAD, model_max_length=2048
     )
+
+
+def sentences(count: int, *, seed: int = 0) -> list[str]:
+    """Make up sentences whose lengths are spread as those of STS Benchmark, the same ones for the same seed."""
+    rng = random.Random(seed)  # noqa: S311 - nothing here is a secret
+    return [" ".join(rng.choices(_WORDS.split(), k=_length(rng))).capitalize() + "." for _ in range(count)]
+
+
+def _length(rng: random.Random) -> int:
+    place = rng.randrange(len(_LENGTHS) - 1)
+    return rng.randint(_LENGTHS[place], _LENGTHS[place + 1])

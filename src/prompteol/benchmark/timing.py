@@ -17,18 +17,10 @@ from prompteol.benchmark.machine import gemm_rate, peak_memory, synchronize
 from prompteol.benchmark.methods import STOCK, Method
 from prompteol.progress import Progress, no_progress
 
-__all__ = ["Measurement", "Spread", "compare"]
-
 
 @dataclass(frozen=True)
 class Spread:
-    """Hold the median and range of a figure over interleaved repeats.
-
-    Args:
-        median: of all repeats.
-        low: the smallest.
-        high: the largest.
-    """
+    """Hold the median and range of a figure over interleaved repeats."""
 
     median: float
     low: float
@@ -37,29 +29,17 @@ class Spread:
 
 @dataclass
 class Measurement:
-    """Hold the figures of one method.
-
-    Args:
-        name: of the method.
-        texts: how many were embedded each time.
-        tokens: that went through the backbone each time, padding included, what was cached before not.
-        operations: floating-point operations of its matrix products and attention each time.
-        peak_mebibytes: the most memory in use while it ran.
-        difference: largest distance of a unit vector's entry from stock's; None for another layer.
-        seconds: of each repeat.
-        gemm_rates: of the machine just before each repeat, in the method's dtype, operations a second.
-        times_stock: stock's time over that of the method, by repeat.
-    """
+    """Hold the figures of one method."""
 
     name: str
-    texts: int
-    tokens: int
-    operations: int
-    peak_mebibytes: float | None
-    difference: float | None
-    seconds: list[float] = field(default_factory=list)
-    gemm_rates: list[float] = field(default_factory=list)
-    times_stock: list[float] = field(default_factory=list)
+    texts: int  # embedded each time
+    tokens: int  # through the backbone each time, padding included, what was cached before not
+    operations: int  # floating-point operations of its matrix products and attention each time
+    peak_mebibytes: float | None  # the most memory in use while it ran
+    difference: float | None  # largest distance of a unit vector's entry from stock's; None for another layer
+    seconds: list[float] = field(default_factory=list)  # of each repeat
+    gemm_rates: list[float] = field(default_factory=list)  # just before each repeat, in the method's dtype
+    times_stock: list[float] = field(default_factory=list)  # stock's time over that of the method, by repeat
 
     @property
     def sentences_per_second(self) -> float:

@@ -6,14 +6,11 @@ import json as json_format
 from dataclasses import replace
 from typing import Annotated
 
-import typer
 from rich.table import Table
 
 from prompteol.cli import console
 from prompteol.cli.model_options import ModelOptions, quiet
-from prompteol.cli.options import ModelOption
-
-__all__ = ["info"]
+from prompteol.cli.options import ModelOption, option
 
 
 def info(
@@ -22,11 +19,9 @@ def info(
     options: ModelOptions,
     fingerprint: Annotated[
         bool,
-        typer.Option(
-            "--fingerprint", help="Read all weights, on the CPU unless --device says otherwise, and hash them anew."
-        ),
+        option("--fingerprint", "Read all weights, on the CPU unless --device says otherwise, and hash them anew."),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Annotated[bool, option("--json", "Print one JSON object.")] = False,
 ) -> None:
     """Show a model's backbone, its template as rendered, and the shape of its embeddings.
 

@@ -6,38 +6,27 @@ import inspect
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from prompteol.cli import console
-from prompteol.cli.options import (
-    DemonstrationOption,
-    DeviceOption,
-    DtypeOption,
-    EngineOption,
-    LayerOption,
-    NormalizationOption,
-    RevisionOption,
-    TemplateOption,
-    ThreadsOption,
-    TrustRemoteCodeOption,
-)
+from prompteol.cli import options as shared
 from prompteol.errors import LayerError
+from prompteol.files.folders import atomic_folder
 from prompteol.prompts import resolve_demonstrations, resolve_template
 
 if TYPE_CHECKING:
     from prompteol import PromptEOL
-
-__all__ = ["LoadingOptions", "ModelOptions", "PromptOptions", "parse_layer", "quiet", "with_option_groups"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
     """Describe the prompt around a text, and the layer to read."""
 
-    template: TemplateOption = None
-    demonstration: DemonstrationOption = None
-    layer: LayerOption = None
-    normalization: NormalizationOption = None
+    template: shared.TemplateOption = None
+    demonstration: shared.DemonstrationOption = None
+    layer: shared.LayerOption = None
+    normalization: shared.NormalizationOption = None
 
     def prompt(self) -> dict[str, Any]:
         """Return the arguments of ``PromptEOL``; raise where one is wrong, before anything loads."""
@@ -46,12 +35,13 @@ class PromptOptions:
         shown = None
         if self.demonstration is not None:
             shown = [one for given in self.demonstration for one in resolve_demonstrations(given)]
+        layer = None if self.layer is None else parse_layer(self.layer)
+        # The template by its name, which a saved model then records.
         return {
-            # By its name, which a saved model then records.
             "template": self.template,
             "normalization": self.normalization,
             "demonstrations": shown,
-            "layer": None if self.layer is None else parse_layer(self.layer),
+            "layer": layer,
         }
 
 
@@ -59,11 +49,11 @@ class PromptOptions:
 class LoadingOptions:
     """Describe how a model is loaded."""
 
-    engine: EngineOption = "auto"
-    device: DeviceOption = None
-    revision: RevisionOption = None
-    trust_remote_code: TrustRemoteCodeOption = False
-    threads: ThreadsOption = None
+    engine: shared.EngineOption = "auto"
+    device: shared.DeviceOption = None
+    revision: shared.RevisionOption = None
+    trust_remote_code: shared.TrustRemoteCodeOption = False
+    threads: shared.ThreadsOption = None
 
     def loading(self) -> dict[str, Any]:
         """Return the arguments of ``PromptEOL``, but for the device."""
@@ -101,7 +91,7 @@ class LoadingOptions:
 class ModelOptions(LoadingOptions, PromptOptions):
     """Describe a model: its prompt, and how it is loaded."""
 
-    dtype: DtypeOption = None
+    dtype: shared.DtypeOption = None
 
     def check(self, model: str | None) -> None:
         """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""
@@ -130,18 +120,15 @@ class ModelOptions(LoadingOptions, PromptOptions):
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of each dataclass among its parameters, as Typer reads them from a signature."""
     signature = inspect.signature(command, eval_str=True)
-    groups: dict[str, Any] = {}
+    groups = {name: one.annotation for name, one in signature.parameters.items() if is_dataclass(one.annotation)}
     parameters: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
-        if not is_dataclass(parameter.annotation):
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        if name not in groups:
+            parameters.append(parameter)
             continue
-        groups[name] = parameter.annotation
         hints = get_type_hints(groups[name], include_extras=True)
         parameters += [
-            inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
-            )
+            parameter.replace(name=field.name, default=field.default, annotation=hints[field.name])
             for field in fields(groups[name])
         ]
 
@@ -164,6 +151,12 @@ def parse_layer(text: str) -> int | float:
         except ValueError:
             continue
     raise LayerError(f"--layer {text!r} is neither a layer such as -2 nor a share of the depth such as 0.9")
+
+
+def save(model: PromptEOL, folder: Path, *, force: bool) -> None:
+    """Save a model whole or not at all."""
+    with console.waiting("saving"), atomic_folder(folder, force=force) as partial:
+        model.save_pretrained(str(partial))
 
 
 def quiet() -> None:

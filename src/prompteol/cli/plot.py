@@ -8,10 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from prompteol.cli import console
-from prompteol.cli.options import IMAGES, ForceOption
-from prompteol.plots.picture_file import check_picture
-
-__all__ = ["plot"]
+from prompteol.cli.options import IMAGES, ForceOption, option
+from prompteol.plots.picture import check_picture
 
 
 def plot(
@@ -19,12 +17,11 @@ def plot(
     results: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="The files that prompteol evaluate --output wrote.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="IMAGE", help=f"The picture to draw, a {IMAGES}.")],
+    output: Annotated[Path, option("--output -o IMAGE", f"The picture to draw, a {IMAGES}.")],
     kind: Annotated[
         Literal["sts", "transfer", "scaling"],
-        typer.Option(
-            "--kind",
-            help="Draw bars for each task of sts or transfer, or for scaling STS against the number of parameters.",
+        option(
+            "--kind", "Draw bars for each task of sts or transfer, or for scaling STS against the number of parameters."
         ),
     ] = "sts",
     force: ForceOption = False,

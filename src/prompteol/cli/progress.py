@@ -16,8 +16,6 @@ from rich.text import Text
 from prompteol.cli import console
 from prompteol.progress import Advance
 
-__all__ = ["Lines", "Report", "pace", "progress", "stage", "stages"]
-
 # In seconds: short work prints nothing, and long work ends up with a line a minute.
 _FIRST_LINE, _LONGEST_PAUSE = 10.0, 60.0
 
@@ -26,15 +24,7 @@ class Report(Protocol):
     """Show how far a stage of the work is, in absolute numbers."""
 
     def __call__(self, label: str, done: int, total: int | None, unit: str, note: str | None = None) -> None:
-        """Show a stage.
-
-        Args:
-            label: names the stage.
-            done: how many are done.
-            total: how many there are; ``None`` where that is not known.
-            unit: what is counted.
-            note: what else there is to show. Where there is no terminal, a new note is printed at once.
-        """
+        """Show a stage by its label; where there is no terminal, a new note is printed at once."""
         ...
 
 
@@ -79,7 +69,7 @@ def stages(*, hidden: bool = False) -> Iterator[Report]:
     """Show the stages of the work that are reported in the block; where ``hidden``, show nothing."""
     err = Console(stderr=True)
     if not err.is_terminal or hidden:
-        yield _report_nothing if hidden else _report_lines()
+        yield (lambda *_, **__: None) if hidden else _report_lines()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), _Pace(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, console=err) as bar:
@@ -95,7 +85,7 @@ def stages(*, hidden: bool = False) -> Iterator[Report]:
 
 @contextmanager
 def progress(label: str, total: int | None, unit: str = "texts") -> Iterator[Advance]:
-    """Show one stage of the work, as a :class:`~prompteol.progress.Progress`."""
+    """Show one stage of the work; a :class:`~prompteol.progress.Progress`."""
     with stages() as report, stage(report, label, total, unit) as advance:
         yield advance
 
@@ -112,10 +102,6 @@ def stage(report: Report, label: str, total: int | None, unit: str = "texts") ->
         report(label, done, total, unit)
 
     yield advance
-
-
-def _report_nothing(label: str, done: int, total: int | None, unit: str, note: str | None = None) -> None:
-    """Show nothing."""
 
 
 def _report_lines() -> Report:

@@ -9,23 +9,14 @@ import typer
 from rich.table import Table
 
 from prompteol.cli import console
+from prompteol.cli import options as shared
 from prompteol.cli.model_options import ModelOptions
-from prompteol.cli.options import (
-    BatchSizeOption,
-    ColumnOption,
-    DelimiterOption,
-    ForceOption,
-    FormatOption,
-    ModelOption,
-    PlotOption,
-)
-from prompteol.cli.texts import typed_texts
+from prompteol.cli.options import option
+from prompteol.cli.words import typed_texts
 from prompteol.errors import CorpusError
 from prompteol.files import Format, TextRow, TextSource
 from prompteol.plots.heatmap import plot_similarity
-from prompteol.plots.picture_file import check_picture
-
-__all__ = ["similarity"]
+from prompteol.plots.picture import check_picture
 
 # The number of texts whose matrix fits the usual width of a terminal.
 _WIDEST_TABLE = 12
@@ -37,17 +28,15 @@ def similarity(
         list[str],
         typer.Argument(metavar="TEXT...", help="Two texts or more; or one file of texts, - for standard input."),
     ],
-    matrix: Annotated[
-        bool, typer.Option("--matrix", help="Compare all with all, also where there are only two texts.")
-    ] = False,
-    plot: PlotOption = None,
-    model: ModelOption = None,
+    matrix: Annotated[bool, option("--matrix", "Compare all with all, also where there are only two texts.")] = False,
+    plot: shared.PlotOption = None,
+    model: shared.ModelOption = None,
     options: ModelOptions,
-    batch_size: BatchSizeOption = None,
-    column: ColumnOption = None,
-    format: FormatOption = None,
-    delimiter: DelimiterOption = None,
-    force: ForceOption = False,
+    batch_size: shared.BatchSizeOption = None,
+    column: shared.ColumnOption = None,
+    format: shared.FormatOption = None,
+    delimiter: shared.DelimiterOption = None,
+    force: shared.ForceOption = False,
 ) -> None:
     """Compare texts: two give one number, three or more a matrix.
 

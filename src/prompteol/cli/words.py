@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,15 +11,11 @@ from rich.table import Table
 
 from prompteol.cli import console
 from prompteol.cli.model_options import ModelOptions
-from prompteol.cli.options import ModelOption
-from prompteol.cli.texts import typed_texts
+from prompteol.cli.options import ModelOption, option
+from prompteol.files import TextSource
 
 if TYPE_CHECKING:
     from prompteol import Word
-
-__all__ = ["words"]
-
-_BAR_WIDTH = 30
 
 
 def words(
@@ -27,7 +24,7 @@ def words(
         list[str],
         typer.Argument(metavar="TEXT...", help="The texts to embed; a lone - reads lines from standard input."),
     ],
-    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="The number of words for each text.")] = 5,
+    k: Annotated[int, option("-k N", "The number of words for each text.", min=1)] = 5,
     model: ModelOption = None,
     options: ModelOptions,
 ) -> None:
@@ -47,6 +44,17 @@ def words(
         )
 
 
+def typed_texts(arguments: list[str]) -> list[str]:
+    """Return the arguments as texts, a lone ``-`` as the lines of standard input; warn of one that names a file."""
+    if arguments == ["-"]:
+        return list(TextSource.open("-").texts())
+    for argument in arguments:
+        # Not Path.is_file(), which raises where a text is too long to be a name.
+        if os.path.isfile(argument):
+            console.warning(f"{argument!r} is embedded as a text; the file of that name is not read")
+    return arguments
+
+
 def _table(texts: list[str], found: list[list[Word]]) -> Table:
     table = Table("text", "word", "probability", "")
     longest = max((word.probability for row in found for word in row), default=1.0)
@@ -56,7 +64,7 @@ def _table(texts: list[str], found: list[list[Word]]) -> Table:
                 console.cell("" if rank else text),
                 console.cell(word.text),
                 f"{word.probability:.3f}",
-                Bar(size=longest, begin=0, end=word.probability, width=_BAR_WIDTH),
+                Bar(size=longest, begin=0, end=word.probability, width=30),
                 end_section=rank == len(row) - 1,
             )
     return table

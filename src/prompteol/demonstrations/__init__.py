@@ -4,14 +4,13 @@
 """
 
 from prompteol.demonstrations.checking import check_demonstration, distinct
-from prompteol.demonstrations.defaults import default_demonstrations
-from prompteol.demonstrations.files import read_demonstrations, write_demonstrations
+from prompteol.demonstrations.files import default_demonstrations, read_demonstrations, write_demonstrations
 from prompteol.demonstrations.making import (
     demonstrations_from_definitions,
     demonstrations_from_model,
     demonstrations_from_sentences,
+    read_wordnet,
 )
-from prompteol.demonstrations.wordnet import read_wordnet
 
 __all__ = [
     "check_demonstration",

@@ -7,10 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from prompteol.errors import InputError, TemplateError
-from prompteol.prompts import AUTHORS_SLOT, PROMPT_TASKS, SLOT, TEMPLATES, Demonstration, PromptTemplate
+from prompteol.prompts import AUTHORS_SLOT, PROMPT_TASKS, SLOT, TEMPLATES, Demonstration
 from prompteol.validation import check_texts
-
-__all__ = ["check_demonstration", "distinct"]
 
 _SLOTS = (SLOT, AUTHORS_SLOT, AUTHORS_SLOT.replace("_", " "))
 # A shorter run of words, such as "means", also occurs in ordinary sentences.
@@ -34,12 +32,12 @@ def check_demonstration(sentence: str, word: str) -> Demonstration:
             raise TemplateError(f"demonstration {name} {value!r} holds a NUL character, which no file of text holds")
         if len(value.splitlines()) > 1:
             raise TemplateError(f"demonstration {name} {value!r} runs over several lines; write it in one")
-        for piece in (*_SLOTS, *_template_text()):
-            if _plain(piece) in _plain(value):
-                raise TemplateError(
-                    f"demonstration {name} {value!r} holds {piece!r}, which belongs to a template: give the bare "
-                    "sentence and the bare word, the template is put around them"
-                )
+        piece = next((piece for piece in (*_SLOTS, *_template_text()) if _plain(piece) in _plain(value)), None)
+        if piece is not None:
+            raise TemplateError(
+                f"demonstration {name} {value!r} holds {piece!r}, which belongs to a template: give the bare "
+                "sentence and the bare word, the template is put around them"
+            )
     if '"' in made.word:
         raise TemplateError(f"demonstration word {made.word!r} holds a double quote, which would end it: leave it out")
     return made
@@ -56,11 +54,11 @@ def distinct(
         seed: of a shuffle before ``count`` are taken; ``None`` keeps the order.
     """
     kept = _first_of_each(demonstrations)
-    if seed is not None:
-        shuffled = list(kept)
-        random.Random(seed).shuffle(shuffled)  # noqa: S311
-        kept = iter(shuffled)
-    return list(islice(kept, count))
+    if seed is None:
+        return list(islice(kept, count))
+    shuffled = list(kept)
+    random.Random(seed).shuffle(shuffled)  # noqa: S311
+    return shuffled[:count]
 
 
 def _first_of_each(demonstrations: Iterable[Demonstration]) -> Iterator[Demonstration]:
@@ -76,15 +74,13 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _telling(template: PromptTemplate) -> Iterable[str]:
-    for part in (template.prefix, template.suffix):
-        bare = part.strip().strip('"').strip()
-        yield bare if len(bare.split()) >= _TELLING_WORDS else part.strip()
-
-
 def _template_text() -> Sequence[str]:
     """Return the pieces of all presets that give a template away, the longest first."""
-    known = {
-        piece for template in TEMPLATES.values() for task in PROMPT_TASKS for piece in _telling(template.for_task(task))
-    }
+    templates = {template.for_task(task) for template in TEMPLATES.values() for task in PROMPT_TASKS}
+    known = {_telling(part) for template in templates for part in (template.prefix, template.suffix)}
     return sorted(known, key=lambda piece: (-len(piece), piece))
+
+
+def _telling(part: str) -> str:
+    bare = part.strip().strip('"').strip()
+    return bare if len(bare.split()) >= _TELLING_WORDS else part.strip()

@@ -5,27 +5,36 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
+from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TextIO
 
 from prompteol.demonstrations.checking import check_demonstration
 from prompteol.errors import CorpusError, TemplateError
 from prompteol.files import TextSource, atomic_write, refuse_overwrite
 from prompteol.prompts import AUTHORS_SLOT, PROMPTEOL, Demonstration
 
-__all__ = ["read_demonstrations", "write_demonstrations"]
-
 _COLUMNS = ("sentence", "word")
+_SUFFIXES = (".jsonl", ".csv", ".tsv", ".txt")
+
+
+def default_demonstrations() -> list[Demonstration]:
+    """Return the 124 that ship with the package: actions, animals, things, places, feelings, news, and definitions.
+
+    Written for this package and free to use under its license. No sentence of STS12 to STS16, STS-B dev and test, or
+    SICK is among them.
+    """
+    with as_file(files("prompteol.demonstrations") / "default.jsonl") as path:
+        return read_demonstrations(path)
 
 
 def read_demonstrations(path: str | Path) -> list[Demonstration]:
     """Read a set and check every line of it.
 
     Args:
-        path: ``.jsonl`` with ``{"sentence": ..., "word": ...}`` a line; ``.csv`` or ``.tsv`` with these two columns;
-            ``.parquet``; or ``.txt`` in the authors' form, a template with one demonstration a line:
-            ``This_sentence_:_"A_jockey..."_means_in_one_word:"Equestrian".This_sentence_:_"*sent_0*"_means...``. Of
-            such a line the demonstration is kept; the search puts its own templates around it.
+        path: ``.jsonl`` with ``{"sentence": ..., "word": ...}`` a line; ``.csv``, ``.tsv`` or ``.parquet`` with these
+            two columns; or ``.txt`` in the authors' form, a template with one demonstration a line, of which the
+            demonstration is kept:
+            ``This_sentence_:_"A_jockey..."_means_in_one_word:"Equestrian".This_sentence_:_"*sent_0*"_means...``.
 
     Raises:
         CorpusError: the file cannot be read; with its name, and with the line where one is at fault.
@@ -52,18 +61,21 @@ def write_demonstrations(path: str | Path, demonstrations: Iterable[Demonstratio
         TemplateError: a demonstration cannot be used, or holds an underscore, which the authors' form reads as a blank.
     """
     path = Path(path)
-    writers: dict[str, Callable[[TextIO, list[Demonstration]], None]] = {
-        ".jsonl": _write_jsonl,
-        ".csv": lambda file, shown: _write_table(file, shown, ","),
-        ".tsv": lambda file, shown: _write_table(file, shown, "\t"),
-        ".txt": _write_templates,
-    }
-    if path.suffix not in writers:
-        raise CorpusError(f"{str(path)!r}: expected a name that ends in one of {', '.join(writers)}")
+    if path.suffix not in _SUFFIXES:
+        raise CorpusError(f"{str(path)!r}: expected a name that ends in one of {', '.join(_SUFFIXES)}")
     refuse_overwrite(path, force=force)
-    shown = [check_demonstration(one.sentence, one.word) for one in demonstrations]
+    checked = [check_demonstration(one.sentence, one.word) for one in demonstrations]
+    pairs = [(one.sentence, one.word) for one in checked]
     with atomic_write(path, force=force) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writers[path.suffix](file, shown)
+        match path.suffix:
+            case ".jsonl":
+                records = (dict(zip(_COLUMNS, pair, strict=True)) for pair in pairs)
+                file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+            case ".txt":
+                file.writelines(_as_template(*pair) for pair in pairs)
+            case suffix:
+                writer = csv.writer(file, delimiter="," if suffix == ".csv" else "\t", lineterminator="\n")
+                writer.writerows([_COLUMNS, *pairs])
 
 
 def _checked(
@@ -99,23 +111,10 @@ def _from_template(line: str) -> Demonstration | None:
     return check_demonstration(parts[0][len(prefix) :], word.strip() if not suffix.endswith('"') else word)
 
 
-def _write_jsonl(file: TextIO, demonstrations: list[Demonstration]) -> None:
-    for shown in demonstrations:
-        file.write(json.dumps({"sentence": shown.sentence, "word": shown.word}, ensure_ascii=False) + "\n")
-
-
-def _write_table(file: TextIO, demonstrations: list[Demonstration], delimiter: str) -> None:
-    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows((shown.sentence, shown.word) for shown in demonstrations)
-
-
-def _write_templates(file: TextIO, demonstrations: list[Demonstration]) -> None:
-    for shown in demonstrations:
-        if "_" in shown.sentence + shown.word:
-            raise TemplateError(
-                f"{shown.sentence!r} => {shown.word!r} holds an underscore, which the authors' form reads as a blank; "
-                "write .jsonl"
-            )
-        head = PROMPTEOL.with_demonstrations((shown,)).head
-        file.write((head + "\0" + PROMPTEOL.suffix).replace(" ", "_").replace("\0", AUTHORS_SLOT) + "\n")
+def _as_template(sentence: str, word: str) -> str:
+    if "_" in sentence + word:
+        raise TemplateError(
+            f"{sentence!r} => {word!r} holds an underscore, which the authors' form reads as a blank; write .jsonl"
+        )
+    head = PROMPTEOL.with_demonstrations((Demonstration(sentence, word),)).head
+    return AUTHORS_SLOT.join(part.replace(" ", "_") for part in (head, PROMPTEOL.suffix)) + "\n"

@@ -1,18 +1,18 @@
-"""Make demonstrations from definitions, or from sentences and a model that finds the word."""
+"""Make demonstrations from definitions, WordNet's or others, or from sentences and a model that finds the word."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from prompteol.demonstrations.checking import check_demonstration, distinct
-from prompteol.errors import InputError, TemplateError
+from prompteol.errors import CorpusError, InputError, TemplateError
 from prompteol.prompts import PROMPTEOL, Demonstration
-
-__all__ = ["demonstrations_from_definitions", "demonstrations_from_model", "demonstrations_from_sentences"]
 
 # A model's first word may be a piece of one, or a mark; the next ones are often better.
 _CANDIDATE_WORDS = 10
+_PARTS = ("noun", "verb", "adj", "adv")
 
 
 class NextWordModel(Protocol):
@@ -32,7 +32,7 @@ def demonstrations_from_definitions(
     cannot be used, such as headwords of two words, are passed over.
 
     Args:
-        entries: (definition, word) pairs, from WordNet (:func:`~prompteol.demonstrations.read_wordnet`) or anywhere.
+        entries: (definition, word) pairs, from WordNet (:func:`read_wordnet`) or anywhere.
         count: at most so many; ``None``: all.
         seed: of the choice of ``count``; ``None`` takes the first ones.
 
@@ -66,11 +66,7 @@ def demonstrations_from_model(
 
 
 def demonstrations_from_sentences(
-    sentences: Sequence[str],
-    ask: Callable[[str], Any] | Any,
-    *,
-    count: int | None = None,
-    seed: int | None = None,
+    sentences: Sequence[str], ask: Callable[[str], Any] | Any, *, count: int | None = None, seed: int | None = None
 ) -> list[Demonstration]:
     """Make demonstrations of sentences, with the word that a callable or a LangChain chat model answers.
 
@@ -138,3 +134,39 @@ def _answer(reply: Any) -> str:
         raise InputError(f"the answer {text!r:.60} is {type(text).__name__}, not a string: ask for one word of text")
     lines = text.strip().splitlines()
     return _headword(lines[0].strip().strip("\"'“”.,;:!? ")) if lines else ""
+
+
+def read_wordnet(folder: str | Path, parts: tuple[str, ...] = _PARTS) -> Iterator[tuple[str, str]]:
+    """Yield (definition, word) for every synset of a WordNet database, ready to make demonstrations of.
+
+    The word is the first of the synset, a compound with blanks; examples and notes in brackets are left out of the
+    definition.
+
+    Args:
+        folder: that holds ``data.noun`` and so on, such as ``/usr/share/wordnet`` of Debian's ``wordnet-base``.
+        parts: of speech.
+
+    Raises:
+        CorpusError: a file is missing, or a line is none of WordNet's; with file and line.
+    """
+    for part in parts:
+        path = Path(folder) / f"data.{part}"
+        if not path.is_file():
+            raise CorpusError(f"no such file: {str(path)!r}; expected the database files of WordNet 3")
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                # The license comes first, indented.
+                if not line.startswith(" "):
+                    yield _entry(line, f"{str(path)!r}, line {number}")
+
+
+def _entry(line: str, where: str) -> tuple[str, str]:
+    fields, bar, gloss = line.partition("|")
+    values = fields.split()
+    # synset_offset lex_filenum ss_type w_cnt word lex_id ...: see wndb(5WN).
+    if not bar or len(values) < 6:
+        raise CorpusError(f"{where}: not a synset of WordNet: {line.strip()[:60]!r}")
+    definition = gloss.split('; "')[0].strip().rstrip(";")
+    if definition.startswith("("):
+        definition = definition.partition(")")[2].strip() or definition
+    return definition, values[4].partition("(")[0].replace("_", " ")

@@ -16,13 +16,10 @@ from prompteol.files import chunks
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["MeanPooling", "tfidf"]
-
 
 def tfidf(sentences: Sequence[str]) -> Any:
-    """Return tf-idf vectors of words, fitted on these very sentences: a sparse matrix with one row each.
+    """Return scikit-learn's tf-idf vectors, fitted on these very sentences: a sparse matrix with one row each.
 
-    The vectorizer is scikit-learn's with its defaults: lower-cased words of two letters and more, unit length.
     It sees the sentences of one task and no label; SentEval's ``prepare`` grants its models the same.
     """
     return TfidfVectorizer().fit_transform(sentences)
@@ -31,14 +28,8 @@ def tfidf(sentences: Sequence[str]) -> Any:
 class MeanPooling:
     """Embed sentences as the mean of the backbone's last hidden states over all tokens, with no prompt.
 
-    The paper's "avg" row: the same weights, the same tokenizer (with the BOS it adds), another vector.
-
-    Args:
-        model: one whose first module carries a Hugging Face backbone and its tokenizer, as every
-            ``PromptEOL`` and every Transformer-based SentenceTransformer does.
-
-    Raises:
-        ModelError: the first module carries none.
+    The paper's "avg" row: the same weights, the same tokenizer (with the BOS it adds), another vector. A model whose
+    first module carries no Hugging Face backbone and tokenizer is a :class:`~prompteol.errors.ModelError`.
     """
 
     def __init__(self, model: SentenceTransformer) -> None:
@@ -62,15 +53,10 @@ class MeanPooling:
         order = sorted(range(len(tokens)), key=lambda number: len(tokens[number]))
         rows: list[NDArray[np.float32]] = []
         with torch.inference_mode():
-            for batch in _same_length(order, tokens, batch_size):
-                ids = torch.tensor([tokens[number] for number in batch], device=self._backbone.device)
-                states = self._backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-                rows.append(states.float().mean(dim=1).cpu().numpy())
-        embeddings = np.concatenate(rows)
-        return embeddings[np.argsort(order)]
-
-
-def _same_length(order: list[int], tokens: list[list[int]], batch_size: int) -> Iterator[list[int]]:
-    """Batch sentences of equal length: no padding, so nothing depends on a pad token or on positions."""
-    for _, equal in groupby(order, key=lambda number: len(tokens[number])):
-        yield from chunks(equal, batch_size)
+            # In batches of equal length there is no padding, so nothing depends on a pad token or on positions.
+            for _, equal in groupby(order, key=lambda number: len(tokens[number])):
+                for batch in chunks(equal, batch_size):
+                    ids = torch.tensor([tokens[number] for number in batch], device=self._backbone.device)
+                    states = self._backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+                    rows.append(states.float().mean(dim=1).cpu().numpy())
+        return np.concatenate(rows)[np.argsort(order)]

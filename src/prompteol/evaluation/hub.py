@@ -14,26 +14,20 @@ from prompteol.extras import check_extra
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["HubDatasets"]
-
 
 @dataclass(frozen=True)
 class _Split:
-    """Locate one split: a data set, its configuration, its splits put end to end, its columns."""
+    """Locate one split: a data set, its splits put end to end, its columns, its configuration."""
 
     dataset: str
     splits: tuple[str, ...]
-    columns: tuple[str, ...]
+    columns: tuple[str, ...] = ("text", "label")
     config: str | None = None
     revision: str | None = None
 
 
-_SCORED = ("sentence1", "sentence2", "score")
-_TEXT = ("text", "label")
-
-
 def _mteb(name: str, revision: str, split: str = "test") -> _Split:
-    return _Split(f"mteb/{name}-sts", (split,), _SCORED, revision=revision)
+    return _Split(f"mteb/{name}-sts", (split,), ("sentence1", "sentence2", "score"), revision=revision)
 
 
 # The STS sets are the ones MTEB scores, at the revisions it pins: the original, cased text. Not its SICK-R: that is
@@ -47,21 +41,23 @@ _STS: dict[str, _Split] = {
     "STS-B": _mteb("stsbenchmark", "b0fddb56ed78048fa8b90373c8a3cfc37b684831"),
     "STS-B-dev": _mteb("stsbenchmark", "b0fddb56ed78048fa8b90373c8a3cfc37b684831", "validation"),
 }
+_SENTENCE = ("sentence", "label")
+_PAIR = ("sentence1", "sentence2", "label")
 _TRANSFER: dict[str, dict[str, _Split]] = {
-    "MR": {"all": _Split("cornell-movie-review-data/rotten_tomatoes", ("train", "validation", "test"), _TEXT)},
-    "CR": {"all": _Split("SetFit/CR", ("train", "test"), _TEXT)},
-    "SUBJ": {"all": _Split("SetFit/subj", ("train", "test"), _TEXT)},
-    "MPQA": {"all": _Split("jxm/mpqa", ("train", "test"), ("sentence", "label"))},
+    "MR": {"all": _Split("cornell-movie-review-data/rotten_tomatoes", ("train", "validation", "test"))},
+    "CR": {"all": _Split("SetFit/CR", ("train", "test"))},
+    "SUBJ": {"all": _Split("SetFit/subj", ("train", "test"))},
+    "MPQA": {"all": _Split("jxm/mpqa", ("train", "test"), _SENTENCE)},
     # SentEval trains on the 67,349 phrases of GLUE's SST-2, whose own test labels are hidden.
     "SST2": {
-        "train": _Split("stanfordnlp/sst2", ("train",), ("sentence", "label")),
-        "dev": _Split("stanfordnlp/sst2", ("validation",), ("sentence", "label")),
-        "test": _Split("SetFit/sst2", ("test",), _TEXT),
+        "train": _Split("stanfordnlp/sst2", ("train",), _SENTENCE),
+        "dev": _Split("stanfordnlp/sst2", ("validation",), _SENTENCE),
+        "test": _Split("SetFit/sst2", ("test",)),
     },
     "TREC": {split: _Split("SetFit/TREC-QC", (split,), ("text", "label_coarse")) for split in ("train", "test")},
     "MRPC": {
-        split: _Split("nyu-mll/glue", sources, ("sentence1", "sentence2", "label"), config="mrpc")
-        for split, sources in {"train": ("train", "validation"), "test": ("test",)}.items()
+        "train": _Split("nyu-mll/glue", ("train", "validation"), _PAIR, config="mrpc"),
+        "test": _Split("nyu-mll/glue", ("test",), _PAIR, config="mrpc"),
     },
 }
 
@@ -90,7 +86,7 @@ class HubDatasets:
 
 
 def _columns(source: _Split, parts: dict[str, str]) -> list[Sequence[Any]]:
-    columns: list[list[Any]] = [[] for _ in source.columns]
+    columns: list[Sequence[Any]] = [() for _ in source.columns]
     for split in source.splits:
         rows = _load(source, split)
         absent = [name for name in source.columns if name not in rows.column_names]
@@ -101,9 +97,8 @@ def _columns(source: _Split, parts: dict[str, str]) -> list[Sequence[Any]]:
         part = [list(rows[name]) for name in source.columns]
         revision = f"@{source.revision}" if source.revision else ""
         parts[f"{source.dataset}{revision} [{split}]"] = hashlib.sha256(json.dumps(part).encode()).hexdigest()
-        for column, values in zip(columns, part, strict=True):
-            column.extend(values)
-    return list(columns)
+        columns = [[*before, *values] for before, values in zip(columns, part, strict=True)]
+    return columns
 
 
 def _load(source: _Split, split: str) -> Any:

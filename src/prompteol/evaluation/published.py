@@ -1,4 +1,4 @@
-"""Find the paper's figures by a model's name, its template and its demonstrations.
+"""Know the paper's models and figures, and plan the runs that reproduce one of its tables.
 
 ``published.json`` holds only figures that stand in the paper's text (Jiang et al., Findings of EMNLP 2024) or in
 the authors' repository (github.com/kongds/scaling_sentemb); ``source`` says which. Where neither gives a score for
@@ -8,18 +8,69 @@ a task, none is shown.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import Literal
 
-from prompteol.evaluation.description import ModelDescription
+from prompteol.errors import EvaluationError
+from prompteol.evaluation.results import ModelDescription
 from prompteol.evaluation.tasks import Suite
 from prompteol.prompts import DEMONSTRATIONS, PROMPTEOL
 
-__all__ = ["Method", "PublishedScores", "published_for", "published_scores"]
-
 Method = Literal["plain", "in-context", "fine-tuned"]
+PaperTable = Literal["sts", "icl", "fine-tuned", "transfer"]
+Dtype = Literal["float32", "float16", "bfloat16"]
+
+_TABLES: dict[PaperTable, tuple[Method, Suite]] = {
+    "sts": ("plain", "sts"),
+    "icl": ("in-context", "sts"),
+    "fine-tuned": ("fine-tuned", "sts"),
+    "transfer": ("plain", "transfer"),
+}
+_BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
+_CHECKPOINT_BYTES = 2  # OPT and LLaMA are published in half precision.
+
+# Counted from the published configurations, tied embeddings once.
+_OPT = {
+    "125m": 125_239_296,
+    "350m": 331_196_416,
+    "1.3b": 1_315_758_080,
+    "2.7b": 2_651_596_800,
+    "6.7b": 6_658_473_984,
+    "13b": 12_853_473_280,
+    "30b": 29_974_540_288,
+    "66b": 65_719_701_504,
+}
+_LLAMA = {"7b": 6_738_415_616, "13b": 13_015_864_320, "30b": 32_528_943_616}
+
+
+@dataclass(frozen=True)
+class PaperModel:
+    """Name a model of the paper: its Hub repository and its parameters, the base's for an adapter.
+
+    ``base`` is the repository that an adapter's weights are added to; None for a model that stands alone.
+    """
+
+    repository: str
+    parameters: int
+    base: str | None = None
+
+
+def _adapter(name: str, base: str, parameters: int) -> tuple[str, PaperModel]:
+    return f"prompteol-{name}", PaperModel(f"royokong/prompteol-{name}", parameters, base)
+
+
+PAPER_MODELS: dict[str, PaperModel] = dict(
+    [
+        *((f"opt-{size}", PaperModel(f"facebook/opt-{size}", count)) for size, count in _OPT.items()),
+        *(_adapter(f"opt-{size}", f"facebook/opt-{size}", _OPT[size]) for size in ("1.3b", "2.7b", "6.7b", "13b")),
+        # The adapters name decapoda-research/llama-*-hf as their base, which has left the Hub.
+        *(_adapter(f"llama-{n}", f"decapoda-research/llama-{n}-hf", count) for n, count in _LLAMA.items()),
+    ]
+)
+"""Every model that the paper or the authors' repository gives figures for, by the name in ``published.json``."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +85,34 @@ class PublishedScores:
     def average(self, suite: Suite) -> float | None:
         """Return the paper's "Avg." of a suite, as printed."""
         return self.scores.get(f"{suite} average")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Describe one row of a table to run.
+
+    ``folder`` stands in for the Hub repository; ``demonstrations`` is the name of a preset, or None.
+    """
+
+    name: str
+    model: PaperModel
+    suite: Suite
+    demonstrations: str | None
+    folder: str | None = None
+
+    @property
+    def source(self) -> str:
+        """Where the model is loaded from."""
+        return self.folder or self.model.repository
+
+    @property
+    def download_gb(self) -> float:
+        """About how much is fetched from the Hub, in GB; 0 for a folder."""
+        return 0.0 if self.folder else self.model.parameters * _CHECKPOINT_BYTES / 1e9
+
+    def memory_gb(self, dtype: Dtype) -> float:
+        """How much memory the weights alone take, in GB."""
+        return self.model.parameters * _BYTES[dtype] / 1e9
 
 
 @lru_cache
@@ -53,10 +132,8 @@ def published_for(model: ModelDescription) -> PublishedScores | None:
     name = model.name.rstrip("/\\").replace("\\", "/").rpartition("/")[2].lower()
     if (model.template, model.normalization, model.layer) != (str(PROMPTEOL), PROMPTEOL.normalization, -1):
         return None
-    for row in published_scores():
-        if row.model == name and model.demonstrations == _demonstrations(row):
-            return row
-    return None
+    rows = (row for row in published_scores() if row.model == name)
+    return next((row for row in rows if model.demonstrations == _demonstrations(row)), None)
 
 
 def _demonstrations(row: PublishedScores) -> tuple[tuple[str, str], ...]:
@@ -64,3 +141,29 @@ def _demonstrations(row: PublishedScores) -> tuple[tuple[str, str], ...]:
         return ()
     best = DEMONSTRATIONS[row.model]
     return ((best.sentence, best.word),)
+
+
+def plan(table: PaperTable, models: Sequence[str] = (), folders: Mapping[str, str] | None = None) -> list[Run]:
+    """List the runs of a table of the paper, small models first.
+
+    Args:
+        table: ``"sts"`` (no demonstration), ``"icl"`` (the best demonstration of each size), ``"fine-tuned"``
+            (the released adapters), ``"transfer"``. The models are those with a published figure there.
+        models: only these, by names such as ``"opt-125m"``; default all.
+        folders: local copies by name, used in place of the Hub.
+
+    Raises:
+        EvaluationError: the table has no such model.
+    """
+    method, suite = _TABLES[table]
+    folders = folders or {}
+    rows = [row for row in published_scores() if row.method == method and row.average(suite) is not None]
+    names = [row.model for row in rows]
+    unknown = [name for name in (*models, *folders) if name not in names]
+    if unknown:
+        raise EvaluationError(f"table {table!r} has no model {unknown[0]!r}; it has {', '.join(names)}")
+    return [
+        Run(name, PAPER_MODELS[name], suite, name if method == "in-context" else None, folders.get(name))
+        for name in names
+        if not models or name in models
+    ]

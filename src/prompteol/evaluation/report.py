@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from prompteol.evaluation.description import ModelDescription
-from prompteol.evaluation.published import PublishedScores, published_for
-from prompteol.evaluation.results import Evaluation
+from prompteol.evaluation.published import published_for
+from prompteol.evaluation.results import Evaluation, ModelDescription
 from prompteol.evaluation.tasks import SUITES, TASKS, Suite
-
-__all__ = ["labels", "markdown", "tables"]
 
 _AVERAGED: dict[str, Suite] = {"sts": "sts", "transfer": "transfer"}
 _TITLES: dict[str, str] = {
@@ -26,15 +23,13 @@ _TITLES: dict[str, str] = {
 _ABSENT = "–"
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     label: str
     cells: list[str]
     style: str = ""
 
 
-@dataclass(frozen=True)
-class _Section:
+class _Section(NamedTuple):
     title: str
     columns: list[str]
     rows: list[_Row]
@@ -99,11 +94,13 @@ def _telling(model: ModelDescription, namesakes: list[ModelDescription]) -> list
 
 
 def _setup(model: ModelDescription) -> tuple[str, ...]:
-    words = [word for _, word in model.demonstrations]
-    if len(words) == 1:
-        shown = f"demonstration {words[0]!r}"
-    else:
-        shown = f"{len(words)} demonstrations" if words else "no demonstration"
+    match model.demonstrations:
+        case ():
+            shown = "no demonstration"
+        case ((_, word),):
+            shown = f"demonstration {word!r}"
+        case several:
+            shown = f"{len(several)} demonstrations"
     layer = "no layer" if model.layer is None else f"layer {model.layer}"
     return shown, model.template or "no template", layer, model.dtype or "no dtype"
 
@@ -151,7 +148,7 @@ def _notes(evaluations: Sequence[Evaluation], *, digits: int) -> list[str]:
     notes += _once("data, SHA-256", [_data(each, digits) for each in evaluations], evaluations)
     notes += _once("versions", [_named(each.versions) for each in evaluations], evaluations)
     papers = [paper for each in evaluations if (paper := published_for(each.model))]
-    return notes + [_source(paper) for paper in papers]
+    return notes + [f"paper's figures for {paper.model}, {paper.method}: {paper.source}" for paper in papers]
 
 
 def _once(what: str, texts: list[str], evaluations: Sequence[Evaluation]) -> list[str]:
@@ -184,10 +181,6 @@ def _settings(evaluation: Evaluation, digits: int) -> str:
         f"{evaluation.seconds:.0f} s" if evaluation.seconds is not None else "",
     ]
     return ", ".join(filter(None, settings))
-
-
-def _source(paper: PublishedScores) -> str:
-    return f"paper's figures for {paper.model}, {paper.method}: {paper.source}"
 
 
 def _number(value: float | None, *, signed: bool = False) -> str:

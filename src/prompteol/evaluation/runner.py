@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
-from prompteol.errors import EvaluationError
-from prompteol.evaluation.description import ModelDescription, describe, versions
-from prompteol.evaluation.embedding_store import EmbeddingStore, Encoder
+import numpy as np
+from numpy.typing import NDArray
+
+from prompteol.errors import EvaluationError, NonFiniteError
 from prompteol.evaluation.hub import HubDatasets
-from prompteol.evaluation.results import Evaluation, TaskScore
+from prompteol.evaluation.results import Evaluation, ModelDescription, TaskScore, describe, versions
 from prompteol.evaluation.senteval_folder import SentEvalFolder
 from prompteol.evaluation.sts import score_sts
 from prompteol.evaluation.tasks import (
@@ -27,10 +29,19 @@ from prompteol.evaluation.tasks import (
     parse_tasks,
 )
 from prompteol.evaluation.transfer import score_transfer
-from prompteol.progress import Progress, no_progress
+from prompteol.files import chunks
+from prompteol.progress import Progress, batches, no_progress
 from prompteol.sentence_transformers import PromptEOL
 
-__all__ = ["Benchmark", "TaskSource", "evaluate", "evaluate_features", "load_benchmark"]
+_CHUNK = 1024
+
+
+class Encoder(Protocol):
+    """Turn sentences into an array of shape (sentences, dimensions), one row each."""
+
+    def encode(self, sentences: list[str], /) -> Any:
+        """Embed the sentences. One that takes ``batch_size`` and ``show_progress_bar`` is given them."""
+        ...
 
 
 class TaskSource(Protocol):
@@ -66,8 +77,7 @@ def load_benchmark(source: TaskSource, tasks: Sequence[str] = ("sts",)) -> Bench
         tasks: names of tasks and groups, see :func:`~prompteol.evaluation.tasks.parse_tasks`.
 
     Raises:
-        EvaluationError: no task has such a name.
-        EvaluationError: a file is damaged (file and line are named), or none of the tasks is there.
+        EvaluationError: no task has such a name, a file is damaged, or none of the tasks is there.
     """
     found: dict[str, TaskData] = {}
     missing: dict[str, str] = {}
@@ -167,3 +177,45 @@ def _score(name: str, data: TaskData, embed: Embed) -> TaskScore:
         count = len(data.splits["test" if "test" in data.splits else "all"].labels)
         return TaskScore(name, "accuracy", result.accuracy, count, details, parts)
     raise EvaluationError(f"{type(data).__name__} is neither StsData nor TransferData: give the task a score function")
+
+
+class EmbeddingStore:
+    """Keep one float32 embedding for each distinct sentence, however many tasks hold it.
+
+    Raises:
+        NonFiniteError: from :meth:`add`, when the model gives NaN or infinity; the sentence is named.
+    """
+
+    def __init__(self, model: Encoder, *, batch_size: int | None = None) -> None:
+        self._model = model
+        given = {"show_progress_bar": False} | ({"batch_size": batch_size} if batch_size else {})
+        takes = inspect.signature(model.encode).parameters
+        everything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values())
+        self._options = {name: value for name, value in given.items() if everything or name in takes}
+        self._row: dict[str, int] = {}
+        self._chunks: list[NDArray[np.float32]] = []
+
+    def add(self, sentences: Iterable[str], *, advance: Callable[[int], object] = lambda _count: None) -> None:
+        """Embed those sentences that are new, long ones first; ``advance`` is called with the size of every batch."""
+        new = sorted({s for s in sentences if s not in self._row}, key=lambda s: (-len(s), s))
+        with batches(self._model, advance) as done:
+            for chunk in chunks(new, _CHUNK):
+                self._chunks.append(self._encode(chunk))
+                for sentence in chunk:
+                    self._row[sentence] = len(self._row)
+                done(len(chunk))
+
+    def embed(self, sentences: Sequence[str]) -> NDArray[np.float32]:
+        """Return the embeddings of the sentences, shape (sentences, dimensions), embedding what is new."""
+        self.add(sentences)
+        if len(self._chunks) > 1:
+            self._chunks = [np.concatenate(self._chunks)]
+        return np.asarray(self._chunks[0][[self._row[sentence] for sentence in sentences]])
+
+    def _encode(self, sentences: list[str]) -> NDArray[np.float32]:
+        embeddings = np.asarray(self._model.encode(sentences, **self._options), dtype=np.float32)
+        finite = np.isfinite(embeddings).all(axis=1)
+        if not finite.all():
+            sentence = sentences[int(np.argmin(finite))]
+            raise NonFiniteError(f"the embedding of {sentence[:80]!r} holds NaN or infinity; try dtype float32")
+        return embeddings

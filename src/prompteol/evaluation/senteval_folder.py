@@ -6,11 +6,10 @@ import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from prompteol.errors import EvaluationError
 from prompteol.evaluation.tasks import LabeledTexts, StsData, StsSubset, Task, TaskNotFoundError, TransferData
-
-__all__ = ["SentEvalFolder"]
 
 # STS13 is without SMT, whose license kept it out of SentEval and of every published figure.
 _SUBSETS = {
@@ -22,8 +21,6 @@ _SUBSETS = {
 }
 # In these an empty score marks a pair that nobody was asked to judge.
 _PARTLY_JUDGED = frozenset({"STS15", "STS16"})
-_STS_BENCHMARK = {"STS-B": "sts-test.csv", "STS-B-dev": "sts-dev.csv"}
-_SICK = {"SICK-R": "SICK_test_annotated.txt", "SICK-R-dev": "SICK_trial.txt"}
 _TWO_CLASSES = {
     "MR": ("rt-polarity.pos", "rt-polarity.neg"),
     "CR": ("custrev.pos", "custrev.neg"),
@@ -32,7 +29,28 @@ _TWO_CLASSES = {
 }
 # SentEval's own files of the other two may hold an empty example (CR's do), and SentEval scores it like any other.
 _WITHOUT_BLANKS = frozenset({"MR", "SUBJ"})
+_TREC_FILES = {"train": "TREC/train_5500.label", "test": "TREC/TREC_10.label"}
 _TREC_LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
+
+
+class _Table(NamedTuple):
+    """Locate the columns of texts, and behind them that of the score or label, below so many lines of header."""
+
+    file: str
+    columns: tuple[int, ...]
+    header: int = 0
+
+
+_SCORED = {
+    "STS-B": _Table("STS/STSBenchmark/sts-test.csv", (5, 6, 4)),
+    "STS-B-dev": _Table("STS/STSBenchmark/sts-dev.csv", (5, 6, 4)),
+    "SICK-R": _Table("SICK/SICK_test_annotated.txt", (1, 2, 3), header=1),
+    "SICK-R-dev": _Table("SICK/SICK_trial.txt", (1, 2, 3), header=1),
+}
+_LABELED = {
+    "SST2": {split: _Table(f"SST/binary/sentiment-{split}", (0, 1)) for split in ("train", "dev", "test")},
+    "MRPC": {split: _Table(f"MRPC/msr_paraphrase_{split}.txt", (3, 4, 0), header=1) for split in ("train", "test")},
+}
 
 
 class SentEvalFolder:
@@ -52,87 +70,72 @@ class SentEvalFolder:
 
     def load(self, task: Task) -> StsData | TransferData:
         """Read one task, or raise :class:`TaskNotFoundError` naming the first file that is not there."""
-        parts: dict[str, str] = {}
-        data = self._read(task.name, parts)
-        return StsData(data, parts) if isinstance(data, list) else TransferData(data, parts)
+        reader, name = _Reader(self.folder), task.name
+        if name in _SUBSETS:
+            return StsData([reader.subset(name, subset) for subset in _SUBSETS[name]], reader.parts)
+        if name in _SCORED:
+            return StsData([StsSubset(name, *reader.table(_SCORED[name]))], reader.parts)
+        if name in _TWO_CLASSES:
+            splits = {"all": reader.two_classes(name)}
+        elif name == "TREC":
+            splits = {split: reader.trec(file) for split, file in _TREC_FILES.items()}
+        else:
+            columns = {split: reader.table(table, ("0", "1")) for split, table in _LABELED[name].items()}
+            splits = {split: LabeledTexts(tuple(texts), labels) for split, (*texts, labels) in columns.items()}
+        return TransferData(splits, reader.parts)
 
-    def _read(self, task: str, parts: dict[str, str]) -> list[StsSubset] | dict[str, LabeledTexts]:
-        if task in _SUBSETS:
-            return [self._sts_subset(task, subset, parts) for subset in _SUBSETS[task]]
-        if task in _STS_BENCHMARK:
-            return [self._scored_table(task, f"STS/STSBenchmark/{_STS_BENCHMARK[task]}", (5, 6, 4), 0, parts)]
-        if task in _SICK:
-            return [self._scored_table(task, f"SICK/{_SICK[task]}", (1, 2, 3), 1, parts)]
-        if task in _TWO_CLASSES:
-            return {"all": self._two_classes(task, parts)}
-        if task == "SST2":
-            return {s: self._sst(f"SST/binary/sentiment-{s}", parts) for s in ("train", "dev", "test")}
-        if task == "TREC":
-            files = {"train": "TREC/train_5500.label", "test": "TREC/TREC_10.label"}
-            return {split: self._trec(file, parts) for split, file in files.items()}
-        files = {split: f"MRPC/msr_paraphrase_{split}.txt" for split in ("train", "test")}
-        return {split: self._mrpc(file, parts) for split, file in files.items()}
 
-    def _sts_subset(self, task: str, subset: str, parts: dict[str, str]) -> StsSubset:
-        pairs = self._open(f"STS/{task}-en-test/STS.input.{subset}.txt", parts)
-        scores = self._open(f"STS/{task}-en-test/STS.gs.{subset}.txt", parts)
+class _Reader:
+    """Read the files of one task; ``parts`` has the SHA-256 of each that was read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.parts: dict[str, str] = {}
+
+    def subset(self, task: str, subset: str) -> StsSubset:
+        pairs = self.open(f"STS/{task}-en-test/STS.input.{subset}.txt")
+        scores = self.open(f"STS/{task}-en-test/STS.gs.{subset}.txt")
         if len(pairs) != len(scores):
             expected = f"expected one line for each of the {len(pairs)} pairs of {pairs.path.name}"
             raise scores.damaged(min(len(pairs), len(scores)), expected, f"{len(scores)} lines")
-        may_be_blank = task in _PARTLY_JUDGED
-        judged = [number for number, score in enumerate(scores.text) if score.strip() or not may_be_blank]
+        judged = [number for number, score in enumerate(scores) if score.strip() or task not in _PARTLY_JUDGED]
         if not judged:
-            raise scores.damaged(0, "expected at least one score", scores.text[0])
-        cells = [pairs.cells(number, (0, 1)) for number in judged]
-        gold = [scores.score(number, scores.text[number]) for number in judged]
-        return StsSubset(subset, [first for first, _ in cells], [second for _, second in cells], gold)
+            raise scores.damaged(0, "expected at least one score")
+        first, second = zip(*(pairs.cells(number, (0, 1)) for number in judged), strict=True)
+        return StsSubset(subset, first, second, [scores.score(number, scores[number]) for number in judged])
 
-    def _scored_table(
-        self, task: str, file: str, columns: tuple[int, int, int], header: int, parts: dict[str, str]
-    ) -> StsSubset:
-        table = self._open(file, parts, header=header)
-        table.check_header(header, columns[2])
-        rows = [table.cells(number, columns) for number in range(header, len(table))]
-        gold = [table.score(number, score) for number, (*_, score) in enumerate(rows, start=header)]
-        return StsSubset(task, [row[0] for row in rows], [row[1] for row in rows], gold)
+    def table(self, table: _Table, labels: tuple[str, ...] = ()) -> list[list[Any]]:
+        """Return the columns of a table, the last one checked: labels where some are given, else scores."""
+        lines = self.open(table.file, header=table.header)
+        lines.check_header(table.header, table.columns[-1])
+        numbers = range(table.header, len(lines))
+        *texts, last = zip(*(lines.cells(number, table.columns) for number in numbers), strict=True)
+        checked = zip(numbers, last, strict=True)
+        values = [lines.label(at, text, labels) if labels else lines.score(at, text) for at, text in checked]
+        return [*map(list, texts), values]
 
-    def _two_classes(self, task: str, parts: dict[str, str]) -> LabeledTexts:
-        one, other = (self._open(f"{task}/{name}", parts, latin=True) for name in _TWO_CLASSES[task])
-        if task in _WITHOUT_BLANKS:
-            one.check_sentences()
-            other.check_sentences()
-        return LabeledTexts(([*one.text, *other.text],), [1] * len(one) + [0] * len(other))
+    def two_classes(self, task: str) -> LabeledTexts:
+        one, other = (self.open(f"{task}/{name}", latin=True) for name in _TWO_CLASSES[task])
+        for lines in (one, other) if task in _WITHOUT_BLANKS else ():
+            lines.check_sentences()
+        return LabeledTexts(([*one, *other],), [1] * len(one) + [0] * len(other))
 
-    def _sst(self, file: str, parts: dict[str, str]) -> LabeledTexts:
-        table = self._open(file, parts)
-        rows = [table.cells(number, (0, 1)) for number in range(len(table))]
-        labels = [table.label(number, label, ("0", "1")) for number, (_, label) in enumerate(rows)]
-        return LabeledTexts(([sentence for sentence, _ in rows],), labels)
-
-    def _trec(self, file: str, parts: dict[str, str]) -> LabeledTexts:
-        table = self._open(file, parts, latin=True)
+    def trec(self, file: str) -> LabeledTexts:
+        lines = self.open(file, latin=True)
         sentences, labels = [], []
-        for number, line in enumerate(table.text):
+        for number, line in enumerate(lines):
             label, _, question = line.partition(" ")
-            coarse = table.label(number, label.partition(":")[0], _TREC_LABELS)
-            if not question.strip():
-                raise table.damaged(number, "expected 'LABEL:detail question'", line)
-            labels.append(coarse)
+            labels.append(lines.label(number, label.partition(":")[0], _TREC_LABELS))
             sentences.append(question)
+            if not question.strip():
+                raise lines.damaged(number, "expected 'LABEL:detail question'")
         return LabeledTexts((sentences,), labels)
 
-    def _mrpc(self, file: str, parts: dict[str, str]) -> LabeledTexts:
-        table = self._open(file, parts, header=1)
-        table.check_header(1, 0)
-        rows = [table.cells(number, (3, 4, 0)) for number in range(1, len(table))]
-        labels = [table.label(number, label, ("0", "1")) for number, (*_, label) in enumerate(rows, start=1)]
-        return LabeledTexts(([row[0] for row in rows], [row[1] for row in rows]), labels)
-
-    def _open(self, file: str, parts: dict[str, str], *, latin: bool = False, header: int = 0) -> _Lines:
+    def open(self, file: str, *, latin: bool = False, header: int = 0) -> _Lines:
         for path in (self.folder / file, self.folder / file.removeprefix("STS/")):
             if path.is_file():
                 content = path.read_bytes()
-                parts[path.relative_to(self.folder).as_posix()] = hashlib.sha256(content).hexdigest()
+                self.parts[path.relative_to(self.folder).as_posix()] = hashlib.sha256(content).hexdigest()
                 lines = _Lines(path, content, latin=latin)
                 if len(lines) <= header:
                     raise lines.damaged(len(lines), "expected at least one example", "the end of the file")
@@ -140,15 +143,12 @@ class SentEvalFolder:
         raise TaskNotFoundError(f"{self.folder / file} is not there")
 
 
-class _Lines:
+class _Lines(list[str]):
     """Hold the lines of one file, and say which of them is damaged."""
 
     def __init__(self, path: Path, content: bytes, *, latin: bool) -> None:
         self.path = path
-        self.text = list(self._decode(content, latin=latin))
-
-    def __len__(self) -> int:
-        return len(self.text)
+        super().__init__(self._decode(content, latin=latin))
 
     def _decode(self, content: bytes, *, latin: bool) -> Iterator[str]:
         # Only \n ends a line: str.splitlines would also cut at the \x85 and U+2028 inside sentences.
@@ -163,23 +163,22 @@ class _Lines:
                 yield line.removesuffix(b"\r").decode("latin-1")
 
     def cells(self, number: int, columns: tuple[int, ...]) -> list[str]:
-        cells = self.text[number].split("\t")
+        cells = self[number].split("\t")
         if len(cells) <= max(columns) or not all(cells[column].strip() for column in columns):
-            expected = f"expected {max(columns) + 1} filled columns, parted by tabs"
-            raise self.damaged(number, expected, self.text[number])
+            raise self.damaged(number, f"expected {max(columns) + 1} filled columns, parted by tabs")
         return [cells[column] for column in columns]
 
     def check_header(self, lines: int, column: int) -> None:
         """Make sure that the lines that are passed over hold no example: names, not a score or label."""
         for number in range(lines):
-            cell = dict(enumerate(self.text[number].split("\t"))).get(column, "")
+            cell = dict(enumerate(self[number].split("\t"))).get(column, "")
             if cell.strip().replace(".", "", 1).isdigit():
-                raise self.damaged(number, "expected the names of the columns", self.text[number])
+                raise self.damaged(number, "expected the names of the columns")
 
     def check_sentences(self) -> None:
-        for number, line in enumerate(self.text):
+        for number, line in enumerate(self):
             if not line.strip():
-                raise self.damaged(number, "expected a sentence", line)
+                raise self.damaged(number, "expected a sentence")
 
     def score(self, number: int, text: str) -> float:
         try:
@@ -195,5 +194,7 @@ class _Lines:
             raise self.damaged(number, f"expected one of the labels {', '.join(labels)}", text)
         return text.strip()
 
-    def damaged(self, number: int, expected: str, found: str) -> EvaluationError:
+    def damaged(self, number: int, expected: str, found: str | None = None) -> EvaluationError:
+        """Return the error; ``found`` is the line itself unless given."""
+        found = self[number] if found is None else found
         return EvaluationError(f"{self.path}, line {number + 1}: {expected}; found {found[:80]!r}")

@@ -13,8 +13,6 @@ from sklearn.preprocessing import normalize
 from prompteol.errors import EvaluationError
 from prompteol.evaluation.tasks import Embed, StsData
 
-__all__ = ["paired_cosines", "score_sts"]
-
 
 def score_sts(data: StsData, embed: Embed) -> tuple[float, dict[str, float | None]]:
     """Return Spearman x 100 over all subsets concatenated, and that of each subset (paper, Section 4).
@@ -30,7 +28,9 @@ def score_sts(data: StsData, embed: Embed) -> tuple[float, dict[str, float | Non
     score = _spearman(similarity, gold)
     if score is None:
         raise EvaluationError("no rank correlation exists: all cosines, or all gold scores, are the same")
-    return score, _by_subset(data, similarity, gold)
+    ends = np.cumsum([len(subset.gold) for subset in data.subsets])[:-1]
+    parts = zip(data.subsets, np.split(similarity, ends), np.split(gold, ends), strict=True)
+    return score, {subset.subset: _spearman(*scores) for subset, *scores in parts}
 
 
 def paired_cosines(first: Any, second: Any) -> NDArray[np.float64]:
@@ -39,12 +39,6 @@ def paired_cosines(first: Any, second: Any) -> NDArray[np.float64]:
     product = left.multiply(right) if hasattr(left, "multiply") else left * right
     # Rounded above float64's noise, so that pairs of one sentence with itself tie at 1 on every machine.
     return np.round(np.asarray(product.sum(axis=1), dtype=np.float64).ravel(), 12)
-
-
-def _by_subset(data: StsData, similarity: NDArray[np.float64], gold: NDArray[np.float64]) -> dict[str, float | None]:
-    ends = np.cumsum([len(subset.gold) for subset in data.subsets])[:-1]
-    halves = zip(np.split(similarity, ends), np.split(gold, ends), strict=True)
-    return {s.subset: _spearman(*half) for s, half in zip(data.subsets, halves, strict=True)}
 
 
 def _spearman(similarity: NDArray[np.float64], gold: NDArray[np.float64]) -> float | None:

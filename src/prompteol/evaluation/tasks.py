@@ -10,22 +10,6 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from prompteol.errors import EvaluationError
 
-__all__ = [
-    "SUITES",
-    "TASKS",
-    "Embed",
-    "LabeledTexts",
-    "StsData",
-    "StsSubset",
-    "Suite",
-    "Task",
-    "TaskData",
-    "TaskNotFoundError",
-    "TransferData",
-    "parse_tasks",
-    "register_task",
-]
-
 Embed: TypeAlias = Callable[[Sequence[str]], Any]
 """Returns one row for each sentence, dense or sparse."""
 Suite = Literal["sts", "dev", "transfer"]
@@ -45,10 +29,7 @@ class TaskData(Protocol):
 
 @dataclass(frozen=True)
 class StsSubset:
-    """Hold one subset of an STS task: pairs of sentences and their human scores.
-
-    ``first``, ``second`` and ``gold`` have the same length; gold scores run from 0 to 5.
-    """
+    """Hold one subset of an STS task: pairs of sentences, and as many human scores from 0 to 5."""
 
     subset: str
     first: Sequence[str]
@@ -65,8 +46,8 @@ class StsData:
 
     def sentences(self) -> list[str]:
         """List every sentence: first all left ones, subset after subset, then all right ones."""
-        sides = (subset.first for subset in self.subsets), (subset.second for subset in self.subsets)
-        return [*chain.from_iterable(chain.from_iterable(sides))]
+        sides = [subset.first for subset in self.subsets] + [subset.second for subset in self.subsets]
+        return [*chain.from_iterable(sides)]
 
 
 @dataclass(frozen=True)
@@ -155,18 +136,13 @@ def parse_tasks(names: Sequence[str]) -> list[Task]:
     """
     for plugin in entry_points(group="prompteol.tasks"):
         plugin.load()
-    by_key, groups = {_key(name): name for name in TASKS}, _groups()
+    known = {_key(name): [name] for name in TASKS} | _groups()
     found: set[str] = set()
     for name in names:
-        key = _key(name)
-        if key in groups:
-            found.update(groups[key])
-        elif key in by_key:
-            found.add(by_key[key])
-        else:
-            raise EvaluationError(
-                f"no task is called {name!r}; the groups are {', '.join(groups)}, the tasks {', '.join(TASKS)}"
-            )
+        if _key(name) not in known:
+            shown = ", ".join(_groups())
+            raise EvaluationError(f"no task is called {name!r}; the groups are {shown}, the tasks {', '.join(TASKS)}")
+        found.update(known[_key(name)])
     return [task for task in TASKS.values() if task.name in found]
 
 

@@ -27,10 +27,10 @@ from threadpoolctl import threadpool_limits
 from prompteol.errors import EvaluationError
 from prompteol.evaluation.tasks import Embed, LabeledTexts, TransferData
 
-__all__ = ["TransferScore", "score_transfer"]
+_Splits = dict[str, tuple[Any, NDArray[Any]]]
 
 _FOLDS = 10
-_SEED = 1111
+_SEED = 1111  # SentEval's
 _C = [2.0**t for t in range(-2, 4)]
 _C_WITH_TEST_SET = [2.0**t for t in range(-1, 6)]
 
@@ -46,18 +46,14 @@ class TransferScore:
 
 
 def score_transfer(data: TransferData, embed: Embed) -> TransferScore:
-    """Train and test the classifiers of a task.
+    """Train and test the classifiers of a task; ``embed`` is called once, with every sentence of it.
 
-    ``embed`` is called once, with every sentence of the task, and returns one row each, dense or sparse.
-    Folds are shuffled with SentEval's seed, 1111. A data set so small that a label has fewer than 10 examples
-    gets fewer folds; with fewer than 2 it is a :class:`~prompteol.errors.EvaluationError`.
+    A data set so small that a label has fewer than 10 examples gets fewer folds; with fewer than 2 it is a
+    :class:`~prompteol.errors.EvaluationError`.
     """
     splits = _features(data, embed)
     # One BLAS thread and several fits at a time: on matrices this small the threads of BLAS mostly wait.
-    with (
-        threadpool_limits(1, user_api="blas"),
-        joblib.parallel_config("threading", n_jobs=joblib.cpu_count()),
-    ):
+    with threadpool_limits(1, user_api="blas"), joblib.parallel_config("threading", n_jobs=joblib.cpu_count()):
         if "all" in splits:
             return _nested_folds(*splits["all"])
         return _split(splits) if "dev" in splits else _folds_of_train(splits)
@@ -73,36 +69,30 @@ def _nested_folds(x: Any, y: NDArray[Any]) -> TransferScore:
     return TransferScore(100 * float(np.mean(accuracy)), 100 * float(np.mean(dev)), regularization)
 
 
-def _folds_of_train(splits: dict[str, tuple[Any, NDArray[Any]]]) -> TransferScore:
-    x, y = splits["train"]
+def _folds_of_train(splits: _Splits) -> TransferScore:
+    (x, y), (x_test, y_test) = splits["train"], splits["test"]
     search = _search(_C_WITH_TEST_SET, _folds(y)).fit(x, y)
-    x_test, y_test = splits["test"]
     predicted = search.predict(x_test)
-    labels = search.classes_
-    return TransferScore(
-        accuracy=100 * float(np.mean(predicted == y_test)),
-        dev_accuracy=100 * float(search.best_score_),
-        regularization=[search.best_params_["C"]],
-        f1=100 * float(f1_score(y_test, predicted, pos_label=labels[1])) if len(labels) == 2 else None,
-    )
+    _, *positive = search.classes_
+    f1 = 100 * float(f1_score(y_test, predicted, pos_label=positive[0])) if len(positive) == 1 else None
+    return _score(search, np.mean(predicted == y_test), f1)
 
 
-def _split(splits: dict[str, tuple[Any, NDArray[Any]]]) -> TransferScore:
+def _split(splits: _Splits) -> TransferScore:
     (x, y), (x_dev, y_dev), (x_test, y_test) = (splits[name] for name in ("train", "dev", "test"))
     on_dev = PredefinedSplit([-1] * len(y) + [0] * len(y_dev))
     search = _search(_C, on_dev, refit=False).fit(_stack([x, x_dev]), np.concatenate([y, y_dev]))
     # Not a refit on train and dev together: SentEval trains on train alone.
-    best = _classifier(**search.best_params_).fit(x, y)
-    return TransferScore(
-        accuracy=100 * float(best.score(x_test, y_test)),
-        dev_accuracy=100 * float(search.best_score_),
-        regularization=[search.best_params_["C"]],
-    )
+    return _score(search, _classifier(**search.best_params_).fit(x, y).score(x_test, y_test))
 
 
-def _features(data: TransferData, embed: Embed) -> dict[str, tuple[Any, NDArray[Any]]]:
+def _score(search: GridSearchCV, accuracy: float, f1: float | None = None) -> TransferScore:
+    return TransferScore(100 * float(accuracy), 100 * float(search.best_score_), [search.best_params_["C"]], f1)
+
+
+def _features(data: TransferData, embed: Embed) -> _Splits:
     splits = {name: _sorted(examples) for name, examples in data.splits.items()}
-    embeddings = embed(TransferData(splits, {}).sentences())
+    embeddings = embed(TransferData(splits).sentences())
     features, start = {}, 0
     for name, examples in splits.items():
         columns = []
@@ -110,16 +100,14 @@ def _features(data: TransferData, embed: Embed) -> dict[str, tuple[Any, NDArray[
             columns.append(embeddings[start : start + len(column)])
             start += len(column)
         features[name] = (_pair_features(*columns), np.array(examples.labels))
-    return _centered(features)
+    return features if scipy.sparse.issparse(embeddings) else _centered(features)
 
 
-def _centered(splits: dict[str, tuple[Any, NDArray[Any]]]) -> dict[str, tuple[Any, NDArray[Any]]]:
+def _centered(splits: _Splits) -> _Splits:
     """Move dense features to mean zero. The optimum stays: the intercept is not regularized and makes up for it.
 
     Hidden states after one prompt share most of their length, and with that common part every solver crawls.
     """
-    if any(scipy.sparse.issparse(x) for x, _ in splits.values()):
-        return splits
     mean = np.concatenate([x for x, _ in splits.values()]).mean(axis=0, dtype=np.float64)
     return {name: (x - mean.astype(x.dtype), y) for name, (x, y) in splits.items()}
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from prompteol.plots.palette import DIAGONAL, HEATMAP, INK, INK_ON_DARK
-from prompteol.plots.picture_file import check_picture, save_picture
+from prompteol.plots.picture import DIAGONAL, HEATMAP, INK, INK_ON_DARK, canvas, check_picture, save_picture
 
 __all__ = ["plot_similarity"]
 
@@ -38,12 +37,10 @@ def plot_similarity(
     path = Path(path)
     check_picture(path, force=force)
     import numpy as np
-    from matplotlib.figure import Figure
 
     count = len(texts)
     size = 3 + 0.4 * min(count, 40)
-    figure = Figure(figsize=(size + 2, size), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = canvas(size + 2, size)
     axes.set_facecolor(DIAGONAL)
     shown = np.ma.masked_array(scores, np.eye(count, dtype=bool) if count > 1 else False)
     low, high = float(shown.min()), float(shown.max())

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prompteol.errors import TrainingError
-from prompteol.plots.palette import LOSS, SCORE
-from prompteol.plots.picture_file import check_picture, save_picture
+from prompteol.plots.picture import LOSS, SCORE, canvas, check_picture, save_picture
 from prompteol.training.curve import Point
 
 __all__ = ["plot_curve"]
@@ -25,9 +24,7 @@ def plot_curve(curve: Sequence[Point], path: str | Path, *, force: bool = False)
         force: replace it if it exists.
 
     Raises:
-        TrainingError: there is no point to draw.
-        MissingExtraError: matplotlib is not installed.
-        CorpusError: the file exists, or its suffix names no kind of picture.
+        TrainingError: there is no point to draw. Others as for :func:`check_picture`.
     """
     path = Path(path)
     check_picture(path, force=force)
@@ -35,11 +32,9 @@ def plot_curve(curve: Sequence[Point], path: str | Path, *, force: bool = False)
     scores = [(point.step, point.score) for point in curve if point.score is not None]
     if not losses:
         raise TrainingError("the curve has no point yet; let the training log once, or set log_steps lower")
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = canvas()
     # A line through one value is not to be seen, and one through few hides how few they are.
     axes.plot(*zip(*losses, strict=True), color=LOSS, marker="." if len(losses) <= _FEW else None)
     axes.set_xlabel("step")

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from prompteol.plots.palette import BACKGROUND, BASELINE, BEST, OTHERS
-from prompteol.plots.picture_file import check_picture, save_picture
-from prompteol.tuning.result import TuningResult
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from prompteol.plots.picture import BACKGROUND, BASELINE, BEST, OTHERS, canvas, check_picture, save_picture
+from prompteol.tuning import TuningResult
 
 __all__ = ["plot_layers", "plot_scores"]
 
@@ -22,11 +17,6 @@ def plot_scores(result: TuningResult, path: str | Path, *, force: bool = False) 
 
     All prompts with one demonstration are shown, each at its best layer; the scores of those that left early are
     estimates.
-
-    Args:
-        result: of tuning.
-        path: an image, whose suffix names its format.
-        force: replace it if it exists.
     """
     path = Path(path)
     check_picture(path, force=force)
@@ -35,7 +25,8 @@ def plot_scores(result: TuningResult, path: str | Path, *, force: bool = False) 
     scores = [one.score for one in shown]
     without = result.baseline.score
     better = sum(score > without for score in scores)
-    figure, axes = _figure()
+    figure, axes = canvas()
+    axes.spines[["top", "right"]].set_visible(False)
     axes.hist(scores, bins=min(_BARS, max(5, len(scores) // 4)), color=BEST, edgecolor=BACKGROUND)
     axes.axvline(without, color=BASELINE, linewidth=2, label=f"no demonstration ({without:.2f})")
     axes.set_xlabel("score on all pairs" + (", estimated for those that left early" if not exact else ""))
@@ -46,16 +37,11 @@ def plot_scores(result: TuningResult, path: str | Path, *, force: bool = False) 
 
 
 def plot_layers(result: TuningResult, path: str | Path, *, force: bool = False) -> None:
-    """Draw the score at each layer, of the best prompt, of no demonstration, and of the others scored on all pairs.
-
-    Args:
-        result: of tuning.
-        path: an image, whose suffix names its format.
-        force: replace it if it exists.
-    """
+    """Draw the score at each layer, of the best prompt, of no demonstration, and of the others scored on all pairs."""
     path = Path(path)
     check_picture(path, force=force)
-    figure, axes = _figure()
+    figure, axes = canvas()
+    axes.spines[["top", "right"]].set_visible(False)
     others = [one for one in result.ranking if one.pairs == result.best.pairs]
     for number, one in enumerate(one for one in others if one not in (result.best, result.baseline)):
         label = "other finalists" if number == 0 else None
@@ -70,12 +56,3 @@ def plot_layers(result: TuningResult, path: str | Path, *, force: bool = False) 
     axes.set_title(f"best: {result.best.score:.2f} at layer {result.layer}")
     axes.legend()
     save_picture(figure, path, force=force)
-
-
-def _figure() -> tuple[Figure, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes

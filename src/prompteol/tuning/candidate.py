@@ -24,17 +24,11 @@ Template = PromptTemplate | RetrievalTemplate
 
 @dataclass(frozen=True)
 class Candidate:
-    """Hold a prompt to try.
+    """Hold a prompt to try."""
 
-    Args:
-        name: of the template: a preset's, or its wording, with its normalization where another has the same wording.
-        bare: the template without demonstrations.
-        demonstrations: in front of it, in order.
-    """
-
-    name: str
-    bare: Template
-    demonstrations: tuple[Demonstration, ...] = ()
+    name: str  # of the template: a preset's, or its wording, with its normalization where another has the same wording
+    bare: Template  # without demonstrations
+    demonstrations: tuple[Demonstration, ...] = ()  # in front of it, in order
 
     @cached_property
     def template(self) -> Template:
@@ -57,12 +51,7 @@ class Candidate:
 
 
 def named_templates(own: Template, templates: Iterable[str | Template] | None) -> Mapping[str, Template]:
-    """Return the templates to compare, without demonstrations, by name.
-
-    Args:
-        own: the model's, which is the only one where ``templates`` is ``None``.
-        templates: presets' names, strings with a slot, templates.
-    """
+    """Return the templates to compare, without demonstrations, by name; where none are given, the model's own."""
     resolved = [own] if templates is None else list(map(resolve_template, templates))
     presets = {template: name for name, template in TEMPLATES.items()}
     named: dict[str, Template] = {}
@@ -74,8 +63,7 @@ def named_templates(own: Template, templates: Iterable[str | Template] | None) -
 
 def _names(wording: str, template: Template) -> Iterator[str]:
     """Yield names for a template, from short to long, of which the first free one is taken."""
-    yield wording
     tasks = dict.fromkeys(template.for_task(task).normalization for task in PROMPT_TASKS)
     normalized = f"{wording} ({', '.join(tasks)})"
-    yield normalized
+    yield from (wording, normalized)
     yield from (f"{normalized} {number}" for number in count(2))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +15,9 @@ from torch import Tensor
 from prompteol.data.scored_pairs import ScoredPairs
 from prompteol.errors import NonFiniteError
 from prompteol.inference import SharedPrefixEngine
-from prompteol.prompts import PromptTask, PromptTemplate, RetrievalTemplate
+from prompteol.prompts import PromptTask, RetrievalTemplate
 from prompteol.tokenization import PromptTokenizer
+from prompteol.tuning.candidate import Template
 from prompteol.tuning.scoring import Values, reciprocal_ranks, unit_cosines
 
 if TYPE_CHECKING:
@@ -29,42 +29,23 @@ __all__ = ["Cost", "Evaluator", "PromptScores"]
 _CHECKED_ROWS = 14
 
 
-@dataclass(frozen=True)
-class PromptScores:
-    """Hold what a prompt gave for some pairs.
+class PromptScores(NamedTuple):
+    """Hold what a prompt gave for some pairs."""
 
-    Args:
-        values: (layers, pairs): cosines, or reciprocal ranks where there are no human scores.
-        tokens: computed for it, the engine's checks included.
-    """
-
-    values: Values
-    tokens: int
+    values: Values  # (layers, pairs): cosines, or reciprocal ranks where there are no human scores
+    tokens: int  # computed for it, the engine's checks included
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Hold what a prompt costs, in tokens.
+class Cost(NamedTuple):
+    """Hold what a prompt costs, in tokens, without padding."""
 
-    Args:
-        authors: in the authors' procedure: the whole prompt for both sentences of every pair. Padding not counted.
-        per_pair: here, for both sentences of a pair.
-        once: here, before the first pair: the prefix, and the engine's check.
-    """
-
-    authors: float
-    per_pair: float
-    once: float
+    authors: float  # in the authors' procedure: the whole prompt for both sentences of every pair
+    per_pair: float  # here, for both sentences of a pair
+    once: float  # here, before the first pair: the prefix, and the engine's check
 
 
 class Evaluator:
-    """Score prompts with the weights of a model, which stays as it is.
-
-    Args:
-        model: put into evaluation mode.
-        pairs: in the order in which they are scored.
-        layers: negative indices.
-    """
+    """Score prompts with the weights of a model, which is put into evaluation mode and else stays as it is."""
 
     def __init__(self, model: PromptEOL, pairs: ScoredPairs, layers: Sequence[int]) -> None:
         self._model = model.eval()
@@ -75,7 +56,7 @@ class Evaluator:
         self._pairs = pairs
         self._layers = tuple(layers)
 
-    def score(self, template: PromptTemplate | RetrievalTemplate, start: int, stop: int) -> PromptScores:
+    def score(self, template: Template, start: int, stop: int) -> PromptScores:
         """Return what a prompt gives for the pairs from ``start`` up to ``stop``.
 
         Raises:
@@ -94,11 +75,8 @@ class Evaluator:
             )
         return PromptScores(values, self._tokens - before)
 
-    def cost(self, template: PromptTemplate | RetrievalTemplate) -> Cost:
-        """Return what a prompt costs, before it runs.
-
-        Every prompt has the text's tokens and its own; so the texts are tokenized once, and those of the prompt added.
-        """
+    def cost(self, template: Template) -> Cost:
+        """Return what a prompt costs, before it runs."""
         prompter = PromptTokenizer(self._tokenizer, template)
         prefixes = [len(prompter.head(task)) for task in self._tasks(template)]
         suffixes = [len(prompter.tail(task)) for task in self._tasks(template)]
@@ -108,7 +86,7 @@ class Evaluator:
 
     @cached_property
     def _text_tokens(self) -> int:
-        """Tokens of all sentences, without any prompt."""
+        """Tokens of all sentences, without any prompt; every prompt adds its own to them."""
         plain = PromptTokenizer(self._tokenizer, self._model.template)
         rows = plain([*self._pairs.first, *self._pairs.second], max_length=self._limit)
         return sum(map(len, rows)) - len(rows) * (len(plain.head()) + len(plain.tail()))
@@ -118,7 +96,7 @@ class Evaluator:
         counters = self._engine.counters
         return counters.prefix_tokens + counters.text_tokens + counters.stock_tokens + counters.check_tokens
 
-    def _tasks(self, template: PromptTemplate | RetrievalTemplate) -> tuple[PromptTask | None, PromptTask | None]:
+    def _tasks(self, template: Template) -> tuple[PromptTask | None, PromptTask | None]:
         """Anchors are queries and positives documents, where a template tells them apart."""
         pair = isinstance(template, RetrievalTemplate) and not self._pairs.labeled
         return ("query", "document") if pair else (None, None)
@@ -126,11 +104,11 @@ class Evaluator:
     def _sides(
         self, prompter: PromptTokenizer, first: Sequence[str], second: Sequence[str]
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        tasks = self._tasks(prompter.template)
-        if tasks[0] == tasks[1]:
-            both = self._vectors(prompter, [*first, *second], tasks[0])
-            return [layer[: len(first)] for layer in both], [layer[len(first) :] for layer in both]
-        return self._vectors(prompter, first, tasks[0]), self._vectors(prompter, second, tasks[1])
+        query, document = self._tasks(prompter.template)
+        if query != document:
+            return self._vectors(prompter, first, query), self._vectors(prompter, second, document)
+        both = self._vectors(prompter, [*first, *second], query)
+        return [layer[: len(first)] for layer in both], [layer[len(first) :] for layer in both]
 
     @torch.inference_mode()
     def _vectors(

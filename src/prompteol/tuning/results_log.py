@@ -39,10 +39,9 @@ class ResultsLog:
     def __init__(self, path: Path | None, about: Mapping[str, Any]) -> None:
         self._known: dict[tuple[str, int, int], PromptScores] = {}
         self._about = {"prompteol-tuning": _FORMAT, **about}
+        self._used: dict[tuple[str, int, int], int] = {}
         self._path = path
         self._file: BinaryIO | None = None
-        self.resumed = 0
-        self._used: dict[tuple[str, int, int], int] = {}
         if path is None:
             return
         try:
@@ -100,14 +99,20 @@ class ResultsLog:
         self.close()
 
     def _read(self, file: BinaryIO) -> None:
-        lines = file.read().split(b"\n")
         # What follows the last newline was never finished.
-        whole = lines[:-1]
-        if not whole and not _line(self._about).startswith(lines[0]):
+        *whole, rest = file.read().split(b"\n")
+        if not whole and not _line(self._about).startswith(rest):
             raise self._no_log(1)
         for number, line in enumerate(whole, start=1):
             try:
-                self._read_record(json.loads(line), first=number == 1)
+                record = json.loads(line)
+                if number == 1:
+                    self._check(record)
+                    continue
+                start, stop = record["pairs"]
+                values = np.frombuffer(base64.b64decode(record["values"], validate=True), "<f4")
+                values = values.reshape(len(self._about["layers"]), stop - start)
+                self._known[record["prompt"], start, stop] = PromptScores(values, record["tokens"])
             except (ValueError, KeyError, TypeError) as error:
                 if isinstance(error, TuningError):
                     raise
@@ -117,17 +122,7 @@ class ResultsLog:
         if not whole:
             self._append(self._about)
 
-    def _read_record(self, record: dict[str, Any], *, first: bool) -> None:
-        if first:
-            self._check(record)
-            return
-        start, stop = record["pairs"]
-        values = np.frombuffer(base64.b64decode(record["values"], validate=True), "<f4")
-        values = values.reshape(len(self._about["layers"]), stop - start)
-        self._known[record["prompt"], start, stop] = PromptScores(values, record["tokens"])
-        self.resumed += 1
-
-    def _check(self, record: dict[str, Any]) -> None:
+    def _check(self, record: Any) -> None:
         if not isinstance(record, dict) or "prompteol-tuning" not in record:
             raise self._no_log(1)
         other = [name for name in self._about if record.get(name) != self._about[name]]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prompteol.data.scored_pairs import ScoredPairs, read_pairs
 from prompteol.demonstrations import check_demonstration, default_demonstrations, distinct, read_demonstrations
@@ -13,21 +14,92 @@ from prompteol.model import resolve_layer
 from prompteol.prompts import Demonstration, resolve_demonstrations
 from prompteol.tuning.candidate import Candidate, Template, named_templates
 from prompteol.tuning.evaluator import Evaluator
-from prompteol.tuning.gain import measure_gain
-from prompteol.tuning.result import Tokens, TuningResult
 from prompteol.tuning.results_log import ResultsLog
+from prompteol.tuning.scoring import Gain, measure_gain
 from prompteol.tuning.successive_halving import CandidateScore, SuccessiveHalving, Watcher
 
 if TYPE_CHECKING:
     from prompteol.sentence_transformers import PromptEOL
 
-__all__ = ["tune_prompt"]
+__all__ = ["HEADER", "Tokens", "TuningResult", "tune_prompt"]
+
+DemonstrationSet: TypeAlias = str | Path | Iterable[str | Demonstration | tuple[str, str]]
+HEADER = ("rank", "score", "layer", "pairs", "template", "demonstrations")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Count the tokens of a tuning run."""
+
+    computed: int  # through the backbone, the engine's checks included, in this run and those it resumed
+    authors: int  # by the authors' procedure: every candidate, all pairs, both sentences, the whole prompt; no padding
+
+    def __str__(self) -> str:
+        share = self.computed / self.authors
+        return f"{self.computed:,} tokens computed, {share:.1%} of the authors' procedure ({self.authors:,})"
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """Hold the result of :func:`~prompteol.tuning.tune_prompt`."""
+
+    ranking: Sequence[CandidateScore]  # all candidates, the best first
+    baseline: CandidateScore  # the best without demonstrations, scored on all pairs
+    gain: Gain  # of the best over the baseline
+    measure: str  # the metric and the pairs, in words
+    tokens: Tokens
+    provenance: dict[str, Any]  # how template, demonstrations and layer came to be, for the manifest and model card
+
+    @property
+    def best(self) -> CandidateScore:
+        """The best candidate of those scored on all pairs."""
+        return self.ranking[0]
+
+    @property
+    def candidate(self) -> Candidate:
+        """The best prompt."""
+        return self.best.candidate
+
+    @property
+    def layer(self) -> int:
+        """The best prompt's best layer."""
+        return self.best.layer
+
+    @property
+    def warning(self) -> str | None:
+        """What to know before using the best setting, or ``None``."""
+        if not self.candidate.demonstrations:
+            return "no demonstration helps this model on these pairs; the best prompt has none"
+        if self.gain.within_noise:
+            return (
+                f"the gain over no demonstration, {self.gain}, is within noise: the best of "
+                f"{len(self.ranking)} prompts would gain as much by chance"
+            )
+        return None
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the final table, a row a candidate, with the columns of :data:`HEADER`."""
+        return [
+            (
+                str(rank),
+                f"{one.score:.2f}",
+                str(one.layer),
+                str(one.pairs),
+                one.candidate.name,
+                one.candidate.demonstration_text,
+            )
+            for rank, one in enumerate(self.ranking, start=1)
+        ]
+
+    def apply_to(self, model: PromptEOL) -> None:
+        """Give a model the best prompt and layer, in place, ready to save."""
+        model.set_template(self.candidate.template, layer=self.layer, provenance=self.provenance)
 
 
 def tune_prompt(
     model: PromptEOL,
     pairs: ScoredPairs | str | Path,
-    demonstrations: str | Path | Iterable[str | Demonstration | tuple[str, str]] | None = None,
+    demonstrations: DemonstrationSet | None = None,
     *,
     templates: Iterable[str | Template] | None = None,
     layers: Iterable[int | float] | None = None,
@@ -85,9 +157,7 @@ def tune_prompt(
     return _result(ranking, scored, ordered, named, depths, tokens, seed)
 
 
-def _demonstrations(
-    demonstrations: str | Path | Iterable[str | Demonstration | tuple[str, str]] | None,
-) -> list[Demonstration]:
+def _demonstrations(demonstrations: DemonstrationSet | None) -> list[Demonstration]:
     if demonstrations is None:
         return list(default_demonstrations())
     if isinstance(demonstrations, (str, Path)):
