@@ -31,10 +31,7 @@ def describe_machine(device: torch.device) -> dict[str, object]:
 
 
 def gemm_rate(backbone: nn.Module, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Measure the floating-point operations a second that a backbone's forward reaches if all else takes no time.
-
-    Every weight matrix of its layers is multiplied with 1,024 tokens in its dtype, on its device.
-    """
+    """Measure how many floating-point operations a second the matrix products of a backbone's layers alone reach."""
     embeddings = {id(module.weight) for module in backbone.modules() if isinstance(module, nn.Embedding)}
     weights = [p.detach() for p in backbone.parameters() if p.ndim == 2 and id(p) not in embeddings]
     dtype, device = weights[0].dtype, weights[0].device

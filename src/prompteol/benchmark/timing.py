@@ -72,15 +72,10 @@ def compare(
     label: str = "benchmark",
     progress: Progress = no_progress,
 ) -> list[Measurement]:
-    """Let every method embed the same texts several times, in turns.
+    """Let every method, of which one is stock, embed the same texts several times, in turns.
 
-    Args:
-        methods: one of them is stock.
-        texts: to embed.
-        repeats: timed rounds, after one that is not timed.
-        clock: in seconds; ``time.process_time`` leaves out what other processes take.
-        label: what the stage is called.
-        progress: shows how many times the texts were embedded.
+    One more round, before the others, is not timed. With ``time.process_time`` as the clock, what other processes take
+    is left out.
     """
     # The models of an earlier comparison would count as memory of this one.
     gc.collect()

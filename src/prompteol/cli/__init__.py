@@ -1,4 +1,4 @@
-"""Run the command line, ``prompteol``, which has one file for each command."""
+"""Run the command line, ``prompteol``, whose files parse the arguments of a command and print its results."""
 
 __all__ = ["main"]
 

@@ -14,15 +14,13 @@ from prompteol.cli import console
 from prompteol.cli.benchmark import benchmark
 from prompteol.cli.create import create, merge
 from prompteol.cli.encode import encode
-from prompteol.cli.evaluate import evaluate
+from prompteol.cli.evaluate import evaluate, plot
 from prompteol.cli.info import info
 from prompteol.cli.model_options import with_option_groups
-from prompteol.cli.plot import plot
 from prompteol.cli.reproduce import reproduce
-from prompteol.cli.similarity import similarity
+from prompteol.cli.texts import similarity, words
 from prompteol.cli.train import train
 from prompteol.cli.tune import tune
-from prompteol.cli.words import words
 from prompteol.errors import PromptEOLError
 
 

@@ -54,8 +54,7 @@ def benchmark(
     device: shared.DeviceOption = None,
     threads: shared.ThreadsOption = None,
     processor_time: Annotated[
-        bool,
-        option("--processor-time", "Measure the CPU time of all threads; for a busy machine, with --threads 1."),
+        bool, option("--processor-time", "Measure the CPU time of all threads; for a busy machine, with --threads 1.")
     ] = False,
     output: Annotated[Path | None, option("--output -o FILE", "The JSON file to write every figure to.")] = None,
     force: shared.ForceOption = False,

@@ -1,4 +1,4 @@
-"""Run ``prompteol evaluate``: score models on the paper's tasks, beside the paper's figures."""
+"""Run ``prompteol evaluate`` and ``prompteol plot``: score models beside the paper's figures, and draw the scores."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from prompteol.cli import console
 from prompteol.cli.model_options import ModelOptions
-from prompteol.cli.options import BatchSizeOption, ForceOption, PlotOption, SentEvalOption, option
+from prompteol.cli.options import IMAGES, BatchSizeOption, ForceOption, PlotOption, SentEvalOption, option
 from prompteol.cli.progress import progress
 from prompteol.errors import EvaluationError, ModelNotFoundError
 from prompteol.files import atomic_write, refuse_overwrite
@@ -54,8 +56,7 @@ def evaluate(
     output: Annotated[
         str | None,
         option(
-            "--output -o FILE",
-            "The JSON file to write results to, for prompteol plot; - writes to standard output.",
+            "--output -o FILE", "The JSON file to write results to, for prompteol plot; - writes to standard output."
         ),
     ] = None,
     markdown: Annotated[Path | None, option("--markdown FILE", "Write the tables to a Markdown file.")] = None,
@@ -76,9 +77,8 @@ def evaluate(
     baselines = [name for name in baseline or () if name != "mean"]
     for name in baselines:
         _check_baseline(name)
-    benchmark = read_benchmark(
-        [name for given in tasks or () for name in given.split(",") if name] or ["sts"], senteval
-    )
+    wanted = [name for given in tasks or () for name in given.split(",") if name]
+    benchmark = read_benchmark(wanted or ["sts"], senteval)
     if plot is not None:
         _check_drawn(benchmark)
     # A later one may fail: what is done before it is kept.
@@ -106,7 +106,34 @@ def evaluate(
     finally:
         # One model that is gone, or too large, must not cost the others their hours.
         if results:
-            _report(results, json, markdown, plot, force=force, on_stdout=output == "-")
+            _report(results, json, markdown, plot, force=force, echo=output == "-")
+
+
+def plot(
+    *,
+    results: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="The files that prompteol evaluate --output wrote.")
+    ],
+    output: Annotated[Path, option("--output -o IMAGE", f"The picture to draw, a {IMAGES}.")],
+    kind: Annotated[
+        Literal["sts", "transfer", "scaling"],
+        option(
+            "--kind", "Draw bars for each task of sts or transfer, or for scaling STS against the number of parameters."
+        ),
+    ] = "sts",
+    force: ForceOption = False,
+) -> None:
+    """Draw results: bars for each task, or scores against model size beside the paper's."""
+    from prompteol.evaluation import read_results
+    from prompteol.plots.evaluation import plot_scaling, plot_tasks
+
+    evaluations = read_results(results)
+    check_picture(output, force=force)
+    if kind == "scaling":
+        plot_scaling(evaluations, output, force=force)
+    else:
+        plot_tasks(evaluations, output, suite=kind, force=force)
+    console.note(f"{output}: {len(evaluations)} results")
 
 
 def read_benchmark(tasks: Sequence[str], senteval: Path | None) -> Benchmark:
@@ -176,13 +203,7 @@ def _load(baseline: str, device: str | None) -> SentenceTransformer:
 
 
 def _report(
-    results: list[Evaluation],
-    json: Path | None,
-    markdown: Path | None,
-    plot: Path | None,
-    *,
-    force: bool,
-    on_stdout: bool,
+    results: list[Evaluation], json: Path | None, markdown: Path | None, plot: Path | None, *, force: bool, echo: bool
 ) -> None:
     from prompteol.evaluation import report, results_json
     from prompteol.plots.evaluation import plot_tasks
@@ -196,7 +217,7 @@ def _report(
         if plot:
             plot_tasks(results, plot, force=force)
     finally:
-        if on_stdout:
+        if echo:
             console.echo(results_json(results))
         else:
             console.show(report.tables(results))

@@ -37,12 +37,7 @@ class PromptOptions:
             shown = [one for given in self.demonstration for one in resolve_demonstrations(given)]
         layer = None if self.layer is None else parse_layer(self.layer)
         # The template by its name, which a saved model then records.
-        return {
-            "template": self.template,
-            "normalization": self.normalization,
-            "demonstrations": shown,
-            "layer": layer,
-        }
+        return {"template": self.template, "normalization": self.normalization, "demonstrations": shown, "layer": layer}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +73,12 @@ class LoadingOptions:
 
     def use_threads(self) -> None:
         """Compute with the given number of CPU threads; ``None`` leaves it to the libraries."""
-        if self.threads is None:
-            return
-        # Read by the tokenizers when they first run in parallel.
-        os.environ["RAYON_NUM_THREADS"] = str(self.threads)
-        import torch
+        if self.threads is not None:
+            import torch
 
-        torch.set_num_threads(self.threads)
+            # Read by the tokenizers when they first run in parallel.
+            os.environ["RAYON_NUM_THREADS"] = str(self.threads)
+            torch.set_num_threads(self.threads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +88,7 @@ class ModelOptions(LoadingOptions, PromptOptions):
     dtype: shared.DtypeOption = None
 
     def check(self, model: str | None) -> None:
-        """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""
+        """Check the prompt, too."""
         self.prompt()
         super().check(model)
 

@@ -14,13 +14,9 @@ from prompteol.prompts import TEMPLATES, NormalizationMode
 
 
 def option(usage: str, help: str, *, default: str | bool = True, **settings: Any) -> Any:
-    """Make an option.
+    """Make an option from its flags and metavar as a usage line has them, such as ``--seed -s N``, and one sentence.
 
-    Args:
-        usage: its flags and its metavar as a usage line has them, such as ``--seed -s N``.
-        help: one sentence.
-        default: what help shows as the default; ``True`` shows the parameter's.
-        settings: further ones of :func:`typer.Option`.
+    ``default`` is what help shows as the default; ``True`` shows the parameter's.
     """
     words = usage.split()
     flags = [word for word in words if word.startswith("-")]
@@ -68,9 +64,7 @@ LayerOption = Annotated[
 NormalizationOption = Annotated[
     NormalizationMode | None,
     option(
-        "--normalization",
-        "How a text is normalized before it is put into the template.",
-        default="the template's own",
+        "--normalization", "How a text is normalized before it is put into the template.", default="the template's own"
     ),
 ]
 
@@ -80,8 +74,7 @@ EngineOption = Annotated[
     option("--engine", "auto runs the packed forward once it is verified; stock always runs the reference forward."),
 ]
 DtypeOption = Annotated[
-    Dtype | None,
-    option("--dtype", "The data type of the weights.", default="float32 on a CPU, else the checkpoint's"),
+    Dtype | None, option("--dtype", "The data type of the weights.", default="float32 on a CPU, else the checkpoint's")
 ]
 DeviceOption = Annotated[
     str | None,
@@ -95,8 +88,7 @@ TrustRemoteCodeOption = Annotated[
     bool, option("--trust-remote-code", "Run Python code that the model's repository brings.")
 ]
 ThreadsOption = Annotated[
-    int | None,
-    option("--threads N", "The number of CPU threads to compute with.", default="PyTorch's own", min=1),
+    int | None, option("--threads N", "The number of CPU threads to compute with.", default="PyTorch's own", min=1)
 ]
 BatchSizeOption = Annotated[
     int | None,

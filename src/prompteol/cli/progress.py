@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,21 +19,19 @@ from prompteol.progress import Advance
 _FIRST_LINE, _LONGEST_PAUSE = 10.0, 60.0
 
 
-class Report(Protocol):
-    """Show how far a stage of the work is, in absolute numbers."""
+Report = Callable[..., None]
+"""Shows how far a stage of the work is: label, how many are done, of how many (or None), what is counted, and a note.
 
-    def __call__(self, label: str, done: int, total: int | None, unit: str, note: str | None = None) -> None:
-        """Show a stage by its label; where there is no terminal, a new note is printed at once."""
-        ...
+Where there is no terminal, a new note is printed at once.
+"""
 
 
 def pace(done: int, total: int | None, unit: str, rate: float | None) -> str:
     """Describe how many are done, how fast, and how long the rest takes."""
     shown = f"{done:,} {unit}" if total is None else f"{done:,} of {total:,} {unit}"
-    if not rate:
-        return shown
-    shown += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.2g}/s"
-    if total is not None and done < total:
+    if rate:
+        shown += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.2g}/s"
+    if rate and total is not None and done < total:
         shown += f", {timedelta(seconds=round((total - done) / rate))} left"
     return shown
 

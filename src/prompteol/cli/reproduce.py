@@ -36,20 +36,16 @@ def reproduce(
         ),
     ],
     output: Annotated[
-        Path,
-        option("--output -o FOLDER", "The folder for results: a .json for each model, comparison.md."),
+        Path, option("--output -o FOLDER", "The folder for results: a .json for each model, comparison.md.")
     ],
     model: Annotated[
         list[str] | None,
         option(
-            "--model -m NAME",
-            "A model of the table, such as opt-125m. May be repeated.",
-            default="all of the table",
+            "--model -m NAME", "A model of the table, such as opt-125m. May be repeated.", default="all of the table"
         ),
     ] = None,
     model_path: Annotated[
-        list[str] | None,
-        option("--model-path NAME=FOLDER", "A local copy of a model. May be repeated."),
+        list[str] | None, option("--model-path NAME=FOLDER", "A local copy of a model. May be repeated.")
     ] = None,
     senteval: shared.SentEvalOption = None,
     dtype: Annotated[
@@ -67,7 +63,7 @@ def reproduce(
     The downloads and the memory that the weights need are shown first; nothing starts before you agree. A large table
     takes days; after a stop, --resume goes on.
     """
-    from prompteol.evaluation import results_json
+    from prompteol.evaluation import evaluate, results_json
     from prompteol.evaluation.published import plan
     from prompteol.evaluation.report import markdown, tables
 
@@ -82,7 +78,10 @@ def reproduce(
     wanted = [run for run in runs if not (resume and files[run.name].exists())]
     if wanted:
         _show_plan(wanted, senteval, dtype)
-        _ask(yes)
+        if not yes and (sys.stdin is None or not sys.stdin.isatty()):
+            raise EvaluationError("nothing was started: add --yes to agree to the plan above")
+        if not yes:
+            typer.confirm("Start?", abort=True)
     benchmark = local or read_benchmark([runs[0].suite], senteval)
     kept = {run.name: _kept(files[run.name], run, benchmark, dtype) for run in runs if run not in wanted}
     output.mkdir(parents=True, exist_ok=True)
@@ -92,7 +91,11 @@ def reproduce(
             done.append(kept[run.name])
             continue
         try:
-            done.append(_run(run, benchmark, options, batch_size))
+            shown = [run.demonstrations] if run.demonstrations else []
+            loaded = replace(options, demonstration=shown).load(run.source)
+            name = run.model.repository
+            done.append(evaluate(loaded, benchmark, name=name, batch_size=batch_size, progress=progress))
+            del loaded
         except PromptEOLError as error:
             # One model that is gated or gone must not cost the others their hours.
             console.error(f"{run.name}: {error}")
@@ -114,7 +117,7 @@ def _kept(file: Path, run: Run, benchmark: Benchmark, dtype: shared.Dtype) -> Ev
     parts = {name: dict(getattr(task, "parts", {})) for name, task in benchmark.tasks.items()}
     wanted = (run.model.repository, shown, dtype, parts)
     for found in read_results([file]):
-        data = {name: dict(score.data) for name, score in found.scores.items()}
+        data = {name: score.data for name, score in found.scores.items()}
         if (found.model.name, list(found.model.demonstrations), found.model.dtype, data) == wanted:
             return found
     raise EvaluationError(
@@ -149,9 +152,9 @@ def _show_plan(runs: Sequence[Run], senteval: Path | None, dtype: shared.Dtype) 
         cells = (run.name, run.source, run.model.base or "", run.demonstrations or "")
         table.add_row(*map(console.cell, cells), f"{run.download_gb:.1f}", f"{run.memory_gb(dtype):.1f}")
     console.show(table)
+    download, memory = sum(run.download_gb for run in runs), max(run.memory_gb(dtype) for run in runs)
     console.note(
-        f"In all about {sum(run.download_gb for run in runs):.1f} GB from the Hub; "
-        f"the largest needs more than {max(run.memory_gb(dtype) for run in runs):.1f} GB of memory. "
+        f"In all about {download:.1f} GB from the Hub; the largest needs more than {memory:.1f} GB of memory. "
         f"Tasks: {senteval or 'from the Hub'}."
     )
     if any("decapoda-research" in (run.model.base or "") and not run.folder for run in runs):
@@ -159,19 +162,3 @@ def _show_plan(runs: Sequence[Run], senteval: Path | None, dtype: shared.Dtype) 
             "decapoda-research/llama-*-hf is no longer on the Hub; give the adapter with a base you have: "
             "--model-path prompteol-llama-7b=FOLDER"
         )
-
-
-def _ask(yes: bool) -> None:
-    if yes:
-        return
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise EvaluationError("nothing was started: add --yes to agree to the plan above")
-    typer.confirm("Start?", abort=True)
-
-
-def _run(run: Run, benchmark: Benchmark, options: ModelOptions, batch_size: int | None) -> Evaluation:
-    from prompteol.evaluation import evaluate
-
-    shown = [run.demonstrations] if run.demonstrations else []
-    model = replace(options, demonstration=shown).load(run.source)
-    return evaluate(model, benchmark, name=run.model.repository, batch_size=batch_size, progress=progress)

@@ -68,11 +68,7 @@ def train(
     ] = "sample",
     data_license: Annotated[
         str | None,
-        option(
-            "--data-license LICENSE",
-            "The license of the data, for the model card.",
-            default="what the Hub states",
-        ),
+        option("--data-license LICENSE", "The license of the data, for the model card.", default="what the Hub states"),
     ] = None,
     prompt: PromptOptions,
     lora_rank: Annotated[

@@ -59,13 +59,11 @@ def tune(
         ),
     ] = None,
     layer: Annotated[
-        list[str] | None,
-        option("--layer LAYER", "A layer to try, such as -2 or 0.9. May be repeated.", default="all"),
+        list[str] | None, option("--layer LAYER", "A layer to try, such as -2 or 0.9. May be repeated.", default="all")
     ] = None,
     normalization: shared.NormalizationOption = None,
     max_demonstrations: Annotated[
-        int,
-        option("--max-demonstrations N", "The most demonstrations in a prompt, added one by one.", min=1),
+        int, option("--max-demonstrations N", "The most demonstrations in a prompt, added one by one.", min=1)
     ] = 1,
     exhaustive: Annotated[bool, option("--exhaustive", "Score every candidate on all pairs.")] = False,
     results: Annotated[
@@ -78,12 +76,10 @@ def tune(
     ] = None,
     seed: Annotated[int, option("--seed N", "The seed of everything that is drawn at random.", min=0)] = 0,
     output: Annotated[
-        Path | None,
-        option("--output -o FOLDER", "The folder to save the model with the best prompt and layer in."),
+        Path | None, option("--output -o FOLDER", "The folder to save the model with the best prompt and layer in.")
     ] = None,
     plot_scores: Annotated[
-        Path | None,
-        option("--plot-scores IMAGE", f"Draw how scores spread over demonstrations, to a {shared.IMAGES}."),
+        Path | None, option("--plot-scores IMAGE", f"Draw how scores spread over demonstrations, to a {shared.IMAGES}.")
     ] = None,
     plot_layers: Annotated[
         Path | None, option("--plot-layers IMAGE", f"Draw the score at each layer, to a {shared.IMAGES}.")
@@ -146,7 +142,6 @@ def tune(
             plots.plot_layers(found, plot_layers, force=force)
             console.note(f"{plot_layers}: the score at each layer")
     finally:
-        _show(found)
         _conclude(found, log)
     if output is not None:
         console.note_saved(output)
@@ -158,13 +153,9 @@ def _demonstrations(given: list[str] | None) -> list[Demonstration]:
 
     if given is None:
         return list(default_demonstrations())
-    return [
-        shown
-        for one in given
-        for shown in (
-            resolve_demonstrations(one) if "=>" in one or one in DEMONSTRATIONS else read_demonstrations(Path(one))
-        )
-    ]
+    written = [one for one in given if "=>" in one or one in DEMONSTRATIONS]
+    sets = [resolve_demonstrations(one) if one in written else read_demonstrations(one) for one in given]
+    return [shown for each in sets for shown in each]
 
 
 @contextmanager
@@ -195,20 +186,17 @@ def _state(progress: TuningProgress) -> str:
     return state if not progress.leaders else f"{state}; best {progress.leaders[0].score:.2f}"
 
 
-def _show(found: TuningResult) -> None:
+def _conclude(found: TuningResult, log: Path) -> None:
     from prompteol.tuning import HEADER
 
     rows = found.rows()
-    if not console.is_terminal():
+    if console.is_terminal():
+        table = Table(*HEADER)
+        for row in rows[:_SHOWN]:
+            table.add_row(*map(console.cell, row))
+        console.show(table)
+    else:
         console.rows([HEADER, *rows])
-        return
-    table = Table(*HEADER)
-    for row in rows[:_SHOWN]:
-        table.add_row(*map(console.cell, row))
-    console.show(table)
-
-
-def _conclude(found: TuningResult, log: Path) -> None:
     console.note(f"best: {found.candidate.demonstration_text}, template {found.candidate.name}, layer {found.layer}")
     console.note(f"{found.best.score:.2f} by {found.measure}")
     console.note(f"gain over no demonstration ({found.baseline.score:.2f}): {found.gain}")

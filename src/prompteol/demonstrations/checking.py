@@ -16,12 +16,7 @@ _TELLING_WORDS = 3
 
 
 def check_demonstration(sentence: str, word: str) -> Demonstration:
-    """Make a demonstration of a sentence and a word.
-
-    Raises:
-        TemplateError: the sentence is blank, the word is empty, more than one or quoted, or one of them holds a slot,
-            a piece of a template, a line break, a NUL character or half a surrogate pair.
-    """
+    """Make a demonstration; TemplateError where it is none, or could be taken for a piece of a template."""
     made = Demonstration(sentence, word)
     for name, value in (("sentence", made.sentence), ("word", made.word)):
         try:
@@ -48,10 +43,7 @@ def distinct(
 ) -> list[Demonstration]:
     """Return demonstrations without those whose sentence came before, in capitals or not.
 
-    Args:
-        demonstrations: the first of several with one sentence stays. Without a seed, no more are drawn than needed.
-        count: at most so many; ``None``: all.
-        seed: of a shuffle before ``count`` are taken; ``None`` keeps the order.
+    At most ``count`` of them, with a seed after a shuffle. Without one, no more are drawn than needed.
     """
     kept = _first_of_each(demonstrations)
     if seed is None:

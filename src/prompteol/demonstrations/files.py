@@ -37,8 +37,7 @@ def read_demonstrations(path: str | Path) -> list[Demonstration]:
             ``This_sentence_:_"A_jockey..."_means_in_one_word:"Equestrian".This_sentence_:_"*sent_0*"_means...``.
 
     Raises:
-        CorpusError: the file cannot be read; with its name, and with the line where one is at fault.
-        TemplateError: a demonstration cannot be used; with name and line.
+        CorpusError, TemplateError: the file or a demonstration cannot be used; with name and line.
     """
     name = str(path)
     source = TextSource.open(name)
@@ -49,15 +48,10 @@ def read_demonstrations(path: str | Path) -> list[Demonstration]:
 
 
 def write_demonstrations(path: str | Path, demonstrations: Iterable[Demonstration], *, force: bool = False) -> None:
-    """Write a set, whole or not at all; the suffix names the form, as for :func:`read_demonstrations`.
-
-    Args:
-        path: ``.jsonl``, ``.csv``, ``.tsv`` or ``.txt``.
-        demonstrations: each is checked first.
-        force: replace a file that exists.
+    """Write a set to ``.jsonl``, ``.csv``, ``.tsv`` or ``.txt``, whole or not at all.
 
     Raises:
-        CorpusError: the suffix is another one, or the file exists or cannot be written.
+        CorpusError: the suffix is another one, or the file exists (without ``force``) or cannot be written.
         TemplateError: a demonstration cannot be used, or holds an underscore, which the authors' form reads as a blank.
     """
     path = Path(path)

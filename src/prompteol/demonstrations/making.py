@@ -26,18 +26,15 @@ class NextWordModel(Protocol):
 def demonstrations_from_definitions(
     entries: Iterable[tuple[str, str]], *, count: int | None = None, seed: int | None = None
 ) -> list[Demonstration]:
-    """Make demonstrations of dictionary entries, in the manner of the paper's 201.
+    """Make demonstrations of (definition, word) pairs, in the manner of the paper's 201.
 
     The definition becomes the sentence, with a full stop, and the headword the word, with a capital. Entries that
-    cannot be used, such as headwords of two words, are passed over.
+    cannot be used, such as headwords of two words, are passed over; if none can, it is a TemplateError.
 
     Args:
-        entries: (definition, word) pairs, from WordNet (:func:`read_wordnet`) or anywhere.
+        entries: from WordNet (:func:`read_wordnet`) or anywhere.
         count: at most so many; ``None``: all.
         seed: of the choice of ``count``; ``None`` takes the first ones.
-
-    Raises:
-        TemplateError: no entry can be used.
     """
     return _some(_usable((_sentence(definition), _headword(word)) for definition, word in entries), count, seed)
 
@@ -47,17 +44,8 @@ def demonstrations_from_model(
 ) -> list[Demonstration]:
     """Make demonstrations of sentences, each with the likeliest whole word that the model itself would say.
 
-    Sentences for which none of its ten likeliest words has two letters or more are passed over.
-
-    Args:
-        sentences: of the kind that will be embedded.
-        model: with a language model's head; see ``PromptEOL.words``.
-        count: at most so many; ``None``: all.
-        seed: of the choice of ``count``; ``None`` takes the first ones.
-
-    Raises:
-        TemplateError: no sentence can be used.
-        ModelError: the model has no head.
+    Sentences for which none of its ten likeliest words has two letters or more are passed over. ``count`` and ``seed``
+    are those of :func:`demonstrations_from_definitions`; a model without a head is a ModelError.
     """
     questioned = _some_sentences(sentences, seed)
     spoken = model.words(questioned, k=_CANDIDATE_WORDS)
@@ -79,10 +67,6 @@ def demonstrations_from_sentences(
             ``content`` is one.
         count: at most so many; no further question is sent. ``None``: all.
         seed: of the choice of ``count``; ``None`` takes the first ones.
-
-    Raises:
-        TemplateError: no answer can be used.
-        InputError: ``ask`` is neither, or answers with something else than text.
     """
     invoke = getattr(ask, "invoke", ask)
     if not callable(invoke):
@@ -137,17 +121,11 @@ def _answer(reply: Any) -> str:
 
 
 def read_wordnet(folder: str | Path, parts: tuple[str, ...] = _PARTS) -> Iterator[tuple[str, str]]:
-    """Yield (definition, word) for every synset of a WordNet database, ready to make demonstrations of.
+    """Yield (definition, word) for every synset of WordNet's files ``data.noun`` and so on in a folder.
 
     The word is the first of the synset, a compound with blanks; examples and notes in brackets are left out of the
-    definition.
-
-    Args:
-        folder: that holds ``data.noun`` and so on, such as ``/usr/share/wordnet`` of Debian's ``wordnet-base``.
-        parts: of speech.
-
-    Raises:
-        CorpusError: a file is missing, or a line is none of WordNet's; with file and line.
+    definition. Debian's ``wordnet-base`` has them in ``/usr/share/wordnet``. A file that is missing or none of
+    WordNet's is a CorpusError.
     """
     for part in parts:
         path = Path(folder) / f"data.{part}"

@@ -18,18 +18,14 @@ if TYPE_CHECKING:
 
 
 def tfidf(sentences: Sequence[str]) -> Any:
-    """Return scikit-learn's tf-idf vectors, fitted on these very sentences: a sparse matrix with one row each.
-
-    It sees the sentences of one task and no label; SentEval's ``prepare`` grants its models the same.
-    """
+    """Return scikit-learn's tf-idf vectors, a sparse row each, fitted on these very sentences, as SentEval permits."""
     return TfidfVectorizer().fit_transform(sentences)
 
 
 class MeanPooling:
     """Embed sentences as the mean of the backbone's last hidden states over all tokens, with no prompt.
 
-    The paper's "avg" row: the same weights, the same tokenizer (with the BOS it adds), another vector. A model whose
-    first module carries no Hugging Face backbone and tokenizer is a :class:`~prompteol.errors.ModelError`.
+    The paper's "avg" row: the same weights, the same tokenizer (with the BOS it adds), another vector.
     """
 
     def __init__(self, model: SentenceTransformer) -> None:

@@ -65,9 +65,8 @@ _TRANSFER: dict[str, dict[str, _Split]] = {
 class HubDatasets:
     """Read tasks from the Hub (or its local cache); needs ``pip install "prompteol[evaluation]"``.
 
-    A data set that cannot be fetched counts as missing; one without the expected columns is a
-    :class:`~prompteol.errors.EvaluationError`. STS text is the original one, so its scores equal those of a folder
-    of raw SemEval files; SentEval's own tokenized text comes as an archive, see the documentation.
+    A data set that cannot be fetched counts as missing. STS text is the original one, so its scores equal those of a
+    folder of raw SemEval files; SentEval's own tokenized text comes as an archive, see the documentation.
     """
 
     def load(self, task: Task) -> StsData | TransferData:

@@ -48,10 +48,7 @@ _LLAMA = {"7b": 6_738_415_616, "13b": 13_015_864_320, "30b": 32_528_943_616}
 
 @dataclass(frozen=True)
 class PaperModel:
-    """Name a model of the paper: its Hub repository and its parameters, the base's for an adapter.
-
-    ``base`` is the repository that an adapter's weights are added to; None for a model that stands alone.
-    """
+    """Name a model of the paper: its repository, its parameters (the base's for an adapter), and an adapter's base."""
 
     repository: str
     parameters: int
@@ -89,10 +86,7 @@ class PublishedScores:
 
 @dataclass(frozen=True)
 class Run:
-    """Describe one row of a table to run.
-
-    ``folder`` stands in for the Hub repository; ``demonstrations`` is the name of a preset, or None.
-    """
+    """Describe one row of a table to run; ``folder`` stands in for the Hub, ``demonstrations`` names a preset."""
 
     name: str
     model: PaperModel
@@ -125,9 +119,8 @@ def published_scores() -> tuple[PublishedScores, ...]:
 def published_for(model: ModelDescription) -> PublishedScores | None:
     """Return the paper's row for a model, or None if it is not one of the paper's set up as in the paper.
 
-    The last part of the name decides (``facebook/opt-1.3b``, ``royokong/prompteol-opt-1.3b``, a folder
-    ``opt-1.3b``), with the paper's template, its text normalization and the last layer; without demonstrations,
-    or with the one that the paper found best for that size.
+    The last part of the name decides, with the paper's template, its text normalization and the last layer; without
+    demonstrations, or with the one that the paper found best for that size.
     """
     name = model.name.rstrip("/\\").replace("\\", "/").rpartition("/")[2].lower()
     if (model.template, model.normalization, model.layer) != (str(PROMPTEOL), PROMPTEOL.normalization, -1):
@@ -147,13 +140,9 @@ def plan(table: PaperTable, models: Sequence[str] = (), folders: Mapping[str, st
     """List the runs of a table of the paper, small models first.
 
     Args:
-        table: ``"sts"`` (no demonstration), ``"icl"`` (the best demonstration of each size), ``"fine-tuned"``
-            (the released adapters), ``"transfer"``. The models are those with a published figure there.
-        models: only these, by names such as ``"opt-125m"``; default all.
+        table: its models are those with a published figure there.
+        models: only these, by names such as ``"opt-125m"``; default all. One that is not there is an EvaluationError.
         folders: local copies by name, used in place of the Hub.
-
-    Raises:
-        EvaluationError: the table has no such model.
     """
     method, suite = _TABLES[table]
     folders = folders or {}

@@ -36,10 +36,7 @@ class _Section(NamedTuple):
 
 
 def tables(evaluations: Sequence[Evaluation]) -> RenderableType:
-    """Return the results for a terminal: a table for each suite, then what was missing, what was run and with what.
-
-    Of fingerprints and of the data's SHA-256 the first 12 digits are shown; Markdown and JSON have them whole.
-    """
+    """Return the results for a terminal: a table for each suite, then what was missing, what was run and with what."""
     parts: list[RenderableType] = []
     for section in _sections(evaluations):
         table = Table(title=section.title, title_justify="left", title_style="bold")
@@ -69,28 +66,25 @@ def markdown(evaluations: Sequence[Evaluation]) -> str:
 def labels(evaluations: Sequence[Evaluation]) -> list[str]:
     """Return short names for rows, all different where the settings are.
 
-    Of a folder the last part of its path, unless another one shares it. One model that was set up in several ways
-    goes by name and what differs: demonstrations, template, layer, dtype.
+    Of a folder the last part of its path, unless another one shares it; of one model that was set up in several ways
+    the name and what differs.
     """
     models = [evaluation.model for evaluation in evaluations]
     paths: dict[str, set[str]] = {}
     for model in models:
         paths.setdefault(_last_part(model.name), set()).add(model.name)
     named = [model.name if len(paths[_last_part(model.name)]) > 1 else _last_part(model.name) for model in models]
-    return [
-        ", ".join([label, *_telling(model, [other for other in models if other.name == model.name])])
-        for model, label in zip(models, named, strict=True)
-    ]
+    setups = [_setup(model) for model in models]
+    found = []
+    for model, label, setup in zip(models, named, setups, strict=True):
+        namesakes = [other for other, one in zip(setups, models, strict=True) if one.name == model.name]
+        telling = [own for own, *others in zip(setup, *namesakes, strict=True) if len(set(others)) > 1]
+        found.append(", ".join([label, *telling]))
+    return found
 
 
 def _last_part(name: str) -> str:
     return name.rstrip("/").rpartition("/")[2] if name.startswith(("/", ".", "~")) else name
-
-
-def _telling(model: ModelDescription, namesakes: list[ModelDescription]) -> list[str]:
-    """Return the settings of a model in which its namesakes are not all alike."""
-    columns = zip(*map(_setup, namesakes), strict=True)
-    return [own for own, column in zip(_setup(model), columns, strict=True) if len(set(column)) > 1]
 
 
 def _setup(model: ModelDescription) -> tuple[str, ...]:

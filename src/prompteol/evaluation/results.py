@@ -49,10 +49,7 @@ class ModelDescription:
 
 @dataclass(frozen=True)
 class TaskScore:
-    """Hold one task's score in percent: Spearman x 100 or accuracy.
-
-    ``details`` are further figures (subsets, dev accuracy, F1), ``data`` the SHA-256 of every part read.
-    """
+    """Hold one task's score in percent, further figures, and the SHA-256 of every part read."""
 
     task: str
     metric: str
@@ -115,11 +112,7 @@ def results_json(evaluations: Sequence[Evaluation]) -> str:
 
 
 def read_results(files: Iterable[str | Path]) -> list[Evaluation]:
-    """Read the evaluations of several result files, one after the other.
-
-    Raises:
-        EvaluationError: a file that is no result file, or one of a later format.
-    """
+    """Read the evaluations of several result files, one after the other; EvaluationError where one is none."""
     return [evaluation for file in files for evaluation in _read(Path(file))]
 
 

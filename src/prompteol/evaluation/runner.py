@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from prompteol.errors import EvaluationError, NonFiniteError
 from prompteol.evaluation.hub import HubDatasets
 from prompteol.evaluation.results import Evaluation, ModelDescription, TaskScore, describe, versions
+from prompteol.evaluation.scoring import score_sts, score_transfer
 from prompteol.evaluation.senteval_folder import SentEvalFolder
-from prompteol.evaluation.sts import score_sts
 from prompteol.evaluation.tasks import (
     TASKS,
     Embed,
@@ -28,7 +28,6 @@ from prompteol.evaluation.tasks import (
     TransferData,
     parse_tasks,
 )
-from prompteol.evaluation.transfer import score_transfer
 from prompteol.files import chunks
 from prompteol.progress import Progress, batches, no_progress
 from prompteol.sentence_transformers import PromptEOL
@@ -70,11 +69,7 @@ class Benchmark:
 
 
 def load_benchmark(source: TaskSource, tasks: Sequence[str] = ("sts",)) -> Benchmark:
-    """Read tasks from a source.
-
-    Args:
-        source: a :class:`SentEvalFolder` or :class:`HubDatasets`.
-        tasks: names of tasks and groups, see :func:`~prompteol.evaluation.tasks.parse_tasks`.
+    """Read tasks, by names and groups, from a :class:`SentEvalFolder` or :class:`HubDatasets`.
 
     Raises:
         EvaluationError: no task has such a name, a file is damaged, or none of the tasks is there.
@@ -180,11 +175,7 @@ def _score(name: str, data: TaskData, embed: Embed) -> TaskScore:
 
 
 class EmbeddingStore:
-    """Keep one float32 embedding for each distinct sentence, however many tasks hold it.
-
-    Raises:
-        NonFiniteError: from :meth:`add`, when the model gives NaN or infinity; the sentence is named.
-    """
+    """Keep one float32 embedding for each distinct sentence; NaN or infinity is a NonFiniteError with the sentence."""
 
     def __init__(self, model: Encoder, *, batch_size: int | None = None) -> None:
         self._model = model

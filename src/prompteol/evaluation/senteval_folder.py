@@ -54,13 +54,10 @@ _LABELED = {
 
 
 class SentEvalFolder:
-    """Read tasks from a folder laid out as SentEval's ``data/downstream``.
+    """Read tasks from a folder laid out as SentEval's ``data/downstream``; a damaged file is named with its line.
 
-    The STS folders may lie in ``STS/`` or directly in ``folder``, as the raw SemEval releases do. Sentences
-    are handed over as they stand in the files; what whitespace means is for the prompt template to say.
-
-    Raises:
-        EvaluationError: ``folder`` is no folder, or (from :meth:`load`) a file is damaged: file and line are named.
+    The STS folders may lie in ``STS/`` or directly in ``folder``, as the raw SemEval releases do. Sentences are handed
+    over as they stand in the files; what whitespace means is for the prompt template to say.
     """
 
     def __init__(self, folder: str | Path) -> None:

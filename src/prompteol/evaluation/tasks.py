@@ -128,11 +128,8 @@ def register_task(task: Task) -> None:
 def parse_tasks(names: Sequence[str]) -> list[Task]:
     """Turn names of tasks and of groups (``sts``, ``transfer``, ``all``, ``dev``) into tasks.
 
-    Case and hyphens do not matter (``stsb`` is ``STS-B``); the order is that of the paper's tables, each task comes
-    once, and registered ones come last.
-
-    Raises:
-        EvaluationError: no task and no group has such a name.
+    Case and hyphens do not matter (``stsb`` is ``STS-B``). Each task comes once, in the order of the paper's tables,
+    and registered ones come last.
     """
     for plugin in entry_points(group="prompteol.tasks"):
         plugin.load()

@@ -14,8 +14,6 @@ from prompteol.evaluation.results import Evaluation
 from prompteol.evaluation.tasks import SUITES, Suite
 from prompteol.plots.picture import BACKGROUND, COLORS, FAINT, INK, SHADE, SPINE, canvas, check_picture, save_picture
 
-__all__ = ["plot_scaling", "plot_tasks"]
-
 _SIZE = re.compile(r"[-_](\d+(?:\.\d+)?[kmb])\b", re.IGNORECASE)
 _METHODS: dict[Method, tuple[str, str]] = {
     "plain": ("no demonstration", COLORS[0]),
@@ -27,11 +25,7 @@ _METHODS: dict[Method, tuple[str, str]] = {
 def plot_tasks(
     evaluations: Sequence[Evaluation], file: str | Path, *, suite: Suite = "sts", force: bool = False
 ) -> None:
-    """Draw a suite's scores as bars, one group a task and one color a model, in the order given.
-
-    Raises:
-        EvaluationError: no model has a score there. Others as for :func:`check_picture`.
-    """
+    """Draw a suite's scores as bars, one group a task and one color a model; EvaluationError where there are none."""
     check_picture(Path(file), force=force)
     names = [name for name in SUITES[suite] if any(name in each.scores for each in evaluations)]
     if not names:
@@ -60,12 +54,9 @@ def plot_tasks(
 def plot_scaling(evaluations: Sequence[Evaluation], file: str | Path, *, force: bool = False) -> None:
     """Draw STS against the number of parameters: the results given, and the paper's lines behind them.
 
-    Only prompted models of a known size are drawn. The height is the mean over the STS tasks that all of them share,
-    and so is that of the paper's lines; where the paper gives no scores by task, its line is there only when all
-    seven are shared.
-
-    Raises:
-        EvaluationError: no model with a size, or no task that all of them share. Others as for :func:`check_picture`.
+    Only prompted models of a known size are drawn; without one it is an EvaluationError. The height is the mean over
+    the STS tasks that all of them share, and so is that of the paper's lines; where the paper gives no scores by task,
+    its line is there only when all seven are shared.
     """
     check_picture(Path(file), force=force)
     sized = [each for each in evaluations if each.model.parameters and each.model.template]

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from prompteol.plots.picture import DIAGONAL, HEATMAP, INK, INK_ON_DARK, canvas, check_picture, save_picture
 
-__all__ = ["plot_similarity"]
-
 # With more texts, numbers in the cells and labels at the axes overlap.
 _LABELED = 20
 _LABEL_LENGTH = 40
@@ -21,18 +19,13 @@ def plot_similarity(
 ) -> None:
     """Draw the similarities of all texts with all texts.
 
-    The colors are spread over the similarities of different texts: on the diagonal all are 1, and would take most of
-    the scale.
+    The colors are spread over the similarities of different texts: on the diagonal all are 1.
 
     Args:
         texts: label the rows and columns.
         scores: (texts, texts) similarities, such as ``model.similarity(vectors, vectors).tolist()``.
         path: an image, whose suffix names its format.
         force: replace it if it exists.
-
-    Raises:
-        CorpusError: the file exists, or its suffix names no kind of picture.
-        MissingExtraError: matplotlib is not installed.
     """
     path = Path(path)
     check_picture(path, force=force)

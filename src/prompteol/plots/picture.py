@@ -29,12 +29,7 @@ BACKGROUND, SHADE, FAINT, SPINE = "#FFFFFF", "#F4F4F4", "#E4E4E4", "#BBBBBB"
 
 
 def check_picture(path: Path, *, force: bool = False) -> None:
-    """Refuse a path to which no picture could be written.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-        CorpusError: the file exists, or its suffix is none of ``PICTURES``.
-    """
+    """Refuse a path to which no picture could be written, and any where matplotlib is not installed."""
     if path.suffix.lower() not in PICTURES:
         raise CorpusError(f"picture {str(path)!r}: expected a name that ends in {', '.join(PICTURES)}")
     check_extra("plot", "matplotlib")

@@ -9,8 +9,6 @@ from prompteol.errors import TrainingError
 from prompteol.plots.picture import LOSS, SCORE, canvas, check_picture, save_picture
 from prompteol.training.curve import Point
 
-__all__ = ["plot_curve"]
-
 # So many values of the loss are drawn with a mark each.
 _FEW = 50
 
@@ -18,13 +16,8 @@ _FEW = 50
 def plot_curve(curve: Sequence[Point], path: str | Path, *, force: bool = False) -> None:
     """Draw the loss against the left axis and the score on the development pairs, if there is one, against the right.
 
-    Args:
-        curve: of a training that is done, or :func:`read_curve` of one that runs.
-        path: an image, whose suffix names its format.
-        force: replace it if it exists.
-
-    Raises:
-        TrainingError: there is no point to draw. Others as for :func:`check_picture`.
+    The curve is that of a training that is done, or :func:`read_curve` of one that runs. One without a point is a
+    TrainingError.
     """
     path = Path(path)
     check_picture(path, force=force)

@@ -7,8 +7,6 @@ from pathlib import Path
 from prompteol.plots.picture import BACKGROUND, BASELINE, BEST, OTHERS, canvas, check_picture, save_picture
 from prompteol.tuning import TuningResult
 
-__all__ = ["plot_layers", "plot_scores"]
-
 _BARS = 30
 
 

@@ -17,8 +17,6 @@ from prompteol.prompts import (
     resolve_template,
 )
 
-__all__ = ["Candidate", "Template", "named_templates"]
-
 Template = PromptTemplate | RetrievalTemplate
 
 

@@ -23,8 +23,6 @@ from prompteol.tuning.scoring import Values, reciprocal_ranks, unit_cosines
 if TYPE_CHECKING:
     from prompteol.sentence_transformers import PromptEOL
 
-__all__ = ["Cost", "Evaluator", "PromptScores"]
-
 # Prompts of average length that the engine runs both ways to verify a prefix; the longest is among them.
 _CHECKED_ROWS = 14
 
@@ -57,12 +55,7 @@ class Evaluator:
         self._layers = tuple(layers)
 
     def score(self, template: Template, start: int, stop: int) -> PromptScores:
-        """Return what a prompt gives for the pairs from ``start`` up to ``stop``.
-
-        Raises:
-            NonFiniteError: an embedding holds NaN or infinity.
-            TemplateError: the prompt leaves no room for text, or fuses with it.
-        """
+        """Return what a prompt gives for the pairs from ``start`` up to ``stop``."""
         before = self._tokens
         prompter = PromptTokenizer(self._tokenizer, template)
         first, second = self._sides(prompter, self._pairs.first[start:stop], self._pairs.second[start:stop])

@@ -16,24 +16,14 @@ from prompteol.errors import CorpusError, TuningError
 from prompteol.tuning.candidate import Candidate
 from prompteol.tuning.evaluator import PromptScores
 
-__all__ = ["ResultsLog"]
-
 _FORMAT = 1
 
 
 class ResultsLog:
-    """Keep what each candidate gave for each slice of the pairs.
+    """Keep what each candidate gave for each slice of the pairs, in memory where ``path`` is None.
 
-    A line is appended and flushed to the disk as soon as a slice is done. A last line that a kill cut short is
-    dropped, and its slice is run again.
-
-    Args:
-        path: made if missing; ``None`` keeps them in memory only.
-        about: what the results hold for. A file about something else is refused.
-
-    Raises:
-        TuningError: the file belongs to another tuning run, or is no log of one.
-        CorpusError: it cannot be read or written.
+    A line is appended and flushed to the disk as soon as a slice is done. A last line that a kill cut short is dropped,
+    and its slice is run again. A file that is ``about`` another tuning run is a TuningError.
     """
 
     def __init__(self, path: Path | None, about: Mapping[str, Any]) -> None:

@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap, norm, rankdata
 
-__all__ = ["BLOCK", "Gain", "Values", "estimate", "measure_gain", "reciprocal_ranks", "score", "unit_cosines"]
-
 Values = NDArray[np.float32]
 
 # A positive is ranked among those of so many neighboring pairs, so that a pair's rank never depends on how large the
@@ -55,27 +53,18 @@ def reciprocal_ranks(first: NDArray[np.float32], second: NDArray[np.float32]) ->
 
 
 def score(values: Values, gold: Sequence[float] | None) -> float:
-    """Return the score x 100 of what a layer gave for each pair.
-
-    Spearman's correlation of cosines with human scores, 0 where all cosines are equal; or without ``gold`` the mean of
-    reciprocal ranks.
-    """
+    """Return Spearman's correlation x 100 of cosines with human scores, or without these the mean of values x 100."""
     if gold is None:
         return 100 * float(values.mean(dtype=np.float64))
     return 100 * float(_correlation(rankdata(values)[None], rankdata(gold)[None])[0])
 
 
 def estimate(values: Values, references: Sequence[Values], gold: Sequence[float] | None) -> tuple[float, ...]:
-    """Estimate each layer's score x 100 on all pairs.
+    """Estimate each layer's score x 100 on all pairs from values of shape (layers, seen).
 
-    A least-squares fit on the pairs seen predicts every pair from what other prompts of the same model gave for it, and
-    the score on the sample is corrected by how much the prediction scores higher on all pairs than on the sample: the
-    fit is a control variate.
-
-    Args:
-        values: (layers, seen): what the candidate gave for the first pairs.
-        references: each (layers, pairs): what other candidates gave for all pairs.
-        gold: human scores of all pairs; ``None`` where values are reciprocal ranks.
+    A least-squares fit on the pairs seen predicts every pair from what other prompts of the same model gave for it,
+    ``references`` of shape (layers, pairs), and the score on the sample is corrected by how much the prediction scores
+    higher on all pairs than on the sample: the fit is a control variate.
     """
     return tuple(
         _estimate_layer(own, np.stack([other[layer] for other in references]), gold) for layer, own in enumerate(values)

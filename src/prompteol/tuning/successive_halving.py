@@ -16,8 +16,6 @@ from prompteol.tuning.evaluator import Evaluator
 from prompteol.tuning.results_log import ResultsLog
 from prompteol.tuning.scoring import BLOCK, Values, estimate, score
 
-__all__ = ["BUDGET", "CandidateScore", "SuccessiveHalving", "TuningProgress", "Watcher", "round_sizes", "rungs"]
-
 # Of the tokens of the authors' procedure; what is left to a tenth are sentences that are cut or run without the prefix.
 BUDGET = 0.097
 _SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -79,8 +77,7 @@ class Rung(NamedTuple):
 def rungs(pairs: int) -> Sequence[Rung]:
     """Return the rounds of successive halving for so many pairs, the last over all of them.
 
-    They do not depend on the candidates, so that results on disk serve any set of them. A round ends at a whole number
-    of blocks, so that the reciprocal rank of a pair never depends on the round.
+    They do not depend on the candidates, so that results on disk serve any set of them.
     """
     stops = sorted({min(pairs, BLOCK * math.ceil(share * pairs / BLOCK)) for share in _SHARES})
     return [Rung(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]

@@ -21,8 +21,6 @@ from prompteol.tuning.successive_halving import CandidateScore, SuccessiveHalvin
 if TYPE_CHECKING:
     from prompteol.sentence_transformers import PromptEOL
 
-__all__ = ["HEADER", "Tokens", "TuningResult", "tune_prompt"]
-
 DemonstrationSet: TypeAlias = str | Path | Iterable[str | Demonstration | tuple[str, str]]
 HEADER = ("rank", "score", "layer", "pairs", "template", "demonstrations")
 

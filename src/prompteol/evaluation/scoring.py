@@ -1,6 +1,6 @@
-"""Score transfer tasks as SentEval does, by logistic regression on frozen embeddings.
+"""Score tasks as SentEval does: STS by one rank correlation, transfer by logistic regression on frozen embeddings.
 
-SentEval's protocol (Conneau and Kiela, 2018, and its ``tools/validation.py``), with scikit-learn:
+SentEval's protocol for transfer (Conneau and Kiela, 2018, and its ``tools/validation.py``), with scikit-learn:
 
 - *all* (MR, CR, SUBJ, MPQA): 10 stratified folds; within each training part C is chosen by 10 inner folds
   from 2^-2 ... 2^3, and the accuracies of the outer folds are averaged.
@@ -13,19 +13,22 @@ A pair of sentences u, v has the features ``|u - v|`` and ``u * v``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import joblib
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, PredefinedSplit, StratifiedKFold
+from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from prompteol.errors import EvaluationError
-from prompteol.evaluation.tasks import Embed, LabeledTexts, TransferData
+from prompteol.evaluation.tasks import Embed, LabeledTexts, StsData, TransferData
 
 _Splits = dict[str, tuple[Any, NDArray[Any]]]
 
@@ -45,11 +48,42 @@ class TransferScore:
     f1: float | None = None
 
 
-def score_transfer(data: TransferData, embed: Embed) -> TransferScore:
-    """Train and test the classifiers of a task; ``embed`` is called once, with every sentence of it.
+def score_sts(data: StsData, embed: Embed) -> tuple[float, dict[str, float | None]]:
+    """Return Spearman x 100 over all subsets concatenated, and that of each subset (paper, Section 4).
 
-    A data set so small that a label has fewer than 10 examples gets fewer folds; with fewer than 2 it is a
-    :class:`~prompteol.errors.EvaluationError`.
+    A correlation that does not exist (every cosine or every gold score the same) is an EvaluationError for the whole
+    task and None for a subset.
+    """
+    embeddings = embed(data.sentences())
+    half = embeddings.shape[0] // 2
+    similarity = paired_cosines(embeddings[:half], embeddings[half:])
+    gold = np.array([*chain.from_iterable(subset.gold for subset in data.subsets)])
+    score = _spearman(similarity, gold)
+    if score is None:
+        raise EvaluationError("no rank correlation exists: all cosines, or all gold scores, are the same")
+    ends = np.cumsum([len(subset.gold) for subset in data.subsets])[:-1]
+    parts = zip(data.subsets, np.split(similarity, ends), np.split(gold, ends), strict=True)
+    return score, {subset.subset: _spearman(*scores) for subset, *scores in parts}
+
+
+def paired_cosines(first: Any, second: Any) -> NDArray[np.float64]:
+    """Return the cosine of each row of one matrix with the same row of the other; 0 where a row is zero."""
+    left, right = (normalize(side.astype(np.float64)) for side in (first, second))
+    product = left.multiply(right) if hasattr(left, "multiply") else left * right
+    # Rounded above float64's noise, so that pairs of one sentence with itself tie at 1 on every machine.
+    return np.round(np.asarray(product.sum(axis=1), dtype=np.float64).ravel(), 12)
+
+
+def _spearman(similarity: NDArray[np.float64], gold: NDArray[np.float64]) -> float | None:
+    if np.ptp(similarity) == 0 or np.ptp(gold) == 0:
+        return None
+    return 100 * float(spearmanr(similarity, gold).statistic)
+
+
+def score_transfer(data: TransferData, embed: Embed) -> TransferScore:
+    """Train and test the classifiers of a task.
+
+    Where a label has fewer than 10 examples there are fewer folds; fewer than 2 examples are an EvaluationError.
     """
     splits = _features(data, embed)
     # One BLAS thread and several fits at a time: on matrices this small the threads of BLAS mostly wait.

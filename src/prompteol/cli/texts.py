@@ -1,18 +1,19 @@
-"""Run ``prompteol similarity``: compare texts in pairs or all with all."""
+"""Run ``prompteol words`` and ``prompteol similarity``: look at a few texts."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
+from rich.bar import Bar
 from rich.table import Table
 
 from prompteol.cli import console
 from prompteol.cli import options as shared
 from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.options import option
-from prompteol.cli.words import typed_texts
 from prompteol.errors import CorpusError
 from prompteol.files import Format, TextRow, TextSource
 from prompteol.plots.heatmap import plot_similarity
@@ -20,6 +21,37 @@ from prompteol.plots.picture import check_picture
 
 # The number of texts whose matrix fits the usual width of a terminal.
 _WIDEST_TABLE = 12
+
+
+def words(
+    *,
+    texts: Annotated[
+        list[str],
+        typer.Argument(metavar="TEXT...", help="The texts to embed; a lone - reads lines from standard input."),
+    ],
+    k: Annotated[int, option("-k N", "The number of words for each text.", min=1)] = 5,
+    model: shared.ModelOption = None,
+    options: ModelOptions,
+) -> None:
+    """Show the words the model would say next, with their probabilities.
+
+    Into a pipe goes one line a word: text, word, probability, with tabs between them.
+    """
+    texts = _typed(texts)
+    options.check(model)
+    found = options.load(model).words(texts, k=k)
+    if not console.is_terminal():
+        pairs = [(text, word) for text, row in zip(texts, found, strict=True) for word in row]
+        console.rows((text, word.text, f"{word.probability:.6f}") for text, word in pairs)
+        return
+    table = Table("text", "word", "probability", "")
+    longest = max((word.probability for row in found for word in row), default=1.0)
+    for text, row in zip(texts, found, strict=True):
+        for rank, word in enumerate(row):
+            bar = Bar(size=longest, begin=0, end=word.probability, width=30)
+            shown = (console.cell("" if rank else text), console.cell(word.text), f"{word.probability:.3f}", bar)
+            table.add_row(*shown, end_section=rank == len(row) - 1)
+    console.show(table)
 
 
 def similarity(
@@ -63,6 +95,17 @@ def similarity(
         console.note(f"{plot}: {len(labels)} x {len(labels)} similarities")
 
 
+def _typed(arguments: list[str]) -> list[str]:
+    """Return the arguments as texts, a lone ``-`` as the lines of standard input; warn of one that names a file."""
+    if arguments == ["-"]:
+        return list(TextSource.open("-").texts())
+    for argument in arguments:
+        # Not Path.is_file(), which raises where a text is too long to be a name.
+        if os.path.isfile(argument):
+            console.warning(f"{argument!r} is embedded as a text; the file of that name is not read")
+    return arguments
+
+
 def _rows(
     texts: list[str], columns: list[str], format: Format | None, delimiter: str | None, *, whole: bool
 ) -> list[TextRow]:
@@ -70,7 +113,7 @@ def _rows(
     if len(texts) > 1:
         if columns or format or delimiter:
             raise CorpusError("--column, --format and --delimiter belong to one file, and here are several texts")
-        texts = typed_texts(texts)
+        texts = _typed(texts)
         return [(text,) for text in texts] if whole or len(texts) > 2 else [(texts[0], texts[1])]
     source = TextSource.open(texts[0], format, columns, width=1 if whole else 2, delimiter=delimiter)
     if source.format == "txt":
