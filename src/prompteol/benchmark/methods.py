@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -23,6 +23,7 @@ OURS = "prompteol"
 STOCK = "sentence-transformers"
 # As stock sentence-transformers has it.
 _BATCH_SIZE = 32
+_Model = TypeVar("_Model", bound=SentenceTransformer)
 
 
 @dataclass(frozen=True)
@@ -58,22 +59,22 @@ def _encode(model: SentenceTransformer, texts: list[str]) -> Tensor:
 
 
 def _stock(model: PromptEOL) -> Method:
-    with TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        stock = SentenceTransformer(folder, device=str(model.device), model_kwargs={"dtype": model.dtype})
+    stock = _reloaded(SentenceTransformer, model)
     transformer = cast("Transformer", stock[0])
     _share_weights(transformer.model, model)
     return Method(STOCK, lambda texts: _encode(stock, texts), transformer.model)
 
 
 def _at_layer(model: PromptEOL, depth: float) -> PromptEOL:
-    from prompteol.sentence_transformers import PromptEOL
-
-    with TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        shallow = PromptEOL(folder, layer=depth, device=str(model.device), model_kwargs={"dtype": model.dtype})
+    shallow = _reloaded(type(model), model, layer=depth)
     _share_weights(shallow.module.transformer.model, model)
     return shallow
+
+
+def _reloaded(kind: type[_Model], model: PromptEOL, **options: Any) -> _Model:
+    with TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return kind(folder, device=str(model.device), model_kwargs={"dtype": model.dtype}, **options)
 
 
 def _authors(source: str, model: PromptEOL) -> Method:

@@ -85,8 +85,7 @@ def evaluate(
     options.check(names[0])
     for file in filter(None, (json, markdown)):
         refuse_overwrite(file, force=force)
-    if plot is not None:
-        check_picture(plot, force=force)
+    check_picture(plot, force=force)
 
     from prompteol.evaluation import evaluate as evaluate_model
     from prompteol.evaluation.baselines import MeanPooling

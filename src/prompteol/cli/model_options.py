@@ -114,17 +114,16 @@ class ModelOptions(LoadingOptions, PromptOptions):
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of each dataclass among its parameters, as Typer reads them from a signature."""
     signature = inspect.signature(command, eval_str=True)
-    groups = {name: one.annotation for name, one in signature.parameters.items() if is_dataclass(one.annotation)}
+    groups: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
-        if name not in groups:
+        if not is_dataclass(parameter.annotation):
             parameters.append(parameter)
             continue
+        groups[name] = parameter.annotation
         hints = get_type_hints(groups[name], include_extras=True)
-        parameters += [
-            parameter.replace(name=field.name, default=field.default, annotation=hints[field.name])
-            for field in fields(groups[name])
-        ]
+        for field in fields(groups[name]):
+            parameters.append(parameter.replace(name=field.name, default=field.default, annotation=hints[field.name]))
 
     def call(**given: Any) -> None:
         for name, group in groups.items():

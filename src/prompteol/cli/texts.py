@@ -79,8 +79,7 @@ def similarity(
     whole = matrix or plot is not None
     rows = _rows(texts, column or [], format, delimiter, whole=whole)
     options.check(model)
-    if plot is not None:
-        check_picture(plot, force=force)
+    check_picture(plot, force=force)
     embedder = options.load(model)
     arguments: dict[str, Any] = {"batch_size": batch_size, "show_progress_bar": False}
     columns = [embedder.encode(list(one), **arguments) for one in zip(*rows, strict=True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from prompteol.cli import console
 from prompteol.cli import options as shared
@@ -166,7 +166,12 @@ def train(
     }
     lora = Lora(lora_rank, lora_alpha, lora_dropout, quantize) if lora_rank else None
     recipe = Recipe(objective, lora, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    reading = {"license": data_license, "delimiter": delimiter, "negatives": negatives, "seed": recipe.seed}
+    reading: dict[str, Any] = {
+        "license": data_license,
+        "delimiter": delimiter,
+        "negatives": negatives,
+        "seed": recipe.seed,
+    }
     examples = read_examples(data, objective, column or (), **reading)
     if dev_column and dev is None:
         raise SettingError(f"--dev-column {dev_column[0]} says nothing without --dev")
@@ -174,8 +179,7 @@ def train(
     # The model is looked at by the training, after recipe and data.
     loading.check(None)
     loading.use_threads()
-    if plot is not None:
-        check_picture(plot, force=force)
+    check_picture(plot, force=force)
     # The one process that prints; torchrun and accelerate number them.
     first = os.environ.get("RANK", "0") == "0"
     if first:

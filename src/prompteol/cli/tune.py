@@ -114,8 +114,8 @@ def tune(
     log = results or Path(f"{pairs.stem}.tuning.jsonl")
     if not log.resolve().parent.is_dir():
         raise CorpusError(f"--results {str(log)!r}: the folder does not exist; make it first")
-    for image in filter(None, (plot_scores, plot_layers)):
-        check_picture(image, force=force)
+    check_picture(plot_scores, force=force)
+    check_picture(plot_layers, force=force)
     loaded = options.load(model)
     with console.when_stopped(f"what is done is in {log}: the same command goes on from it"), _live() as watch:
         found = tune_prompt(

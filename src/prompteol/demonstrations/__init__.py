@@ -3,8 +3,13 @@
 :func:`prompteol.tuning.tune_prompt` finds the one that suits a model.
 """
 
-from prompteol.demonstrations.checking import check_demonstration, distinct
-from prompteol.demonstrations.files import default_demonstrations, read_demonstrations, write_demonstrations
+from prompteol.demonstrations.files import (
+    check_demonstration,
+    default_demonstrations,
+    distinct,
+    read_demonstrations,
+    write_demonstrations,
+)
 from prompteol.demonstrations.making import (
     demonstrations_from_definitions,
     demonstrations_from_model,

@@ -1,20 +1,88 @@
-"""Read and write files of demonstrations: jsonl, csv, tsv, and the authors' form, a whole template a line."""
+"""Check demonstrations, and read and write files of them: jsonl, csv, tsv, and the authors' form, a template a line."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+import random
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import as_file, files
+from itertools import islice
 from pathlib import Path
 
-from prompteol.demonstrations.checking import check_demonstration
-from prompteol.errors import CorpusError, TemplateError
+from prompteol.errors import CorpusError, InputError, TemplateError
 from prompteol.files import TextSource, atomic_write, refuse_overwrite
-from prompteol.prompts import AUTHORS_SLOT, PROMPTEOL, Demonstration
+from prompteol.prompts import AUTHORS_SLOT, PROMPT_TASKS, PROMPTEOL, SLOT, TEMPLATES, Demonstration
+from prompteol.validation import check_texts
 
 _COLUMNS = ("sentence", "word")
 _SUFFIXES = (".jsonl", ".csv", ".tsv", ".txt")
+_SLOTS = (SLOT, AUTHORS_SLOT, AUTHORS_SLOT.replace("_", " "))
+# A shorter run of words, such as "means", also occurs in ordinary sentences.
+_TELLING_WORDS = 3
+
+
+def check_demonstration(sentence: str, word: str) -> Demonstration:
+    """Make a demonstration; TemplateError where it is none, or could be taken for a piece of a template."""
+    made = Demonstration(sentence, word)
+    for name, value in (("sentence", made.sentence), ("word", made.word)):
+        try:
+            check_texts([value])
+        except InputError as error:
+            raise TemplateError(f"demonstration {name}: {error}") from error
+        if "\0" in value:
+            raise TemplateError(f"demonstration {name} {value!r} holds a NUL character, which no file of text holds")
+        if len(value.splitlines()) > 1:
+            raise TemplateError(f"demonstration {name} {value!r} runs over several lines; write it in one")
+        piece = next((piece for piece in (*_SLOTS, *_template_text()) if _plain(piece) in _plain(value)), None)
+        if piece is not None:
+            raise TemplateError(
+                f"demonstration {name} {value!r} holds {piece!r}, which belongs to a template: give the bare "
+                "sentence and the bare word, the template is put around them"
+            )
+    if '"' in made.word:
+        raise TemplateError(f"demonstration word {made.word!r} holds a double quote, which would end it: leave it out")
+    return made
+
+
+def distinct(
+    demonstrations: Iterable[Demonstration], *, count: int | None = None, seed: int | None = None
+) -> list[Demonstration]:
+    """Return demonstrations without those whose sentence came before, in capitals or not.
+
+    At most ``count`` of them, with a seed after a shuffle. Without one, no more are drawn than needed.
+    """
+    kept = _first_of_each(demonstrations)
+    if seed is None:
+        return list(islice(kept, count))
+    shuffled = list(kept)
+    random.Random(seed).shuffle(shuffled)  # noqa: S311
+    return shuffled[:count]
+
+
+def _first_of_each(demonstrations: Iterable[Demonstration]) -> Iterator[Demonstration]:
+    seen: set[str] = set()
+    for shown in demonstrations:
+        key = _plain(shown.sentence).rstrip(" .")
+        if key not in seen:
+            seen.add(key)
+            yield shown
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _template_text() -> Sequence[str]:
+    """Return the pieces of all presets that give a template away, the longest first."""
+    templates = {template.for_task(task) for template in TEMPLATES.values() for task in PROMPT_TASKS}
+    known = {_telling(part) for template in templates for part in (template.prefix, template.suffix)}
+    return sorted(known, key=lambda piece: (-len(piece), piece))
+
+
+def _telling(part: str) -> str:
+    bare = part.strip().strip('"').strip()
+    return bare if len(bare.split()) >= _TELLING_WORDS else part.strip()
 
 
 def default_demonstrations() -> list[Demonstration]:
@@ -39,12 +107,21 @@ def read_demonstrations(path: str | Path) -> list[Demonstration]:
     Raises:
         CorpusError, TemplateError: the file or a demonstration cannot be used; with name and line.
     """
-    name = str(path)
-    source = TextSource.open(name)
-    if source.format == "txt":
-        return list(_checked(name, ((number, row[0]) for number, row in source.numbered_rows()), _from_template))
-    table = TextSource.open(name, columns=_COLUMNS)
-    return list(_checked(name, table.numbered_rows(), lambda row: check_demonstration(*row)))
+    source = TextSource.open(str(path))
+    templates = source.format == "txt"
+    if not templates:
+        source = TextSource.open(str(path), columns=_COLUMNS)
+    found = []
+    for number, row in source.numbered_rows():
+        try:
+            made = _from_template(row[0]) if templates else check_demonstration(*row)
+        except TemplateError as error:
+            raise TemplateError(f"{str(path)!r}, line {number}: {error}") from error
+        if made is not None:
+            found.append(made)
+    if not found:
+        raise CorpusError(f"{str(path)!r} holds no demonstration")
+    return found
 
 
 def write_demonstrations(path: str | Path, demonstrations: Iterable[Demonstration], *, force: bool = False) -> None:
@@ -72,37 +149,23 @@ def write_demonstrations(path: str | Path, demonstrations: Iterable[Demonstratio
                 writer.writerows([_COLUMNS, *pairs])
 
 
-def _checked(
-    name: str, numbered: Iterable[tuple[int, object]], make: Callable[..., Demonstration | None]
-) -> Iterator[Demonstration]:
-    found = False
-    for number, value in numbered:
-        try:
-            made = make(value)
-        except TemplateError as error:
-            raise TemplateError(f"{name!r}, line {number}: {error}") from error
-        if made is not None:
-            found = True
-            yield made
-    if not found:
-        raise CorpusError(f"{name!r} holds no demonstration")
-
-
 def _from_template(line: str) -> Demonstration | None:
     """Read the demonstration out of a line in the authors' form; a blank line holds none."""
     if not line.strip():
         return None
+    shown = repr(line.strip()[:80])
     before, slot, suffix = line.strip().partition(AUTHORS_SLOT)
     before, suffix = before.replace("_", " "), suffix.replace("_", " ")
     if not slot or not suffix:
-        raise TemplateError(f"{line.strip()[:80]!r} is no template in the authors' form: it has no {AUTHORS_SLOT} slot")
+        raise TemplateError(f"{shown} is no template in the authors' form: it has no {AUTHORS_SLOT} slot")
     parts = before.split(suffix)
     if len(parts) != 2:
-        raise TemplateError(f"{line.strip()[:80]!r} shows {len(parts) - 1} demonstrations; expected one a line")
-    word, closed, prefix = parts[1].partition('".' if suffix.endswith('"') else ". ")
+        raise TemplateError(f"{shown} shows {len(parts) - 1} demonstrations; expected one a line")
+    quoted = suffix.endswith('"')
+    word, closed, prefix = parts[1].partition('".' if quoted else ". ")
     if not closed or not parts[0].startswith(prefix):
-        raise TemplateError(f"{line.strip()[:80]!r}: the demonstration and the text stand in different templates")
-    return check_demonstration(parts[0][len(prefix) :], word.strip() if not suffix.endswith('"') else word)
+        raise TemplateError(f"{shown}: the demonstration and the text stand in different templates")
+    return check_demonstration(parts[0].removeprefix(prefix), word if quoted else word.strip())
 
 
 def _as_template(sentence: str, word: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from prompteol.demonstrations.checking import check_demonstration, distinct
+from prompteol.demonstrations.files import check_demonstration, distinct
 from prompteol.errors import CorpusError, InputError, TemplateError
 from prompteol.prompts import PROMPTEOL, Demonstration
 
@@ -36,7 +37,7 @@ def demonstrations_from_definitions(
         count: at most so many; ``None``: all.
         seed: of the choice of ``count``; ``None`` takes the first ones.
     """
-    return _some(_usable((_sentence(definition), _headword(word)) for definition, word in entries), count, seed)
+    return _some(((_sentence(definition), _headword(word)) for definition, word in entries), count, seed)
 
 
 def demonstrations_from_model(
@@ -50,7 +51,7 @@ def demonstrations_from_model(
     questioned = _some_sentences(sentences, seed)
     spoken = model.words(questioned, k=_CANDIDATE_WORDS)
     pairs = ((text, _first_word([word.text for word in words])) for text, words in zip(questioned, spoken, strict=True))
-    return _some(_usable(pairs), count, None)
+    return _some(pairs, count, None)
 
 
 def demonstrations_from_sentences(
@@ -73,7 +74,7 @@ def demonstrations_from_sentences(
         raise InputError(f"ask={ask!r} is no callable and has no invoke method: give a function or a chat model")
     questioned = _some_sentences(sentences, seed)
     pairs = ((text, _answer(invoke(PROMPTEOL.render(text)))) for text in questioned)
-    return _some(_usable(pairs), count, None)
+    return _some(pairs, count, None)
 
 
 def _some_sentences(sentences: Sequence[str], seed: int | None) -> list[str]:
@@ -82,8 +83,8 @@ def _some_sentences(sentences: Sequence[str], seed: int | None) -> list[str]:
     return [shown.sentence for shown in distinct((Demonstration(text, "-") for text in texts), seed=seed)]
 
 
-def _some(made: Iterator[Demonstration], count: int | None, seed: int | None) -> list[Demonstration]:
-    kept = distinct(made, count=count, seed=seed)
+def _some(pairs: Iterable[tuple[str, str]], count: int | None, seed: int | None) -> list[Demonstration]:
+    kept = distinct(_usable(pairs), count=count, seed=seed)
     if not kept and count != 0:
         raise TemplateError("none of these makes a demonstration: each needs a sentence and exactly one word for it")
     return kept
@@ -91,10 +92,8 @@ def _some(made: Iterator[Demonstration], count: int | None, seed: int | None) ->
 
 def _usable(pairs: Iterable[tuple[str, str]]) -> Iterator[Demonstration]:
     for sentence, word in pairs:
-        try:
+        with suppress(TemplateError):
             yield check_demonstration(sentence, word)
-        except TemplateError:
-            continue
 
 
 def _sentence(definition: str) -> str:

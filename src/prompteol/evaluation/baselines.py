@@ -52,7 +52,7 @@ class MeanPooling:
             # In batches of equal length there is no padding, so nothing depends on a pad token or on positions.
             for _, equal in groupby(order, key=lambda number: len(tokens[number])):
                 for batch in chunks(equal, batch_size):
-                    ids = torch.tensor([tokens[number] for number in batch], device=self._backbone.device)
-                    states = self._backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+                    inputs = torch.tensor([tokens[number] for number in batch], device=self._backbone.device)
+                    states = self._backbone(input_ids=inputs, attention_mask=torch.ones_like(inputs)).last_hidden_state
                     rows.append(states.float().mean(dim=1).cpu().numpy())
         return np.concatenate(rows)[np.argsort(order)]

@@ -2,7 +2,8 @@
 
 ``published.json`` holds only figures that stand in the paper's text (Jiang et al., Findings of EMNLP 2024) or in
 the authors' repository (github.com/kongds/scaling_sentemb); ``source`` says which. Where neither gives a score for
-a task, none is shown.
+a task, none is shown. The parameters in ``paper_models.json`` are counted from the published configurations, tied
+embeddings once; the adapters name decapoda-research/llama-*-hf as their base, which has left the Hub.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 from prompteol.errors import EvaluationError
 from prompteol.evaluation.results import ModelDescription
@@ -32,19 +33,6 @@ _TABLES: dict[PaperTable, tuple[Method, Suite]] = {
 _BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
 _CHECKPOINT_BYTES = 2  # OPT and LLaMA are published in half precision.
 
-# Counted from the published configurations, tied embeddings once.
-_OPT = {
-    "125m": 125_239_296,
-    "350m": 331_196_416,
-    "1.3b": 1_315_758_080,
-    "2.7b": 2_651_596_800,
-    "6.7b": 6_658_473_984,
-    "13b": 12_853_473_280,
-    "30b": 29_974_540_288,
-    "66b": 65_719_701_504,
-}
-_LLAMA = {"7b": 6_738_415_616, "13b": 13_015_864_320, "30b": 32_528_943_616}
-
 
 @dataclass(frozen=True)
 class PaperModel:
@@ -55,18 +43,11 @@ class PaperModel:
     base: str | None = None
 
 
-def _adapter(name: str, base: str, parameters: int) -> tuple[str, PaperModel]:
-    return f"prompteol-{name}", PaperModel(f"royokong/prompteol-{name}", parameters, base)
+def _data(name: str) -> Any:
+    return json.loads(files("prompteol.evaluation").joinpath(name).read_text(encoding="utf-8"))
 
 
-PAPER_MODELS: dict[str, PaperModel] = dict(
-    [
-        *((f"opt-{size}", PaperModel(f"facebook/opt-{size}", count)) for size, count in _OPT.items()),
-        *(_adapter(f"opt-{size}", f"facebook/opt-{size}", _OPT[size]) for size in ("1.3b", "2.7b", "6.7b", "13b")),
-        # The adapters name decapoda-research/llama-*-hf as their base, which has left the Hub.
-        *(_adapter(f"llama-{n}", f"decapoda-research/llama-{n}-hf", count) for n, count in _LLAMA.items()),
-    ]
-)
+PAPER_MODELS = {name: PaperModel(**model) for name, model in _data("paper_models.json").items()}
 """Every model that the paper or the authors' repository gives figures for, by the name in ``published.json``."""
 
 
@@ -112,8 +93,7 @@ class Run:
 @lru_cache
 def published_scores() -> tuple[PublishedScores, ...]:
     """Return every row there is."""
-    text = files("prompteol.evaluation").joinpath("published.json").read_text(encoding="utf-8")
-    return tuple(PublishedScores(**row) for row in json.loads(text))
+    return tuple(PublishedScores(**row) for row in _data("published.json"))
 
 
 def published_for(model: ModelDescription) -> PublishedScores | None:
@@ -125,15 +105,11 @@ def published_for(model: ModelDescription) -> PublishedScores | None:
     name = model.name.rstrip("/\\").replace("\\", "/").rpartition("/")[2].lower()
     if (model.template, model.normalization, model.layer) != (str(PROMPTEOL), PROMPTEOL.normalization, -1):
         return None
-    rows = (row for row in published_scores() if row.model == name)
-    return next((row for row in rows if model.demonstrations == _demonstrations(row)), None)
-
-
-def _demonstrations(row: PublishedScores) -> tuple[tuple[str, str], ...]:
-    if row.method != "in-context":
-        return ()
-    best = DEMONSTRATIONS[row.model]
-    return ((best.sentence, best.word),)
+    for row in published_scores():
+        shown = [DEMONSTRATIONS[row.model]] if row.method == "in-context" else []
+        if row.model == name and model.demonstrations == tuple((one.sentence, one.word) for one in shown):
+            return row
+    return None
 
 
 def plan(table: PaperTable, models: Sequence[str] = (), folders: Mapping[str, str] | None = None) -> list[Run]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -20,7 +21,6 @@ _TITLES: dict[str, str] = {
     "dev": "Development splits, Spearman × 100",
     "transfer": "Transfer, accuracy in percent",
 }
-_ABSENT = "–"
 
 
 class _Row(NamedTuple):
@@ -70,10 +70,8 @@ def labels(evaluations: Sequence[Evaluation]) -> list[str]:
     the name and what differs.
     """
     models = [evaluation.model for evaluation in evaluations]
-    paths: dict[str, set[str]] = {}
-    for model in models:
-        paths.setdefault(_last_part(model.name), set()).add(model.name)
-    named = [model.name if len(paths[_last_part(model.name)]) > 1 else _last_part(model.name) for model in models]
+    sharing = Counter(map(_last_part, {model.name for model in models}))
+    named = [model.name if sharing[_last_part(model.name)] > 1 else _last_part(model.name) for model in models]
     setups = [_setup(model) for model in models]
     found = []
     for model, label, setup in zip(models, named, setups, strict=True):
@@ -124,15 +122,12 @@ def _rows(evaluation: Evaluation, label: str, suite: str, names: list[str]) -> l
     if suite in _AVERAGED:
         ours.append(evaluation.average(_AVERAGED[suite]))
         theirs += [paper.average(_AVERAGED[suite])] if paper else []
-    rows = [_Row(label, [_number(score) for score in ours])]
-    if paper is None or all(score is None for score in theirs):
-        return rows
-    difference = [o - t if o is not None and t is not None else None for o, t in zip(ours, theirs, strict=True)]
-    return [
-        *rows,
-        _Row(f"  paper, {paper.method}", [_number(score) for score in theirs], "dim"),
-        _Row("  difference", [_number(value, signed=True) for value in difference], "italic"),
-    ]
+    rows = [_Row(label, _numbers(ours))]
+    if paper and any(score is not None for score in theirs):
+        difference = [o - t if o is not None and t is not None else None for o, t in zip(ours, theirs, strict=True)]
+        rows.append(_Row(f"  paper, {paper.method}", _numbers(theirs), "dim"))
+        rows.append(_Row("  difference", _numbers(difference, "+.2f"), "italic"))
+    return rows
 
 
 def _notes(evaluations: Sequence[Evaluation], *, digits: int) -> list[str]:
@@ -154,8 +149,8 @@ def _once(what: str, texts: list[str], evaluations: Sequence[Evaluation]) -> lis
 
 def _data(evaluation: Evaluation, digits: int) -> str:
     """Give each task one SHA-256, over those of the files it was read from."""
-    parts = {name: sorted(score.data.items()) for name, score in evaluation.scores.items() if score.data}
-    joined = {name: "".join(digest for _, digest in files).encode() for name, files in parts.items()}
+    parts = {name: score.data for name, score in evaluation.scores.items() if score.data}
+    joined = {name: "".join(data[file] for file in sorted(data)).encode() for name, data in parts.items()}
     return _named({name: hashlib.sha256(digests).hexdigest()[:digits] for name, digests in joined.items()})
 
 
@@ -177,10 +172,8 @@ def _settings(evaluation: Evaluation, digits: int) -> str:
     return ", ".join(filter(None, settings))
 
 
-def _number(value: float | None, *, signed: bool = False) -> str:
-    if value is None:
-        return _ABSENT
-    return f"{value:+.2f}" if signed else f"{value:.2f}"
+def _numbers(values: Sequence[float | None], form: str = ".2f") -> list[str]:
+    return ["–" if value is None else format(value, form) for value in values]
 
 
 def _escape(text: str) -> str:

@@ -39,13 +39,6 @@ class ModelDescription:
     parameters: int | None = None
     fingerprint: str | None = None
 
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> ModelDescription:
-        """Read what :func:`dataclasses.asdict` wrote; fields of other releases are passed over."""
-        known = {field.name: record[field.name] for field in fields(cls) if field.name in record}
-        pairs = known.pop("demonstrations", ())
-        return cls(**known, demonstrations=tuple((sentence, word) for sentence, word in pairs))
-
 
 @dataclass(frozen=True)
 class TaskScore:
@@ -129,8 +122,10 @@ def _read(file: Path) -> list[Evaluation]:
 
 
 def _evaluation(record: dict[str, Any]) -> Evaluation:
-    return Evaluation(
-        ModelDescription.from_json(record["model"]),
-        {name: TaskScore(**score) for name, score in record["scores"].items()},
-        **{key: record[key] for key in ("missing", "versions", "created", "seconds") if key in record},
-    )
+    # Fields of other releases are passed over.
+    known = {field.name for field in fields(ModelDescription)}
+    model = {name: value for name, value in record["model"].items() if name in known}
+    shown = tuple((sentence, word) for sentence, word in model.pop("demonstrations", ()))
+    scores = {name: TaskScore(**score) for name, score in record["scores"].items()}
+    rest = {key: record[key] for key in ("missing", "versions", "created", "seconds") if key in record}
+    return Evaluation(ModelDescription(**model, demonstrations=shown), scores, **rest)

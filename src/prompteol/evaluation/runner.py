@@ -22,7 +22,6 @@ from prompteol.evaluation.tasks import (
     TASKS,
     Embed,
     StsData,
-    Task,
     TaskData,
     TaskNotFoundError,
     TransferData,
@@ -36,18 +35,10 @@ _CHUNK = 1024
 
 
 class Encoder(Protocol):
-    """Turn sentences into an array of shape (sentences, dimensions), one row each."""
+    """Turn sentences into an array of shape (sentences, dimensions); the options that it knows are given to it."""
 
     def encode(self, sentences: list[str], /) -> Any:
-        """Embed the sentences. One that takes ``batch_size`` and ``show_progress_bar`` is given them."""
-        ...
-
-
-class TaskSource(Protocol):
-    """Read the paper's tasks: from a SentEval folder, or from the Hub."""
-
-    def load(self, task: Task) -> StsData | TransferData:
-        """Read a task, or raise TaskNotFoundError."""
+        """Embed the sentences."""
         ...
 
 
@@ -68,7 +59,7 @@ class Benchmark:
         return {sentence for data in self.tasks.values() for sentence in data.sentences()}
 
 
-def load_benchmark(source: TaskSource, tasks: Sequence[str] = ("sts",)) -> Benchmark:
+def load_benchmark(source: SentEvalFolder | HubDatasets, tasks: Sequence[str] = ("sts",)) -> Benchmark:
     """Read tasks, by names and groups, from a :class:`SentEvalFolder` or :class:`HubDatasets`.
 
     Raises:

@@ -28,8 +28,10 @@ INK, INK_ON_DARK = "#333333", "#FFFFFF"
 BACKGROUND, SHADE, FAINT, SPINE = "#FFFFFF", "#F4F4F4", "#E4E4E4", "#BBBBBB"
 
 
-def check_picture(path: Path, *, force: bool = False) -> None:
-    """Refuse a path to which no picture could be written, and any where matplotlib is not installed."""
+def check_picture(path: Path | None, *, force: bool = False) -> None:
+    """Refuse a path, if there is one, to which no picture could be written, and any without matplotlib."""
+    if path is None:
+        return
     if path.suffix.lower() not in PICTURES:
         raise CorpusError(f"picture {str(path)!r}: expected a name that ends in {', '.join(PICTURES)}")
     check_extra("plot", "matplotlib")

@@ -135,7 +135,7 @@ def tune_prompt(
     """
     if seed < 0:
         raise TuningError(f"seed={seed} is negative; give 0 or more")
-    scored = pairs if isinstance(pairs, ScoredPairs) else read_pairs(pairs)
+    ordered = (pairs if isinstance(pairs, ScoredPairs) else read_pairs(pairs)).nested(seed)
     shots = _demonstrations(demonstrations)
     named = named_templates(model.template, templates)
     depths = _layers(model, layers)
@@ -144,7 +144,6 @@ def tune_prompt(
             f"nothing to compare: {len(shots)} demonstrations (at most {max_demonstrations} at once), {len(named)} "
             f"templates, {len(depths)} layers; each must be 1 or more"
         )
-    ordered = scored.nested(seed)
     record = {"model": model.fingerprint(), "pairs or seed": ordered.digest, "layers": list(depths)}
     with ResultsLog(None if results is None else Path(results), record) as log:
         evaluator = Evaluator(model, ordered, depths)
@@ -152,7 +151,7 @@ def tune_prompt(
         ranking = _rank(halving, named, shots, max_demonstrations)
         authors = sum(evaluator.cost(one.candidate.template).authors for one in ranking)
         tokens = Tokens(log.tokens, round(authors))
-    return _result(ranking, scored, ordered, named, depths, tokens, seed)
+    return _result(ranking, ordered, named, depths, tokens, seed)
 
 
 def _demonstrations(demonstrations: DemonstrationSet | None) -> list[Demonstration]:
@@ -189,15 +188,9 @@ def _rank(
     return ranking
 
 
-def _layer_range(layers: Sequence[int]) -> str:
-    consecutive = layers == tuple(range(layers[0], layers[-1] + 1))
-    return f"{layers[0]} to {layers[-1]}" if consecutive else ", ".join(map(str, layers))
-
-
 def _result(
     ranking: Sequence[CandidateScore],
     pairs: ScoredPairs,
-    ordered: ScoredPairs,
     named: Mapping[str, Template],
     layers: Sequence[int],
     tokens: Tokens,
@@ -205,23 +198,20 @@ def _result(
 ) -> TuningResult:
     best = ranking[0]
     baseline = next(one for one in ranking if not one.candidate.demonstrations)
-    gain = measure_gain(
-        best.values[layers.index(best.layer)],
-        baseline.values[layers.index(baseline.layer)],
-        ordered.scores,
-        compared=len(ranking) * len(layers),
-        seed=seed,
-    )
+    ours, theirs = (one.values[layers.index(one.layer)] for one in (best, baseline))
+    gain = measure_gain(ours, theirs, pairs.scores, compared=len(ranking) * len(layers), seed=seed)
     what = "Spearman's correlation x 100 of the cosine with" if pairs.labeled else "mean reciprocal rank x 100 of"
     labels = f"the human scores of {len(pairs)} pairs" if pairs.labeled else f"{len(pairs)} pairs without scores"
     measure = f"{what} {labels} ({pairs.name})"
     outcome = f"{best.score:.2f} by {measure}; without a demonstration {baseline.score:.2f}, gain {gain}"
-    provenance = {
-        "demonstrations": f"the best of {len(ranking)} prompts, {outcome}"
-        + ("; the gain is within noise" if best is not baseline and gain.within_noise else ""),
-        "layer": f"tuned with the demonstrations, of {_layer_range(layers)}" if len(layers) > 1 else "given",
-        "labels": f"{labels} ({pairs.name}); scores on these pairs flatter this model",
-    }
+    noise = "; the gain is within noise" if best is not baseline and gain.within_noise else ""
+    consecutive = layers == tuple(range(layers[0], layers[-1] + 1))
+    tried = f"{layers[0]} to {layers[-1]}" if consecutive else ", ".join(map(str, layers))
     one_of = "tuned with the demonstrations, one of: " if len(named) > 1 else ""
-    provenance["template"] = one_of + "; ".join(named)
+    provenance = {
+        "demonstrations": f"the best of {len(ranking)} prompts, {outcome}{noise}",
+        "layer": f"tuned with the demonstrations, of {tried}" if len(layers) > 1 else "given",
+        "labels": f"{labels} ({pairs.name}); scores on these pairs flatter this model",
+        "template": one_of + "; ".join(named),
+    }
     return TuningResult(ranking, baseline, gain, measure, tokens, provenance)
