@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 _TOKENS = 1024
+_RESET = Path("/proc/self/clear_refs")
 _PACKAGES = ("prompteol", "torch", "transformers", "sentence-transformers")
 
 
@@ -51,27 +51,22 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-class PeakMemory:
-    """Hold the peak memory of a block in MiB; ``None`` where the system does not report it."""
-
-    mebibytes: float | None = None
-
-
-@contextmanager
-def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
-    """Measure the peak memory of a block: the accelerator's, or on Linux the process's resident memory."""
-    peak = PeakMemory()
-    reset = Path("/proc/self/clear_refs")
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin to measure :func:`peak_memory`."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    elif reset.exists():
-        reset.write_text("5")
-    yield peak
+    elif _RESET.exists():
+        _RESET.write_text("5")
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """Return the peak memory in MiB: the accelerator's, or on Linux the process's; None where nobody reports it."""
     if device.type == "cuda":
-        peak.mebibytes = torch.cuda.max_memory_allocated(device) / 2**20
-    elif reset.exists():
-        status = Path("/proc/self/status").read_text().splitlines()
-        peak.mebibytes = next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if not _RESET.exists():
+        return None
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 
 
 def _processor() -> str:

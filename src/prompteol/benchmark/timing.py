@@ -13,7 +13,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from prompteol.benchmark.machine import gemm_rate, peak_memory, synchronize
+from prompteol.benchmark.machine import gemm_rate, peak_memory, reset_peak_memory, synchronize
 from prompteol.benchmark.methods import STOCK, Method
 from prompteol.progress import Progress, no_progress
 
@@ -103,15 +103,17 @@ def compare(
 
 def _counted(method: Method, texts: list[str]) -> Measurement:
     """Embed once to count tokens and see the memory, and twice to count operations."""
-    with _TokenCount(method.backbone) as count, peak_memory(method.backbone.device) as peak:
+    reset_peak_memory(method.backbone.device)
+    with _TokenCount(method.backbone) as count:
         method.encode(texts)
+    peak = peak_memory(method.backbone.device)
     # The counter hooks every module, so the engine repeats its equivalence check in the first of these.
     with FlopCounterMode(display=False) as flops:
         method.encode(texts)
         checked = flops.get_total_flops()
         method.encode(texts)
     operations = flops.get_total_flops() - checked
-    return Measurement(method.name, len(texts), count.tokens, operations, peak.mebibytes, None)
+    return Measurement(method.name, len(texts), count.tokens, operations, peak, None)
 
 
 def _seconds(method: Method, texts: list[str], clock: Callable[[], float]) -> float:

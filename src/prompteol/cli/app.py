@@ -12,11 +12,10 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from prompteol.cli import console
 from prompteol.cli.benchmark import benchmark
-from prompteol.cli.create import create, merge
 from prompteol.cli.encode import encode
 from prompteol.cli.evaluate import evaluate, plot
-from prompteol.cli.info import info
 from prompteol.cli.model_options import with_option_groups
+from prompteol.cli.models import create, info, merge
 from prompteol.cli.reproduce import reproduce
 from prompteol.cli.texts import similarity, words
 from prompteol.cli.train import train

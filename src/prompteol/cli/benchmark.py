@@ -32,17 +32,15 @@ def benchmark(
     model: Annotated[
         str | None,
         option(
-            "--model -m MODEL",
+            "--model -m MODEL [random ones of the shapes of OPT-125m and Qwen3-0.6B]",
             "The folder or Hub name of a causal LM.",
-            default="random ones of the shapes of OPT-125m and Qwen3-0.6B",
         ),
     ] = None,
     sentences: Annotated[
         str | None,
         option(
-            "--sentences FILE",
+            "--sentences FILE [made up, with the lengths of STS-B's]",
             "The file of texts to embed: one a line, or a column of a table.",
-            default="made up, with the lengths of STS-B's",
         ),
     ] = None,
     count: Annotated[int, option("--count -n N", "The number of sentences to embed.", min=1)] = 96,

@@ -29,18 +29,16 @@ def evaluate(
     model: Annotated[
         list[str] | None,
         option(
-            "--model -m MODEL",
+            "--model -m MODEL [the model that ships with the package]",
             "The folder or Hub name of a causal LM, an adapter or a saved model. May be repeated.",
-            default="the model that ships with the package",
         ),
     ] = None,
     options: ModelOptions,
     tasks: Annotated[
         list[str] | None,
         option(
-            "--tasks NAMES",
+            "--tasks NAMES [sts]",
             "The tasks, with commas between them: groups (sts, transfer, all, dev) or names such as STS-B,MR.",
-            default="sts",
         ),
     ] = None,
     senteval: SentEvalOption = None,

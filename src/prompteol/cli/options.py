@@ -13,15 +13,16 @@ from prompteol.plots.picture import PICTURES
 from prompteol.prompts import TEMPLATES, NormalizationMode
 
 
-def option(usage: str, help: str, *, default: str | bool = True, **settings: Any) -> Any:
-    """Make an option from its flags and metavar as a usage line has them, such as ``--seed -s N``, and one sentence.
+def option(usage: str, help: str, **settings: Any) -> Any:
+    """Make an option of a usage such as ``--seed -s N [42]``: its flags, its metavar, and a default to be shown.
 
-    ``default`` is what help shows as the default; ``True`` shows the parameter's.
+    Without one in brackets, the parameter's own default is shown.
     """
-    words = usage.split()
+    spelled, _, default = usage.removesuffix("]").partition(" [")
+    words = spelled.split()
     flags = [word for word in words if word.startswith("-")]
     metavar = next((word for word in words if word not in flags), None)
-    return typer.Option(*flags, metavar=metavar, help=help, show_default=default, **settings)
+    return typer.Option(*flags, metavar=metavar, help=help, show_default=default or True, **settings)
 
 
 IMAGES = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]} file"
@@ -32,40 +33,34 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 ModelOption = Annotated[
     str | None,
     option(
-        "--model -m MODEL",
+        "--model -m MODEL [the model that ships with the package]",
         "The folder or Hub name of a causal LM, an adapter or a saved model.",
-        default="the model that ships with the package",
     ),
 ]
 TemplateOption = Annotated[
     str | None,
     option(
-        "--template -t TEMPLATE",
+        "--template -t TEMPLATE [the saved model's, else prompteol]",
         f"A preset ({', '.join(TEMPLATES)}) or your own wording, with {{text}} where the text goes.",
-        default="the saved model's, else prompteol",
     ),
 ]
 DemonstrationOption = Annotated[
     list[str] | None,
     option(
-        "--demonstration -d SENTENCE=>WORD",
+        "--demonstration -d SENTENCE=>WORD [the saved model's, else none]",
         "An example to show before the text, or a preset such as opt-2.7b. May be repeated.",
-        default="the saved model's, else none",
     ),
 ]
 LayerOption = Annotated[
     str | None,
     option(
-        "--layer LAYER",
+        "--layer LAYER [the saved model's, else -1]",
         "The layer to read: counted from the end (-1, -2, ...) or a share of the depth (0.9).",
-        default="the saved model's, else -1",
     ),
 ]
 NormalizationOption = Annotated[
     NormalizationMode | None,
-    option(
-        "--normalization", "How a text is normalized before it is put into the template.", default="the template's own"
-    ),
+    option("--normalization [the template's own]", "How a text is normalized before it is put into the template."),
 ]
 
 # How the model is loaded.
@@ -74,54 +69,47 @@ EngineOption = Annotated[
     option("--engine", "auto runs the packed forward once it is verified; stock always runs the reference forward."),
 ]
 DtypeOption = Annotated[
-    Dtype | None, option("--dtype", "The data type of the weights.", default="float32 on a CPU, else the checkpoint's")
+    Dtype | None, option("--dtype [float32 on a CPU, else the checkpoint's]", "The data type of the weights.")
 ]
 DeviceOption = Annotated[
-    str | None,
-    option("--device DEVICE", "The device to compute on, such as cpu, cuda or mps.", default="the best there is"),
+    str | None, option("--device DEVICE [the best there is]", "The device to compute on, such as cpu, cuda or mps.")
 ]
 RevisionOption = Annotated[
-    str | None,
-    option("--revision REVISION", "The branch, tag or commit of a model on the Hub.", default="its main branch"),
+    str | None, option("--revision REVISION [its main branch]", "The branch, tag or commit of a model on the Hub.")
 ]
 TrustRemoteCodeOption = Annotated[
     bool, option("--trust-remote-code", "Run Python code that the model's repository brings.")
 ]
 ThreadsOption = Annotated[
-    int | None, option("--threads N", "The number of CPU threads to compute with.", default="PyTorch's own", min=1)
+    int | None, option("--threads N [PyTorch's own]", "The number of CPU threads to compute with.", min=1)
 ]
 BatchSizeOption = Annotated[
-    int | None,
-    option("--batch-size -b N", "The number of texts the model gets at once.", default="what runs fastest", min=1),
+    int | None, option("--batch-size -b N [what runs fastest]", "The number of texts the model gets at once.", min=1)
 ]
 
 # Input files.
 ColumnOption = Annotated[
     list[str] | None,
     option(
-        "--column -c NAME",
+        "--column -c NAME [found by common names]",
         "A column of the table to read, in upper or lower case. May be repeated where several are read.",
-        default="found by common names",
     ),
 ]
 FormatOption = Annotated[
-    Format | None,
-    option("--format", "The format of the input.", default="what the file's suffix names; txt for a pipe"),
+    Format | None, option("--format [what the file's suffix names; txt for a pipe]", "The format of the input.")
 ]
 DelimiterOption = Annotated[
     str | None,
     option(
-        "--delimiter CHARACTER",
+        "--delimiter CHARACTER [the one that the header holds]",
         f"What separates the fields of a .csv or .tsv file: {', '.join(DELIMITERS)}, or the character itself.",
-        default="the one that the header holds",
     ),
 ]
 SentEvalOption = Annotated[
     Path | None,
     option(
-        "--senteval FOLDER",
+        "--senteval FOLDER [the Hub, through datasets]",
         "SentEval's folder data/downstream, or a folder of the raw STS folders.",
-        default="the Hub, through datasets",
     ),
 ]
 

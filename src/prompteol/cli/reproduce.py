@@ -40,9 +40,7 @@ def reproduce(
     ],
     model: Annotated[
         list[str] | None,
-        option(
-            "--model -m NAME", "A model of the table, such as opt-125m. May be repeated.", default="all of the table"
-        ),
+        option("--model -m NAME [all of the table]", "A model of the table, such as opt-125m. May be repeated."),
     ] = None,
     model_path: Annotated[
         list[str] | None, option("--model-path NAME=FOLDER", "A local copy of a model. May be repeated.")

@@ -39,9 +39,8 @@ def train(
     dev_column: Annotated[
         list[str] | None,
         option(
-            "--dev-column NAME",
+            "--dev-column NAME [found by common names]",
             "A column of the file that --dev names: given for each of the two sentences and for the score.",
-            default="found by common names",
         ),
     ] = None,
     objective: Annotated[
@@ -68,7 +67,7 @@ def train(
     ] = "sample",
     data_license: Annotated[
         str | None,
-        option("--data-license LICENSE", "The license of the data, for the model card.", default="what the Hub states"),
+        option("--data-license LICENSE [what the Hub states]", "The license of the data, for the model card."),
     ] = None,
     prompt: PromptOptions,
     lora_rank: Annotated[
@@ -83,45 +82,39 @@ def train(
     quantize: Annotated[
         bool | None,
         option(
-            "--quantize/--no-quantize",
+            "--quantize/--no-quantize [on CUDA where bitsandbytes is installed]",
             "Load the base model of the LoRA adapter in 4 bits.",
-            default="on CUDA where bitsandbytes is installed",
         ),
     ] = None,
     temperature: Annotated[
-        float | None, option("--temperature T", "The temperature of the contrastive loss.", default="0.05")
+        float | None, option("--temperature T [0.05]", "The temperature of the contrastive loss.")
     ] = None,
     learning_rate: Annotated[
-        float | None, option("--learning-rate RATE", "The highest learning rate of AdamW.", default="5e-4")
+        float | None, option("--learning-rate RATE [5e-4]", "The highest learning rate of AdamW.")
     ] = None,
     warmup_steps: Annotated[
         float | None,
-        option(
-            "--warmup-steps N",
-            "The steps in which the learning rate rises; below 1, a share of all steps.",
-            default="100",
-        ),
+        option("--warmup-steps N [100]", "The steps in which the learning rate rises; below 1, a share of all steps."),
     ] = None,
     batch_size: Annotated[
-        int | None, option("--batch-size -b N", "The rows of a batch, over all devices.", default="256")
+        int | None, option("--batch-size -b N [256]", "The rows of a batch, over all devices.")
     ] = None,
     mini_batch_size: Annotated[
         int | None,
         option(
-            "--mini-batch-size N",
+            "--mini-batch-size N [the whole batch]",
             "The rows embedded at once: fewer need less memory and give the same gradients.",
-            default="the whole batch",
         ),
     ] = None,
-    epochs: Annotated[float | None, option("--epochs N", "The number of passes over the data.", default="1")] = None,
+    epochs: Annotated[float | None, option("--epochs N [1]", "The number of passes over the data.")] = None,
     max_text_tokens: Annotated[
-        int | None, option("--max-text-tokens N", "The number of tokens after which a text is cut.", default="32")
+        int | None, option("--max-text-tokens N [32]", "The number of tokens after which a text is cut.")
     ] = None,
     eval_steps: Annotated[
-        int | None, option("--eval-steps N", "The number of steps between two checkpoints.", default="50")
+        int | None, option("--eval-steps N [50]", "The number of steps between two checkpoints.")
     ] = None,
     patience: Annotated[
-        int | None, option("--patience N", "Stop after N checkpoints in a row that are not better.", default="never")
+        int | None, option("--patience N [never]", "Stop after N checkpoints in a row that are not better.")
     ] = None,
     keep: Annotated[
         Literal["best", "last"],
@@ -130,9 +123,7 @@ def train(
     no_duplicates: Annotated[
         bool, option("--no-duplicates", "Keep rows that share a text out of the same batch of a process.")
     ] = False,
-    seed: Annotated[
-        int | None, option("--seed N", "The seed of everything that is drawn at random.", default="42")
-    ] = None,
+    seed: Annotated[int | None, option("--seed N [42]", "The seed of everything that is drawn at random.")] = None,
     plot: shared.PlotOption = None,
     loading: LoadingOptions,
     resume: shared.ResumeOption = False,

@@ -44,22 +44,20 @@ def tune(
     demonstration: Annotated[
         list[str] | None,
         option(
-            "--demonstration -d SENTENCE=>WORD",
+            "--demonstration -d SENTENCE=>WORD [124 that ship with the package]",
             "A demonstration to try, a preset, or a file of demonstrations (.jsonl, .csv, .tsv, or .txt in the "
             "authors' form). May be repeated.",
-            default="124 that ship with the package",
         ),
     ] = None,
     template: Annotated[
         list[str] | None,
         option(
-            "--template -t TEMPLATE",
+            "--template -t TEMPLATE [the model's own]",
             f"A template to try: a preset ({', '.join(TEMPLATES)}) or your own wording. May be repeated.",
-            default="the model's own",
         ),
     ] = None,
     layer: Annotated[
-        list[str] | None, option("--layer LAYER", "A layer to try, such as -2 or 0.9. May be repeated.", default="all")
+        list[str] | None, option("--layer LAYER [all]", "A layer to try, such as -2 or 0.9. May be repeated.")
     ] = None,
     normalization: shared.NormalizationOption = None,
     max_demonstrations: Annotated[
@@ -69,9 +67,8 @@ def tune(
     results: Annotated[
         Path | None,
         option(
-            "--results FILE",
+            "--results FILE [PAIRS.tuning.jsonl in this folder]",
             "The file that logs finished work, from which the same command goes on after a stop.",
-            default="PAIRS.tuning.jsonl in this folder",
         ),
     ] = None,
     seed: Annotated[int, option("--seed N", "The seed of everything that is drawn at random.", min=0)] = 0,

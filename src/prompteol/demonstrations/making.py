@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from prompteol.demonstrations.files import check_demonstration, distinct
 from prompteol.errors import CorpusError, InputError, TemplateError
 from prompteol.prompts import PROMPTEOL, Demonstration
 
+if TYPE_CHECKING:
+    from prompteol.sentence_transformers import PromptEOL
+
 # A model's first word may be a piece of one, or a mark; the next ones are often better.
 _CANDIDATE_WORDS = 10
 _PARTS = ("noun", "verb", "adj", "adv")
-
-
-class NextWordModel(Protocol):
-    """What :func:`demonstrations_from_model` needs of a model; ``PromptEOL`` has it."""
-
-    def words(self, texts: Any, k: int = 5) -> Any:
-        """Return the ``k`` likeliest words of each text, each with its ``text``."""
-        ...
 
 
 def demonstrations_from_definitions(
@@ -41,7 +36,7 @@ def demonstrations_from_definitions(
 
 
 def demonstrations_from_model(
-    sentences: Sequence[str], model: NextWordModel, *, count: int | None = None, seed: int | None = None
+    sentences: Sequence[str], model: PromptEOL, *, count: int | None = None, seed: int | None = None
 ) -> list[Demonstration]:
     """Make demonstrations of sentences, each with the likeliest whole word that the model itself would say.
 

@@ -153,8 +153,7 @@ def _score(name: str, data: TaskData, embed: Embed) -> TaskScore:
         return TaskScore(name, task.metric, float(task.score(data, embed)), len(data.sentences()), data=parts)
     if isinstance(data, StsData):
         score, subsets = score_sts(data, embed)
-        count = sum(len(subset.gold) for subset in data.subsets)
-        return TaskScore(name, "spearman", score, count, {"subsets": subsets}, parts)
+        return TaskScore(name, "spearman", score, len(data.sentences()) // 2, {"subsets": subsets}, parts)
     if isinstance(data, TransferData):
         result = score_transfer(data, embed)
         details: dict[str, Any] = {"dev_accuracy": result.dev_accuracy, "C": result.regularization}
