@@ -6,8 +6,7 @@ import pytest
 from prompteol import PromptTemplate
 from prompteol.data import ScoredPairs
 from prompteol.demonstrations import default_demonstrations
-from prompteol.tuning.candidate import Candidate
-from prompteol.tuning.evaluator import Cost, PromptScores
+from prompteol.tuning.evaluator import Candidate, Cost, PromptScores
 from prompteol.tuning.results_log import ResultsLog
 from prompteol.tuning.successive_halving import BUDGET, SuccessiveHalving, round_sizes, rungs
 

@@ -1,10 +1,13 @@
-"""Score a prompt on pairs: one forward pass with prefix caching, from which all layers are read."""
+"""Score candidate prompts on pairs: one forward pass with prefix caching, from which all layers are read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,16 +18,71 @@ from torch import Tensor
 from prompteol.data.scored_pairs import ScoredPairs
 from prompteol.errors import NonFiniteError
 from prompteol.inference import SharedPrefixEngine
-from prompteol.prompts import PromptTask, RetrievalTemplate
+from prompteol.prompts import (
+    PROMPT_TASKS,
+    TEMPLATES,
+    Demonstration,
+    PromptTask,
+    PromptTemplate,
+    RetrievalTemplate,
+    resolve_template,
+)
 from prompteol.tokenization import PromptTokenizer
-from prompteol.tuning.candidate import Template
 from prompteol.tuning.scoring import Values, reciprocal_ranks, unit_cosines
 
 if TYPE_CHECKING:
     from prompteol.sentence_transformers import PromptEOL
 
+Template = PromptTemplate | RetrievalTemplate
 # Prompts of average length that the engine runs both ways to verify a prefix; the longest is among them.
 _CHECKED_ROWS = 14
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Hold a prompt to try."""
+
+    name: str  # of the template: a preset's, or its wording, with its normalization where another has the same wording
+    bare: Template  # without demonstrations
+    demonstrations: tuple[Demonstration, ...] = ()  # in front of it, in order
+
+    @cached_property
+    def template(self) -> Template:
+        """The whole prompt."""
+        return self.bare.with_demonstrations(self.demonstrations)
+
+    @cached_property
+    def key(self) -> str:
+        """Sixteen hex digits that name this prompt in a file of results."""
+        return hashlib.sha256(repr(self.template).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    @property
+    def demonstration_text(self) -> str:
+        """The demonstrations in one line, or a dash."""
+        return "; ".join(f"{one.sentence} => {one.word}" for one in self.demonstrations) or "-"
+
+    def followed_by(self, demonstration: Demonstration) -> Candidate:
+        """Return this prompt with one more demonstration, next to the text."""
+        return Candidate(self.name, self.bare, (*self.demonstrations, demonstration))
+
+
+def named_templates(own: Template, templates: Iterable[str | Template] | None) -> Mapping[str, Template]:
+    """Return the templates to compare, without demonstrations, by name; where none are given, the model's own."""
+    resolved = [own] if templates is None else list(map(resolve_template, templates))
+    presets = {template: name for name, template in TEMPLATES.items()}
+    named: dict[str, Template] = {}
+    for template in dict.fromkeys(one.with_demonstrations(()) for one in resolved):
+        wording = presets.get(template, " | ".join(str(template).splitlines()))
+        named[next(name for name in _names(wording, template) if name not in named)] = template
+    return named
+
+
+def _names(wording: str, template: Template) -> Iterator[str]:
+    """Yield names for a template, from short to long, of which the first free one is taken."""
+    tasks = dict.fromkeys(template.for_task(task).normalization for task in PROMPT_TASKS)
+    normalized = f"{wording} ({', '.join(tasks)})"
+    yield from (wording, normalized)
+    yield from (f"{normalized} {number}" for number in count(2))
 
 
 class PromptScores(NamedTuple):

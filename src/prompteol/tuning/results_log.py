@@ -13,8 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from prompteol.errors import CorpusError, TuningError
-from prompteol.tuning.candidate import Candidate
-from prompteol.tuning.evaluator import PromptScores
+from prompteol.tuning.evaluator import Candidate, PromptScores
 
 _FORMAT = 1
 

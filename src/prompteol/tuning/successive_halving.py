@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prompteol.data.scored_pairs import ScoredPairs
-from prompteol.tuning.candidate import Candidate
-from prompteol.tuning.evaluator import Evaluator
+from prompteol.tuning.evaluator import Candidate, Evaluator
 from prompteol.tuning.results_log import ResultsLog
 from prompteol.tuning.scoring import BLOCK, Values, estimate, score
 

@@ -12,8 +12,7 @@ from prompteol.demonstrations import check_demonstration, default_demonstrations
 from prompteol.errors import TuningError
 from prompteol.model import resolve_layer
 from prompteol.prompts import Demonstration, resolve_demonstrations
-from prompteol.tuning.candidate import Candidate, Template, named_templates
-from prompteol.tuning.evaluator import Evaluator
+from prompteol.tuning.evaluator import Candidate, Evaluator, Template, named_templates
 from prompteol.tuning.results_log import ResultsLog
 from prompteol.tuning.scoring import Gain, measure_gain
 from prompteol.tuning.successive_halving import CandidateScore, SuccessiveHalving, Watcher
