@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -104,11 +104,6 @@ class ModelOptions(LoadingOptions, PromptOptions):
 
             kwargs = {"dtype": self.dtype} if self.dtype else None
             return PromptEOL(model, **prompt, **self.loading(), device=self.device, model_kwargs=kwargs)
-
-    @classmethod
-    def of(cls, loading: LoadingOptions, **options: Any) -> ModelOptions:
-        """Add the prompt and the data type to options of loading."""
-        return cls(**asdict(loading), **options)
 
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:

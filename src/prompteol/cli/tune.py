@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,14 +98,17 @@ def tune(
     templates = None if template is None else list(map(resolve_template, template))
     if templates and normalization:
         templates = [one.with_normalization(normalization) for one in templates]
-    shots = _demonstrations(demonstration)
-
     from prompteol.data import read_pairs
+    from prompteol.demonstrations import read_demonstrations
     from prompteol.plots import tuning as plots
     from prompteol.tuning import tune_prompt
 
+    shots: list[Demonstration] = []
+    for one in demonstration or ():
+        shots += resolve_demonstrations(one) if "=>" in one or one in DEMONSTRATIONS else read_demonstrations(one)
+
     scored = read_pairs(pairs, column or (), delimiter=delimiter)
-    options = ModelOptions.of(loading, dtype=dtype, normalization=normalization)
+    options = ModelOptions(**asdict(loading), dtype=dtype, normalization=normalization)
     options.check(model)
     if output is not None:
         check_folder(output, force=force)
@@ -118,7 +122,7 @@ def tune(
         found = tune_prompt(
             loaded,
             scored,
-            shots,
+            shots if demonstration else None,
             templates=templates,
             layers=depths,
             max_demonstrations=max_demonstrations,
@@ -142,17 +146,6 @@ def tune(
         _conclude(found, log)
     if output is not None:
         console.note_saved(output)
-
-
-def _demonstrations(given: list[str] | None) -> list[Demonstration]:
-    """Read demonstrations, presets and files of demonstrations."""
-    from prompteol.demonstrations import default_demonstrations, read_demonstrations
-
-    if given is None:
-        return list(default_demonstrations())
-    written = [one for one in given if "=>" in one or one in DEMONSTRATIONS]
-    sets = [resolve_demonstrations(one) if one in written else read_demonstrations(one) for one in given]
-    return [shown for each in sets for shown in each]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.console import Group, RenderableType
@@ -29,21 +29,15 @@ class _Row(NamedTuple):
     style: str = ""
 
 
-class _Section(NamedTuple):
-    title: str
-    columns: list[str]
-    rows: list[_Row]
-
-
 def tables(evaluations: Sequence[Evaluation]) -> RenderableType:
     """Return the results for a terminal: a table for each suite, then what was missing, what was run and with what."""
     parts: list[RenderableType] = []
-    for section in _sections(evaluations):
-        table = Table(title=section.title, title_justify="left", title_style="bold")
+    for title, columns, rows in _sections(evaluations):
+        table = Table(title=title, title_justify="left", title_style="bold")
         table.add_column("", overflow="fold")
-        for column in section.columns:
+        for column in columns:
             table.add_column(column, justify="right", no_wrap=True)
-        for row in section.rows:
+        for row in rows:
             table.add_row(Text(row.label), *(Text(cell) for cell in row.cells), style=row.style)
         parts.append(table)
     parts += [Text(note, style="dim") for note in _notes(evaluations, digits=12)]
@@ -53,12 +47,10 @@ def tables(evaluations: Sequence[Evaluation]) -> RenderableType:
 def markdown(evaluations: Sequence[Evaluation]) -> str:
     """Return the results as Markdown: the same tables and notes."""
     blocks = []
-    for section in _sections(evaluations):
-        head = ["", *section.columns]
-        lines = [head, ["---", *["---:"] * len(section.columns)]]
-        lines += [[row.label, *row.cells] for row in section.rows]
+    for title, columns, rows in _sections(evaluations):
+        lines = [["", *columns], ["---", *["---:"] * len(columns)], *([row.label, *row.cells] for row in rows)]
         table = "\n".join("| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines)
-        blocks.append(f"## {section.title}\n\n{table}\n")
+        blocks.append(f"## {title}\n\n{table}\n")
     notes = "\n".join(f"- {_escape(note)}" for note in _notes(evaluations, digits=64))
     return "\n".join([*blocks, notes, ""])
 
@@ -97,7 +89,8 @@ def _setup(model: ModelDescription) -> tuple[str, ...]:
     return shown, model.template or "no template", layer, model.dtype or "no dtype"
 
 
-def _sections(evaluations: Sequence[Evaluation]) -> list[_Section]:
+def _sections(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[str], list[_Row]]]:
+    """Yield title, columns and rows of each table."""
     present = dict.fromkeys(name for each in evaluations for name in (*each.scores, *each.missing))
     suites: dict[str, list[str]] = {suite: [name for name in SUITES[suite] if name in present] for suite in SUITES}
     for name in present:
@@ -105,14 +98,12 @@ def _sections(evaluations: Sequence[Evaluation]) -> list[_Section]:
         suite = TASKS[name].suite if name in TASKS else "other tasks"
         if name not in suites.setdefault(suite, []):
             suites[suite].append(name)
-    sections = []
     for suite, names in suites.items():
         if names:
             average = ["Avg."] if suite in _AVERAGED else []
             labeled = zip(evaluations, labels(evaluations), strict=True)
             rows = [row for each, label in labeled for row in _rows(each, label, suite, names)]
-            sections.append(_Section(_TITLES.get(suite, suite), names + average, rows))
-    return sections
+            yield _TITLES.get(suite, suite), names + average, rows
 
 
 def _rows(evaluation: Evaluation, label: str, suite: str, names: list[str]) -> list[_Row]:

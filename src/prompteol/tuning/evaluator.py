@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from prompteol.data.scored_pairs import ScoredPairs
 from prompteol.errors import NonFiniteError
@@ -165,15 +164,13 @@ class Evaluator:
     def _vectors(
         self, prompter: PromptTokenizer, texts: Sequence[str], task: PromptTask | None
     ) -> list[NDArray[np.float32]]:
-        """Return a (texts, dimension) array of length-1 rows for each layer."""
+        """Return a (texts, dimension) array of unit vectors for each layer, after the model's later modules."""
         rows = prompter(texts, task=task, max_length=self._limit)
-        states = self._engine.layer_states(rows, self._layers, prefix=prompter.head(task))
-        return [self._embeddings(state) for state in states]
-
-    def _embeddings(self, states: Tensor) -> NDArray[np.float32]:
-        """Return unit vectors: hidden states after the model's later modules and its truncation."""
-        features = {"sentence_embedding": states}
-        for module in list(self._model.children())[1:]:
-            features = module(features)
-        vectors = features["sentence_embedding"].float()[:, : self._model.truncate_dim]
-        return torch.nn.functional.normalize(vectors, dim=1).cpu().numpy()
+        vectors = []
+        for states in self._engine.layer_states(rows, self._layers, prefix=prompter.head(task)):
+            features = {"sentence_embedding": states}
+            for module in list(self._model.children())[1:]:
+                features = module(features)
+            truncated = features["sentence_embedding"].float()[:, : self._model.truncate_dim]
+            vectors.append(torch.nn.functional.normalize(truncated, dim=1).cpu().numpy())
+        return vectors

@@ -39,11 +39,10 @@ class ResultsLog:
             # Not "ab": what a kill left of a last line is cut off.
             self._file = path.open("r+b" if path.exists() else "x+b")
             self._read(self._file)
-        except OSError as error:
+        except Exception as error:
             self.close()
-            raise CorpusError(f"results {str(path)!r}: {error.strerror or error}") from error
-        except (CorpusError, TuningError):
-            self.close()
+            if isinstance(error, OSError):
+                raise CorpusError(f"results {str(path)!r}: {error.strerror or error}") from error
             raise
 
     def get(self, candidate: Candidate, start: int, stop: int) -> PromptScores | None:
@@ -80,12 +79,6 @@ class ResultsLog:
             # A line that could not be written is tried once more, and was reported.
             with suppress(OSError):
                 file.close()
-
-    def __enter__(self) -> ResultsLog:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _read(self, file: BinaryIO) -> None:
         # What follows the last newline was never finished.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -144,7 +145,7 @@ def tune_prompt(
             f"templates, {len(depths)} layers; each must be 1 or more"
         )
     record = {"model": model.fingerprint(), "pairs or seed": ordered.digest, "layers": list(depths)}
-    with ResultsLog(None if results is None else Path(results), record) as log:
+    with closing(ResultsLog(None if results is None else Path(results), record)) as log:
         evaluator = Evaluator(model, ordered, depths)
         halving = SuccessiveHalving(evaluator, log, ordered, depths, exhaustive=exhaustive, watch=watch)
         ranking = _rank(halving, named, shots, max_demonstrations)
