@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -152,24 +153,21 @@ def write(file: Path, text: str, *, force: bool = True) -> None:
 
 def _check_baseline(name: str) -> None:
     """Refuse a baseline that is not there by its small files alone, before any model runs."""
-    # sentence-transformers finds its own models without the first part of their names.
-    spellings = [name] if "/" in name else [name, f"sentence-transformers/{name}"]
-    if name != "tfidf" and not any(map(_is_model, spellings)):
-        raise ModelNotFoundError(
-            f"--baseline {name!r} is neither tfidf, mean nor a model: there is no such folder, and nothing by that "
-            "name on the Hub (or the Hub is out of reach, or HF_HUB_OFFLINE set)"
-        )
-
-
-def _is_model(name: str) -> bool:
     from prompteol.model import find_source
 
-    try:
-        # Where SentenceTransformer looks by default.
-        source = find_source(name, cache_folder=os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
-        return source.kind != "base" or source.file("config.json") is not None
-    except ModelNotFoundError:
-        return False
+    if name == "tfidf":
+        return
+    # sentence-transformers finds its own models without the first part of their names.
+    for spelling in [name] if "/" in name else [name, f"sentence-transformers/{name}"]:
+        with suppress(ModelNotFoundError):
+            # Where SentenceTransformer looks by default.
+            source = find_source(spelling, cache_folder=os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
+            if source.kind != "base" or source.file("config.json") is not None:
+                return
+    raise ModelNotFoundError(
+        f"--baseline {name!r} is neither tfidf, mean nor a model: there is no such folder, and nothing by that "
+        "name on the Hub (or the Hub is out of reach, or HF_HUB_OFFLINE set)"
+    )
 
 
 def _check_drawn(benchmark: Benchmark) -> None:

@@ -114,8 +114,9 @@ def _folds_of_train(splits: _Splits) -> TransferScore:
 
 def _split(splits: _Splits) -> TransferScore:
     (x, y), (x_dev, y_dev), (x_test, y_test) = (splits[name] for name in ("train", "dev", "test"))
+    both = scipy.sparse.vstack([x, x_dev], "csr") if scipy.sparse.issparse(x) else np.concatenate([x, x_dev])
     on_dev = PredefinedSplit([-1] * len(y) + [0] * len(y_dev))
-    search = _search(_C, on_dev, refit=False).fit(_stack([x, x_dev]), np.concatenate([y, y_dev]))
+    search = _search(_C, on_dev, refit=False).fit(both, np.concatenate([y, y_dev]))
     # Not a refit on train and dev together: SentEval trains on train alone.
     return _score(search, _classifier(**search.best_params_).fit(x, y).score(x_test, y_test))
 
@@ -134,16 +135,12 @@ def _features(data: TransferData, embed: Embed) -> _Splits:
             columns.append(embeddings[start : start + len(column)])
             start += len(column)
         features[name] = (_pair_features(*columns), np.array(examples.labels))
-    return features if scipy.sparse.issparse(embeddings) else _centered(features)
-
-
-def _centered(splits: _Splits) -> _Splits:
-    """Move dense features to mean zero. The optimum stays: the intercept is not regularized and makes up for it.
-
-    Hidden states after one prompt share most of their length, and with that common part every solver crawls.
-    """
-    mean = np.concatenate([x for x, _ in splits.values()]).mean(axis=0, dtype=np.float64)
-    return {name: (x - mean.astype(x.dtype), y) for name, (x, y) in splits.items()}
+    if scipy.sparse.issparse(embeddings):
+        return features
+    # Moved to mean zero, which leaves the optimum where it is: the intercept is not regularized and makes up for it.
+    # Hidden states after one prompt share most of their length, and with that common part every solver crawls.
+    mean = np.concatenate([x for x, _ in features.values()]).mean(axis=0, dtype=np.float64)
+    return {name: (x - mean.astype(x.dtype), y) for name, (x, y) in features.items()}
 
 
 def _sorted(examples: LabeledTexts) -> LabeledTexts:
@@ -160,14 +157,9 @@ def _sorted(examples: LabeledTexts) -> LabeledTexts:
 def _pair_features(first: Any, second: Any = None) -> Any:
     if second is None:
         return first
-    product = first.multiply(second) if scipy.sparse.issparse(first) else first * second
-    return _stack([abs(first - second), product], axis=1)
-
-
-def _stack(parts: list[Any], *, axis: int = 0) -> Any:
-    if not scipy.sparse.issparse(parts[0]):
-        return np.concatenate(parts, axis=axis)
-    return scipy.sparse.vstack(parts, "csr") if axis == 0 else scipy.sparse.hstack(parts, "csr")
+    if scipy.sparse.issparse(first):
+        return scipy.sparse.hstack([abs(first - second), first.multiply(second)], "csr")
+    return np.hstack([abs(first - second), first * second])
 
 
 def _folds(labels: NDArray[Any]) -> StratifiedKFold:

@@ -104,7 +104,11 @@ class _Reader:
     def table(self, table: _Table, labels: tuple[str, ...] = ()) -> list[list[Any]]:
         """Return the columns of a table, the last one checked: labels where some are given, else scores."""
         lines = self.open(table.file, header=table.header)
-        lines.check_header(table.header, table.columns[-1])
+        for number in range(table.header):
+            cell = dict(enumerate(lines[number].split("\t"))).get(table.columns[-1], "")
+            if cell.strip().replace(".", "", 1).isdigit():
+                # What is passed over would be an example: a score or label, no name.
+                raise lines.damaged(number, "expected the names of the columns")
         numbers = range(table.header, len(lines))
         *texts, last = zip(*(lines.cells(number, table.columns) for number in numbers), strict=True)
         checked = zip(numbers, last, strict=True)
@@ -114,7 +118,9 @@ class _Reader:
     def two_classes(self, task: str) -> LabeledTexts:
         one, other = (self.open(f"{task}/{name}", latin=True) for name in _TWO_CLASSES[task])
         for lines in (one, other) if task in _WITHOUT_BLANKS else ():
-            lines.check_sentences()
+            for number, line in enumerate(lines):
+                if not line.strip():
+                    raise lines.damaged(number, "expected a sentence")
         return LabeledTexts(([*one, *other],), [1] * len(one) + [0] * len(other))
 
     def trec(self, file: str) -> LabeledTexts:
@@ -164,18 +170,6 @@ class _Lines(list[str]):
         if len(cells) <= max(columns) or not all(cells[column].strip() for column in columns):
             raise self.damaged(number, f"expected {max(columns) + 1} filled columns, parted by tabs")
         return [cells[column] for column in columns]
-
-    def check_header(self, lines: int, column: int) -> None:
-        """Make sure that the lines that are passed over hold no example: names, not a score or label."""
-        for number in range(lines):
-            cell = dict(enumerate(self[number].split("\t"))).get(column, "")
-            if cell.strip().replace(".", "", 1).isdigit():
-                raise self.damaged(number, "expected the names of the columns")
-
-    def check_sentences(self) -> None:
-        for number, line in enumerate(self):
-            if not line.strip():
-                raise self.damaged(number, "expected a sentence")
 
     def score(self, number: int, text: str) -> float:
         try:
