@@ -90,10 +90,12 @@ def reproduce(
             continue
         try:
             shown = [run.demonstrations] if run.demonstrations else []
-            loaded = replace(options, demonstration=shown).load(run.source)
+            setup = replace(options, demonstration=shown)
             name = run.model.repository
-            done.append(evaluate(loaded, benchmark, name=name, batch_size=batch_size, progress=progress))
-            del loaded
+            # No name is bound to the model, so that it is gone before the next one is loaded.
+            done.append(
+                evaluate(setup.load(run.source), benchmark, name=name, batch_size=batch_size, progress=progress)
+            )
         except PromptEOLError as error:
             # One model that is gated or gone must not cost the others their hours.
             console.error(f"{run.name}: {error}")
