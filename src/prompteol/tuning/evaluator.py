@@ -66,7 +66,7 @@ class Candidate:
 
 
 def named_templates(own: Template, templates: Iterable[str | Template] | None) -> Mapping[str, Template]:
-    """Return the templates to compare, without demonstrations, by name; where none are given, the model's own."""
+    """Return the templates to compare, without demonstrations, by name; ``None`` is the model's own."""
     resolved = [own] if templates is None else list(map(resolve_template, templates))
     presets = {template: name for name, template in TEMPLATES.items()}
     named: dict[str, Template] = {}
