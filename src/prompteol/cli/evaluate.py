@@ -164,10 +164,8 @@ def _check_baseline(name: str) -> None:
             source = find_source(spelling, cache_folder=os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
             if source.kind != "base" or source.file("config.json") is not None:
                 return
-    raise ModelNotFoundError(
-        f"--baseline {name!r} is neither tfidf, mean nor a model: there is no such folder, and nothing by that "
-        "name on the Hub (or the Hub is out of reach, or HF_HUB_OFFLINE set)"
-    )
+    reason = "there is no such folder, and the Hub has none or is out of reach"
+    raise ModelNotFoundError(f"--baseline {name!r} is neither tfidf, mean nor a model: {reason}")
 
 
 def _check_drawn(benchmark: Benchmark) -> None:

@@ -53,10 +53,8 @@ def merge(
 
         merged = merge_adapter(model, base=base, device=loading.device, **loading.loading())
     save(merged.model, output, force=force)
-    console.note(
-        f"{output}: differs from base plus adapter by {merged.from_parts:.1e} of the largest entry, from the base "
-        f"alone by {merged.from_base:.1e}"
-    )
+    parts, base_alone = f"{merged.from_parts:.1e} of the largest entry", f"{merged.from_base:.1e}"
+    console.note(f"{output}: differs from base plus adapter by {parts}, from the base alone by {base_alone}")
     console.note_saved(output)
 
 

@@ -120,10 +120,8 @@ def _kept(file: Path, run: Run, benchmark: Benchmark, dtype: shared.Dtype) -> Ev
         data = {name: score.data for name, score in found.scores.items()}
         if (found.model.name, list(found.model.demonstrations), found.model.dtype, data) == wanted:
             return found
-    raise EvaluationError(
-        f"{str(file)!r} holds results of another model, demonstration, precision or data: name another folder, or "
-        "leave --resume out and add --force"
-    )
+    other = "another model, demonstration, precision or data"
+    raise EvaluationError(f"{str(file)!r} holds results of {other}: name another folder, or --force without --resume")
 
 
 def _folders(given: Sequence[str]) -> dict[str, str]:
@@ -153,12 +151,10 @@ def _show_plan(runs: Sequence[Run], senteval: Path | None, dtype: shared.Dtype) 
         table.add_row(*map(console.cell, cells), f"{run.download_gb:.1f}", f"{run.memory_gb(dtype):.1f}")
     console.show(table)
     download, memory = sum(run.download_gb for run in runs), max(run.memory_gb(dtype) for run in runs)
-    console.note(
-        f"In all about {download:.1f} GB from the Hub; the largest needs more than {memory:.1f} GB of memory. "
-        f"Tasks: {senteval or 'from the Hub'}."
-    )
+    console.note(f"In all about {download:.1f} GB from the Hub; the largest needs more than {memory:.1f} GB of memory.")
+    console.note(f"Tasks: {senteval or 'from the Hub'}.")
     if any("decapoda-research" in (run.model.base or "") and not run.folder for run in runs):
+        folder = "--model-path prompteol-llama-7b=FOLDER"
         console.warning(
-            "decapoda-research/llama-*-hf is no longer on the Hub; give the adapter with a base you have: "
-            "--model-path prompteol-llama-7b=FOLDER"
+            f"decapoda-research/llama-*-hf has left the Hub; give the adapter with a base you have: {folder}"
         )

@@ -36,10 +36,8 @@ def check_demonstration(sentence: str, word: str) -> Demonstration:
             raise TemplateError(f"demonstration {name} {value!r} runs over several lines; write it in one")
         piece = next((piece for piece in (*_SLOTS, *_template_text()) if _plain(piece) in _plain(value)), None)
         if piece is not None:
-            raise TemplateError(
-                f"demonstration {name} {value!r} holds {piece!r}, which belongs to a template: give the bare "
-                "sentence and the bare word, the template is put around them"
-            )
+            bare = "give the bare sentence and the bare word"
+            raise TemplateError(f"demonstration {name} {value!r} holds {piece!r}, which belongs to a template: {bare}")
     if '"' in made.word:
         raise TemplateError(f"demonstration word {made.word!r} holds a double quote, which would end it: leave it out")
     return made
@@ -170,8 +168,6 @@ def _from_template(line: str) -> Demonstration | None:
 
 def _as_template(sentence: str, word: str) -> str:
     if "_" in sentence + word:
-        raise TemplateError(
-            f"{sentence!r} => {word!r} holds an underscore, which the authors' form reads as a blank; write .jsonl"
-        )
+        raise TemplateError(f"{sentence!r} => {word!r} holds an underscore, in the authors' form a blank; write .jsonl")
     head = PROMPTEOL.with_demonstrations((Demonstration(sentence, word),)).head
     return AUTHORS_SLOT.join(part.replace(" ", "_") for part in (head, PROMPTEOL.suffix)) + "\n"

@@ -90,9 +90,8 @@ def _columns(source: _Split, parts: dict[str, str]) -> list[Sequence[Any]]:
         rows = _load(source, split)
         absent = [name for name in source.columns if name not in rows.column_names]
         if absent:
-            raise EvaluationError(
-                f"{source.dataset} [{split}] has no column {absent[0]!r}; its columns are {rows.column_names}"
-            )
+            there = f"its columns are {rows.column_names}"
+            raise EvaluationError(f"{source.dataset} [{split}] has no column {absent[0]!r}; {there}")
         part = [list(rows[name]) for name in source.columns]
         revision = f"@{source.revision}" if source.revision else ""
         parts[f"{source.dataset}{revision} [{split}]"] = hashlib.sha256(json.dumps(part).encode()).hexdigest()

@@ -117,9 +117,7 @@ def register_task(task: Task) -> None:
     if not _key(task.name) or _key(task.name) in {*map(_key, TASKS), *_groups()}:
         raise EvaluationError(f"a task or group is called {task.name!r} already; choose another name")
     if _key(task.suite) in {*SUITES, "all"}:
-        raise EvaluationError(
-            f"suite {task.suite!r} is averaged as the paper does, without {task.name}; choose another name for it"
-        )
+        raise EvaluationError(f"suite {task.suite!r} is averaged as the paper does; choose another name for it")
     if task.load is None:
         raise EvaluationError(f"task {task.name!r} has no load; give a function that returns its data")
     TASKS[task.name] = task

@@ -119,10 +119,8 @@ class Evaluator:
         compare = unit_cosines if self._pairs.labeled else reciprocal_ranks
         values = np.stack([compare(left, right) for left, right in zip(first, second, strict=True)])
         if not np.isfinite(values).all():
-            raise NonFiniteError(
-                f"with the prompt {str(template)!r} an embedding holds NaN or infinity: load the model in fp32 with "
-                'model_kwargs={"dtype": "float32"}'
-            )
+            fix = 'load the model in fp32 with model_kwargs={"dtype": "float32"}'
+            raise NonFiniteError(f"with the prompt {str(template)!r} an embedding holds NaN or infinity: {fix}")
         return PromptScores(values, self._tokens - before)
 
     def cost(self, template: Template) -> Cost:

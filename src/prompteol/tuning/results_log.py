@@ -109,10 +109,8 @@ class ResultsLog:
             raise self._no_log(1)
         other = [name for name in self._about if record.get(name) != self._about[name]]
         if other:
-            raise TuningError(
-                f"results {str(self._path)!r} belong to another run: another {', '.join(other)}. Name another file, "
-                "or remove this one"
-            )
+            what = f"another {', '.join(other)}"
+            raise TuningError(f"results {str(self._path)!r} belong to another run: {what}. Name another file")
 
     def _no_log(self, line: int) -> TuningError:
         return TuningError(f"{str(self._path)!r}, line {line}: not the results of tuning; name another file")

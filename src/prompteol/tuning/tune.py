@@ -140,10 +140,8 @@ def tune_prompt(
     named = named_templates(model.template, templates)
     depths = _layers(model, layers)
     if max_demonstrations < 1 or not shots or not named or not depths:
-        raise TuningError(
-            f"nothing to compare: {len(shots)} demonstrations (at most {max_demonstrations} at once), {len(named)} "
-            f"templates, {len(depths)} layers; each must be 1 or more"
-        )
+        given = f"{len(shots)} demonstrations (at most {max_demonstrations} at once), {len(named)} templates"
+        raise TuningError(f"nothing to compare: {given}, {len(depths)} layers; each must be 1 or more")
     record = {"model": model.fingerprint(), "pairs or seed": ordered.digest, "layers": list(depths)}
     with closing(ResultsLog(None if results is None else Path(results), record)) as log:
         evaluator = Evaluator(model, ordered, depths)
