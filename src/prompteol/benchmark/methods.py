@@ -37,10 +37,7 @@ class Method:
 
 
 def methods(source: str, model: PromptEOL) -> Iterator[Method]:
-    """Yield every way to embed with a model that reads its last layer; weights are shared where they are alike.
-
-    The authors' way loads ``source`` itself, in the dtype and on the device of ``model``, which are those of all.
-    """
+    """Yield every way to embed, in the dtype and on the device of ``model``; the authors' loads ``source`` itself."""
     yield _ours(OURS, model)
     yield _stock(model)
     yield _authors(source, model)

@@ -41,10 +41,7 @@ president minister report percent million dollars talks deal vote attack fire st
 
 
 def build_shape(name: str, folder: str | Path) -> str:
-    """Write a random causal LM of a shape of :data:`SHAPES` to a folder, and return the folder for ``PromptEOL``.
-
-    Most words are one token of its tokenizer. The weights take four bytes a parameter.
-    """
+    """Write a random causal LM of a shape to a folder, with a tokenizer for which most words are one token."""
     tokenizer = _tokenizer()
     ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")}
     with torch.random.fork_rng(devices=[]):

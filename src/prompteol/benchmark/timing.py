@@ -80,11 +80,7 @@ def compare(
     label: str = "benchmark",
     progress: Progress = no_progress,
 ) -> list[Measurement]:
-    """Let every method, of which one is stock, embed the same texts several times, in turns.
-
-    One more round, before the others, is not timed. With ``time.process_time`` as the clock, what other processes take
-    is left out.
-    """
+    """Let every method, of which one is stock, embed the same texts in turns, once untimed and then several times."""
     # The models of an earlier comparison would count as memory of this one.
     gc.collect()
     methods = list(methods)

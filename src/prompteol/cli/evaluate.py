@@ -87,7 +87,7 @@ def evaluate(
     check_picture(plot, force=force)
 
     from prompteol.evaluation import evaluate as evaluate_model
-    from prompteol.evaluation.baselines import MeanPooling
+    from prompteol.evaluation.runner import MeanPooling
 
     run = partial(evaluate_model, tasks=benchmark, batch_size=batch_size, progress=progress)
     results: list[Evaluation] = []
@@ -177,9 +177,8 @@ def _check_drawn(benchmark: Benchmark) -> None:
 
 
 def _tfidf(benchmark: Benchmark) -> Evaluation:
-    from prompteol.evaluation.baselines import tfidf
     from prompteol.evaluation.results import ModelDescription
-    from prompteol.evaluation.runner import evaluate_features
+    from prompteol.evaluation.runner import evaluate_features, tfidf
 
     return evaluate_features(tfidf, benchmark, description=ModelDescription("tf-idf"), progress=progress)
 

@@ -16,8 +16,7 @@ from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.options import option
 from prompteol.errors import CorpusError
 from prompteol.files import Format, TextRow, TextSource
-from prompteol.plots.heatmap import plot_similarity
-from prompteol.plots.picture import check_picture
+from prompteol.plots.picture import check_picture, plot_similarity
 
 # The number of texts whose matrix fits the usual width of a terminal.
 _WIDEST_TABLE = 12

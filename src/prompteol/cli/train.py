@@ -138,7 +138,7 @@ def train(
     check_extra("training", "accelerate", "datasets", *(["peft"] if lora_rank else []))
     loaded_as = prompt.prompt() | loading.loading()
     from prompteol.data import read_examples, read_pairs
-    from prompteol.plots.training import plot_curve
+    from prompteol.plots.picture import plot_curve
     from prompteol.training import Lora, Recipe
     from prompteol.training import train as train_model
 

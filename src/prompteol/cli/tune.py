@@ -20,7 +20,7 @@ from prompteol.cli.options import option
 from prompteol.cli.progress import Lines
 from prompteol.errors import CorpusError
 from prompteol.files.folders import check_folder
-from prompteol.plots.picture import check_picture
+from prompteol.plots import picture
 from prompteol.prompts import DEMONSTRATIONS, TEMPLATES, Demonstration, resolve_demonstrations, resolve_template
 
 if TYPE_CHECKING:
@@ -100,7 +100,6 @@ def tune(
         templates = [one.with_normalization(normalization) for one in templates]
     from prompteol.data import read_pairs
     from prompteol.demonstrations import read_demonstrations
-    from prompteol.plots import tuning as plots
     from prompteol.tuning import tune_prompt
 
     shots: list[Demonstration] = []
@@ -115,8 +114,8 @@ def tune(
     log = results or Path(f"{pairs.stem}.tuning.jsonl")
     if not log.resolve().parent.is_dir():
         raise CorpusError(f"--results {str(log)!r}: the folder does not exist; make it first")
-    check_picture(plot_scores, force=force)
-    check_picture(plot_layers, force=force)
+    picture.check_picture(plot_scores, force=force)
+    picture.check_picture(plot_layers, force=force)
     loaded = options.load(model)
     with console.when_stopped(f"what is done is in {log}: the same command goes on from it"), _live() as watch:
         found = tune_prompt(
@@ -137,10 +136,10 @@ def tune(
             found.apply_to(loaded)
             save(loaded, output, force=force)
         if plot_scores is not None:
-            plots.plot_scores(found, plot_scores, force=force)
+            picture.plot_scores(found, plot_scores, force=force)
             console.note(f"{plot_scores}: the distribution of scores")
         if plot_layers is not None:
-            plots.plot_layers(found, plot_layers, force=force)
+            picture.plot_layers(found, plot_layers, force=force)
             console.note(f"{plot_layers}: the score at each layer")
     finally:
         _conclude(found, log)

@@ -46,10 +46,7 @@ def check_demonstration(sentence: str, word: str) -> Demonstration:
 def distinct(
     demonstrations: Iterable[Demonstration], *, count: int | None = None, seed: int | None = None
 ) -> list[Demonstration]:
-    """Return demonstrations without those whose sentence came before, in capitals or not.
-
-    At most ``count`` of them, with a seed after a shuffle. Without one, no more are drawn than needed.
-    """
+    """Return at most ``count`` of them, each sentence once; with a seed shuffled, else no more are drawn than needed."""
     kept = _first_of_each(demonstrations)
     if seed is None:
         return list(islice(kept, count))
@@ -123,12 +120,7 @@ def read_demonstrations(path: str | Path) -> list[Demonstration]:
 
 
 def write_demonstrations(path: str | Path, demonstrations: Iterable[Demonstration], *, force: bool = False) -> None:
-    """Write a set to ``.jsonl``, ``.csv``, ``.tsv`` or ``.txt``, whole or not at all.
-
-    Raises:
-        CorpusError: the suffix is another one, or the file exists (without ``force``) or cannot be written.
-        TemplateError: a demonstration cannot be used, or holds an underscore, which the authors' form reads as a blank.
-    """
+    """Write a set to ``.jsonl``, ``.csv``, ``.tsv`` or ``.txt`` (the authors' form), whole or not at all."""
     path = Path(path)
     if path.suffix not in _SUFFIXES:
         raise CorpusError(f"{str(path)!r}: expected a name that ends in one of {', '.join(_SUFFIXES)}")

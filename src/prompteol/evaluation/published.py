@@ -113,13 +113,7 @@ def published_for(model: ModelDescription) -> PublishedScores | None:
 
 
 def plan(table: PaperTable, models: Sequence[str] = (), folders: Mapping[str, str] | None = None) -> list[Run]:
-    """List the runs of a table of the paper, small models first.
-
-    Args:
-        table: its models are those with a published figure there.
-        models: only these, by names such as ``"opt-125m"``; default all. One that is not there is an EvaluationError.
-        folders: local copies by name, used in place of the Hub.
-    """
+    """List the runs of a table of the paper, small models first: all or those named, from the Hub or from folders."""
     method, suite = _TABLES[table]
     folders = folders or {}
     rows = [row for row in published_scores() if row.method == method and row.average(suite) is not None]

@@ -56,11 +56,7 @@ def markdown(evaluations: Sequence[Evaluation]) -> str:
 
 
 def labels(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Return short names for rows, all different where the settings are.
-
-    Of a folder the last part of its path, unless another one shares it; of one model that was set up in several ways
-    the name and what differs.
-    """
+    """Return short names for rows: the last part of a path, and what differs where one model was set up twice."""
     models = [evaluation.model for evaluation in evaluations]
     sharing = Counter(map(_last_part, {model.name for model in models}))
     named = [model.name if sharing[_last_part(model.name)] > 1 else _last_part(model.name) for model in models]

@@ -1,23 +1,24 @@
-"""Evaluate a model: load the tasks, embed every sentence once, score each task."""
+"""Evaluate a model or a baseline: load the tasks, embed every sentence once, score each task."""
 
 from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
 
-from prompteol.errors import EvaluationError, NonFiniteError
-from prompteol.evaluation.hub import HubDatasets
+from prompteol.errors import EvaluationError, ModelError, NonFiniteError
 from prompteol.evaluation.results import Evaluation, ModelDescription, TaskScore, describe, versions
 from prompteol.evaluation.scoring import score_sts, score_transfer
-from prompteol.evaluation.senteval_folder import SentEvalFolder
+from prompteol.evaluation.sources import HubDatasets, SentEvalFolder
 from prompteol.evaluation.tasks import (
     TASKS,
     Embed,
@@ -30,6 +31,9 @@ from prompteol.evaluation.tasks import (
 from prompteol.files import chunks
 from prompteol.progress import Progress, batches, no_progress
 from prompteol.sentence_transformers import PromptEOL
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 _CHUNK = 1024
 
@@ -60,11 +64,7 @@ class Benchmark:
 
 
 def load_benchmark(source: SentEvalFolder | HubDatasets, tasks: Sequence[str] = ("sts",)) -> Benchmark:
-    """Read tasks, by names and groups, from a :class:`SentEvalFolder` or :class:`HubDatasets`.
-
-    Raises:
-        EvaluationError: no task has such a name, a file is damaged, or none of the tasks is there.
-    """
+    """Read tasks by names and groups; EvaluationError where a name is unknown, a file damaged, or nothing is there."""
     found: dict[str, TaskData] = {}
     missing: dict[str, str] = {}
     for task in parse_tasks(tasks):
@@ -200,3 +200,44 @@ class EmbeddingStore:
             sentence = sentences[int(np.argmin(finite))]
             raise NonFiniteError(f"the embedding of {sentence[:80]!r} holds NaN or infinity; try dtype float32")
         return embeddings
+
+
+def tfidf(sentences: Sequence[str]) -> Any:
+    """Return scikit-learn's tf-idf vectors, a sparse row each, fitted on these very sentences, as SentEval permits."""
+    return TfidfVectorizer().fit_transform(sentences)
+
+
+class MeanPooling:
+    """Embed sentences as the mean of the backbone's last hidden states over all tokens, with no prompt.
+
+    The paper's "avg" row: the same weights, the same tokenizer (with the BOS it adds), another vector.
+    """
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        module: Any = getattr(model[0], "transformer", model[0])
+        self._backbone: Any = getattr(module, "model", None)
+        self._tokenizer: Any = getattr(module, "tokenizer", None)
+        if self._backbone is None or self._tokenizer is None:
+            raise ModelError(f"{type(model[0]).__name__} holds no backbone and tokenizer to pool over")
+
+    def parameters(self) -> Iterator[Any]:
+        """Iterate over the backbone's weights, for its size and dtype."""
+        return iter(self._backbone.parameters())
+
+    def encode(self, sentences: list[str], *, batch_size: int = 32, **_: Any) -> NDArray[np.float32]:
+        """Embed sentences: float32, shape (sentences, hidden size)."""
+        import torch
+
+        # A text of no token, an empty one without BOS, is taken for the end of a text.
+        end = self._tokenizer.eos_token_id or 0
+        tokens = [ids or [end] for ids in self._tokenizer(list(sentences), truncation=True)["input_ids"]]
+        order = sorted(range(len(tokens)), key=lambda number: len(tokens[number]))
+        rows: list[NDArray[np.float32]] = []
+        with torch.inference_mode():
+            # In batches of equal length there is no padding, so nothing depends on a pad token or on positions.
+            for _, equal in groupby(order, key=lambda number: len(tokens[number])):
+                for batch in chunks(equal, batch_size):
+                    inputs = torch.tensor([tokens[number] for number in batch], device=self._backbone.device)
+                    states = self._backbone(input_ids=inputs, attention_mask=torch.ones_like(inputs)).last_hidden_state
+                    rows.append(states.float().mean(dim=1).cpu().numpy())
+        return np.concatenate(rows)[np.argsort(order)]

@@ -49,11 +49,7 @@ class TransferScore:
 
 
 def score_sts(data: StsData, embed: Embed) -> tuple[float, dict[str, float | None]]:
-    """Return Spearman x 100 over all subsets concatenated, and that of each subset (paper, Section 4).
-
-    A correlation that does not exist (every cosine or every gold score the same) is an EvaluationError for the whole
-    task and None for a subset.
-    """
+    """Return Spearman x 100 over all subsets concatenated (paper, Section 4), and of each subset or None."""
     embeddings = embed(data.sentences())
     half = embeddings.shape[0] // 2
     similarity = paired_cosines(embeddings[:half], embeddings[half:])
@@ -81,10 +77,7 @@ def _spearman(similarity: NDArray[np.float64], gold: NDArray[np.float64]) -> flo
 
 
 def score_transfer(data: TransferData, embed: Embed) -> TransferScore:
-    """Train and test the classifiers of a task.
-
-    Where a label has fewer than 10 examples there are fewer folds; fewer than 2 examples are an EvaluationError.
-    """
+    """Train and test the classifiers of a task; a label with fewer than 10 examples makes fewer folds."""
     splits = _features(data, embed)
     # One BLAS thread and several fits at a time: on matrices this small the threads of BLAS mostly wait.
     with threadpool_limits(1, user_api="blas"), joblib.parallel_config("threading", n_jobs=joblib.cpu_count()):

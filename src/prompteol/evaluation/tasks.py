@@ -124,11 +124,7 @@ def register_task(task: Task) -> None:
 
 
 def parse_tasks(names: Sequence[str]) -> list[Task]:
-    """Turn names of tasks and of groups (``sts``, ``transfer``, ``all``, ``dev``) into tasks.
-
-    Case and hyphens do not matter (``stsb`` is ``STS-B``). Each task comes once, in the order of the paper's tables,
-    and registered ones come last.
-    """
+    """Turn names of tasks and groups, in any case, into tasks in the order of the paper's tables, others last."""
     for plugin in entry_points(group="prompteol.tasks"):
         plugin.load()
     known = {_key(name): [name] for name in TASKS} | _groups()

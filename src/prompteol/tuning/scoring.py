@@ -40,10 +40,7 @@ def unit_cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> Val
 
 
 def reciprocal_ranks(first: NDArray[np.float32], second: NDArray[np.float32]) -> Values:
-    """Return 1 / rank of each anchor's positive among the positives of its block of :data:`BLOCK` pairs.
-
-    Both of shape (pairs, dimension) and length 1. Positives that are equally close share the mean of their ranks.
-    """
+    """Return 1 / rank of each anchor's positive among those of its block of 32 pairs; equals share their mean rank."""
     found = []
     for start in range(0, len(first), BLOCK):
         near = np.round(first[start : start + BLOCK] @ second[start : start + BLOCK].T, _DECIMALS)

@@ -74,19 +74,13 @@ class Rung(NamedTuple):
 
 
 def rungs(pairs: int) -> Sequence[Rung]:
-    """Return the rounds of successive halving for so many pairs, the last over all of them.
-
-    They do not depend on the candidates, so that results on disk serve any set of them.
-    """
+    """Return the rounds for so many pairs, the last over all; the same for any candidates, as logs serve all."""
     stops = sorted({min(pairs, BLOCK * math.ceil(share * pairs / BLOCK)) for share in _SHARES})
     return [Rung(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
 
 
 def round_sizes(rounds: Sequence[Rung], candidates: int, budget: float) -> list[int]:
-    """Return how many candidates enter each round: all the first, and each later one those that a fair share pays for.
-
-    The budget is in pairs scored, over all candidates and rounds.
-    """
+    """Return how many candidates enter each round: all the first, then those that a fair share of pairs pays for."""
     share = max(0.0, budget - candidates * rounds[0].stop) / max(1, len(rounds) - 1)
     counts = [candidates]
     for rung in rounds[1:]:
@@ -112,11 +106,7 @@ class SuccessiveHalving:
         return rungs(len(self.pairs))
 
     def run(self, candidates: Sequence[Candidate], *, never_dropped: Sequence[Candidate] = ()) -> list[CandidateScore]:
-        """Return the scores of all candidates, the best first.
-
-        Those scored on more pairs come before those that were dropped earlier; equals in the order given.
-        ``never_dropped`` are those among them that are scored on all pairs whatever their score.
-        """
+        """Return the scores of all candidates, those scored on more pairs first, and of these the best."""
         remaining = list(dict.fromkeys(candidates))
         references = [] if self.exhaustive else self._references(remaining, never_dropped)
         budget = self._budget(remaining) - len(references) * len(self.pairs)
