@@ -18,7 +18,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from prompteol.benchmark.methods import STOCK, Method
+from prompteol.benchmark.ways import STOCK, Method
 from prompteol.progress import Progress, no_progress
 
 _TOKENS = 1024

@@ -46,7 +46,7 @@ def check_demonstration(sentence: str, word: str) -> Demonstration:
 def distinct(
     demonstrations: Iterable[Demonstration], *, count: int | None = None, seed: int | None = None
 ) -> list[Demonstration]:
-    """Return at most ``count`` of them, each sentence once; with a seed shuffled, else no more are drawn than needed."""
+    """Return at most ``count`` of them, each sentence once; shuffled with a seed, else drawn as far as needed."""
     kept = _first_of_each(demonstrations)
     if seed is None:
         return list(islice(kept, count))
