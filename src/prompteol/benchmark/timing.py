@@ -1,7 +1,5 @@
 """Time methods in turns, so that whatever else the machine does slows all of them, and describe the machine."""
 
-from __future__ import annotations
-
 import gc
 import os
 import platform

@@ -1,7 +1,5 @@
 """Put the commands together, and turn every known failure into one line."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import cleandoc

@@ -1,7 +1,5 @@
 """Print results on stdout and everything else on stderr."""
 
-from __future__ import annotations
-
 import csv
 import errno
 import os

@@ -1,7 +1,5 @@
 """Run ``prompteol create``, ``merge`` and ``info``: save a model in one folder, and describe one."""
 
-from __future__ import annotations
-
 import json as json_format
 from dataclasses import replace
 from typing import Annotated

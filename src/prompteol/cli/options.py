@@ -1,7 +1,5 @@
 """Define each option that several commands share, once."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Literal
 

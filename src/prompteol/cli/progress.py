@@ -1,7 +1,5 @@
 """Show progress on stderr: a bar on a terminal, a line now and then elsewhere."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

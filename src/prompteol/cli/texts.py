@@ -1,7 +1,5 @@
 """Run ``prompteol words`` and ``prompteol similarity``: look at a few texts."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """Check demonstrations, and read and write files of them: jsonl, csv, tsv, and the authors' form, a template a line."""
 
-from __future__ import annotations
-
 import csv
 import json
 import random

@@ -6,8 +6,6 @@ a task, none is shown. The parameters in ``paper_models.json`` are counted from 
 embeddings once; the adapters name decapoda-research/llama-*-hf as their base, which has left the Hub.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Show results as tables beside the paper's figures, on the terminal and as Markdown."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

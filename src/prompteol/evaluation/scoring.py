@@ -10,8 +10,6 @@ SentEval's protocol for transfer (Conneau and Kiela, 2018, and its ``tools/valid
 A pair of sentences u, v has the features ``|u - v|`` and ``u * v``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any

@@ -1,7 +1,5 @@
 """Name the evaluation tasks, the paper's sixteen and those that others register, and the data that they are made of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points

@@ -1,7 +1,5 @@
 """Log each finished slice of pairs as a line on disk, so that tuning resumes after a kill."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

@@ -1,7 +1,5 @@
 """Score what a prompt gave for pairs, estimate its score from a sample, and measure its gain over another prompt."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

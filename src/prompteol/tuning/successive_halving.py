@@ -1,7 +1,5 @@
 """Run candidates over growing samples of the pairs, and drop the poor ones early (successive halving)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
