@@ -8,7 +8,7 @@ import torch
 
 from prompteol.errors import SettingError
 from prompteol.inference import SharedPrefixEngine, kernel_selector
-from prompteol.inference.attention import ForwardContext
+from prompteol.inference.context import ForwardContext
 
 pytestmark = [
     pytest.mark.usefixtures("without_gradients"),

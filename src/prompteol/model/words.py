@@ -12,8 +12,6 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from prompteol.errors import ModelError, NonFiniteError
 from prompteol.model.source import ModelSource, backbone_of
 
-__all__ = ["LanguageModelHead", "Word", "tied_language_model"]
-
 # Tokens looked at before those that spell the same word are added up.
 _CANDIDATES = 512
 # What bytes that make no whole character are decoded to.
@@ -30,12 +28,8 @@ class Word(NamedTuple):
 class LanguageModelHead:
     """Predict next words with a backbone and the head that belongs to it.
 
-    A tied head is the backbone's own token embeddings. Any other is read once from where the base model came from.
-    The language model's own code runs, so that soft-capping, scaling and biases are right.
-
-    Args:
-        backbone: stays where it is; no weight is copied.
-        source: where it came from: a base model or an adapter of one, to take a head from, or another.
+    A tied head is the backbone's own token embeddings. Any other is read once from the base model that the backbone
+    came from. The language model's own code runs, so that soft-capping, scaling and biases are right.
 
     Raises:
         ModelError: the head has weights of its own, and there is no base model to take them from.
@@ -59,12 +53,8 @@ class LanguageModelHead:
     def next_words(self, features: dict[str, Tensor], tokenizer: PreTrainedTokenizerBase, k: int) -> list[list[Word]]:
         """Return the ``k`` most likely words after each row of ``input_ids``, likeliest first.
 
-        Tokens that spell the same word but for blanks around it are added up; blanks alone are no word. Left out are
-        tokens of some of a character's bytes, such as a byte-level vocabulary has for rare scripts: which character
-        they begin only the tokens after them would say.
-
-        Raises:
-            NonFiniteError: the logits hold NaN or infinity.
+        Tokens that spell the same word but for blanks around it are added up; blanks alone are no word, nor are tokens
+        of some of a character's bytes.
         """
         # A head of its own does not move with the backbone.
         backbone = self._model.base_model

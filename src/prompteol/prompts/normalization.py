@@ -7,13 +7,9 @@ same string for every text, so they are written in the same steps, with the same
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from prompteol.errors import TemplateError
-from prompteol.prompts.jinja_literal import jinja_literal
-
-__all__ = ["Normalization", "NormalizationMode", "normalization"]
 
 NormalizationMode = Literal["paper", "plain", "none"]
 
@@ -39,10 +35,6 @@ def _plain(text: str) -> str:
     return text
 
 
-def _none(text: str) -> str:
-    return text
-
-
 _PAPER_JINJA = """\
 {%- set text = text.split() | join(' ') -%}
 {%- if text and text[-1] not in '.?"\\'' -%}{%- set text = text ~ '.' -%}{%- endif -%}
@@ -57,8 +49,15 @@ _PLAIN_JINJA = """\
 """
 
 
-@dataclass(frozen=True)
-class Normalization:
+def jinja_literal(text: str) -> str:
+    """Return a Jinja string literal that evaluates to ``text``.
+
+    Jinja reads Python's escapes. It joins no surrogate pairs, so JSON's quoting would break every emoji.
+    """
+    return "'" + text.encode("unicode_escape").decode("ascii").replace("'", "\\'") + "'"
+
+
+class Normalization(NamedTuple):
     """Change a text the same way in Python (``apply``) and in Jinja (``jinja`` rewrites the variable ``text``)."""
 
     apply: Callable[[str], str]
@@ -68,10 +67,9 @@ class Normalization:
 _MODES: dict[str, Normalization] = {
     "paper": Normalization(_paper, _PAPER_JINJA),
     "plain": Normalization(
-        _plain,
-        _PLAIN_JINJA.replace("CLOSERS", jinja_literal(_CLOSERS)).replace("STOPS", jinja_literal(_STOPS)),
+        _plain, _PLAIN_JINJA.replace("CLOSERS", jinja_literal(_CLOSERS)).replace("STOPS", jinja_literal(_STOPS))
     ),
-    "none": Normalization(_none, ""),
+    "none": Normalization(str, ""),
 }
 
 

@@ -1,35 +1,29 @@
-"""Decide whether a prompt starts with BOS and what separates the two."""
+"""Decide how a prompt begins for a tokenizer, and recover the prompt template of a saved tokenizer."""
 
 from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
 
 from transformers import PreTrainedTokenizerBase
 
 from prompteol.errors import TemplateError
-from prompteol.prompts import PromptTemplate, RetrievalTemplate
-
-__all__ = ["resolve_bos"]
+from prompteol.prompts import RetrievalTemplate, Template, compile_chat_template, decompile_chat_template
 
 
-def resolve_bos(tokenizer: PreTrainedTokenizerBase, template: PromptTemplate | RetrievalTemplate) -> tuple[bool, str]:
-    """Decide how prompts of a template begin.
+def resolve_bos(tokenizer: PreTrainedTokenizerBase, template: Template) -> tuple[bool, str]:
+    """Return whether BOS stands in front of a template's prompts, and what stands between it and the prompt.
 
-    A chat template is tokenized without special tokens, so it must write the BOS itself wherever the tokenizer
-    would have added one. Some SentencePiece tokenizers put a blank before the first word only at the very start
-    of a string; after a literal BOS they need that blank spelled out.
-
-    Returns:
-        Whether BOS stands in front, and what stands between it and the prompt: ``""`` or ``" "``; or, where a tokenizer
-        begins texts with other special tokens, as XGLM's does with ``</s>``, no BOS and the text of those.
+    A chat template is tokenized without special tokens, so it must write the BOS itself wherever the tokenizer would
+    have added one; some SentencePiece tokenizers then need a blank behind it. Where a tokenizer begins texts with other
+    special tokens, as XGLM's does with ``</s>``, these are ``False`` and the text of those tokens.
 
     Raises:
-        TemplateError: the template asks for BOS and the tokenizer has none, or does not read the literal text of a
-            special token as that token.
+        TemplateError: the tokenizer has no BOS that was asked for, or reads a special token's text as characters.
     """
     if template.bos is True and tokenizer.bos_token is None:
-        raise TemplateError(
-            f"the template asks for BOS (bos=True) and the tokenizer {tokenizer.name_or_path!r} has no BOS token: "
-            "leave bos=None, or choose a model that has one"
-        )
+        name = tokenizer.name_or_path
+        raise TemplateError(f"the template has bos=True and the tokenizer {name!r} no BOS token: leave bos=None")
     first = {None: _added(tokenizer), True: [tokenizer.bos_token_id], False: []}[template.bos]
     if not first:
         return False, ""
@@ -59,3 +53,21 @@ def _added(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
     return list(tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+def recover_template(tokenizer: PreTrainedTokenizerBase) -> Template | None:
+    """Return the template that a tokenizer's chat template was compiled from, to the letter, or ``None``."""
+    source = tokenizer.chat_template
+    found = decompile_chat_template(source) if isinstance(source, str) else None
+    if found is None:
+        return None
+    for bos in (None, True, False):
+        if isinstance(found, RetrievalTemplate):
+            found = RetrievalTemplate(replace(found.query, bos=bos), replace(found.document, bos=bos))
+        else:
+            found = replace(found, bos=bos)
+        with suppress(TemplateError):
+            begins, bos_separator = resolve_bos(tokenizer, found)
+            if compile_chat_template(found, bos=begins, bos_separator=bos_separator) == source:
+                return found
+    return None

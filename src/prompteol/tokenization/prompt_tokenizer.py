@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 
+import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from prompteol.errors import ModelError, TemplateError
 from prompteol.locks import Lock
-from prompteol.prompts import PROMPT_TASKS, PromptTask, PromptTemplate, RetrievalTemplate, compile_chat_template
+from prompteol.prompts import PROMPT_TASKS, PromptTask, Template, compile_chat_template
 from prompteol.tokenization.bos import resolve_bos
 from prompteol.tokenization.truncation import PromptCutter
-
-__all__ = ["PromptTokenizer"]
 
 # sentence-transformers finds the tail of a chat template with these two fillers, and writes it back over the end of
 # a row that was cut. The same two here, so that a truncated row has the same ids either way.
@@ -26,6 +27,25 @@ _BEGINNINGS = ("A man", "the", "1", "Élan", "文字")
 _ENDINGS = ("", "a", "a.", "a?", "a!", "a)", 'a"', "a'", "a:", "a%", "a ", "1", "。", "”", "😀", '":"', "\n")
 
 
+@dataclass(frozen=True)
+class TokenRows:
+    """Carry each prompt's token ids to the packed forward without padding; ordinary ones begin with ``prefix``."""
+
+    rows: Sequence[Sequence[int]]
+    prefix: Sequence[int]
+    pad_token_id: int
+
+    def padded(self) -> dict[str, Tensor]:
+        """Return ``input_ids`` and ``attention_mask``, both (rows, tokens), padded on the right."""
+        lengths = torch.tensor([len(row) for row in self.rows])
+        longest = max(map(len, self.rows), default=0)
+        ids = [[*row, *[self.pad_token_id] * (longest - len(row))] for row in self.rows]
+        return {
+            "input_ids": torch.tensor(ids, dtype=torch.long).reshape(len(ids), longest),
+            "attention_mask": (torch.arange(longest) < lengths[:, None]).long(),
+        }
+
+
 class PromptTokenizer:
     """Render texts and tokenize them.
 
@@ -33,17 +53,16 @@ class PromptTokenizer:
     read as that token, as it is by a stock loader.
 
     Args:
-        tokenizer: of the backbone. It gets the template as its chat template, a pad token if it has none (no
-            embedding is added for it), and right padding: with causal attention that is exact.
+        tokenizer: gets the template as its chat template, a pad token if it has none (no embedding is added for it),
+            and right padding: with causal attention that is exact.
         template: to render texts with.
 
     Raises:
         ModelError: the tokenizer gives different texts the same ids.
-        TemplateError: it lacks a BOS that the template asks for, or the text could change the token that gives the
-            embedding.
+        TemplateError: there is no BOS to begin with, or the text could change the token that gives the embedding.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: PromptTemplate | RetrievalTemplate) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: Template) -> None:
         self.tokenizer = tokenizer
         self.template = template
         self._tails: dict[tuple[PromptTask | None, str], list[int]] = {}
@@ -84,22 +103,16 @@ class PromptTokenizer:
     def __call__(
         self, texts: Sequence[str], *, task: PromptTask | None = None, prompt: str = "", max_length: int
     ) -> list[list[int]]:
-        """Tokenize the prompts of texts.
+        """Return one list of token ids a text, not padded.
 
         Args:
             texts: strings that :func:`prompteol.validation.check_texts` accepts.
             task: selects the template of a pair.
             prompt: put in front of everything but BOS.
-            max_length: of a row, in tokens. A longer row loses the end of its text, never of the template.
-
-        Returns:
-            One list of ids a text, not padded.
-
-        Raises:
-            TemplateError: ``max_length`` leaves no room for any text.
+            max_length: of a row, in tokens. A longer row loses the end of its text, never of the template;
+                TemplateError where there is no room for any text.
         """
-        prompts = [self.render(text, task=task, prompt=prompt) for text in texts]
-        rows = self._ids([self._cut(whole, max_length) for whole in prompts])
+        rows = self._ids([self._cut(self.render(text, task=task, prompt=prompt), max_length) for text in texts])
         return [self._fit(row, task, prompt, max_length) for row in rows]
 
     def tail(self, task: PromptTask | None = None, prompt: str = "") -> list[int]:
@@ -111,7 +124,7 @@ class PromptTokenizer:
         return self._tails[key]
 
     def head(self, task: PromptTask | None = None, prompt: str = "") -> list[int]:
-        """Return the ids that prompts begin with, up to the last boundary that holds whatever an ordinary text is.
+        """Return the ids that prompts begin with, up to the last boundary that holds for ordinary texts.
 
         A text whose first character fuses with the template's last mark begins with fewer of them.
         """
@@ -138,10 +151,8 @@ class PromptTokenizer:
             self._check_room(task, prompt, max_length)
             row = row[: max_length - len(tail)] + tail
         if row[-1] != tail[-1]:
-            raise TemplateError(
-                f"the prompt of a text ends in the token {self.tokenizer.convert_ids_to_tokens(row[-1])!r}, not in the "
-                f"template's {self.tokenizer.convert_ids_to_tokens(tail[-1])!r}: begin the suffix with a quote"
-            )
+            found, own = map(self.tokenizer.convert_ids_to_tokens, (row[-1], tail[-1]))
+            raise TemplateError(f"a prompt ends in the token {found!r}, not {own!r}: begin the suffix with a quote")
         return row
 
     def _check_room(self, task: PromptTask | None, prompt: str, max_length: int) -> None:
@@ -150,8 +161,8 @@ class PromptTokenizer:
         needed = max(ends, len(self._ids([self.render("", task=task, prompt=prompt)])[0]))
         if needed >= max_length:
             raise TemplateError(
-                f"max_seq_length={max_length} leaves no room for text: the template alone takes {needed} tokens; "
-                f"set it above {needed}, or show fewer demonstrations"
+                f"max_seq_length={max_length} leaves no room for text: set it above the template's {needed} tokens, or "
+                "show fewer demonstrations"
             )
 
     def _check_reads(self) -> None:
@@ -174,14 +185,8 @@ class PromptTokenizer:
     def _ids(self, prompts: list[str]) -> list[list[int]]:
         # The tokenizer object carries its truncation and padding from call to call, hence the lock.
         with self._lock.locked():
-            encoded = self.tokenizer(
-                prompts,
-                add_special_tokens=False,
-                padding=False,
-                truncation=False,
-                return_attention_mask=False,
-                verbose=False,
-            )
+            options = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
+            encoded = self.tokenizer(prompts, padding=False, truncation=False, **options)
         return [list(ids) for ids in encoded["input_ids"]]
 
 

@@ -16,8 +16,6 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
-__all__ = ["PromptCutter"]
-
 _SEAM = re.compile(r"[A-Za-z](?= [A-Za-z])")
 # Across a seam, also as SentencePiece writes a blank.
 _CROSSING = re.compile("[A-Za-z][ \u2581]")
