@@ -35,22 +35,19 @@ _LONGEST_ROW = 16384
 class SharedPrefixEngine:
     """Compute the state of each row's last token, spending no token twice and none on padding.
 
-    Equal to the ordinary forward: before the packed forward is used, a few rows run both ways, and again whenever
-    the backbone's modules or settings changed or a row is more than twice as long as any compared before. If they
-    differ, or the backbone cannot be run this way, every row takes the ordinary forward and one warning says so; so
-    it is while it carries forward hooks from outside. In training mode, and wherever gradients are recorded, the
-    ordinary forward is taken as it stands. No state outlives a call, so every edit of the weights is seen. Safe to
-    call from several threads.
+    Equal to the ordinary forward: before the packed forward is used, a few rows run both ways, and again whenever the
+    backbone's modules or settings changed or a row is more than twice as long as any compared before. If they differ,
+    or the backbone carries forward hooks from outside, every row takes the ordinary forward and one warning says so. In
+    training mode, and wherever gradients are recorded, it is taken too. No state outlives a call, so every edit of the
+    weights is seen. Safe to call from several threads.
 
     Args:
-        backbone: what ``AutoModel`` gives, such as ``OPTModel``; any device, dtype, quantization or adapter.
-            It is never changed.
-        token_budget: tokens computed at once, at most; 1024 on a CPU and 16384 elsewhere. Halved for good
-            when memory runs out.
-        attention: ``"sdpa"`` runs texts of equal length as a batch, ``"varlen"`` a whole pack at once by
-            FlashAttention's variable-length kernel (CUDA, fp16 and bf16). ``"auto"`` is ``"sdpa"``, and on CUDA what
-            is found right and fastest while large packs run. Or a name given to
-            :func:`prompteol.register_attention`.
+        backbone: what ``AutoModel`` gives, on any device, in any dtype, quantization or with an adapter; never changed.
+        token_budget: tokens computed at once, at most; 1024 on a CPU and 16384 elsewhere. Halved for good when memory
+            runs out.
+        attention: ``"sdpa"`` runs texts of equal length as a batch, ``"varlen"`` a whole pack at once by FlashAttention
+            (CUDA, fp16 and bf16). ``"auto"`` is ``"sdpa"``, and on CUDA what is found right and fastest while large
+            packs run. Or a name given to :func:`prompteol.register_attention`.
 
     Raises:
         SettingError: no attention kernel has that name.

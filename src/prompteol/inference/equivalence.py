@@ -183,7 +183,7 @@ class EquivalenceCheck:
     def _make_forward(self, attention: Attention) -> PackedForward:
         if self._packed_backbone is None:
             self._packed_backbone = PackedBackbone(self._backbone)
-        return PackedForward(self._packed_backbone, input_device(self._backbone), attention, self._counters)
+        return PackedForward(self._packed_backbone, attention, self._counters)
 
     @property
     def _placement(self) -> Placement:

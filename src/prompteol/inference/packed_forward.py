@@ -29,6 +29,7 @@ from prompteol.inference.context import (
     current_context,
 )
 from prompteol.inference.packing import Counters, TokenRow
+from prompteol.inference.reference_forward import input_device
 
 Prefix = tuple[int, ...]
 
@@ -39,11 +40,8 @@ class PackedForward:
     A prefix runs in front of the first pack that has it; its keys and values serve the packs that follow.
     """
 
-    def __init__(
-        self, packed_backbone: PackedBackbone, device: torch.device, attention: Attention, counters: Counters
-    ) -> None:
+    def __init__(self, packed_backbone: PackedBackbone, attention: Attention, counters: Counters) -> None:
         self._packed_backbone = packed_backbone
-        self._device = device
         self.attention = attention
         self._counters = counters
         self._prefix_caches: dict[tuple[Prefix, int], dict[nn.Module, KeyValue]] = {}
@@ -55,7 +53,7 @@ class PackedForward:
         """
         wanted = [layer + self._packed_backbone.depth + 1 for layer in layers]
         depth = max(wanted)
-        make_context = partial(ForwardContext, self.attention, device=self._device, depth=depth)
+        make_context = partial(ForwardContext, self.attention, device=self._packed_backbone.device, depth=depth)
         cache = self._prefix_caches.get((prefix, depth))
         opening = make_context(lengths=[len(prefix)]) if prefix and cache is None else None
         context = make_context(
@@ -88,6 +86,7 @@ class PackedBackbone:
         for index, layer in enumerate(_decoder_layers(self._model, depth)):
             layer.forward = partial(_run_layer, index, layer.forward)
         self.depth: int = depth
+        self.device = input_device(backbone)
 
     def run(self, context: ForwardContext, tokens: list[int]) -> dict[int, Tensor]:
         """Return the wanted ``hidden_states`` of one row of tokens, each (texts, width)."""

@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from typing import Any
@@ -78,63 +78,15 @@ def portable_transformer(transformer: Transformer) -> Transformer:
 
 def merged_backbone(backbone: PreTrainedModel) -> PreTrainedModel:
     """Return a copy with the active adapter merged, or raise ModelError; all other weights are shared."""
-    copy = _sharing_copy(backbone)
     with torch.no_grad():
-        for name, part in list(named_adapter_modules(copy)):
-            # Some kinds merge in place.
-            for parameter in part.parameters():
-                parameter.data = parameter.data.clone()
-            try:
-                merged = _merged(part)
-            except torch.OutOfMemoryError:
-                raise
-            except DAMAGE as error:
-                raise ModelError(
-                    f"this adapter cannot be merged into its base: {name}: {' '.join(str(error).split())}"
-                ) from error
-            copy.set_submodule(name, merged)
-    _forget_adapters(copy)
-    return copy
+        return _replacing_adapters(backbone, _merged)
 
 
-def _merged(part: Any) -> nn.Module:
-    from peft.utils import AuxiliaryTrainingWrapper
+def _replacing_adapters(backbone: PreTrainedModel, replace: Callable[[str, Any], nn.Module]) -> PreTrainedModel:
+    """Return a copy with other modules in the place of peft's.
 
-    if isinstance(part, AuxiliaryTrainingWrapper):
-        if part.disable_adapters:
-            return _unwrapped(part)
-        whole: nn.Module = part.unload_and_optionally_merge_module(merge=True, safe_merge=True, adapter_names=None)
-        return whole
-    layers = [part]
-    while hasattr(layers[-1].base_layer, "base_layer"):
-        layers.append(layers[-1].base_layer)
-    for layer in reversed(layers):
-        if not layer.disable_adapters:
-            layer.merge(safe_merge=True)
-        elif layer.merged:
-            layer.unmerge()
-    base: nn.Module = part.get_base_layer()
-    return base
-
-
-def _stripped_backbone(backbone: PreTrainedModel) -> PreTrainedModel:
-    """Return a copy without the adapter, which shares the memory of every weight."""
-    copy = _sharing_copy(backbone)
-    for name, part in list(named_adapter_modules(copy)):
-        copy.set_submodule(name, _unwrapped(part))
-    _forget_adapters(copy)
-    return copy
-
-
-def _unwrapped(part: Any) -> nn.Module:
-    """Return the backbone's own module, as it is now."""
-    inner = getattr(part, "token_adapter", part)
-    own: nn.Module = inner.get_base_layer() if hasattr(inner, "get_base_layer") else inner.original_module
-    return own
-
-
-def _sharing_copy(backbone: PreTrainedModel) -> PreTrainedModel:
-    """Copy modules and parameters but not their memory, so that neither side sees what the other is assigned."""
+    It shares the memory of weights, not the parameters, so that neither side sees what the other is assigned.
+    """
     memo: dict[int, Any] = {id(buffer): buffer for buffer in backbone.buffers()}
     for module in backbone.modules():
         for parameter in module.parameters(recurse=False):
@@ -143,15 +95,52 @@ def _sharing_copy(backbone: PreTrainedModel) -> PreTrainedModel:
             if not plain:
                 # Quantized layers hold weights beside their parameters.
                 memo[id(module)] = module
-    return deepcopy(backbone, memo)
-
-
-def _forget_adapters(copy: PreTrainedModel) -> None:
+    copy = deepcopy(backbone, memo)
+    for name, part in list(named_adapter_modules(copy)):
+        copy.set_submodule(name, replace(name, part))
     for name in list(getattr(copy, "peft_config", {})):
         with suppress(KeyError, ValueError):
             copy.delete_adapter(name)
     if hasattr(copy, "peft_config"):
         del copy.peft_config
+    return copy
+
+
+def _stripped(_: str, part: Any) -> nn.Module:
+    """Return the backbone's own module, as it is now."""
+    inner = getattr(part, "token_adapter", part)
+    own: nn.Module = inner.get_base_layer() if hasattr(inner, "get_base_layer") else inner.original_module
+    return own
+
+
+def _merged(name: str, part: Any) -> nn.Module:
+    from peft.utils import AuxiliaryTrainingWrapper
+
+    # Some kinds merge in place.
+    for parameter in part.parameters():
+        parameter.data = parameter.data.clone()
+    whole: nn.Module
+    try:
+        if isinstance(part, AuxiliaryTrainingWrapper):
+            if part.disable_adapters:
+                return _stripped(name, part)
+            whole = part.unload_and_optionally_merge_module(merge=True, safe_merge=True, adapter_names=None)
+            return whole
+        layers = [part]
+        while hasattr(layers[-1].base_layer, "base_layer"):
+            layers.append(layers[-1].base_layer)
+        for layer in reversed(layers):
+            if not layer.disable_adapters:
+                layer.merge(safe_merge=True)
+            elif layer.merged:
+                layer.unmerge()
+        whole = part.get_base_layer()
+        return whole
+    except torch.OutOfMemoryError:
+        raise
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"this adapter cannot be merged into its base: {name}: {reason}") from error
 
 
 def _why_not_read_back(backbone: PreTrainedModel) -> str | None:
@@ -166,7 +155,7 @@ def _why_not_read_back(backbone: PreTrainedModel) -> str | None:
     init = getattr(backbone.peft_config[active[0]], "init_lora_weights", None)
     if isinstance(init, str) and _CHANGES_BASE.fullmatch(init):
         return f"init_lora_weights={init!r} would change its base once more whenever it is read"
-    base = _stripped_backbone(backbone)
+    base = _replacing_adapters(backbone, _stripped)
     with tempfile.TemporaryDirectory() as folder:
         try:
             backbone.save_pretrained(folder)

@@ -38,7 +38,7 @@ class PromptEOLModule(InputModule):
     Args:
         transformer: a stock module with a causal backbone. Its tokenizer gets the chat template.
         template: to render texts with.
-        layer: negative index or fraction of depth; see :func:`prompteol.model.layers.resolve_layer`.
+        layer: negative index or fraction of depth.
         engine: ``"stock"`` runs the stock modules; ``"auto"`` the shared-prefix engine wherever it is proven equal.
         attention: the attention kernel of that engine; see :class:`prompteol.inference.SharedPrefixEngine`.
     """
