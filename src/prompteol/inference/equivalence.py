@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from prompteol.inference.attention import VariableLengthAttention
 from prompteol.inference.context import Attention, UnsupportedError
-from prompteol.inference.kernel_selector import KernelSelector, Placement, seconds
+from prompteol.inference.kernel_selector import TIMED_TOKENS, KernelSelector, Placement, seconds
 from prompteol.inference.packed_forward import PackedBackbone, PackedForward, Prefix
 from prompteol.inference.packing import Counters, TokenBudget, TokenRow, packs
 from prompteol.inference.reference_forward import Comparison, compare_with, input_device, reference_states
@@ -63,7 +64,7 @@ class EquivalenceCheck:
                 self._check(forwards, prefix, rows, layers)
             if self._refused or not self._attentions or not self._proven(prefix, rows, layers):
                 return None
-            self._time_others(forwards, self._attentions, prefix, rows, layers)
+            self._time_varlen(forwards, self._attentions, prefix, rows, layers)
             return forwards(self._attentions[0]) if self._attentions and self._proven(prefix, rows, layers) else None
 
     def _proven(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> bool:
@@ -72,10 +73,11 @@ class EquivalenceCheck:
     def leave(self, forward: PackedForward, reason: str) -> None:
         """Go on without an attention kernel that broke: with the next one, else by the reference forward."""
         with self._lock.locked():
-            kernel = forward.attention
+            kernel, fastest = forward.attention, self._kernels.fastest
             if not self._attentions or kernel not in self._attentions:
                 return
-            if self._attentions[0] is kernel and self._kernels.forget_fastest(self._placement, kernel):
+            if self._attentions[0] is kernel and fastest.get(self._placement) is kernel:
+                fastest[self._placement] = None
                 logger.warning("attention %s is left out from now on: %s", kernel.name, reason)
                 self._attentions, self._checked_lengths = self._attentions[1:], {}
             else:
@@ -118,7 +120,7 @@ class EquivalenceCheck:
             reasons.append(describe(error))
         self._refuse("; ".join(reasons))
 
-    def _time_others(
+    def _time_varlen(
         self,
         forwards: MakeForward,
         attentions: list[Attention],
@@ -126,18 +128,20 @@ class EquivalenceCheck:
         rows: Sequence[TokenRow],
         layers: Layers,
     ) -> None:
-        """Go on with another kernel if it is right on a whole pack and faster; leave the one in use if it differs."""
+        """Go on with varlen if it is right on a whole pack and faster; leave the kernel in use if that differs."""
         if not self._kernels.worth_timing(self._placement):
             return
         pack = packs([row[len(prefix) :] for row in rows], self._budget.tokens)[-1]
-        others = self._kernels.to_time(self._placement, sum(map(len, pack)))
-        comparison = self._reference_states(prefix, pack, layers) if others else None
+        if sum(map(len, pack)) < TIMED_TOKENS:
+            return
+        self._kernels.fastest[self._placement] = None
+        comparison = self._reference_states(prefix, pack, layers)
         if comparison is None:
             return
         durations: dict[Attention, float] = {}
         wrong = ""
-        for attention in (attentions[0], *others):
-            # Not under the budget: memory that one of them lacks says nothing about the others.
+        for attention in (attentions[0], VariableLengthAttention()):
+            # Not under the budget: memory that one of them lacks says nothing about the other.
             compute = partial(forwards(attention).states, prefix, pack, layers)
             try:
                 reason = self._difference(comparison, compute, pack)
@@ -153,7 +157,7 @@ class EquivalenceCheck:
         if fastest in durations and fastest not in attentions[:1]:
             self._attentions = [fastest, *attentions]
             self._checked_lengths = {(prefix, layers): len(rows[-1])}
-            self._kernels.set_fastest(self._placement, fastest)
+            self._kernels.fastest[self._placement] = fastest
         elif wrong and attentions:
             self._attentions, self._checked_lengths = attentions, {}
         elif wrong:

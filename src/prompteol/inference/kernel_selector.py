@@ -23,7 +23,7 @@ AUTO = "auto"
 # On a CPU grouping by length runs at 90 % of the machine's rate (docs/performance.md): nothing is left to win.
 TIMED_ON = frozenset({"cuda"})
 # A guess: smaller packs than this say little about larger ones.
-_TIMED_TOKENS = 2048
+TIMED_TOKENS = 2048
 
 _factories: dict[str, Callable[[], Attention]] = {
     "sdpa": lambda: GroupedAttention("sdpa"),
@@ -62,38 +62,20 @@ class KernelSelector:
     def __init__(self, attention: str) -> None:
         check_attention(attention)
         self.attention = attention
-        # Of what was timed; None where the kernel used first remains.
-        self._fastest: dict[Placement, Attention | None] = {}
+        #: Of where kernels were timed; None where the one used first remains.
+        self.fastest: dict[Placement, Attention | None] = {}
 
     def candidates(self, placement: Placement) -> list[Attention]:
         """Return the kernels that may be used once they equal the reference forward, best first."""
         if self.attention not in (AUTO, "sdpa"):
             return [_factories[self.attention]()]
-        fastest = self._fastest.get(placement)
+        fastest = self.fastest.get(placement)
         # Soft-capping and attention sinks are known to the architecture's eager function alone.
         return [*([fastest] if fastest else []), GroupedAttention("sdpa"), GroupedAttention("eager")]
 
     def worth_timing(self, placement: Placement) -> bool:
         """Return whether there are kernels to time on a device and dtype."""
-        return self.attention == AUTO and placement[0].type in TIMED_ON and placement not in self._fastest
-
-    def to_time(self, placement: Placement, tokens: int) -> list[Attention]:
-        """Return the kernels to time now on a pack of so many tokens; each is returned once."""
-        if tokens < _TIMED_TOKENS or not self.worth_timing(placement):
-            return []
-        self._fastest[placement] = None
-        return [VariableLengthAttention()]
-
-    def set_fastest(self, placement: Placement, attention: Attention) -> None:
-        """Remember which kernel was the fastest."""
-        self._fastest[placement] = attention
-
-    def forget_fastest(self, placement: Placement, attention: Attention) -> bool:
-        """Forget that a kernel was the fastest; return whether it was."""
-        if self._fastest.get(placement) is not attention:
-            return False
-        self._fastest[placement] = None
-        return True
+        return self.attention == AUTO and placement[0].type in TIMED_ON and placement not in self.fastest
 
 
 def seconds(compute: Callable[[], list[Tensor]]) -> float:

@@ -161,8 +161,8 @@ class PromptTokenizer:
         needed = max(ends, len(self._ids([self.render("", task=task, prompt=prompt)])[0]))
         if needed >= max_length:
             raise TemplateError(
-                f"max_seq_length={max_length} leaves no room for text: set it above the template's {needed} tokens, or "
-                "show fewer demonstrations"
+                f"max_seq_length={max_length} leaves no room for text: set it above {needed}, the template's tokens, "
+                "or show fewer demonstrations"
             )
 
     def _check_reads(self) -> None:
