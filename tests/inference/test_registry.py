@@ -9,7 +9,8 @@ import torch
 
 import prompteol
 from prompteol.errors import SettingError
-from prompteol.inference import SharedPrefixEngine, kernel_selector
+from prompteol.inference import SharedPrefixEngine
+from prompteol.inference import attention as kernels
 from prompteol.inference.attention import GroupedAttention
 
 PAGE = Path(__file__).parents[2] / "docs" / "extend" / "attention.md"
@@ -17,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "extend" / "attention.md"
 
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch):
-    monkeypatch.setattr(kernel_selector, "_factories", dict(kernel_selector._factories))
+    monkeypatch.setattr(kernels, "_factories", dict(kernels._factories))
 
 
 class Doubled:

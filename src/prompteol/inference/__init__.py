@@ -1,7 +1,7 @@
 """Compute last-token states with a shared prefix, sequence packing and early exit."""
 
+from prompteol.inference.attention import register_attention
 from prompteol.inference.engine import SharedPrefixEngine
-from prompteol.inference.kernel_selector import register_attention
 from prompteol.inference.structure import weights_sample
 
 __all__ = ["SharedPrefixEngine", "register_attention", "weights_sample"]

@@ -1,7 +1,12 @@
-"""Compute attention of texts laid end to end: in groups of one length, or a whole pack at once."""
+"""Compute attention of texts laid end to end by a kernel that is selected by name, or the fastest that was found right.
+
+Grouping by length is right everywhere and used first. On CUDA variable-length attention is tried once for each device
+and dtype, on a pack that was to be computed anyway.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,10 +18,18 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from prompteol.compat import eager_attention, variable_length_kernel
-from prompteol.inference.context import ForwardContext, UnsupportedError
+from prompteol.errors import SettingError
+from prompteol.inference.context import Attention, ForwardContext, UnsupportedError
 
 StockAttention = Callable[..., tuple[Tensor, Tensor | None]]
 
+Placement = tuple[torch.device, torch.dtype]
+
+AUTO = "auto"
+# On a CPU grouping by length runs at 90 % of the machine's rate (docs/performance.md): nothing is left to win.
+TIMED_ON = frozenset({"cuda"})
+# A guess: smaller packs than this say little about larger ones.
+TIMED_TOKENS = 2048
 # Copies of the prefix in front of this many tokens of keys at once; bounds the memory of a long prefix before
 # many short texts, and keeps a slice of the work in the processor's cache.
 _KEYS_AT_ONCE = 4096
@@ -24,13 +37,10 @@ _KEYS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class GroupedAttention:
-    """Attend by a stock function, once for each group of texts of one length: each is an ordinary batch.
+    """Attend by a stock function, once for each group of texts of one length, the prefix in front of their keys.
 
-    The prefix is put in front of their keys and values, and transformers' ``sdpa``, or the ``eager`` function of the
-    architecture's modeling file, does the rest: scaling, grouped queries, soft-capping and sinks are as ever.
-
-    Args:
-        name: which one. ``"sdpa"`` is the faster; ``"eager"`` knows soft-capping and attention sinks.
+    Scaling, grouped queries, soft-capping and sinks are as ever. ``"sdpa"`` is the faster; transformers' ``"eager"``
+    function of the architecture's modeling file knows soft-capping and attention sinks.
     """
 
     name: Literal["sdpa", "eager"]
@@ -156,3 +166,63 @@ def _layout(context: ForwardContext, device: torch.device) -> tuple[Tensor, Tens
     gather = torch.cat([part for text in own.split(context.lengths) for part in (shared, text)])
     ends_with_prefix = ends + context.prefix_length * torch.arange(len(ends))
     return gather.to(device), ends.int().to(device), ends_with_prefix.int().to(device)
+
+
+_factories: dict[str, Callable[[], Attention]] = {
+    "sdpa": lambda: GroupedAttention("sdpa"),
+    "varlen": VariableLengthAttention,
+}
+
+
+def register_attention(name: str, factory: Callable[[], Attention]) -> None:
+    """Make an attention kernel selectable by name, in place of one registered under it before.
+
+    It is compared with the ordinary forward before its results are used, and left out with a warning where it differs.
+
+    Args:
+        name: what ``attention=`` takes; SettingError where it is empty or one of ours.
+        factory: returns the kernel; called once for each check of a backbone.
+    """
+    if not name or name in (AUTO, "sdpa", "varlen"):
+        raise SettingError(f"attention {name!r} cannot be registered: give a name of your own, such as 'my_kernel'")
+    _factories[name] = factory
+
+
+def check_attention(name: str) -> None:
+    """Raise SettingError for a name that no kernel has."""
+    if name not in (AUTO, *_factories):
+        names = ", ".join(map(repr, (AUTO, *_factories)))
+        raise SettingError(f"attention={name!r} is none of {names}: leave it out, or call prompteol.register_attention")
+
+
+class KernelSelector:
+    """Remember the fastest attention kernel of each device and dtype, where ``attention`` is ``"auto"``."""
+
+    def __init__(self, attention: str) -> None:
+        check_attention(attention)
+        self.attention = attention
+        #: Of where kernels were timed; None where the one used first remains.
+        self.fastest: dict[Placement, Attention | None] = {}
+
+    def candidates(self, placement: Placement) -> list[Attention]:
+        """Return the kernels that may be used once they equal the reference forward, best first."""
+        if self.attention not in (AUTO, "sdpa"):
+            return [_factories[self.attention]()]
+        fastest = self.fastest.get(placement)
+        # Soft-capping and attention sinks are known to the architecture's eager function alone.
+        return [*([fastest] if fastest else []), GroupedAttention("sdpa"), GroupedAttention("eager")]
+
+    def worth_timing(self, placement: Placement) -> bool:
+        """Return whether there are kernels to time on a device and dtype."""
+        return self.attention == AUTO and placement[0].type in TIMED_ON and placement not in self.fastest
+
+
+def seconds(compute: Callable[[], list[Tensor]]) -> float:
+    """Return the shortest of three times, after one that does not count; the result's way to the CPU is in it."""
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        for states in compute():
+            states.cpu()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])

@@ -1,8 +1,7 @@
 """Carry what the attention and the layers of one packed forward need, and register its attention with transformers.
 
-One attention function serves every architecture. It has no arithmetic: the running forward's kernel does that. The mask
-is the architecture's own: its rule is called with one text's positions instead of the pack's, which brings sliding and
-chunked windows with it.
+One attention function serves every architecture: the running forward's kernel does the arithmetic, and the mask is the
+architecture's own, of one text's positions instead of the pack's, which brings sliding and chunked windows with it.
 """
 
 from __future__ import annotations
@@ -178,10 +177,7 @@ def _attend(
 
 
 def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtype, **_: Any) -> Tensor:
-    """Return which token sees which by the architecture's rule, for the longest text alone: (1, 1, span, span).
-
-    A shorter text's mask is a corner of it, since positions start at 0 in every text.
-    """
+    """Return the architecture's mask of the longest text, (1, 1, span, span); a shorter text's is a corner of it."""
     context = current_context()
     positions = torch.arange(context.span, device=context.device)
     zero = torch.zeros(1, 1, 1, 1, dtype=torch.long, device=context.device)

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from prompteol.errors import InputError, LayerError
+from prompteol.inference.attention import KernelSelector
 from prompteol.inference.equivalence import EquivalenceCheck, describe
-from prompteol.inference.kernel_selector import KernelSelector
 from prompteol.inference.packed_forward import Prefix
 from prompteol.inference.packing import (
     Counters,
@@ -67,19 +67,12 @@ class SharedPrefixEngine:
         return self._budget.tokens
 
     def last_token_states(self, rows: Sequence[TokenRow], *, prefix: TokenRow = (), layer: int = -1) -> Tensor:
-        """Return what the ordinary forward has in ``hidden_states[layer]`` at each row's last token.
+        """Return what the ordinary forward has in ``hidden_states[layer]`` at each row's last token: (rows, width).
 
         Args:
             rows: token ids, without padding; equal rows are computed once.
             prefix: token ids that the rows start with; one that does not is computed without it.
-            layer: index into ``hidden_states`` from the end; -1 is the last one, after the final norm.
-
-        Returns:
-            (rows, width) in the order of ``rows``, in the backbone's dtype.
-
-        Raises:
-            InputError: when there is no row, or one holds no token.
-            LayerError: when there is no such layer.
+            layer: index from the end; -1 is the last one, after the final norm.
         """
         return self.layer_states(rows, [layer], prefix=prefix)[0]
 

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from prompteol.inference.attention import VariableLengthAttention
+from prompteol.inference.attention import TIMED_TOKENS, KernelSelector, Placement, VariableLengthAttention, seconds
 from prompteol.inference.context import Attention, UnsupportedError
-from prompteol.inference.kernel_selector import TIMED_TOKENS, KernelSelector, Placement, seconds
 from prompteol.inference.packed_forward import PackedBackbone, PackedForward, Prefix
 from prompteol.inference.packing import Counters, TokenBudget, TokenRow, packs
 from prompteol.inference.reference_forward import Comparison, compare_with, input_device, reference_states

@@ -1,8 +1,7 @@
 """Run the packed forward: a shared prefix once (KV cache), what follows it without padding, no layer too many.
 
-The user's model is never touched: no hook, no attribute, no other attention implementation. A copy of it duplicates
-the modules that hold a configuration, the layers, and what lies around them, one level deep; everything below is
-shared, and so is every weight.
+The user's model is never touched. A copy duplicates the modules that hold a configuration, the layers, and what lies
+around them, one level deep; everything below is shared, and so is every weight.
 """
 
 from __future__ import annotations
@@ -152,10 +151,7 @@ def _run_layer(index: int, forward: Callable[..., Any], *args: Any, **kwargs: An
 def _only_last_tokens(
     context: ForwardContext, before: Tensor, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Run the deepest layer that is needed: keys and values of every token, all else of each text's last one.
-
-    The other tokens' states come out as zeros, in their places, for the sake of whatever follows the layers.
-    """
+    """Run the deepest layer needed: keys and values of all tokens, all else of the last; others come out as zeros."""
     context.stop_at_attention = True
     with suppress(StopForward):
         forward(*args, **kwargs)

@@ -22,10 +22,7 @@ TokenRow = Sequence[int]
 
 
 def packs(rows: Sequence[TokenRow], budget: int) -> list[Sequence[TokenRow]]:
-    """Split rows, in their order, into packs of nearly equal cost, so that no small pack is left over.
-
-    A pack has at most ``budget`` tokens; a single longer row makes a pack of its own.
-    """
+    """Split rows, in their order, into packs of nearly equal cost and at most ``budget`` tokens, or one longer row."""
     total = sum(map(len, rows))
     share = total / max(1, -(-total // budget))
     found, first, cost = [], 0, 0
@@ -69,10 +66,9 @@ class TokenBudget:
 
 @dataclass
 class Counters:
-    """Count tokens that went through the backbone since the engine was made.
+    """Count tokens that went through the backbone: prefixes once a call, text in each distinct row; a lone row is text.
 
-    Prefixes count once a call, text in each distinct row; a row that is alone is computed whole, as text. What took the
-    reference forward counts with its padding, as does what comparing the two ways cost, which is in no other figure.
+    What took the reference forward, or was computed to compare the two, counts with its padding and in no other figure.
     """
 
     prefix_tokens: int = 0
@@ -90,10 +86,9 @@ class Counters:
 
 
 def largest_independent_pack(config: PretrainedConfig) -> float:
-    """Return the most tokens, a prefix aside, that may be computed at once, or infinity.
+    """Return the most tokens that may be computed at once, the prefix granted as much again, or infinity.
 
-    Llama 4 scales attention by a token's place in the forward, not in its row: by one up to the first
-    ``floor_scale``. The prefix is granted as much as the pack.
+    Llama 4 scales attention by a token's place in the forward, not in its row: by one up to ``floor_scale``.
     """
     if not getattr(config, "attn_temperature_tuning", None):
         return math.inf
@@ -101,10 +96,9 @@ def largest_independent_pack(config: PretrainedConfig) -> float:
 
 
 def longest_independent_row(config: PretrainedConfig) -> float:
-    """Return the most tokens, a prefix included, for which a row's states are the same in any company, or infinity.
+    """Return the most tokens, prefix included, for which a row's states are the same in any company, or infinity.
 
-    ``dynamic`` and ``longrope`` rescale every row of a forward once one of them is longer than what the model
-    was first trained on, so neither a cached prefix nor a pack may hold such a row.
+    ``dynamic`` and ``longrope`` rescale all rows of a forward once one is longer than the model was first trained on.
     """
     limits = [
         rope.get("original_max_position_embeddings") or config.max_position_embeddings

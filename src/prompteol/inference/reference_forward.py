@@ -66,10 +66,10 @@ def input_device(backbone: PreTrainedModel) -> torch.device:
 
 
 def sharing_copy(module: Module, *others: Any) -> Module:
-    """Copy a module but not its weights or the other objects given, so that the copy may be hooked.
+    """Copy a module but not its weights or the other objects given.
 
-    To return hidden states, transformers hooks every layer with a local function for good, and what has such a hook can
-    no longer be sent to another process.
+    To return hidden states, transformers hooks layers with a local function for good, and what has such a hook can no
+    longer be sent to another process.
     """
     for part in module.modules():
         if isinstance(part, PreTrainedModel):
@@ -81,10 +81,7 @@ def sharing_copy(module: Module, *others: Any) -> Module:
 
 
 def _let_record(backbone: type[PreTrainedModel], config: PretrainedConfig) -> None:
-    """Let transformers know how the layers of a class are recorded.
-
-    It learns that in the constructor, which has not run in a process that a model came to by pickle.
-    """
+    """Have transformers learn how layers are recorded: by a constructor, which has not run where a pickle was read."""
     if backbone not in _recorded:
         with torch.device("meta"):
             backbone(config)
@@ -114,7 +111,7 @@ def compare_with(
 ) -> Comparison | None:
     """Run the reference forward, all rows together and at most 16 alone; return None where a state is not finite.
 
-    NaN equals nothing: such rows prove no forward wrong, and should take the reference forward.
+    NaN equals nothing, so such rows prove no forward wrong.
     """
     expected = reference(rows)
     if not all(bool(states.isfinite().all()) for states in expected):

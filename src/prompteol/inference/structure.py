@@ -1,7 +1,6 @@
 """Describe the structure of a backbone, code and settings, anew for each call; and sample the values of its weights.
 
-That packs equal the ordinary forward is a matter of the structure: which modules there are, what they hold, what is
-hooked around them. The values of the weights are read live, and nothing computed from them outlives a call.
+The values are read live, and nothing computed from them outlives a call: packs equal the ordinary forward by structure.
 """
 
 from __future__ import annotations

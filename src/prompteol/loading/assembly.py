@@ -35,11 +35,9 @@ from prompteol.saving import check_stock_settings
 
 @dataclass
 class LoadedModel:
-    """Hold the pieces of a loaded model.
+    """Hold the pieces of a loaded model; settings, card and fingerprint are a saved model's own.
 
-    ``after`` are the modules behind the first; ``settings``, ``card`` and ``fingerprint`` are a saved model's own.
-    ``revision``, the first digits of that fingerprint, is what evaluations file results under; None where the model was
-    loaded in another way than it was saved.
+    ``revision``, under which evaluations file results, is None where it was loaded in another way than it was saved.
     """
 
     module: PromptEOLModule
@@ -75,12 +73,8 @@ def load_model(
 ) -> LoadedModel:
     """Find a model, check all that can be checked without its weights, then load it.
 
-    Args:
-        name: folder or Hub name; ``None`` is the embedded default.
-        request: the prompt and the layer.
-        options: for transformers.
-        device: where it will run; decides the default dtype.
-        files: ``revision``, ``token``, ``cache_folder``, ``local_files_only``.
+    ``name`` is a folder or Hub name, ``None`` the embedded default; ``files`` are ``revision``, ``token``,
+    ``cache_folder`` and ``local_files_only``.
     """
     options.check_placement(device)
     found = find_parts(name, request, options, **files)

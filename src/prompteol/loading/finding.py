@@ -62,11 +62,8 @@ def embedded_model() -> Path:
 def find_parts(name: str | Path | None, request: PromptConfig, options: LoadOptions, **files: Any) -> Found:
     """Find a model and check all that can be checked without its weights; the arguments are ``load_model``'s.
 
-    Raises:
-        ModelError: there is nothing, or nothing that can be a backbone.
-        TemplateError: the template cannot be used.
-        ArtifactError: the files of a saved model contradict each other.
-        MissingExtraError, IncompatibleVersionError: an adapter, and no peft that fits.
+    Raises ModelError, TemplateError, ArtifactError where files of a saved model contradict each other, and
+    MissingExtraError or IncompatibleVersionError where there is an adapter and no peft that fits.
     """
     source = find_source(embedded_model() if name is None else name, **files)
     if source.file(ADAPTER) is not None:

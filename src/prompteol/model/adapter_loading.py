@@ -74,8 +74,7 @@ def put_adapter(source: ModelSource, backbone: PreTrainedModel) -> None:
 def set_adapter_weights(source: ModelSource, backbone: PreTrainedModel) -> None:
     """Give an adapter that a stock loader put in place its saved weights again, or raise ModelError where one is lost.
 
-    transformers only logs what it does not find a place for, such as the magnitudes of DoRA. Not compared are
-    architectures of which it renames the weights, as those with experts.
+    transformers only logs those that it has no place for, and renames the weights of some architectures: not compared.
     """
     if not renames_weights(backbone.config.model_type):
         _set_weights(source, backbone, _weights(source, backbone))
@@ -151,9 +150,9 @@ def _misfit(source: ModelSource, wrong: Iterable[str]) -> ModelError:
 
 
 def _for_backbone(config: PeftConfig, backbone: PreTrainedModel) -> tuple[PeftConfig, set[str] | None]:
-    """Return a configuration of a causal LM's adapter for the backbone alone, and the modules that it must reach there.
+    """Return a configuration of a causal LM's adapter for the backbone alone, and the modules it must reach, or None.
 
-    The modules, which peft itself finds on a causal LM without weights, are None where there is nothing to check.
+    peft itself finds the modules, on a causal LM without weights.
     """
     outer = f"{backbone.base_model_prefix}."
     if not _needs_the_language_model(config, outer):

@@ -51,8 +51,7 @@ def portable_transformer(transformer: Transformer) -> Transformer:
     """Return what is to be saved of a Transformer module: itself, or a copy with its adapter merged.
 
     The adapter is saved to a temporary folder, read back as stock sentence-transformers reads it, onto a copy of the
-    base that shares its memory, and compared: each weight, and the states of a few tokens. ModelError where stock
-    loaders would read another adapter and it cannot be merged.
+    base that shares its memory, and compared. ModelError where it comes back as another and cannot be merged.
     """
     backbone: PreTrainedModel = transformer.model
     # Offloaded weights are refused with the fingerprint, for every model.
@@ -83,10 +82,7 @@ def merged_backbone(backbone: PreTrainedModel) -> PreTrainedModel:
 
 
 def _replacing_adapters(backbone: PreTrainedModel, replace: Callable[[str, Any], nn.Module]) -> PreTrainedModel:
-    """Return a copy with other modules in the place of peft's.
-
-    It shares the memory of weights, not the parameters, so that neither side sees what the other is assigned.
-    """
+    """Return a copy with other modules in the place of peft's; it shares the memory of weights, not the parameters."""
     memo: dict[int, Any] = {id(buffer): buffer for buffer in backbone.buffers()}
     for module in backbone.modules():
         for parameter in module.parameters(recurse=False):

@@ -22,14 +22,7 @@ _AUTOMATIC_MAPS = frozenset({"auto", "balanced", "balanced_low_0", "sequential",
 
 @dataclass
 class LoadOptions:
-    """How to load: what goes to transformers' ``from_pretrained`` calls.
-
-    Args:
-        model: keyword arguments of the model, ``dtype`` and ``device_map`` among them.
-        processor: of the tokenizer.
-        config: of the configuration.
-        trust_remote_code: run modeling code from the repository. Off unless the user says so.
-    """
+    """How to load: what transformers' ``from_pretrained`` gets for the model, the tokenizer and the configuration."""
 
     model: Mapping[str, Any] = field(default_factory=dict)
     processor: Mapping[str, Any] = field(default_factory=dict)

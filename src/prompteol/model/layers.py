@@ -16,15 +16,10 @@ _EXTRA_ROWS = 4
 
 
 def resolve_layer(layer: int | float, config: PretrainedConfig) -> int:
-    """Return a negative index of the backbone's hidden states, from ``-depth`` (the first layer's output) to ``-1``.
+    """Return a negative index of the backbone's hidden states, or raise LayerError.
 
-    Args:
-        layer: ``-1`` is the last, after the final norm; ``-2`` the one before, without it; and so on. A float in
-            ``(0, 1]`` is a fraction of depth: ``0.9`` of 32 layers is the output of the 29th.
-        config: of the backbone.
-
-    Raises:
-        LayerError: outside the backbone, or not a layer at all.
+    ``-1`` is the last layer, after the final norm; ``-2`` the one before, without it; and so on to ``-depth``. A float
+    in ``(0, 1]`` is a fraction of depth: ``0.9`` of 32 layers is the output of the 29th.
     """
     depth = int(config.get_text_config().num_hidden_layers)
     if isinstance(layer, float) and 0 < layer <= 1:
@@ -46,10 +41,7 @@ def layer_named(modality_config: Mapping[Any, Any]) -> int:
 
 
 def positions_in_table(backbone: PreTrainedModel) -> int | None:
-    """Return how many positions a backbone has in a table, learned or computed once; ``None`` where there is no end.
-
-    A longer row would be an index error, and on an accelerator one that ends the process.
-    """
+    """Return how many positions a backbone has in a table, and no row may outgrow; ``None`` where there is no end."""
     most = getattr(backbone.config.get_text_config(), "max_position_embeddings", None)
     if not isinstance(most, int) or most < 1:
         return None

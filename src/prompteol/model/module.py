@@ -15,7 +15,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from prompteol.compat import read_output
 from prompteol.errors import ModelError, SettingError
 from prompteol.inference import SharedPrefixEngine
-from prompteol.inference.kernel_selector import check_attention
+from prompteol.inference.attention import check_attention
 from prompteol.inference.reference_forward import input_device, reference_states, sharing_copy
 from prompteol.inference.structure import foreign_code
 from prompteol.model.layers import positions_in_table, resolve_layer
@@ -32,15 +32,9 @@ _NO_LIMIT = int(1e30)
 class PromptEOLModule(InputModule):
     """Fill the template with each text, run the backbone, and keep the state of the last token.
 
-    Holds the two stock modules that it is saved as: a ``Transformer`` whose chat template is the prompt, and a
-    ``Pooling`` of the last token.
-
-    Args:
-        transformer: a stock module with a causal backbone. Its tokenizer gets the chat template.
-        template: to render texts with.
-        layer: negative index or fraction of depth.
-        engine: ``"stock"`` runs the stock modules; ``"auto"`` the shared-prefix engine wherever it is proven equal.
-        attention: the attention kernel of that engine; see :class:`prompteol.inference.SharedPrefixEngine`.
+    Holds the two stock modules that it is saved as: a ``Transformer`` with a causal backbone, whose chat template is
+    the prompt, and a ``Pooling`` of the last token. ``engine="stock"`` runs these; ``"auto"`` the shared-prefix engine,
+    with the attention kernel of that name, wherever it is proven equal.
     """
 
     forward_kwargs: ClassVar[set[str]] = {"engine"}  # type: ignore[misc]
@@ -167,12 +161,9 @@ class PromptEOLModule(InputModule):
     ) -> dict[str, Any]:
         """Render and tokenize texts.
 
-        Args:
-            inputs: the texts.
-            prompt: a sentence-transformers prompt, put in front of everything but BOS.
-            task: ``"query"`` or ``"document"`` selects the template of a pair.
-            engine: given by ``encode``, which has checked the texts; ``"auto"`` leaves the rows as they are.
-            max_length: in place of :attr:`max_seq_length`; also as ``processing_kwargs={"text": {"max_length": ...}}``.
+        ``prompt`` is put in front of everything but BOS, ``task`` selects the template of a pair, ``max_length`` stands
+        in place of :attr:`max_seq_length`, also as ``processing_kwargs={"text": {"max_length": ...}}``. ``engine`` is
+        given by ``encode``, which has checked the texts.
 
         Returns:
             ``input_ids`` and ``attention_mask``, (texts, tokens), padded on the right; with ``engine="auto"`` the
@@ -191,11 +182,7 @@ class PromptEOLModule(InputModule):
         return {"token_rows": rows} if engine == "auto" else rows.padded()
 
     def forward(self, features: dict[str, Any], engine: Engine | None = None, **_: Any) -> dict[str, Any]:
-        """Embed what :meth:`preprocess` returned.
-
-        ``features``, which is returned, gets ``sentence_embedding`` of shape (texts, dimension), and from the stock
-        engine also ``token_embeddings``.
-        """
+        """Add ``sentence_embedding``, (texts, dimension), and by the stock engine ``token_embeddings``."""
         if engine is not None:
             _check_engine(engine)
         rows: TokenRows | None = features.pop("token_rows", None)

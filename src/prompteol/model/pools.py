@@ -62,10 +62,9 @@ def remember_pool(pool: dict[Any, Any], model: Any, devices: list[str] | None) -
 
 @contextmanager
 def using_pool(pool: dict[Any, Any], model: Any) -> Iterator[dict[Any, Any]]:
-    """Reserve a pool for one call, as ``encode`` takes it: results have no owner, threads would take others'.
+    """Reserve a pool for one call: results have no owner, and threads would take each other's.
 
-    Raises:
-        SettingError: the model is not what the pool was started with, or an earlier call left results behind.
+    SettingError where the model is not what the pool was started with, or an earlier call left results behind.
     """
     note = _notes.get(pool["input"])
     if note is None:

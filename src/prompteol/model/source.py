@@ -33,12 +33,9 @@ DAMAGE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, Safetenso
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model that was found.
+    """A model that was found by name: a plain causal LM, a PEFT folder, what this package saves, or another.
 
-    Args:
-        name: the folder or the Hub name.
-        kind: ``"base"`` is a plain causal LM, ``"artifact"`` what this package saves.
-        files: how to reach its files: ``revision``, ``token``, ``cache_folder``, ``local_files_only``.
+    ``files`` say how to reach its files: ``revision``, ``token``, ``cache_folder``, ``local_files_only``.
     """
 
     name: str

@@ -1,8 +1,7 @@
 """Compile a prompt template to a chat template, the Jinja source that stock loaders run, and recover it from there.
 
-The text is the content of the messages, a sentence-transformers prompt arrives as a system message. Everything
-constant is an escaped string literal in the source, and text is always a variable, so neither can be taken for
-template syntax.
+The text is the content of the messages, a sentence-transformers prompt arrives as a system message. Everything constant
+is an escaped string literal, and text is always a variable, so neither can be taken for template syntax.
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ _ROUTE = """\
 {%- endif -%}
 """
 
-
 _LITERAL = r"'(?:[^'\\]|\\.)*'"
 _BODY = re.compile(
     rf"(?P<normalization>.*)\{{\{{- (?P<bos>bos_token ~ )?(?:(?P<separator>{_LITERAL}) ~ )?parts\.prompt"
@@ -46,11 +44,8 @@ _QUERY, _ELSE, _END = "{%- if parts.task == 'query' -%}\n", "\n{%- else -%}\n", 
 def compile_chat_template(template: Template, *, bos: bool = False, bos_separator: str = "") -> str:
     """Write the chat template whose rendering equals ``template.render`` for every text.
 
-    Args:
-        template: a pair compiles to a branch on the task: the system message where it is the name of one, else
-            ``task``, which sentence-transformers 6 hands over.
-        bos: whether the rendered prompt starts with ``bos_token``.
-        bos_separator: what comes between BOS and the prompt, or in place of BOS.
+    A pair compiles to a branch on the task: the system message where it is the name of one, else ``task``, which
+    sentence-transformers hands over. ``bos_separator`` comes between BOS and the prompt, or in place of BOS.
     """
     if isinstance(template, PromptTemplate):
         return _GATHER + _compiled(template, bos, bos_separator)
@@ -67,8 +62,7 @@ def _compiled(template: PromptTemplate, bos: bool, bos_separator: str) -> str:
 def decompile_chat_template(source: str) -> Template | None:
     """Return the template that compiles to a chat template to the letter, or ``None`` where there is none.
 
-    What the demonstrations are is found where they repeat the template; else they stay part of the prefix, and the
-    prompt is the same.
+    Demonstrations are found where they repeat the template; else they stay part of the prefix.
     """
     body = source.removeprefix(_GATHER)
     template: Template

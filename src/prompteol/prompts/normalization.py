@@ -1,7 +1,6 @@
-"""Normalize a text before it fills the slot: each mode in Python and in Jinja, side by side.
+"""Normalize a text before it fills the slot: each mode in Python and in Jinja, which a saved chat template runs.
 
-The Python form runs in this library, the Jinja form inside the chat template of a saved model. They must give the
-same string for every text, so they are written in the same steps, with the same string methods.
+They must give the same string for every text, so they are written in the same steps, with the same string methods.
 """
 
 from __future__ import annotations
@@ -50,10 +49,7 @@ _PLAIN_JINJA = """\
 
 
 def jinja_literal(text: str) -> str:
-    """Return a Jinja string literal that evaluates to ``text``.
-
-    Jinja reads Python's escapes. It joins no surrogate pairs, so JSON's quoting would break every emoji.
-    """
+    """Return a Jinja string literal of a text: Jinja reads Python's escapes, but joins no surrogate pairs of JSON's."""
     return "'" + text.encode("unicode_escape").decode("ascii").replace("'", "\\'") + "'"
 
 
@@ -74,15 +70,12 @@ _MODES: dict[str, Normalization] = {
 
 
 def normalization(mode: NormalizationMode) -> Normalization:
-    """Return a mode of normalization.
+    """Return a mode of normalization, or raise TemplateError.
 
     ``"paper"`` does what the authors' evaluation does, in their order: runs of whitespace become one blank; a full
     stop is added unless the text ends in one of ``. ? " '``; double quotes become single ones; a closing question
     mark becomes a full stop. ``"plain"`` collapses whitespace and adds a full stop where no sentence of any script
     ends; questions stay questions and quotes stay quotes. ``"none"`` leaves the text as it is.
-
-    Raises:
-        TemplateError: there is no such mode.
     """
     if mode not in _MODES:
         raise TemplateError(f"normalization={mode!r} is none of {', '.join(map(repr, get_args(NormalizationMode)))}")

@@ -121,10 +121,7 @@ def choose_prompt(
     demonstrations: DemonstrationsLike | None = None,
     normalization: NormalizationMode | None = None,
 ) -> tuple[Template, dict[str, Any]]:
-    """Return the template to use and how it came to be, from the model's own and what the user gives.
-
-    The model's demonstrations are not shown with another template. TemplateError where something cannot be used.
-    """
+    """Return the template to use and how it came to be; another template drops the model's demonstrations."""
     how = dict(provenance)
     if template is not None:
         own = resolve_template(template)
@@ -140,10 +137,7 @@ def choose_prompt(
 
 
 def prompts_for(template: Template, prompts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return sentence-transformers prompts that go with a template: of a pair the names of its tasks, else empty ones.
-
-    A text that the user has set is kept.
-    """
+    """Return sentence-transformers prompts of a template, and the user's: a pair's are its tasks' names, else empty."""
     tasks: dict[str, str] = {task: task for task in PROMPT_TASKS}
     own = {name: text for name, text in prompts.items() if text != tasks.get(name) and (text or name not in tasks)}
     return {**(tasks if isinstance(template, RetrievalTemplate) else dict.fromkeys(PROMPT_TASKS, "")), **own}

@@ -157,18 +157,11 @@ class PromptTemplate:
 
 @dataclass(frozen=True)
 class RetrievalTemplate:
-    """Wrap queries in one template and documents in another.
+    """Wrap queries in one template and documents in another; both or none ask for BOS.
 
     ``encode_query`` takes the query's, ``encode_document`` and plain ``encode`` take the document's. The names of the
     tasks are also sentence-transformers prompts of such a model, so that ``encode(..., prompt_name="query")`` chooses
-    too: that is all that many tools can say, and all that sentence-transformers before 6 hands to a chat template.
-
-    Args:
-        query: template of a query.
-        document: template of a document, a passage, and of a text whose task is not known.
-
-    Raises:
-        TemplateError: one asks for BOS and the other does not.
+    too: that is all that many tools can say.
     """
 
     query: PromptTemplate

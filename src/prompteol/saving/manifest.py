@@ -25,10 +25,9 @@ _TRANSFORMER, _POOLING = "sentence_bert_config.json", "1_Pooling/config.json"
 
 @dataclass(frozen=True)
 class Manifest:
-    """Describe a saved model, beside the files that stock loaders read.
+    """Describe a saved model, beside the files that stock loaders read: its prompt, its layer and how they came to be.
 
-    ``bos`` and ``bos_separator`` say how its prompts begin, ``provenance`` how template, demonstrations and layer came
-    to be; ``fingerprint`` is that of the time of saving.
+    ``bos`` and ``bos_separator`` say how its prompts begin; ``fingerprint`` is that of the time of saving.
     """
 
     template: Template

@@ -51,15 +51,9 @@ def save_portable(
 ) -> None:
     """Save a model of stock modules, with what this package knows about it beside them.
 
-    ``prompteol.json`` is written last: a folder that has it is complete.
-
-    Args:
-        stock: modules of sentence-transformers only.
-        path: folder, made if missing.
-        manifest: for ``prompteol.json``.
-        card: the text of ``README.md``; ``True`` writes a new one, which ``training_notes`` end, ``False`` none.
-        training_notes: Markdown.
-        options: go to ``SentenceTransformer.save``.
+    ``prompteol.json`` is written last: a folder that has it is complete. ``card`` is the text of ``README.md``;
+    ``True`` writes a new one, which ``training_notes`` end, ``False`` none. ``options`` go to
+    ``SentenceTransformer.save``.
     """
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)

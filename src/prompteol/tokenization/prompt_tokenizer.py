@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import torch
@@ -12,8 +13,14 @@ from transformers import PreTrainedTokenizerBase
 
 from prompteol.errors import ModelError, TemplateError
 from prompteol.locks import Lock
-from prompteol.prompts import PROMPT_TASKS, PromptTask, Template, compile_chat_template
-from prompteol.tokenization.bos import resolve_bos
+from prompteol.prompts import (
+    PROMPT_TASKS,
+    PromptTask,
+    RetrievalTemplate,
+    Template,
+    compile_chat_template,
+    decompile_chat_template,
+)
 from prompteol.tokenization.truncation import PromptCutter
 
 # sentence-transformers finds the tail of a chat template with these two fillers, and writes it back over the end of
@@ -47,19 +54,11 @@ class TokenRows:
 
 
 class PromptTokenizer:
-    """Render texts and tokenize them.
+    """Render texts and tokenize them; the text is data and cannot reach the template.
 
-    The text is data: it cannot reach the template. The literal text of a special token in it, such as ``</s>``, is
-    read as that token, as it is by a stock loader.
-
-    Args:
-        tokenizer: gets the template as its chat template, a pad token if it has none (no embedding is added for it),
-            and right padding: with causal attention that is exact.
-        template: to render texts with.
-
-    Raises:
-        ModelError: the tokenizer gives different texts the same ids.
-        TemplateError: there is no BOS to begin with, or the text could change the token that gives the embedding.
+    The literal text of a special token in it, such as ``</s>``, is read as that token, as it is by a stock loader. The
+    tokenizer gets the template as its chat template, a pad token if it has none, and right padding: with causal
+    attention that is exact. TemplateError where the text could change the token that gives the embedding.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: Template) -> None:
@@ -105,12 +104,8 @@ class PromptTokenizer:
     ) -> list[list[int]]:
         """Return one list of token ids a text, not padded.
 
-        Args:
-            texts: strings that :func:`prompteol.validation.check_texts` accepts.
-            task: selects the template of a pair.
-            prompt: put in front of everything but BOS.
-            max_length: of a row, in tokens. A longer row loses the end of its text, never of the template;
-                TemplateError where there is no room for any text.
+        ``task`` selects the template of a pair, ``prompt`` stands in front of everything but BOS. A row longer than
+        ``max_length`` loses the end of its text, never of the template; TemplateError where there is no room for text.
         """
         rows = self._ids([self._cut(self.render(text, task=task, prompt=prompt), max_length) for text in texts])
         return [self._fit(row, task, prompt, max_length) for row in rows]
@@ -124,10 +119,7 @@ class PromptTokenizer:
         return self._tails[key]
 
     def head(self, task: PromptTask | None = None, prompt: str = "") -> list[int]:
-        """Return the ids that prompts begin with, up to the last boundary that holds for ordinary texts.
-
-        A text whose first character fuses with the template's last mark begins with fewer of them.
-        """
+        """Return the ids that prompts of ordinary texts begin with; a text that fuses with the template has fewer."""
         key = (task, prompt)
         if key not in self._heads:
             rows = self._ids([self.render(start, task=task, prompt=prompt) for start in _BEGINNINGS])
@@ -192,3 +184,62 @@ class PromptTokenizer:
 
 def _common_start(rows: Sequence[Sequence[int]]) -> list[int]:
     return [ids[0] for ids in takewhile(lambda ids: len(set(ids)) == 1, zip(*rows, strict=False))]
+
+
+def resolve_bos(tokenizer: PreTrainedTokenizerBase, template: Template) -> tuple[bool, str]:
+    """Return whether BOS stands in front of a template's prompts, and what stands between it and the prompt.
+
+    A chat template is tokenized without special tokens, so it must write the BOS itself wherever the tokenizer would
+    have added one; some SentencePiece tokenizers then need a blank behind it. Where a tokenizer begins texts with other
+    special tokens, as XGLM's does with ``</s>``, these are ``False`` and the text of those tokens.
+    """
+    if template.bos is True and tokenizer.bos_token is None:
+        name = tokenizer.name_or_path
+        raise TemplateError(f"the template has bos=True and the tokenizer {name!r} no BOS token: leave bos=None")
+    first = {None: _added(tokenizer), True: [tokenizer.bos_token_id], False: []}[template.bos]
+    if not first:
+        return False, ""
+    bos = first == [tokenizer.bos_token_id]
+    start = "".join(tokenizer.convert_ids_to_tokens(first))
+    rendered = template.for_task(None).render("text")
+    expected = _ids(tokenizer, rendered, special=False)
+    for bos_separator in ("", " "):
+        if _ids(tokenizer, f"{start}{bos_separator}{rendered}", special=False) == [*first, *expected]:
+            return bos, bos_separator if bos else start + bos_separator
+    if _ids(tokenizer, f"{start}{rendered}", special=False)[: len(first)] != first:
+        raise TemplateError(
+            f"the tokenizer {tokenizer.name_or_path!r} reads {start!r} as plain characters, so no prompt could begin "
+            "with it: load it without split_special_tokens, or set bos=False in the template"
+        )
+    return bos, "" if bos else start
+
+
+def _added(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the special tokens that the tokenizer puts in front of a text."""
+    plain, whole = (_ids(tokenizer, "text", special=special) for special in (False, True))
+    places = range(len(whole) - len(plain) + 1)
+    front = next((whole[:place] for place in places if whole[place : place + len(plain)] == plain), None)
+    # Some write the first word otherwise behind a special token.
+    return whole[: int(whole[:1] == [tokenizer.bos_token_id])] if front is None else front
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+def recover_template(tokenizer: PreTrainedTokenizerBase) -> Template | None:
+    """Return the template that a tokenizer's chat template was compiled from, to the letter, or ``None``."""
+    source = tokenizer.chat_template
+    found = decompile_chat_template(source) if isinstance(source, str) else None
+    if found is None:
+        return None
+    for bos in (None, True, False):
+        if isinstance(found, RetrievalTemplate):
+            found = RetrievalTemplate(replace(found.query, bos=bos), replace(found.document, bos=bos))
+        else:
+            found = replace(found, bos=bos)
+        with suppress(TemplateError):
+            begins, bos_separator = resolve_bos(tokenizer, found)
+            if compile_chat_template(found, bos=begins, bos_separator=bos_separator) == source:
+                return found
+    return None
