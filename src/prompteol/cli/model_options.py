@@ -57,9 +57,9 @@ class LoadingOptions:
     def check(self, model: str | None) -> None:
         """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""
         if self.device is not None:
-            from prompteol.model import placement
+            from prompteol.model import check_device
 
-            placement.check_device(self.device, "--device ")
+            check_device(self.device, "--device ")
         if model is None:
             return
         quiet()

@@ -79,7 +79,6 @@ def score_transfer(data: TransferData, embed: Embed) -> TransferScore:
     """Train and test the classifiers of a task; a label with fewer than 10 examples makes fewer folds."""
     splits = _features(data, embed)
     # One BLAS thread and several fits at a time: on matrices this small the threads of BLAS mostly wait.
-<<<<<<< HEAD:src/prompteol/evaluation/transfer.py
     with (
         threadpool_limits(1, user_api="blas"),
         joblib.parallel_config("threading", n_jobs=joblib.cpu_count()),
@@ -87,9 +86,6 @@ def score_transfer(data: TransferData, embed: Embed) -> TransferScore:
     ):
         # Where float32 allows no further step, scikit-learn below 1.8 warns and stops there; later ones just stop.
         warnings.filterwarnings("ignore", "(?i)(the )?line search (algorithm did not converge|failed)")
-=======
-    with threadpool_limits(1, user_api="blas"), joblib.parallel_config("threading", n_jobs=joblib.cpu_count()):
->>>>>>> shrinka:src/prompteol/evaluation/scoring.py
         if "all" in splits:
             return _nested_folds(*splits["all"])
         return _split(splits) if "dev" in splits else _folds_of_train(splits)
