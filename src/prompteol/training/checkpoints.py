@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,35 +24,17 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 _STATE = "trainer_state.json"
 
 
-@dataclass(frozen=True)
 class Workspace:
-    """Find the files that a training keeps beside the model while it runs.
+    """Find the files that a training keeps beside the model, in the folder of the result, while it runs."""
 
-    Args:
-        output: the folder of the result.
-    """
-
-    output: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder that holds ``checkpoint-50``, ``checkpoint-100`` and so on, each of the portable form."""
-        return self.output / "checkpoints"
-
-    @property
-    def curve(self) -> Path:
-        """Loss and score by step, as JSON lines."""
-        return self.output / "curve.jsonl"
-
-    @property
-    def vectors(self) -> Path:
-        """The teacher's vectors."""
-        return self.output / "teacher.safetensors"
-
-    @property
-    def record(self) -> Path:
-        """The recipe and the data, so that a training is resumed with the same ones."""
-        return self.output / "training.json"
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        # It holds checkpoint-50, checkpoint-100 and so on, each of the portable form.
+        self.checkpoints = output / "checkpoints"
+        self.curve = output / "curve.jsonl"
+        self.vectors = output / "teacher.safetensors"
+        # Recipe and data, so that a training is resumed with the same ones.
+        self.record = output / "training.json"
 
     def check(self, *, resume: bool) -> Mapping[str, Any] | None:
         """Return the record of a training in the folder that has come to a checkpoint, or ``None``.
@@ -65,18 +46,18 @@ class Workspace:
                 checkpoints were removed; or the folder cannot be made.
         """
         self._check_writable()
-        known = self._known()
+        folder, known = repr(str(self.output)), self._known()
         if known is None and self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
-            raise TrainingError(f"{str(self.output)!r} holds other files; name a folder that does not exist")
+            raise TrainingError(f"{folder} holds other files; name a folder that does not exist")
         # Nothing is removed here: another process may be writing a checkpoint just now.
         if known is None or not any(map(_is_whole, self._numbered())):
             if (self.output / MANIFEST).exists():
-                raise TrainingError(f"{str(self.output)!r} holds a finished model; name another folder")
+                raise TrainingError(f"{folder} holds a finished model; name another folder")
             return None
         if not resume:
             raise TrainingError(
-                f"{str(self.output)!r} holds a training already: add --resume (resume=True) to go on with it, or name "
-                "another folder"
+                f"{folder} holds a training already: add --resume (resume=True) to go on with it, or name another "
+                "folder"
             )
         return known
 
@@ -130,8 +111,7 @@ class Workspace:
 
     def _numbered(self) -> list[Path]:
         found = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
-        steps = {path: match for path in found if (match := _NAME.fullmatch(path.name))}
-        return sorted(steps, key=lambda path: int(steps[path][1]))
+        return sorted((path for path in found if _NAME.fullmatch(path.name)), key=checkpoint_step)
 
     def _relocate(self, checkpoint: Path) -> None:
         state = read_state(checkpoint)

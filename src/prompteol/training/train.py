@@ -6,34 +6,27 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
+from sentence_transformers import SentenceTransformerTrainer
 from transformers import TrainerCallback, set_seed
 
 from prompteol.data import ScoredPairs, TrainingExamples
-from prompteol.errors import SettingError
 from prompteol.extras import check_extra
 from prompteol.model.lora import attach_adapter
 from prompteol.progress import Progress, no_progress
 from prompteol.saving import remembering_frozen_weights
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.adapter import ExactAdapter, base_options, check_trainable, restore
-from prompteol.training.arguments import check_arguments
-from prompteol.training.card import base_license, training_section, with_earlier
-from prompteol.training.checking import TrainingInputs, read_inputs
 from prompteol.training.checkpoints import Workspace, checkpoint_step, read_state
 from prompteol.training.curve import CurveWriter, Watcher, points
-from prompteol.training.divergence import DivergenceStop
-from prompteol.training.early_stopping import early_stopping, has_stopped
+from prompteol.training.inputs import TrainingInputs, read_inputs, training_dataset
 from prompteol.training.losses import LossFactory, build_loss, loss_name
 from prompteol.training.recipe import Recipe
-from prompteol.training.result import Training
+from prompteol.training.result import Training, base_license, training_section
+from prompteol.training.stopping import DivergenceStop, early_stopping
+from prompteol.training.student import ExactAdapter, check_trainable, load_student, restore
 from prompteol.training.teacher import KnownTeacher, Teacher, Vectors, given_vectors, kept_vectors
-from prompteol.training.trainer_setup import build_trainer, launched_processes, training_arguments, training_dataset
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformerTrainer
+from prompteol.training.trainer import build_trainer, check_arguments, training_arguments
 
 __all__ = ["train"]
 
@@ -99,7 +92,7 @@ def train(
         workspace.check(resume=resume)
 
     set_seed(recipe.seed)
-    student = _load(model, recipe, device, options)
+    student = load_student(model, recipe.lora, device, options)
     recipe = replace(recipe, lora=check_trainable(student, recipe.lora))
     settings = training_arguments(
         recipe,
@@ -114,7 +107,16 @@ def train(
     described: dict[str, Any] = {"teacher": known and known.described, "loss": loss_name(loss), "arguments": further}
     with settings.main_process_first(local=False, desc="looking into the folder"):
         if first:
-            workspace.begin(_record(student, recipe, inputs, **described), resume=resume)
+            # What must be the same when a training is resumed.
+            record = {
+                "model": student.fingerprint(),
+                **recipe.as_record(),
+                "data": inputs.examples.digest,
+                "dev": inputs.dev.digest if inputs.dev else None,
+                **described,
+                "arguments": {name: str(value) for name, value in sorted(further.items())},
+            }
+            workspace.begin(record, resume=resume)
         checkpoint = workspace.last()
     settings.eval_on_start = inputs.dev is not None and checkpoint is None
     if recipe.lora is not None:
@@ -146,43 +148,6 @@ def train(
     return result
 
 
-def _load(
-    model: str | Path | PromptEOL | None, recipe: Recipe, device: str | None, options: dict[str, Any]
-) -> PromptEOL:
-    if isinstance(model, PromptEOL):
-        if options:
-            raise SettingError(f"{', '.join(options)}: the model is loaded already; give that to PromptEOL(...)")
-        return model
-    if torch.cuda.is_available() and launched_processes() > 1:
-        # The base is quantized where it is loaded: each process on its own device.
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    if model is not None and os.path.isdir(model):
-        # An adapter names its base, and is looked at from other folders too.
-        model = Path(model).resolve()
-    return PromptEOL(model, device=device, **{"model_kwargs": base_options(recipe.lora, device), **options})
-
-
-def _record(
-    model: PromptEOL,
-    recipe: Recipe,
-    inputs: TrainingInputs,
-    *,
-    teacher: str | None,
-    loss: str | None,
-    arguments: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return what must be the same when a training is resumed."""
-    return {
-        "model": model.fingerprint(),
-        **recipe.as_record(),
-        "data": inputs.examples.digest,
-        "dev": inputs.dev.digest if inputs.dev else None,
-        "teacher": teacher,
-        "loss": loss,
-        "arguments": {name: str(value) for name, value in sorted(arguments.items())},
-    }
-
-
 def _teacher_vectors(
     inputs: TrainingInputs, teacher: KnownTeacher | None, workspace: Workspace, progress: Progress
 ) -> Vectors | None:
@@ -200,7 +165,8 @@ def _fit(trainer: SentenceTransformerTrainer, recipe: Recipe, checkpoint: Path |
     """Train to the end, and return the checkpoint whose weights are kept; ``None`` where they are the last ones."""
     state = read_state(checkpoint) if checkpoint else None
     stopping = early_stopping(recipe.patience, state) if recipe.patience else None
-    if state is not None and (state.global_step >= state.max_steps or (stopping and has_stopped(stopping))):
+    stopped = stopping and stopping.early_stopping_patience_counter >= stopping.early_stopping_patience
+    if state is not None and (stopped or state.global_step >= state.max_steps):
         # The stock trainer would take one more step where an epoch is not whole.
         trainer.state = state
         return state.best_model_checkpoint or str(checkpoint)
@@ -211,32 +177,12 @@ def _fit(trainer: SentenceTransformerTrainer, recipe: Recipe, checkpoint: Path |
     return best
 
 
-def _save(
-    result: Training,
-    recipe: Recipe,
-    inputs: TrainingInputs,
-    *,
-    teacher: str | None,
-    loss: str | None,
-    arguments: Mapping[str, Any],
-) -> None:
+def _save(result: Training, recipe: Recipe, inputs: TrainingInputs, **described: Any) -> None:
     model = result.model
-    base = str(model.module.config.name_or_path)
-    license = base_license(base)
+    license = base_license(str(model.module.config.name_or_path))
     model.model_card_data.license = model.model_card_data.license or license
     model.provenance = {**model.provenance, "weights": f"{recipe.objective} training on {inputs.examples.name}"}
-    section = training_section(
-        recipe,
-        inputs,
-        result.curve,
-        kept=result.kept,
-        teacher=teacher,
-        loss=loss,
-        base=base,
-        license=license,
-        arguments=arguments,
-    )
     # The stock card would print rows of the data, which may be private; the section names the data.
     model.model_card_data.train_datasets = []
-    model.training_notes = with_earlier(section, model.training_notes)
+    model.training_notes = training_section(result, recipe, inputs, license=license, **described)
     model.save_pretrained(str(result.output))
