@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
-__all__ = ["Advance", "Progress", "batches", "no_progress"]
-
 Advance = Callable[[int], object]
 """A function that is called with how many more are done."""
 

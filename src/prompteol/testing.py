@@ -7,14 +7,7 @@ from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    PretrainedConfig,
-    PreTrainedTokenizerFast,
-)
-
-__all__ = ["Architecture", "tiny_config", "tiny_model", "tiny_tokenizer"]
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerFast
 
 Architecture = Literal["llama", "opt", "gpt2", "qwen2"]
 
@@ -35,14 +28,12 @@ _SPECIAL: dict[Architecture, dict[str, str]] = {
     "gpt2": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"},
     "qwen2": {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},
 }
+# GPT-2's and Qwen's put none in front; Qwen's has none at all.
 _ADDS_BOS: frozenset[Architecture] = frozenset({"llama", "opt"})
 
 
 def tiny_tokenizer(architecture: Architecture = "llama", *, vocab_size: int = 640) -> PreTrainedTokenizerFast:
-    """Build a byte-level BPE tokenizer with the special tokens and the BOS habit of an architecture.
-
-    Llama's and OPT's put a BOS in front by themselves, GPT-2's and Qwen's do not; Qwen's has none at all.
-    """
+    """Build a byte-level BPE tokenizer with the special tokens and the BOS habit of an architecture."""
     special = _SPECIAL[architecture]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -72,10 +63,7 @@ def tiny_config(
     tied: bool = True,
     **overrides: Any,
 ) -> PretrainedConfig:
-    """Describe a causal language model of an architecture with a few thousand parameters.
-
-    ``overrides`` go to the architecture's own configuration class and win over the rest.
-    """
+    """Describe a causal language model of a few thousand parameters; ``overrides`` win over the rest."""
     shared = {"vocab_size": vocab_size, "tie_word_embeddings": tied, "initializer_range": 0.15}
     rotary = {
         "hidden_size": hidden_size,

@@ -13,25 +13,30 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from prompteol.data.columns import SCORE
 from prompteol.errors import CorpusError, TuningError
 from prompteol.files import TextSource
-from prompteol.files.column_names import FIRST, SCORE, SCORE_WORDS, SECOND
-from prompteol.files.columns import check_header, column_named, listed
+from prompteol.files.columns import FIRST, SECOND, check_header, column_named, listed
 from prompteol.validation import check_texts
-
-__all__ = ["ScoredPairs", "read_pairs"]
 
 # Fewer say nothing, whatever the model.
 _FEWEST = 8
+# Parts of the names of columns that say how well the texts of a pair go together.
+_SCORE_WORDS = frozenset(
+    {
+        "score", "scores", "rating", "ratings", "label", "labels", "gold", "gs", "sim", "similarity", "relatedness",
+        "relevance", "human", "mean", "target", "value", "judgement", "judgment",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ScoredPairs:
-    """Hold pairs of sentences, in the order in which tuning takes them.
+    """Hold pairs of sentences, anchors and positives where there are no scores.
 
     Args:
-        first: one sentence of each pair; the anchors where there are no scores.
-        second: the other one; the positives.
+        first: one sentence of each pair.
+        second: the other one.
         scores: how similar people find each pair, on any scale; ``None`` where each pair belongs together.
         name: where they come from, for the model card.
 
@@ -116,7 +121,7 @@ def read_pairs(path: str | Path, columns: Sequence[str] = (), *, delimiter: str 
 
     Raises:
         CorpusError: the file cannot be read; with the line where one is at fault.
-        SearchError: the pairs cannot be searched on.
+        TuningError: the pairs cannot be tuned on.
     """
     name = str(path)
     if columns and len(columns) not in (2, 3):
@@ -130,8 +135,9 @@ def read_pairs(path: str | Path, columns: Sequence[str] = (), *, delimiter: str 
     for place, (_, row) in zip(places, rows, strict=True):
         if not all(text.strip() for text in row[:2]):
             raise CorpusError(f"{place}: a sentence is empty; remove the pair")
-    scored = len(rows[0][1]) == 3
-    scores = [_number(place, row[2]) for place, (_, row) in zip(places, rows, strict=True)] if scored else None
+        if len(row) == 3 and not _is_number(row[2]):
+            raise CorpusError(f"{place}: the score {row[2]!r} is no finite number")
+    scores = [float(row[2]) for _, row in rows] if len(rows[0][1]) == 3 else None
     return ScoredPairs([row[0] for _, row in rows], [row[1] for _, row in rows], scores, Path(name).name)
 
 
@@ -143,9 +149,11 @@ class _PairSource(TextSource):
         if self.columns:
             return super().choose(existing)
         first, second, score = (column_named(existing, names) for names in (FIRST, SECOND, SCORE))
+        if first and second and score:
+            return first, second, score
         if first and second:
-            self._refuse_unknown_scores(existing, scored=score is not None)
-            return (first, second, score) if score else (first, second)
+            self._refuse_unknown_scores(existing)
+            return first, second
         if self.format in ("csv", "tsv"):
             check_header(self.name, existing)
         if len(existing) in (2, 3):
@@ -155,10 +163,10 @@ class _PairSource(TextSource):
             f"sentences and, if there is one, the score's; its columns: {listed(existing)}"
         )
 
-    def _refuse_unknown_scores(self, existing: Sequence[str], *, scored: bool) -> None:
+    def _refuse_unknown_scores(self, existing: Sequence[str]) -> None:
         """Refuse a column of scores under an unusual name: without its scores, every pair would count as a match."""
-        unusual = [name for name in existing if SCORE_WORDS & set(re.split(r"[^a-z]+", name.casefold()))]
-        if unusual and not scored:
+        unusual = [name for name in existing if _SCORE_WORDS & set(re.split(r"[^a-z]+", name.casefold()))]
+        if unusual:
             raise CorpusError(
                 f"{self.name!r}: does {unusual[0]!r} say how similar the sentences are? Call it score, or name the "
                 "columns (--column, of train --dev-column): three with it, two without"
@@ -198,9 +206,3 @@ def _is_number(text: str) -> bool:
         return math.isfinite(float(text))
     except ValueError:
         return False
-
-
-def _number(place: str, text: str) -> float:
-    if not _is_number(text):
-        raise CorpusError(f"{place}: the score {text!r} is no finite number")
-    return float(text)

@@ -11,7 +11,6 @@ from prompteol.prompts import PromptTask
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["SENSIBLE_TOKENS", "LongTextNotice", "LongTextWarning"]
 
 SENSIBLE_TOKENS = 256
 """Tokens of text up to which one vector may stand for it.
@@ -23,7 +22,6 @@ or where the model itself begins to cut.
 
 # No tokenizer in use makes fewer tokens of ordinary text than one to 16 characters: enough to see that a text is long.
 _CHARACTERS_READ_PER_TOKEN = 16
-
 # A text of so few bytes fits beside any prompt that leaves room for a sentence: the prompt need not be measured.
 _CERTAIN_SHARE = 0.25
 
@@ -41,8 +39,7 @@ class LongTextNotice:
     def check(self, model: SentenceTransformer, texts: Sequence[str], task: PromptTask | None = None) -> None:
         """Warn with :class:`LongTextWarning` if the longest text, beside its prompt, is beyond the sensible length.
 
-        Tokenizes the prompt and at most two texts, none that is too short to matter. Call it while holding the model's
-        lock.
+        Call it while holding the model's lock: it tokenizes the prompt and at most two texts.
         """
         # A bag of static word vectors has a bare tokenizer, and no last word to put a text into.
         tokenizer = getattr(model, "tokenizer", None)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["TextEmbedder", "lock_for", "model_state"]
 
 # They decide what `encode` returns, and an embedder returns lists of floats of a text for its task.
 _REFUSED = frozenset({"convert_to_tensor", "convert_to_numpy", "output_value", "task"})
@@ -149,14 +148,17 @@ class TextEmbedder:
 
         Raises:
             InputError: a bare string where a list belongs, or an item that is not a string (with its index).
-            SettingError: a task that does not exist, or ``truncate_dim`` is more than there is.
+            SettingError: an unknown task, or ``truncate_dim`` is more than there is.
             NonFiniteError: a vector holds NaN or infinity.
             IndexMismatchError: this embedder is for an index, and was changed since it was built.
         """
+        from prompteol.sentence_transformers import PromptEOL
+
         _check_task(task)
         if isinstance(texts, str):
             raise InputError(f"texts is the string {texts[:40]!r}, not a list of strings: write [text]")
-        if not isinstance(texts, list) or not _checks_texts(self.model):
+        # PromptEOL's own `encode` looks at every text of a list.
+        if not isinstance(texts, list) or not isinstance(self.model, PromptEOL):
             texts = as_texts(texts)[0]
         if not texts:
             return []
@@ -171,8 +173,7 @@ class TextEmbedder:
         wanted = options["truncate_dim"]
         if wanted is not None and vectors.shape[1] < wanted and options.get("precision", "float32") == "float32":
             raise SettingError(f"truncate_dim={wanted}, but the model has {vectors.shape[1]} dimensions; lower it")
-        floats: list[list[float]] = vectors.tolist()
-        return floats
+        return vectors.tolist()  # type: ignore[no-any-return]
 
     async def aembed(self, texts: Sequence[str], task: PromptTask) -> list[list[float]]:
         """Do what :meth:`embed` does in a thread of the model's own, while the event loop goes on."""
@@ -188,8 +189,7 @@ class TextEmbedder:
         """
         from prompteol.saving import fingerprint
 
-        of_the_model = fingerprint(self.model)
-        added = self._added()
+        of_the_model, added = fingerprint(self.model), self._added()
         return hashlib.sha256(f"{of_the_model} {added}".encode()).hexdigest() if added else of_the_model
 
     @property
@@ -209,11 +209,7 @@ class TextEmbedder:
         return guarded
 
     def check_guard(self) -> None:
-        """Raise if this embedder is for an index that another one built.
-
-        Raises:
-            IndexMismatchError: as :func:`prompteol.embedder.guard_index` does.
-        """
+        """Raise :class:`IndexMismatchError` if this embedder is for an index that another one built."""
         if self.guard is not None:
             self.guard.check(self, (model_state(self.model), self._added()))
 
@@ -230,18 +226,16 @@ class TextEmbedder:
         return json.dumps(by_task, sort_keys=True, default=repr) if any(by_task.values()) else ""
 
     def _encode_kwargs(self, task: PromptTask) -> dict[str, Any]:
-        defaults: dict[str, Any] = {
+        given = {**(self.encode_kwargs or {}), **((self.query_encode_kwargs or {}) if task == "query" else {})}
+        prompt = None if "prompt_name" in given else (self.prompts or {}).get(task)
+        return {
             "show_progress_bar": self.show_progress,
             "normalize_embeddings": self.normalize,
             "truncate_dim": self.truncate_dim,
+            **({} if self.batch_size is None else {"batch_size": self.batch_size}),
+            **({} if prompt is None else {"prompt": prompt}),
+            **given,
         }
-        if self.batch_size is not None:
-            defaults["batch_size"] = self.batch_size
-        given = {**(self.encode_kwargs or {}), **((self.query_encode_kwargs or {}) if task == "query" else {})}
-        prompt = (self.prompts or {}).get(task)
-        if prompt is not None and "prompt_name" not in given:
-            defaults["prompt"] = prompt
-        return {**defaults, **given}
 
 
 def _check_task(task: str) -> None:
@@ -261,10 +255,3 @@ def _check_encode_kwargs(encode_kwargs: Mapping[str, Any]) -> None:
             f"encode_kwargs holds precision={precision!r}, whose steps are chosen anew from each call's texts: vectors "
             "of two calls cannot be compared; leave it out, and let the vector store quantize, or use 'binary'"
         )
-
-
-def _checks_texts(model: SentenceTransformer) -> bool:
-    """Tell whether the model's ``encode`` itself looks at every text."""
-    from prompteol.sentence_transformers import PromptEOL
-
-    return isinstance(model, PromptEOL)

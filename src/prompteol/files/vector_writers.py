@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["VectorWriter", "WriterFormat", "vector_writer", "writer_format"]
 
 WriterFormat = Literal["npy", "parquet", "jsonl"]
 
@@ -36,11 +35,12 @@ class VectorWriter(AbstractContextManager["VectorWriter"]):
     ) -> None:
         if kind is None:
             self._finish()
+            self._file.flush()
         else:
             self._abandon()
 
     def _finish(self) -> None:
-        self._file.flush()
+        """Write what comes last."""
 
     def _abandon(self) -> None:
         """Close what is open; the caller deletes the file."""
@@ -62,10 +62,8 @@ class JsonLinesWriter(VectorWriter):
 class NumpyWriter(VectorWriter):
     """Write one ``.npy`` array, rows x dimension, whose header gets the number of rows at the end."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
-        self._shape = (0, 0)
-        self._header_size = 0
+    _shape = (0, 0)
+    _header_size = 0
 
     def write(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """Append ``vectors`` (texts x dimension)."""
@@ -87,15 +85,12 @@ class NumpyWriter(VectorWriter):
         # numpy pads the header so that the first dimension may grow in place.
         if self._write_header() != self._header_size:
             raise CorpusError("the .npy header outgrew its place; write .parquet instead")
-        super()._finish()
 
 
 class ParquetWriter(VectorWriter):
     """Write a table with the columns ``text`` and ``embedding``, one row group for each chunk."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
-        self._parquet: Any = None
+    _parquet: Any = None
 
     def write(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """Append ``vectors`` (texts x dimension)."""
@@ -111,16 +106,14 @@ class ParquetWriter(VectorWriter):
     def _finish(self) -> None:
         if self._parquet is not None:
             self._parquet.close()
-        super()._finish()
 
     def _abandon(self) -> None:
-        if self._parquet is not None:
-            # Left open, it would write its footer to a closed file when it is collected.
-            with suppress(OSError):
-                self._parquet.close()
+        # Left open, it would write its footer to a closed file when it is collected.
+        with suppress(OSError):
+            self._finish()
 
 
-_WRITERS: dict[WriterFormat, Callable[[BinaryIO], VectorWriter]] = {
+_WRITERS: dict[WriterFormat, type[VectorWriter]] = {
     "npy": NumpyWriter,
     "parquet": ParquetWriter,
     "jsonl": JsonLinesWriter,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +17,6 @@ from prompteol.errors import TrainingError
 from prompteol.files import atomic_write
 from prompteol.model import MANIFEST
 
-__all__ = ["Workspace", "checkpoint_step", "read_state"]
-
-_NAME = re.compile(r"checkpoint-(\d+)")
 _STATE = "trainer_state.json"
 
 
@@ -40,10 +36,6 @@ class Workspace:
         """Return the record of a training in the folder that has come to a checkpoint, or ``None``.
 
         One that never came to a checkpoint leaves nothing to be resumed, so another one may begin there.
-
-        Raises:
-            TrainingError: there are other files, a training, without ``resume``, or a model whose
-                checkpoints were removed; or the folder cannot be made.
         """
         self._check_writable()
         folder, known = repr(str(self.output)), self._known()
@@ -62,11 +54,7 @@ class Workspace:
         return known
 
     def begin(self, record: Mapping[str, Any], *, resume: bool) -> None:
-        """Make the folder, or make sure that the training in it is this one.
-
-        Raises:
-            TrainingError: as for :meth:`check`, or there is another training.
-        """
+        """Make the folder, or make sure that the training in it is this one."""
         known = self.check(resume=resume)
         if known is None:
             with self.kept_on_failure():
@@ -97,11 +85,7 @@ class Workspace:
             ) from error
 
     def last(self) -> Path | None:
-        """Return the last whole checkpoint, and remove any that a kill left unfinished.
-
-        The trainer writes its state last, so a checkpoint without a readable one is not whole. Where the folder was
-        moved, the state gets the new path of its best checkpoint.
-        """
+        """Return the last whole checkpoint, and remove any that a kill left unfinished."""
         for path in reversed(self._numbered()):
             if _is_whole(path):
                 self._relocate(path)
@@ -110,10 +94,11 @@ class Workspace:
         return None
 
     def _numbered(self) -> list[Path]:
-        found = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
-        return sorted((path for path in found if _NAME.fullmatch(path.name)), key=checkpoint_step)
+        found = self.checkpoints.glob("checkpoint-*")
+        return sorted((path for path in found if path.name.rpartition("-")[2].isdigit()), key=checkpoint_step)
 
     def _relocate(self, checkpoint: Path) -> None:
+        """Give the state the new path of its best checkpoint, where the folder was moved."""
         state = read_state(checkpoint)
         here = self.checkpoints / Path(state.best_model_checkpoint or "").name
         if state.best_model_checkpoint and here != Path(state.best_model_checkpoint) and here.is_dir():
@@ -146,14 +131,12 @@ def read_state(checkpoint: Path) -> TrainerState:
 
 
 def checkpoint_step(checkpoint: str | Path) -> int:
-    """Return the step in a checkpoint's name."""
-    match = _NAME.fullmatch(Path(checkpoint).name)
-    if match is None:
-        raise TrainingError(f"{str(checkpoint)!r} is no checkpoint; expected a name such as checkpoint-50")
-    return int(match[1])
+    """Return the step in a checkpoint's name, such as ``checkpoint-50``."""
+    return int(str(checkpoint).rpartition("-")[2])
 
 
 def _is_whole(checkpoint: Path) -> bool:
+    # The trainer writes its state last.
     try:
         read_state(checkpoint)
     except (OSError, ValueError, TypeError):

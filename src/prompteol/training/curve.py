@@ -12,22 +12,13 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from prompteol.errors import TrainingError
 
-__all__ = ["SCORE", "CurveWriter", "Point", "TrainingProgress", "Watcher", "points", "read_curve"]
-
 # What the stock evaluator calls Spearman's correlation of the cosine.
 SCORE = "eval_spearman_cosine"
 
 
 @dataclass(frozen=True)
 class Point:
-    """Hold one point of the curves.
-
-    Args:
-        step: optimizer steps so far.
-        loss: the mean since the point before; ``None`` at an evaluation.
-        score: Spearman's correlation x 100 on the development pairs; ``None`` between evaluations.
-        learning_rate: of that step.
-    """
+    """Hold the mean loss since the point before, or an evaluation's Spearman correlation x 100, after a step."""
 
     step: int
     loss: float | None = None

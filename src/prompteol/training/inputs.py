@@ -20,8 +20,6 @@ from prompteol.training.teacher import Teacher, given_vectors
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["TrainingInputs", "read_inputs", "training_dataset"]
-
 
 @dataclass(frozen=True)
 class TrainingInputs:
@@ -39,14 +37,7 @@ def read_inputs(
     dev: ScoredPairs | str | Path | None,
     teacher: Teacher | None,
 ) -> TrainingInputs:
-    """Read examples and development pairs, and check that they fit the recipe.
-
-    Raises:
-        TrainingError: the columns are not those of the objective, given vectors are of another number of texts, or the
-            development pairs have no scores, or an empty sentence.
-        SettingError: the recipe needs what is missing, or has no use for what is given.
-        CorpusError: a file cannot be read.
-    """
+    """Read examples and development pairs, and check that they fit the recipe."""
     examples = data if isinstance(data, TrainingExamples) else read_examples(data, recipe.objective, seed=recipe.seed)
     pairs = dev if isinstance(dev, ScoredPairs) or dev is None else read_pairs(dev)
     if pairs is not None:

@@ -21,8 +21,6 @@ from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.recipe import Recipe
 from prompteol.training.teacher import Vectors, fit_dimension
 
-__all__ = ["DistillationLoss", "LossFactory", "build_loss", "contrastive_loss", "loss_name"]
-
 LossFactory: TypeAlias = Callable[[PromptEOL, "Vectors | None", Recipe], nn.Module]
 """Called with the model, the teacher's vectors in the model's dimension (``None`` without a teacher) and the recipe."""
 
@@ -35,15 +33,7 @@ def build_loss(
     factory: LossFactory | None = None,
     distributed: bool = False,
 ) -> nn.Module:
-    """Return the loss that a recipe asks for.
-
-    Args:
-        model: to train.
-        recipe: to follow.
-        vectors: of a teacher, a row for each example.
-        factory: builds another loss in its place.
-        distributed: whether several processes share a batch.
-    """
+    """Return the loss that a recipe asks for, or that ``factory`` builds; ``vectors`` are a teacher's, by example."""
     targets, dimension = vectors, model.module.get_embedding_dimension()
     if vectors is not None and vectors.shape[1] != dimension:
         targets = fit_dimension(vectors, dimension, recipe.seed)
@@ -65,10 +55,7 @@ def loss_name(factory: LossFactory | None) -> str | None:
 def contrastive_loss(model: SentenceTransformer, recipe: Recipe, *, distributed: bool = False) -> nn.Module:
     """Return InfoNCE over in-batch and hard negatives (the paper's section 3.3).
 
-    Args:
-        model: to train.
-        recipe: gives the temperature, and the mini-batch that has gradients cached.
-        distributed: take the rows of all processes as negatives, as the authors do.
+    ``distributed`` takes the rows of all processes as negatives, as the authors do.
     """
     settings: dict[str, Any] = {"scale": 1 / recipe.temperature, "gather_across_devices": distributed}
     if recipe.mini_batch_size is None:
@@ -79,11 +66,8 @@ def contrastive_loss(model: SentenceTransformer, recipe: Recipe, *, distributed:
 class DistillationLoss(EmbedDistillLoss):
     """Add to the stock cosine loss the squared error of all cosines in a batch, student's against teacher's.
 
-    Args:
-        model: the student.
-        targets: unit vectors of the student's dimension, a row for each label.
-        recipe: gives ``similarity_weight``.
-        distributed: compare with the rows of all processes.
+    ``targets`` are unit vectors of the student's dimension, a row for each label. ``distributed`` compares with the
+    rows of all processes.
     """
 
     def __init__(self, model: PromptEOL, targets: Vectors, recipe: Recipe, *, distributed: bool = False) -> None:

@@ -23,8 +23,6 @@ from prompteol.model import ADAPTER, find_source, has_adapter, merged_backbone
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.result import base_license
 
-__all__ = ["Merged", "merge"]
-
 # Of the largest entry, in fp32.
 _EQUAL = 1e-4
 

@@ -10,8 +10,6 @@ from prompteol.data import Objective
 from prompteol.errors import SettingError
 from prompteol.model.lora import Lora
 
-__all__ = ["Keep", "Recipe"]
-
 Keep = Literal["best", "last"]
 
 

@@ -15,8 +15,6 @@ from prompteol.training.curve import Point
 from prompteol.training.inputs import TrainingInputs
 from prompteol.training.recipe import Recipe
 
-__all__ = ["Training", "base_license", "training_section"]
-
 _UNKNOWN = "unknown: its publisher states none that could be read here"
 # Rows of the curve that a card shows.
 _ROWS = 12
@@ -24,14 +22,7 @@ _ROWS = 12
 
 @dataclass(frozen=True)
 class Training:
-    """Hold a finished training.
-
-    Args:
-        model: with the weights that were kept: those of the best checkpoint, or of the last step.
-        output: the folder that it is saved in.
-        curve: loss and score by step.
-        step: of the weights that were kept.
-    """
+    """Hold a finished training: the model, with the weights of the ``step`` that was kept, its folder and curve."""
 
     model: PromptEOL
     output: Path
@@ -93,14 +84,7 @@ def training_section(
 ) -> str:
     """Write the card's section on a training in Markdown, followed by those of the trainings before it.
 
-    Args:
-        result: what came out.
-        recipe: that was followed.
-        inputs: what was trained on.
-        license: of the base.
-        teacher: its name and fingerprint.
-        loss: the name of one of the caller's own.
-        arguments: of the trainer, over those of the recipe.
+    ``license`` is that of the base, ``loss`` and ``arguments`` are what the caller put over those of the recipe.
     """
     examples = inputs.examples
     record = recipe.as_record()

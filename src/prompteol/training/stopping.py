@@ -26,22 +26,15 @@ from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.curve import SCORE
 from prompteol.training.recipe import Recipe
 
-__all__ = ["DivergenceStop", "early_stopping"]
-
 # Texts that the finished model embeds, and how close they are when it tells no two texts apart any more.
 _PROBES = 8
 _EQUAL = 1e-6
 
 
 def early_stopping(patience: int, state: TrainerState | None) -> EarlyStoppingCallback:
-    """Return the stock callback with a counter that survives resume.
+    """Return the stock callback, its counter that of the checkpoint whose state training goes on from.
 
-    The trainer itself would make every callback anew from its checkpoint, the caller's own ones included, so the
-    evaluations in the checkpoint's state are counted here.
-
-    Args:
-        patience: evaluations without a better score.
-        state: of the checkpoint that training goes on from.
+    The trainer itself would make every callback anew from its checkpoint, the caller's own ones included.
     """
     callback = EarlyStoppingCallback(patience)
     history = state.log_history if state else []
@@ -55,11 +48,7 @@ def early_stopping(patience: int, state: TrainerState | None) -> EarlyStoppingCa
 class DivergenceStop(TrainerCallback):
     """Raise :class:`TrainingError` once loss, score, weights or embeddings are no longer of any use.
 
-    That is before a checkpoint or a model of them is written.
-
-    Args:
-        recipe: whose learning rate is named.
-        texts: that the finished model must tell apart.
+    That is before a checkpoint or a model of them is written. The finished model must tell ``texts`` apart.
     """
 
     def __init__(self, recipe: Recipe, texts: Sequence[str]) -> None:

@@ -18,18 +18,11 @@ from prompteol.model.lora import Lora, read_adapter
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.trainer import launched_processes
 
-__all__ = ["ExactAdapter", "check_trainable", "load_student", "restore"]
-
 
 def load_student(
     model: str | Path | PromptEOL | None, lora: Lora | None, device: str | None, options: dict[str, Any]
 ) -> PromptEOL:
-    """Load a model for training, quantized where its adapter asks for that; one that is loaded stays as it is.
-
-    Raises:
-        SettingError: ``options`` for a loaded model, or 4 bits without a CUDA device.
-        MissingExtraError: 4 bits without bitsandbytes.
-    """
+    """Load a model for training, quantized where its adapter asks for that; one that is loaded stays as it is."""
     if isinstance(model, PromptEOL):
         if options:
             raise SettingError(f"{', '.join(options)}: the model is loaded already; give that to PromptEOL(...)")

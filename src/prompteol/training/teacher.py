@@ -21,7 +21,6 @@ from prompteol.validation import check_finite
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["KnownTeacher", "Teacher", "Vectors", "fit_dimension", "given_vectors", "kept_vectors", "teacher_vectors"]
 
 Vectors: TypeAlias = NDArray[np.floating[Any]]
 Teacher: TypeAlias = "str | Path | SentenceTransformer | Vectors"
@@ -31,13 +30,7 @@ _CHUNK = 4096
 
 @dataclass(frozen=True)
 class KnownTeacher:
-    """Identify a loaded teacher by its content: a path may hold another model tomorrow.
-
-    Args:
-        name: for the model card.
-        model: or the vectors that stand for it.
-        digest: hex digits over what decides its vectors; ``None`` where its weights cannot be read.
-    """
+    """Identify a loaded teacher by the digest of its content, which is ``None`` where its weights cannot be read."""
 
     name: str
     model: SentenceTransformer | Vectors

@@ -28,8 +28,6 @@ from prompteol.training.student import ExactAdapter, check_trainable, load_stude
 from prompteol.training.teacher import KnownTeacher, Teacher, Vectors, given_vectors, kept_vectors
 from prompteol.training.trainer import build_trainer, check_arguments, training_arguments
 
-__all__ = ["train"]
-
 
 def train(
     model: str | Path | PromptEOL | None,

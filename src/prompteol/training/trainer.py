@@ -28,7 +28,6 @@ from prompteol.training.recipe import Recipe
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["build_trainer", "check_arguments", "launched_processes", "training_arguments"]
 
 _CHECKPOINTS = "Recipe(eval_steps=...), the steps between two checkpoints, each of which is evaluated"
 _KEPT = 'Recipe(keep="best") or keep="last"'
@@ -64,13 +63,7 @@ _WIDGET: dict[str, Any] = {
 
 
 def check_arguments(arguments: Mapping[str, Any], recipe: Recipe, *, scored: bool) -> None:
-    """Refuse trainer arguments that would be ignored, or would separate the kept score from the kept weights.
-
-    Args:
-        arguments: of ``SentenceTransformerTrainingArguments``.
-        recipe: that they go with.
-        scored: whether there are development pairs.
-    """
+    """Refuse trainer arguments that would be ignored, or would separate the kept score from the kept weights."""
     known = [field.name for field in fields(SentenceTransformerTrainingArguments)]
     for name in arguments:
         if name not in known:
@@ -102,17 +95,7 @@ def training_arguments(
 ) -> SentenceTransformerTrainingArguments:
     """Translate a recipe; the global batch is split over the processes that were launched.
 
-    Args:
-        recipe: to follow.
-        folder: of the checkpoints.
-        device: that the model is on.
-        scored: whether there are development pairs.
-        quiet: show no progress bar.
-        further: arguments of the caller's, which win over those of here.
-
-    Raises:
-        SettingError: the batch cannot be split evenly, one process would drive several GPUs, or the trainer refuses an
-            argument.
+    ``scored`` tells that there are development pairs; the caller's ``further`` arguments win over those of here.
     """
     on_cpu = device.type == "cpu"
     half = not on_cpu and torch.cuda.is_available()
