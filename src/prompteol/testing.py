@@ -65,27 +65,18 @@ def tiny_config(
 ) -> PretrainedConfig:
     """Describe a causal language model of a few thousand parameters; ``overrides`` win over the rest."""
     shared = {"vocab_size": vocab_size, "tie_word_embeddings": tied, "initializer_range": 0.15}
-    rotary = {
+    common = {
         "hidden_size": hidden_size,
-        "intermediate_size": 2 * hidden_size,
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
-        "num_key_value_heads": max(1, heads // 2),
         "max_position_embeddings": 512,
     }
+    rotary = {**common, "intermediate_size": 2 * hidden_size, "num_key_value_heads": max(1, heads // 2)}
+    opt = {"init_std": 0.15, "word_embed_proj_dim": hidden_size, "ffn_dim": 2 * hidden_size, "dropout": 0.1}
     shape: dict[Architecture, dict[str, Any]] = {
         "llama": rotary,
         "qwen2": rotary,
-        "opt": {
-            "init_std": 0.15,
-            "hidden_size": hidden_size,
-            "word_embed_proj_dim": hidden_size,
-            "ffn_dim": 2 * hidden_size,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "max_position_embeddings": 512,
-            "dropout": 0.1,
-        },
+        "opt": {**common, **opt},
         "gpt2": {"n_embd": hidden_size, "n_layer": layers, "n_head": heads, "n_positions": 512},
     }
     if architecture not in shape:

@@ -128,8 +128,13 @@ def read_pairs(path: str | Path, columns: Sequence[str] = (), *, delimiter: str 
         raise CorpusError(
             f"{name!r}: {len(columns)} columns named; name two of sentences and, if there is one, the score's"
         )
-    table = columns or delimiter or not _is_benchmark(name)
-    rows = list(_table(name, columns, delimiter) if table else _benchmark(name))
+    if columns or delimiter or not _is_benchmark(name):
+        file = TextSource.open(name, delimiter=delimiter)
+        if file.format == "txt":
+            raise CorpusError(f"{name!r} is plain text; pairs come from a table: .tsv, .csv, .jsonl or .parquet")
+        rows = list(_PairSource(name, file.format, tuple(columns), delimiter=file.delimiter).numbered_rows())
+    else:
+        rows = list(_benchmark(name))
     unit = "row" if Path(name).suffix.lower() == ".parquet" else "line"
     places = [f"{name!r}, {unit} {number}" for number, _ in rows]
     for place, (_, row) in zip(places, rows, strict=True):
@@ -174,13 +179,6 @@ class _PairSource(TextSource):
 
     def numeric(self, columns: Sequence[str]) -> Sequence[str]:
         return columns[2:]
-
-
-def _table(name: str, columns: Sequence[str], delimiter: str | None) -> Iterator[tuple[int, tuple[str, ...]]]:
-    source = TextSource.open(name, delimiter=delimiter)
-    if source.format == "txt":
-        raise CorpusError(f"{name!r} is plain text; pairs come from a table: .tsv, .csv, .jsonl or .parquet")
-    return _PairSource(source.name, source.format, tuple(columns), delimiter=source.delimiter).numbered_rows()
 
 
 def _is_benchmark(name: str) -> bool:

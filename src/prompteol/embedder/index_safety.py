@@ -25,6 +25,7 @@ METADATA_KEY = "prompteol_fingerprint"
 # what a killed process leaves of it.
 _STAMP_STEM = "prompteol-index."
 _STAMP_FILE = _STAMP_STEM + "json"
+_BY_HAND = "store index_metadata(embedder) in it yourself, and call check_index(stored, embedder) when you open it"
 
 
 class Fingerprinted(Protocol):
@@ -158,8 +159,7 @@ def _stamp_of(index: str | os.PathLike[str] | Any, name: str) -> _FileStamp | _C
     if hasattr(index, "modify") and hasattr(index, "metadata"):
         return _ChromaStamp(index)
     raise SettingError(
-        f"index is {type(index).__name__}, not a folder, a file, a Chroma collection or a Qdrant client: store "
-        "index_metadata(embedder) in it yourself, and call check_index(stored, embedder) when you open it"
+        f"index is {type(index).__name__}, not a folder, a file, a Chroma collection or a Qdrant client: {_BY_HAND}"
     )
 
 
@@ -168,10 +168,7 @@ class _FileStamp:
 
     def __init__(self, index: str | os.PathLike[str], name: str) -> None:
         if "://" in str(index) or str(index) == ":memory:":
-            raise SettingError(
-                f"index={str(index)!r} is no folder or file: store index_metadata(embedder) in the index's own "
-                "metadata, and call check_index(stored, embedder) when you open it"
-            )
+            raise SettingError(f"index={str(index)!r} is no folder or file: {_BY_HAND}")
         self.index, self.name = Path(index), name
         self.inside = self.index / _STAMP_FILE
         self.beside = self.index.parent / f"{self.index.name}.{_STAMP_FILE}"

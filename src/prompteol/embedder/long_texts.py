@@ -46,10 +46,12 @@ class LongTextNotice:
         if self.given or not texts or not callable(tokenizer):
             return
         limit = min(SENSIBLE_TOKENS, model.max_seq_length or SENSIBLE_TOKENS)
-        sizes = [_bytes(text) for text in texts]
+        sizes = [len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts]
         if max(sizes) <= limit * _CERTAIN_SHARE:
             return
-        limit = min(limit, _room(model, task))
+        if model.max_seq_length:
+            prompt = model.preprocess([""], **({} if task is None else {"task": task}))["input_ids"][0]
+            limit = min(limit, max(0, model.max_seq_length - len(prompt)))
         # The longest, and the longest of a script of which a tokenizer may take every byte for itself.
         rows = range(len(texts))
         longest = max(rows, key=sizes.__getitem__), max(rows, key=lambda row: sizes[row] - len(texts[row]))
@@ -73,15 +75,3 @@ class LongTextNotice:
             stacklevel=4,
         )
         return True
-
-
-def _room(model: SentenceTransformer, task: PromptTask | None) -> int:
-    """Return how many tokens of text the model takes, its prompt aside."""
-    if not model.max_seq_length:
-        return SENSIBLE_TOKENS
-    given = {} if task is None else {"task": task}
-    return max(0, model.max_seq_length - len(model.preprocess([""], **given)["input_ids"][0]))
-
-
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -21,6 +21,7 @@ from prompteol.embedder.index_safety import IndexGuard
 from prompteol.embedder.long_texts import LongTextNotice
 from prompteol.errors import InputError, SettingError
 from prompteol.inference import weights_sample
+from prompteol.locks import Lock
 from prompteol.prompts import PROMPT_TASKS, PromptTask
 from prompteol.validation import as_texts, check_finite
 
@@ -32,15 +33,13 @@ if TYPE_CHECKING:
 
 # They decide what `encode` returns, and an embedder returns lists of floats of a text for its task.
 _REFUSED = frozenset({"convert_to_tensor", "convert_to_numpy", "output_value", "task"})
-
 # They decide how vectors are computed, and not which. All other options belong to what an index was built with.
 _OF_NO_EFFECT = frozenset({"batch_size", "show_progress_bar", "device", "pool", "chunk_size", "engine"})
 _DEFAULTS = {"normalize_embeddings": True, "precision": "float32"}
 
 # Outside the models, so that pickling or copying one never meets a lock.
 _locks: WeakKeyDictionary[SentenceTransformer, threading.RLock] = WeakKeyDictionary()
-_locks_guard = threading.Lock()
-
+_guard = Lock()
 # One thread a model for asynchronous calls, which wait in its queue, where they can be cancelled: waiting for the lock
 # in threads of the event loop's own pool, they would keep everything else there from running.
 _workers: WeakKeyDictionary[SentenceTransformer, ThreadPoolExecutor] = WeakKeyDictionary()
@@ -48,8 +47,6 @@ _workers: WeakKeyDictionary[SentenceTransformer, ThreadPoolExecutor] = WeakKeyDi
 
 def _forget_threads() -> None:
     """Leave behind in a forked child what belongs to threads that did not come along: workers, and their locks."""
-    global _locks_guard
-    _locks_guard = threading.Lock()
     _locks.clear()
     _workers.clear()
 
@@ -64,12 +61,12 @@ def lock_for(model: SentenceTransformer) -> threading.RLock:
     A tokenizer's truncation and padding are shared state: two threads that encode with one model can silently get
     wrong vectors. Whoever calls ``encode`` from several threads holds this lock.
     """
-    with _locks_guard:
+    with _guard.locked():
         return _locks.setdefault(model, threading.RLock())
 
 
 def _worker_for(model: SentenceTransformer) -> ThreadPoolExecutor:
-    with _locks_guard:
+    with _guard.locked():
         if model not in _workers:
             _workers[model] = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompteol")
         return _workers[model]
@@ -112,15 +109,16 @@ class TextEmbedder:
     """
 
     model: SentenceTransformer
-    normalize: bool = field(default=True, kw_only=True)
-    batch_size: int | None = field(default=None, kw_only=True)
-    truncate_dim: int | None = field(default=None, kw_only=True)
-    show_progress: bool = field(default=False, kw_only=True)
-    prompts: Mapping[str, str | None] | None = field(default=None, kw_only=True)
-    encode_kwargs: Mapping[str, Any] | None = field(default=None, kw_only=True)
-    query_encode_kwargs: Mapping[str, Any] | None = field(default=None, kw_only=True)
-    notice: LongTextNotice = field(default_factory=LongTextNotice, kw_only=True, repr=False, compare=False)
-    guard: IndexGuard | None = field(default=None, kw_only=True, repr=False, compare=False)
+    _: KW_ONLY
+    normalize: bool = True
+    batch_size: int | None = None
+    truncate_dim: int | None = None
+    show_progress: bool = False
+    prompts: Mapping[str, str | None] | None = None
+    encode_kwargs: Mapping[str, Any] | None = None
+    query_encode_kwargs: Mapping[str, Any] | None = None
+    notice: LongTextNotice = field(default_factory=LongTextNotice, repr=False, compare=False)
+    guard: IndexGuard | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not hasattr(self.model, "encode_query"):
@@ -129,22 +127,17 @@ class TextEmbedder:
             )
         for task in self.prompts or {}:
             _check_task(task)
-        for name in ("batch_size", "truncate_dim"):
-            size = getattr(self, name)
+        for name, size in (("batch_size", self.batch_size), ("truncate_dim", self.truncate_dim)):
             if size is not None and size < 1:
                 raise SettingError(f"{name}={size} is below 1")
-        for encode_kwargs in (self.encode_kwargs, self.query_encode_kwargs):
-            _check_encode_kwargs(encode_kwargs or {})
+        _check_encode_kwargs(self.encode_kwargs or {})
+        _check_encode_kwargs(self.query_encode_kwargs or {})
 
     def embed(self, texts: Sequence[str], task: PromptTask) -> list[list[float]]:
         """Embed texts for a task, in their order.
 
-        Args:
-            texts: any strings, the empty one too; ``[]`` gives ``[]``.
-            task: ``"query"`` or ``"document"``.
-
         Returns:
-            One list of Python floats a text, of the model's dimension or ``truncate_dim``.
+            One list of Python floats a text, of the model's dimension or ``truncate_dim``; ``[]`` of ``[]``.
 
         Raises:
             InputError: a bare string where a list belongs, or an item that is not a string (with its index).

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
@@ -15,9 +15,6 @@ from prompteol.extras import check_extra
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-
-WriterFormat = Literal["npy", "parquet", "jsonl"]
 
 
 class VectorWriter(AbstractContextManager["VectorWriter"]):
@@ -113,24 +110,19 @@ class ParquetWriter(VectorWriter):
             self._finish()
 
 
-_WRITERS: dict[WriterFormat, type[VectorWriter]] = {
-    "npy": NumpyWriter,
-    "parquet": ParquetWriter,
-    "jsonl": JsonLinesWriter,
-}
+_WRITERS: dict[str, type[VectorWriter]] = {"npy": NumpyWriter, "parquet": ParquetWriter, "jsonl": JsonLinesWriter}
 
 
-def writer_format(path: Path) -> WriterFormat:
+def writer_format(path: Path) -> str:
     """Return the format that a suffix names, and check that its packages are installed."""
     suffix = path.suffix.lstrip(".").lower()
-    formats: dict[str, WriterFormat] = {known: known for known in get_args(WriterFormat)}
-    if suffix not in formats:
+    if suffix not in _WRITERS:
         raise CorpusError(f"output {str(path)!r}: expected a name that ends in .npy, .parquet or .jsonl")
     if suffix == "parquet":
         check_extra("parquet", "pyarrow")
-    return formats[suffix]
+    return suffix
 
 
-def vector_writer(file: BinaryIO, format: WriterFormat) -> VectorWriter:
+def vector_writer(file: BinaryIO, format: str) -> VectorWriter:
     """Return the writer of a format on a binary file; ``npy`` needs a file that can seek."""
     return _WRITERS[format](file)

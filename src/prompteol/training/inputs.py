@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,22 +20,13 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-@dataclass(frozen=True)
-class TrainingInputs:
-    """Hold the rows, the pairs that checkpoints are evaluated on, and the teacher of a distillation."""
-
-    examples: TrainingExamples
-    dev: ScoredPairs | None
-    teacher: Teacher | None
-
-
 def read_inputs(
     data: TrainingExamples | str | Path,
     recipe: Recipe,
     *,
     dev: ScoredPairs | str | Path | None,
     teacher: Teacher | None,
-) -> TrainingInputs:
+) -> tuple[TrainingExamples, ScoredPairs | None]:
     """Read examples and development pairs, and check that they fit the recipe."""
     examples = data if isinstance(data, TrainingExamples) else read_examples(data, recipe.objective, seed=recipe.seed)
     pairs = dev if isinstance(dev, ScoredPairs) or dev is None else read_pairs(dev)
@@ -59,7 +49,7 @@ def read_inputs(
         raise SettingError(f"patience={recipe.patience} needs development pairs: give dev (--dev), or leave it out")
     if teacher is not None:
         given_vectors(teacher, examples.columns["text"])
-    return TrainingInputs(examples, pairs, teacher)
+    return examples, pairs
 
 
 def _check_development_pairs(pairs: ScoredPairs) -> None:

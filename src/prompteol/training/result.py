@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prompteol.data import ScoredPairs, TrainingExamples
 from prompteol.errors import PromptEOLError
 from prompteol.model import find_source
 from prompteol.saving import TRAINING_HEADING, stated_license
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.curve import Point
-from prompteol.training.inputs import TrainingInputs
 from prompteol.training.recipe import Recipe
 
 _UNKNOWN = "unknown: its publisher states none that could be read here"
@@ -75,7 +75,8 @@ def base_license(base: str) -> str | None:
 def training_section(
     result: Training,
     recipe: Recipe,
-    inputs: TrainingInputs,
+    examples: TrainingExamples,
+    pairs: ScoredPairs | None,
     *,
     license: str | None,
     teacher: str | None,
@@ -86,7 +87,6 @@ def training_section(
 
     ``license`` is that of the base, ``loss`` and ``arguments`` are what the caller put over those of the recipe.
     """
-    examples = inputs.examples
     record = recipe.as_record()
     lora = record.pop("lora")
     adapter = "all weights" if lora is None else "LoRA " + _listed(lora, ", ")
@@ -99,7 +99,7 @@ def training_section(
         f"- Recipe: {settings}; {adapter}",
         *([f"- Loss: {loss}"] if loss else []),
         *([f"- Trainer: {_listed(arguments)}"] if arguments else []),
-        *_scores(result, inputs.dev.name if inputs.dev else None, "the best" if recipe.keep == "best" else "the last"),
+        *_scores(result, pairs.name if pairs else None, f"the {recipe.keep}"),
         "",
     ]
     section = TRAINING_HEADING + "\n".join(lines)

@@ -19,7 +19,7 @@ from prompteol.saving import remembering_frozen_weights
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.checkpoints import Workspace, checkpoint_step, read_state
 from prompteol.training.curve import CurveWriter, Watcher, points
-from prompteol.training.inputs import TrainingInputs, read_inputs, training_dataset
+from prompteol.training.inputs import read_inputs, training_dataset
 from prompteol.training.losses import LossFactory, build_loss, loss_name
 from prompteol.training.recipe import Recipe
 from prompteol.training.result import Training, base_license, training_section
@@ -82,9 +82,9 @@ def train(
     """
     recipe = recipe or Recipe()
     check_extra("training", "accelerate", "datasets", *(["peft"] if recipe.lora is not None else []))
-    inputs = read_inputs(data, recipe, dev=dev, teacher=teacher)
+    examples, pairs = read_inputs(data, recipe, dev=dev, teacher=teacher)
     further = dict(arguments or {})
-    check_arguments(further, recipe, scored=inputs.dev is not None)
+    check_arguments(further, recipe, scored=pairs is not None)
     workspace = Workspace(Path(output))
     if os.environ.get("RANK", "0") == "0":
         workspace.check(resume=resume)
@@ -96,7 +96,7 @@ def train(
         recipe,
         workspace.checkpoints,
         device=student.device,
-        scored=inputs.dev is not None,
+        scored=pairs is not None,
         quiet=watch is not None,
         further=further,
     )
@@ -109,26 +109,28 @@ def train(
             record = {
                 "model": student.fingerprint(),
                 **recipe.as_record(),
-                "data": inputs.examples.digest,
-                "dev": inputs.dev.digest if inputs.dev else None,
+                "data": examples.digest,
+                "dev": pairs.digest if pairs else None,
                 **described,
                 "arguments": {name: str(value) for name, value in sorted(further.items())},
             }
             workspace.begin(record, resume=resume)
         checkpoint = workspace.last()
-    settings.eval_on_start = inputs.dev is not None and checkpoint is None
+    settings.eval_on_start = pairs is not None and checkpoint is None
     if recipe.lora is not None:
         attach_adapter(student, recipe.lora)
     with settings.main_process_first(local=False, desc="the teacher's vectors"), workspace.kept_on_failure():
-        vectors = _teacher_vectors(inputs, known, workspace, progress)
+        vectors = None
+        if teacher is not None:
+            vectors = _teacher_vectors(teacher, known, examples.columns["text"], workspace.vectors, progress)
     del known  # A teacher may be much larger than its student.
 
     distributed = settings.world_size > 1
     built = build_loss(student, recipe, vectors, factory=loss, distributed=distributed)
-    trainer = build_trainer(student, settings, training_dataset(inputs.examples, student, recipe), built, inputs.dev)
+    trainer = build_trainer(student, settings, training_dataset(examples, student, recipe), built, pairs)
     if checkpoint and recipe.lora is not None:
         trainer.add_callback(ExactAdapter(student, str(checkpoint)))
-    diverged = DivergenceStop(recipe, next(iter(inputs.examples.columns.values())))
+    diverged = DivergenceStop(recipe, next(iter(examples.columns.values())))
     for callback in (diverged, CurveWriter(workspace.curve, watch), *callbacks):
         trainer.add_callback(callback)
     with workspace.kept_on_failure(), diverged.watching(trainer), remembering_frozen_weights():
@@ -141,22 +143,19 @@ def train(
     result = Training(student, Path(output), points(trainer.state.log_history), step)
     if trainer.is_world_process_zero():
         with workspace.kept_on_failure():
-            _save(result, recipe, inputs, **described)
+            _save(result, recipe, examples, pairs, **described)
     trainer.accelerator.wait_for_everyone()
     return result
 
 
 def _teacher_vectors(
-    inputs: TrainingInputs, teacher: KnownTeacher | None, workspace: Workspace, progress: Progress
-) -> Vectors | None:
+    teacher: Teacher, known: KnownTeacher | None, texts: Sequence[str], kept: Path, progress: Progress
+) -> Vectors:
     """Return the teacher's vectors; only the first process has the teacher, and the others read what it wrote."""
-    if inputs.teacher is None:
-        return None
-    texts = inputs.examples.columns["text"]
-    if teacher is not None:
-        return teacher.vectors(texts, workspace.vectors, progress)
-    vectors = given_vectors(inputs.teacher, texts)
-    return kept_vectors(texts, workspace.vectors) if vectors is None else vectors
+    if known is not None:
+        return known.vectors(texts, kept, progress)
+    vectors = given_vectors(teacher, texts)
+    return kept_vectors(texts, kept) if vectors is None else vectors
 
 
 def _fit(trainer: SentenceTransformerTrainer, recipe: Recipe, checkpoint: Path | None) -> str | None:
@@ -175,12 +174,14 @@ def _fit(trainer: SentenceTransformerTrainer, recipe: Recipe, checkpoint: Path |
     return best
 
 
-def _save(result: Training, recipe: Recipe, inputs: TrainingInputs, **described: Any) -> None:
+def _save(
+    result: Training, recipe: Recipe, examples: TrainingExamples, pairs: ScoredPairs | None, **described: Any
+) -> None:
     model = result.model
     license = base_license(str(model.module.config.name_or_path))
     model.model_card_data.license = model.model_card_data.license or license
-    model.provenance = {**model.provenance, "weights": f"{recipe.objective} training on {inputs.examples.name}"}
+    model.provenance = {**model.provenance, "weights": f"{recipe.objective} training on {examples.name}"}
     # The stock card would print rows of the data, which may be private; the section names the data.
     model.model_card_data.train_datasets = []
-    model.training_notes = training_section(result, recipe, inputs, license=license, **described)
+    model.training_notes = training_section(result, recipe, examples, pairs, license=license, **described)
     model.save_pretrained(str(result.output))
