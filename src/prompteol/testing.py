@@ -85,12 +85,7 @@ def tiny_config(
 
 
 def tiny_model(
-    folder: str | Path,
-    architecture: Architecture = "llama",
-    *,
-    seed: int = 0,
-    vocab_size: int = 640,
-    **config: Any,
+    folder: str | Path, architecture: Architecture = "llama", *, seed: int = 0, vocab_size: int = 640, **config: Any
 ) -> str:
     """Write a small random causal LM with its tokenizer to a folder, as ``save_pretrained`` would.
 

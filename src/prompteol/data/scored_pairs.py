@@ -19,8 +19,6 @@ from prompteol.files import TextSource
 from prompteol.files.columns import FIRST, SECOND, check_header, column_named, listed
 from prompteol.validation import check_texts
 
-# Fewer say nothing, whatever the model.
-_FEWEST = 8
 # Parts of the names of columns that say how well the texts of a pair go together.
 _SCORE_WORDS = frozenset(
     {
@@ -56,10 +54,8 @@ class ScoredPairs:
             raise TuningError(
                 f"{self.name}: {len(self.first)} first and {len(self.second)} second sentences and scores"
             )
-        if len(self) < _FEWEST:
-            raise TuningError(
-                f"{self.name}: {len(self)} pairs are too few to compare prompts on; give {_FEWEST} or more"
-            )
+        if len(self) < 8:
+            raise TuningError(f"{self.name}: {len(self)} pairs are too few to compare prompts on; give 8 or more")
         check_texts(self.first)
         check_texts(self.second)
         if self.scores is not None and (not all(map(math.isfinite, self.scores)) or len(set(self.scores)) == 1):
@@ -89,8 +85,7 @@ class ScoredPairs:
         order = list(range(len(self)))
         generator.shuffle(order)
         if self.scores is not None:
-            scores = self.scores
-            ranked = sorted(order, key=lambda index: scores[index])
+            ranked = sorted(order, key=self.scores.__getitem__)
             order = [ranked[place] for place in _spread(len(ranked), generator.random())]
         return ScoredPairs(
             [self.first[index] for index in order],
@@ -129,10 +124,10 @@ def read_pairs(path: str | Path, columns: Sequence[str] = (), *, delimiter: str 
             f"{name!r}: {len(columns)} columns named; name two of sentences and, if there is one, the score's"
         )
     if columns or delimiter or not _is_benchmark(name):
-        file = TextSource.open(name, delimiter=delimiter)
-        if file.format == "txt":
+        table = _PairSource.open(name, columns=columns, delimiter=delimiter)
+        if table.format == "txt":
             raise CorpusError(f"{name!r} is plain text; pairs come from a table: .tsv, .csv, .jsonl or .parquet")
-        rows = list(_PairSource(name, file.format, tuple(columns), delimiter=file.delimiter).numbered_rows())
+        rows = list(table.numbered_rows())
     else:
         rows = list(_benchmark(name))
     unit = "row" if Path(name).suffix.lower() == ".parquet" else "line"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
@@ -155,15 +155,13 @@ def read_examples(
         taken, rows = _hub_rows(name, objective, columns, negatives, seed)
         unit = "row"
     else:
-        file = TextSource.open(name, delimiter=delimiter)
-        if file.format == "txt" and contrastive:
+        table = _ExampleSource.open(name, columns=columns, delimiter=delimiter)
+        if table.format == "txt" and contrastive:
             raise CorpusError(
                 f"{name!r} is plain text; contrastive training takes a table with {_WANTED}: .csv, .tsv, .jsonl or "
                 ".parquet. Plain text suits --objective unsupervised"
             )
-        table = _ExampleSource(
-            name, file.format, tuple(columns), 1, file.delimiter, objective=objective, negatives=negatives, seed=seed
-        )
+        table = replace(table, objective=objective, negatives=negatives, seed=seed)
         rows = list(table.numbered_rows())
         taken, unit = table.guessed, "row" if table.format == "parquet" else "line"
     names = ("anchor", "positive", "negative") if contrastive else ("text",)

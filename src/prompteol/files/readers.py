@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
 from prompteol.files import columns as rules
 from prompteol.files.decoding import decoded_lines
 from prompteol.files.tables import parse_delimiter, separated_rows
+
+if TYPE_CHECKING:
+    from typing import Self
 
 Format = Literal["txt", "csv", "tsv", "jsonl", "parquet"]
 TextRow = tuple[str, ...]
@@ -49,7 +52,7 @@ class TextSource:
         *,
         width: int = 1,
         delimiter: str | None = None,
-    ) -> TextSource:
+    ) -> Self:
         """Check that a file is there, and take its format from its suffix; a pipe is ``txt``."""
         settled = _format(name, format)
         if settled == "parquet":
