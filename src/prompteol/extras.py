@@ -17,11 +17,8 @@ from prompteol.errors import IncompatibleVersionError, MissingExtraError
 def check_extra(extra: str, *packages: str) -> None:
     """Raise where packages of an extra that are about to be used are absent, or of versions that exclude each other.
 
-    Only metadata is read, so this comes before anything is imported, loaded or written.
-
-    Raises:
-        MissingExtraError: one is not installed.
-        IncompatibleVersionError: one is of a version that this package, transformers or the package itself excludes.
+    Only metadata is read, so this comes before anything is imported, loaded or written. The versions that count are
+    those that this package, transformers or the package itself excludes.
     """
     for package in packages:
         if find_spec(package) is None:

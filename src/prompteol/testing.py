@@ -89,15 +89,8 @@ def tiny_model(
 ) -> str:
     """Write a small random causal LM with its tokenizer to a folder, as ``save_pretrained`` would.
 
-    Args:
-        folder: where to write; made if missing.
-        architecture: ``"llama"``, ``"opt"``, ``"gpt2"`` or ``"qwen2"``.
-        seed: of the random weights; the caller's random state is left as it was.
-        vocab_size: of the tokenizer, special tokens included.
-        config: passed on to :func:`tiny_config`.
-
-    Returns:
-        The folder as a string, ready for ``PromptEOL(...)``.
+    ``config`` goes to :func:`tiny_config`. The caller's random state is left as it was. The folder is returned, ready
+    for ``PromptEOL(...)``.
     """
     tokenizer = tiny_tokenizer(architecture, vocab_size=vocab_size)
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}

@@ -67,10 +67,7 @@ def check_texts(texts: Sequence[Any]) -> None:
 def check_finite(vectors: Any, texts: Sequence[str]) -> None:
     """Raise :class:`NonFiniteError` for the first text whose vector holds NaN or infinity.
 
-    Args:
-        vectors: what ``encode`` returned: an array or tensor of shape (texts, dimension), or a list of either, or of
-            feature dictionaries.
-        texts: that they stand for.
+    ``vectors`` is what ``encode`` returned: an array or tensor, or a list of either, or of feature dictionaries.
     """
     if _finite(vectors):
         return

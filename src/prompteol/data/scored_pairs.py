@@ -30,17 +30,9 @@ _SCORE_WORDS = frozenset(
 
 @dataclass(frozen=True)
 class ScoredPairs:
-    """Hold pairs of sentences, anchors and positives where there are no scores.
+    """Hold pairs of sentences, with how similar people find each, on any scale, or as anchors with their positives.
 
-    Args:
-        first: one sentence of each pair.
-        second: the other one.
-        scores: how similar people find each pair, on any scale; ``None`` where each pair belongs together.
-        name: where they come from, for the model card.
-
-    Raises:
-        TuningError: too few, of different number, or all with one score.
-        InputError: a sentence is no Unicode.
+    Pairs that are too few, of different number, or all of one score are a :class:`TuningError`.
     """
 
     first: Sequence[str]
@@ -113,10 +105,6 @@ def read_pairs(path: str | Path, columns: Sequence[str] = (), *, delimiter: str 
         columns: the names of the two or three columns. Default: names in common use (``sentence1``, ``sentence2``,
             ``score``; ``anchor``, ``positive``), else the only two or three there are.
         delimiter: what separates the fields of a ``.csv`` or ``.tsv``; ``None`` reads it from the header.
-
-    Raises:
-        CorpusError: the file cannot be read; with the line where one is at fault.
-        TuningError: the pairs cannot be tuned on.
     """
     name = str(path)
     if columns and len(columns) not in (2, 3):

@@ -25,15 +25,8 @@ _WANTED = "an anchor, a positive and, if there is one, a negative"
 class TrainingExamples:
     """Hold rows of texts: ``anchor``, ``positive`` and perhaps ``negative``; or ``text`` alone.
 
-    Args:
-        columns: of equal length, in this order.
-        name: where they come from, for messages and the model card.
-        license: as its publisher states it; ``None`` where nobody does.
-        places: where each row stands, for messages; by default its index.
-
-    Raises:
-        TrainingError: a text is empty, or a negative equals its anchor or a positive of that anchor in any row.
-        InputError: a text is no Unicode.
+    A text that is empty, or a negative that equals its anchor or a positive of that anchor in any row, is a
+    :class:`TrainingError`. ``places`` say in messages where each row stands; by default its index.
     """
 
     columns: Mapping[str, Sequence[str]]
@@ -138,11 +131,6 @@ def read_examples(
         negatives: where positives and negatives are lists, ``{"query": "...", "pos": ["..."], "neg": ["...", "..."]}``,
             each positive is a row, and ``"sample"`` draws one of the negatives for it; ``"all"`` makes a row with each.
         seed: of that draw.
-
-    Raises:
-        CorpusError: the file cannot be read, or lacks a column; with the line.
-        TrainingError: a row cannot be trained on; with the line.
-        MissingExtraError: a Hub name, and no datasets.
     """
     name = str(source)
     contrastive = objective == "contrastive"

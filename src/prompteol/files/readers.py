@@ -27,14 +27,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class TextSource:
-    """Read the rows of one file of texts.
+    """Read the rows of one file of texts, or of standard input (``-``), as ``width`` strings each.
 
-    Args:
-        name: the file; ``-`` is standard input.
-        format: of the file.
-        columns: of a table, to read in this order, in upper or lower case; where empty, common names are looked for.
-        width: texts in a row.
-        delimiter: between the fields of ``.csv`` and ``.tsv``; ``None`` reads it from the header.
+    Columns of a table are read in the order given, in upper or lower case; where none is, common names are looked for.
+    A delimiter of ``None`` is read from the header.
     """
 
     name: str

@@ -63,8 +63,6 @@ def merge(
 
     Raises:
         ModelError: there is no adapter, it does not fit its base, or it changes nothing.
-        MissingExtraError: peft is not installed.
-        IncompatibleVersionError: it is, in a version that transformers excludes.
     """
     check_extra("adapters", "peft")
     texts = list(texts or (one.sentence for one in default_demonstrations()))

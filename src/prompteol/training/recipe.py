@@ -38,9 +38,6 @@ class Recipe:
         log_steps: steps between two points of the loss curve.
         similarity_weight: distillation only: of the squared error between the cosines of a batch's student vectors
             and those of its teacher vectors.
-
-    Raises:
-        SettingError: a value is outside its range.
     """
 
     objective: Objective = "contrastive"

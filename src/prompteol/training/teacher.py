@@ -90,9 +90,6 @@ def teacher_vectors(
 
     Returns:
         An array of shape (texts, dimension), float16 or as it was given.
-
-    Raises:
-        TrainingError: the teacher cannot be loaded; given vectors are of another number of texts, or not finite.
     """
     return KnownTeacher.load(teacher, device).vectors(texts, kept, progress)
 
@@ -121,13 +118,7 @@ def fit_dimension(vectors: Vectors, dimension: int, seed: int) -> Vectors:
     turned by a random rotation: without it the first dimensions would hold nearly everything. Into a larger dimension
     vectors are turned as they are, and no cosine changes.
 
-    Args:
-        vectors: of shape (texts, their dimension).
-        dimension: the student's.
-        seed: of the rotation.
-
-    Returns:
-        Unit vectors of shape (texts, dimension), float32.
+    Vectors are of shape (texts, their dimension); what is returned, of length 1 and float32.
     """
     from sklearn.decomposition import TruncatedSVD
 

@@ -76,9 +76,6 @@ def train(
             training diverges: loss, score, weights or embeddings are no numbers, or all texts have one embedding.
         SettingError: the recipe does not fit the data, the model or the number of processes; one of ``arguments`` is
             decided elsewhere; or ``options`` are given with a model that is loaded already.
-        CorpusError: a file cannot be read.
-        MissingExtraError: accelerate, datasets or peft is not installed.
-        IncompatibleVersionError: they are, in versions that exclude each other.
     """
     recipe = recipe or Recipe()
     check_extra("training", "accelerate", "datasets", *(["peft"] if recipe.lora is not None else []))
