@@ -38,23 +38,30 @@ if TYPE_CHECKING:
 
 __version__ = version("prompteol")
 
-_HOMES = {
-    "embedder": ("LongTextWarning", "TextEmbedder", "check_index", "guard_index"),
-    "embedder.encode_files": ("encode_files",),
-    "evaluation": ("evaluate", "register_task"),
-    "inference": ("register_attention",),
-    "loading": ("model_info",),
-    "model": ("Word",),
-    "plots.heatmap": ("plot_similarity",),
-    "prompts": (
-        "DEMONSTRATIONS", "TEMPLATES", "Demonstration", "PromptTemplate", "RetrievalTemplate", "register_template",
-    ),
-    "saving": ("fingerprint",),
-    "sentence_transformers": ("PromptEOL",),
-    "training": ("merge", "train"),
-    "tuning": ("tune_prompt",),
-}  # fmt: skip
-_EXPORTS = {name: f"prompteol.{home}" for home, names in _HOMES.items() for name in names}
+_EXPORTS = {
+    "DEMONSTRATIONS": "prompteol.prompts",
+    "Demonstration": "prompteol.prompts",
+    "LongTextWarning": "prompteol.embedder",
+    "PromptEOL": "prompteol.sentence_transformers",
+    "PromptTemplate": "prompteol.prompts",
+    "RetrievalTemplate": "prompteol.prompts",
+    "TEMPLATES": "prompteol.prompts",
+    "TextEmbedder": "prompteol.embedder",
+    "Word": "prompteol.model",
+    "check_index": "prompteol.embedder",
+    "encode_files": "prompteol.embedder.encode_files",
+    "evaluate": "prompteol.evaluation",
+    "fingerprint": "prompteol.saving",
+    "guard_index": "prompteol.embedder",
+    "merge": "prompteol.training",
+    "model_info": "prompteol.loading",
+    "plot_similarity": "prompteol.plots.heatmap",
+    "register_attention": "prompteol.inference",
+    "register_task": "prompteol.evaluation",
+    "register_template": "prompteol.prompts",
+    "train": "prompteol.training",
+    "tune_prompt": "prompteol.tuning",
+}
 
 __all__ = [
     "DEMONSTRATIONS",
