@@ -235,7 +235,7 @@ class MeanPooling:
         rows: list[NDArray[np.float32]] = []
         with torch.inference_mode():
             # In batches of equal length there is no padding, so nothing depends on a pad token or on positions.
-            for _, equal in groupby(order, key=lambda number: len(tokens[number])):
+            for _length, equal in groupby(order, key=lambda number: len(tokens[number])):
                 for batch in chunks(equal, batch_size):
                     inputs = torch.tensor([tokens[number] for number in batch], device=self._backbone.device)
                     states = self._backbone(input_ids=inputs, attention_mask=torch.ones_like(inputs)).last_hidden_state
