@@ -61,8 +61,15 @@ def skip_unless_installed(source: str) -> None:
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         for name in names:
-            if importlib.util.find_spec(name.partition(".")[0]) is None:
+            if not is_installed(name):
                 pytest.skip(f"{name} is not installed")
+
+
+def is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package it would lie in
+        return False
 
 
 @pytest.fixture

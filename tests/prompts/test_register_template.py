@@ -18,13 +18,13 @@ def forgotten_afterwards():
 
 
 def test_a_preset_in_ten_lines(tiny, tmp_path):
-    register_template("topic", 'The topic of "{text}" is:"')
-    model = PromptEOL(tiny("llama"), template="topic", device="cpu")
+    register_template("topic-of", 'The topic of "{text}" is:"')
+    model = PromptEOL(tiny("llama"), template="topic-of", device="cpu")
     assert model.template == PromptTemplate('The topic of "', '" is:"')
     model.save_pretrained(tmp_path, create_model_card=False)
-    del presets._templates["topic"]
+    del presets._templates["topic-of"]
     again = PromptEOL(tmp_path, device="cpu")
-    assert (again.template, again.provenance["template"]) == (model.template, "topic")
+    assert (again.template, again.provenance["template"]) == (model.template, "topic-of")
 
 
 def test_a_pair_of_templates():
@@ -51,13 +51,13 @@ def test_a_template_that_cannot_be_used_is_not_registered(template):
 def test_errors_and_help_list_it():
     code = """
 from prompteol import errors, register_template
-register_template("topic", 'The topic of "{text}" is:"')
+register_template("topic-of", 'The topic of "{text}" is:"')
 from prompteol.prompts import resolve_template
 try:
     resolve_template("nothing")
 except errors.TemplateError as error:
-    assert "topic" in str(error)
+    assert "topic-of" in str(error)
 from prompteol.cli.options import TemplateOption
-assert "topic" in TemplateOption.__metadata__[0].help
+assert "topic-of" in TemplateOption.__metadata__[0].help
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,6 +13,8 @@ from training_processes import training_processes
 @pytest.mark.parametrize("kind", ["adapter_model", "model"])
 def test_the_same_weights(tiny, tmp_path, triplets, dev, quick, kind):
     """The kills fall before the first checkpoint and into later passes over the data, one of them into a saving."""
+    if kind == "adapter_model":
+        pytest.importorskip("peft")
     lora = Lora(rank=4, dropout=0.2, quantize=False) if kind == "adapter_model" else None
     recipe = replace(quick, lora=lora, epochs=4)
     base = tiny("opt", attention_dropout=0.1)
@@ -78,6 +80,7 @@ def test_a_folder_that_was_moved_keeps_its_best(tiny, tmp_path, triplets, dev, q
 
 def test_patience_outlives_a_kill(tiny, tmp_path, triplets, dev, quick):
     """Nothing is learned, so the third checkpoint after the first one is the last, whenever a process is killed."""
+    pytest.importorskip("peft")
     recipe = replace(quick, learning_rate=1e-9, eval_steps=1, patience=3, epochs=4)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     options = {"dev": dev, "resume": True}

@@ -49,6 +49,7 @@ def test_a_base_without_a_score_is_named(tiny, tmp_path, triplets, quick):
 
 
 def test_the_command_ends_in_exit_code_2(tiny, tmp_path, triplets):
+    pytest.importorskip("peft")
     rows = zip(*triplets.columns.values(), strict=True)
     data = tmp_path / "nli.csv"
     data.write_text("anchor,positive,negative\n" + "".join(",".join(row) + "\n" for row in rows))

@@ -133,7 +133,9 @@ def write_demonstrations(path: str | Path, demonstrations: Iterable[Demonstratio
             case ".txt":
                 file.writelines(_as_template(*pair) for pair in pairs)
             case suffix:
-                writer = csv.writer(file, delimiter="," if suffix == ".csv" else "\t", lineterminator="\n")
+                # All fields are quoted, for Python below 3.13 leaves a lone carriage return bare, which ends a row.
+                delimiter = "," if suffix == ".csv" else "\t"
+                writer = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
                 writer.writerows([_COLUMNS, *pairs])
 
 
