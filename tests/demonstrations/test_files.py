@@ -4,7 +4,7 @@ import hashlib
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from prompteol import DEMONSTRATIONS, Demonstration
@@ -32,6 +32,7 @@ def test_what_is_written_is_read(tmp_path, suffix):
     assert read_demonstrations(path) == SET[:1]
 
 
+@example(sentence="0\r", word="0")
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_any_text_that_can_be_used_survives_jsonl_and_csv(tmp_path_factory, sentence, word):
     try:
