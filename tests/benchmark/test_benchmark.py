@@ -76,6 +76,10 @@ def test_the_command(tiny, tmp_path):
     ours = figures["runs"][0]["results"][0]
     assert ours["texts"] == 3
     assert len(ours["seconds"]) == 1
+    texts_of = {result["name"]: result["texts"] for result in figures["runs"][0]["results"]}
+    for way in ("prompteol", "sentence-transformers"):
+        assert texts_of[f"{way}, one text"] == 1
+        assert texts_of[f"{way}, 256 short texts"] == 256
     again = CliRunner().invoke(app, ["-m", tiny("opt"), *map(str, options)])
     assert isinstance(again.exception, CorpusError)
     assert "--force" in str(again.exception)

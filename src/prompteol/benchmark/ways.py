@@ -175,6 +175,12 @@ def sentences(count: int, *, seed: int = 0) -> list[str]:
     return [" ".join(rng.choices(_WORDS.split(), k=_length(rng))).capitalize() + "." for _ in range(count)]
 
 
+def short_sentences(count: int) -> list[str]:
+    """Make up sentences of three words, as search queries are."""
+    rng = random.Random(0)  # noqa: S311 - nothing here is a secret
+    return [" ".join(rng.choices(_WORDS.split(), k=3)) for _ in range(count)]
+
+
 def _length(rng: random.Random) -> int:
     place = rng.randrange(len(_LENGTHS) - 1)
     return rng.randint(_LENGTHS[place], _LENGTHS[place + 1])

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # The paper's example of a demonstration, and none.
 _DEMONSTRATIONS = ("none", "opt-2.7b")
+_SHORT_TEXTS = 256
 
 
 def benchmark(
@@ -66,11 +67,13 @@ def benchmark(
     options.check(model)
     if output:
         refuse_overwrite(output, force=force)
-    from prompteol.benchmark import compare, describe_machine, methods
+    from prompteol.benchmark import OURS, STOCK, compare, describe_machine, methods, short_sentences
     from prompteol.benchmark import sentences as made_up
 
     options.use_threads()
     texts = texts or made_up(count)
+    # What a call costs beside the backbone shows in one text, and what a text costs in many short ones.
+    more = {"one text": texts[:1], f"{_SHORT_TEXTS} short texts": short_sentences(_SHORT_TEXTS)}
     clock = time.process_time if processor_time else time.perf_counter
     runs: list[dict[str, Any]] = []
     for name, folder in _sources(model):
@@ -79,8 +82,12 @@ def benchmark(
             used = str(loaded.dtype).removeprefix("torch.")
             title = f"{name}, {used}, demonstration: {demonstration}"
             with console.waiting("building the models"):
-                contestants = methods(folder, loaded)
+                contestants = list(methods(folder, loaded))
             results = compare(contestants, texts, repeats=repeats, clock=clock, label=title, progress=progress)
+            pair = [method for method in contestants if method.name in (OURS, STOCK)]
+            for label, batch in more.items():
+                timed = compare(pair, batch, repeats=repeats, clock=clock, label=label, progress=progress)
+                results += [replace(result, name=f"{result.name}, {label}") for result in timed]
             console.show(_table(title, results))
             runs.append({"model": name, "demonstration": demonstration, "results": list(map(_figures, results))})
     if output:
