@@ -12,6 +12,7 @@ from rich.table import Table
 from prompteol.cli import console
 from prompteol.cli.model_options import ModelOptions, quiet
 from prompteol.cli.options import ModelOption
+from prompteol.errors import SettingError
 
 __all__ = ["info"]
 
@@ -34,11 +35,14 @@ def info(
     a saved model was saved with.
     """
     prompt = options.prompt()
+    technique, readouts = options.techniques()
+    if readouts:
+        raise SettingError("info reads no weights, which a read-out is fitted with: create a model with it first")
     with console.waiting("reading the configuration"):
         quiet()
         from prompteol.loading import model_info
 
-        found = model_info(model, **prompt, **options.loading())
+        found = model_info(model, **prompt, **technique, **options.loading())
     facts = {"model": model or "the one that ships with prompteol", **found.as_record()}
     if fingerprint:
         facts["fingerprint"] = replace(options, device=options.device or "cpu").load(model).fingerprint()
@@ -58,4 +62,6 @@ def _shown(value: object) -> str:
         return "not known without reading the weights: --fingerprint"
     if isinstance(value, list):
         return "; ".join(f"{shown['sentence']} => {shown['word']}" for shown in value) or "none"
+    if value == "":
+        return "none"
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)

@@ -14,15 +14,19 @@ from prompteol.cli.options import (
     DeviceOption,
     DtypeOption,
     EngineOption,
+    FitTextsOption,
     LayerOption,
     NormalizationOption,
     RevisionOption,
+    TechniqueOption,
     TemplateOption,
     ThreadsOption,
     TrustRemoteCodeOption,
 )
-from prompteol.errors import LayerError
+from prompteol.errors import LayerError, SettingError
+from prompteol.files import TextSource
 from prompteol.prompts import resolve_demonstrations, resolve_template
+from prompteol.techniques import Readout, split_techniques
 
 if TYPE_CHECKING:
     from prompteol import PromptEOL
@@ -99,18 +103,36 @@ class LoadingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(LoadingOptions, PromptOptions):
-    """Describe a model: its prompt, and how it is loaded."""
+    """Describe a model: its prompt, its techniques, and how it is loaded."""
 
+    technique: TechniqueOption = None
+    fit_texts: FitTextsOption = None
     dtype: DtypeOption = None
+
+    def techniques(self) -> tuple[dict[str, Any], tuple[Readout, ...]]:
+        """Return the argument of ``PromptEOL``, and the read-outs to fit; raise where one is wrong."""
+        if self.technique is None:
+            if self.fit_texts is not None:
+                raise SettingError(f"--fit-texts {self.fit_texts!r} has no --technique to fit, such as whitening")
+            return {}, ()
+        forward, readouts = split_techniques(self.technique, with_texts=self.fit_texts is not None)
+        if self.fit_texts is not None and not any(readout.needs_texts for readout in readouts):
+            raise SettingError(f"--fit-texts {self.fit_texts!r}: none of the techniques is fitted on texts")
+        return {} if forward is None else {"technique": forward}, readouts
 
     def check(self, model: str | None) -> None:
         """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""
         self.prompt()
+        self.techniques()
+        if self.fit_texts is not None:
+            TextSource.open(self.fit_texts)
         super().check(model)
 
     def load(self, model: str | None) -> PromptEOL:
         """Load the model; raise where an option is wrong before any weight is read."""
         prompt = self.prompt()
+        technique, readouts = self.techniques()
+        texts = None if self.fit_texts is None else list(TextSource.open(self.fit_texts).texts())
         with console.waiting("loading the model"):
             quiet()
             self.use_threads()
@@ -119,7 +141,13 @@ class ModelOptions(LoadingOptions, PromptOptions):
             from prompteol import PromptEOL
 
             kwargs = {"dtype": self.dtype} if self.dtype else None
-            return PromptEOL(model, **prompt, **self.loading(), device=self.device, model_kwargs=kwargs)
+            loaded = PromptEOL(model, **prompt, **technique, **self.loading(), device=self.device, model_kwargs=kwargs)
+        if readouts:
+            from prompteol import fit_readout
+
+            with console.waiting("fitting the read-out"):
+                fit_readout(loaded, texts, readouts)
+        return loaded
 
     @classmethod
     def of(cls, loading: LoadingOptions, **options: Any) -> ModelOptions:

@@ -11,6 +11,7 @@ from prompteol.files import Format
 from prompteol.files.tables import DELIMITERS
 from prompteol.plots.picture_file import PICTURES
 from prompteol.prompts import TEMPLATES, NormalizationMode
+from prompteol.techniques import TECHNIQUES
 
 __all__ = [
     "IMAGES",
@@ -22,6 +23,7 @@ __all__ = [
     "Dtype",
     "DtypeOption",
     "EngineOption",
+    "FitTextsOption",
     "ForceOption",
     "FormatOption",
     "LayerOption",
@@ -32,6 +34,7 @@ __all__ = [
     "ResumeOption",
     "RevisionOption",
     "SentEvalOption",
+    "TechniqueOption",
     "TemplateOption",
     "ThreadsOption",
     "TrustRemoteCodeOption",
@@ -87,6 +90,24 @@ NormalizationOption = Annotated[
         "--normalization",
         help="How a text is normalized before it is put into the template.",
         show_default="the template's own",
+    ),
+]
+TechniqueOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--technique",
+        metavar="NAME[:OPTION=VALUE,...]",
+        help=f"Another way from a text to its vector ({', '.join(TECHNIQUES)}). May be repeated.",
+        show_default="the saved model's, else none",
+    ),
+]
+FitTextsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fit-texts",
+        metavar="FILE",
+        help="The texts, without labels, to fit a technique on that needs some, such as whitening.",
+        show_default="none",
     ),
 ]
 

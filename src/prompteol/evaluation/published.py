@@ -47,11 +47,12 @@ def published_for(model: ModelDescription) -> PublishedScores | None:
     """Return the paper's row for a model, or None if it is not one of the paper's set up as in the paper.
 
     The last part of the name decides (``facebook/opt-1.3b``, ``royokong/prompteol-opt-1.3b``, a folder
-    ``opt-1.3b``), with the paper's template, its text normalization and the last layer; without demonstrations,
-    or with the one that the paper found best for that size.
+    ``opt-1.3b``), with the paper's template, its text normalization and the last layer, and no further technique;
+    without demonstrations, or with the one that the paper found best for that size.
     """
     name = model.name.rstrip("/\\").replace("\\", "/").rpartition("/")[2].lower()
-    if (model.template, model.normalization, model.layer) != (str(PROMPTEOL), PROMPTEOL.normalization, -1):
+    setup = (model.template, model.normalization, model.layer, model.technique)
+    if setup != (str(PROMPTEOL), PROMPTEOL.normalization, -1, None):
         return None
     for row in published_scores():
         if row.model == name and model.demonstrations == _demonstrations(row):

@@ -15,6 +15,7 @@ from prompteol.compat import reusing_tokenizer
 from prompteol.errors import ArtifactError, ModelError
 from prompteol.loading.finding import find_parts
 from prompteol.loading.parts import LoadedModel, PromptConfig
+from prompteol.loading.stock_parts import load_stock_parts
 from prompteol.model import (
     ADAPTER,
     MANIFEST,
@@ -29,8 +30,8 @@ from prompteol.model import (
     resolve_layer,
     set_adapter_weights,
 )
-from prompteol.model.module import PromptEOLModule
 from prompteol.saving import Manifest, check_stock_settings, stated_license, training_notes
+from prompteol.techniques.module import embedding_module
 
 __all__ = ["load_model"]
 
@@ -54,7 +55,7 @@ def load_model(
     """
     check_placement(device, options.model, options.config)
     found = find_parts(name, request, options, **files)
-    source, manifest, template, provenance, layer, config, tokenizer = found
+    source, manifest, template, provenance, layer, config, tokenizer, technique = found
     as_saved = request == PromptConfig(engine=request.engine)
     # Any option of transformers' may change the vectors; of the dtype one can see it.
     with_options = bool(options.model.keys() - {"dtype", "torch_dtype"} or options.processor or options.config)
@@ -62,11 +63,11 @@ def load_model(
     if source.kind in ("base", "adapter"):
         with reusing_tokenizer(tokenizer, backbone_of(source).name):
             transformer = load_backbone(source, options)
-        return LoadedModel(
-            PromptEOLModule(transformer, template, layer=layer, engine=request.engine), [], source, provenance
-        )
+        module = embedding_module(transformer, template, technique, layer=layer, engine=request.engine)
+        return LoadedModel(module, [], source, provenance)
     with reading(source.name), naming_the_adapter(source), reusing_tokenizer(tokenizer, source.name):
-        stock = SentenceTransformer(
+        load = load_stock_parts if manifest is not None and manifest.technique else SentenceTransformer
+        stock = load(
             source.name,
             device=device if "device_map" not in options.model else None,
             trust_remote_code=options.trust_remote_code,
@@ -85,7 +86,7 @@ def load_model(
     same_vectors = as_saved and not with_options and transformer.model.dtype == config.dtype
     card = _card(source)
     return LoadedModel(
-        PromptEOLModule(transformer, template, layer=layer, engine=request.engine),
+        embedding_module(transformer, template, technique, layer=layer, engine=request.engine),
         after,
         source,
         provenance,

@@ -22,6 +22,7 @@ from prompteol.model import (
 )
 from prompteol.prompts import TEMPLATES, PromptTemplate, RetrievalTemplate, choose_prompt
 from prompteol.saving import UNFINISHED, Manifest
+from prompteol.techniques import ForwardTechnique, describe_technique, from_record
 from prompteol.tokenization import PromptTokenizer, recover_template
 
 __all__ = ["Found", "embedded_model", "find_parts"]
@@ -42,6 +43,7 @@ class Found(NamedTuple):
     layer: int | float
     config: PretrainedConfig
     tokenizer: PreTrainedTokenizerBase
+    technique: ForwardTechnique | None
 
 
 def find_parts(name: str | Path | None, request: PromptConfig, options: LoadOptions, **files: Any) -> Found:
@@ -70,7 +72,13 @@ def find_parts(name: str | Path | None, request: PromptConfig, options: LoadOpti
     recovered = _recovered(source, request, tokenizer) if manifest is None else None
     template, provenance = _choose(request, manifest, recovered)
     _check_prompt(tokenizer, template, manifest if request == PromptConfig(engine=request.engine) else None, source)
-    return Found(source, manifest, template, provenance, layer, config, tokenizer)
+    technique = request.technique or None
+    if request.technique is None and manifest is not None and manifest.technique is not None:
+        technique = from_record(manifest.technique)
+    provenance = {name: how for name, how in provenance.items() if name != "technique"}
+    if technique is not None:
+        provenance["technique"] = describe_technique(technique)
+    return Found(source, manifest, template, provenance, layer, config, tokenizer, technique)
 
 
 def _check_finished(source: ModelSource, request: PromptConfig) -> None:

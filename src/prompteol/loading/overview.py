@@ -19,6 +19,7 @@ from prompteol.loading.parts import PromptConfig
 from prompteol.model import LoadOptions, ModelSource, backbone_of, layer_named, resolve_layer
 from prompteol.model.module import Engine
 from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate
+from prompteol.techniques import Technique, split_techniques
 
 __all__ = ["ModelInfo", "model_info"]
 
@@ -51,13 +52,17 @@ class ModelInfo:
         limits = [found.tokenizer.model_max_length, positions if positions != -1 else None]
         self.length_limit = min(limit for limit in limits if limit is not None)
         self.similarity = settings.get("similarity_fn_name") or "cosine"
+        #: The techniques that texts are embedded by.
+        self.technique = "; ".join(
+            found.provenance[name] for name in ("technique", "readout") if name in found.provenance
+        )
         as_saved = prompt == PromptConfig(engine=prompt.engine)
         #: That of a saved model when it was saved; ``None`` where only the weights would tell.
         self.fingerprint = found.manifest.fingerprint if found.manifest is not None and as_saved else None
 
     def as_record(self) -> dict[str, Any]:
         """Return everything as JSON has it; a retrieval model has a template for each task."""
-        names = ("layer", "layers", "dimension", "length_limit", "similarity", "fingerprint")
+        names = ("technique", "layer", "layers", "dimension", "length_limit", "similarity", "fingerprint")
         return {
             "backbone": self.backbone,
             "parameters": self.parameters,
@@ -88,6 +93,7 @@ def model_info(
     demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
     normalization: NormalizationMode | None = None,
     layer: int | float | None = None,
+    technique: str | Technique | None = None,
     engine: Engine = "auto",
     trust_remote_code: bool = False,
     **files: Any,
@@ -100,6 +106,7 @@ def model_info(
         demonstrations: shown before the text.
         normalization: of a text before it is put into the template.
         layer: to read.
+        technique: a forward technique.
         engine: is of no effect.
         trust_remote_code: run Python code that the model's repository brings.
         files: ``revision``, ``token``, ``cache_folder`` and ``local_files_only``.
@@ -109,7 +116,8 @@ def model_info(
         TemplateError: the template cannot be used.
         ArtifactError: the files of a saved model contradict each other.
     """
-    prompt = PromptConfig(template, demonstrations, layer, engine, normalization)
+    forward, _ = (None, ()) if technique is None else split_techniques(technique)
+    prompt = PromptConfig(template, demonstrations, layer, engine, normalization, forward)
     return ModelInfo(
         find_parts(model_name_or_path, prompt, LoadOptions(trust_remote_code=trust_remote_code), **files), prompt
     )

@@ -12,19 +12,24 @@ from torch import nn
 from prompteol.model import ModelSource
 from prompteol.model.module import Engine, PromptEOLModule
 from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate, prompts_for
+from prompteol.techniques import ForwardTechnique
 
 __all__ = ["LoadedModel", "PromptConfig"]
 
 
 @dataclass(frozen=True)
 class PromptConfig:
-    """Hold what a user asks of prompt, layer and engine; ``None`` is the saved model's own, or the default."""
+    """Hold what a user asks of prompt, layer and engine; ``None`` is the saved model's own, or the default.
+
+    A technique of ``()`` is none, whatever the saved model has.
+    """
 
     template: str | PromptTemplate | RetrievalTemplate | None = None
     demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None
     layer: int | float | None = None
     engine: Engine = "auto"
     normalization: NormalizationMode | None = None
+    technique: ForwardTechnique | tuple[()] | None = None
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from prompteol.saving.card import TRAINING_HEADING, stated_license, training_notes
 from prompteol.saving.fingerprint import fingerprint, remembering_frozen_weights
 from prompteol.saving.manifest import UNFINISHED, Manifest
-from prompteol.saving.portable import save_portable
+from prompteol.saving.portable import save_portable, with_modules
 from prompteol.saving.stock_settings import check_stock_settings
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "save_portable",
     "stated_license",
     "training_notes",
+    "with_modules",
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from huggingface_hub import ModelCard
 from yaml import YAMLError  # type: ignore[import-untyped]
 
@@ -23,14 +26,18 @@ _CITATION = """\
 }
 ```"""
 
+_PORTABLE = (
+    "Each text is put into a prompt, and the hidden state of the prompt's last token is its embedding. The prompt",
+    "is this model's chat template, so plain sentence-transformers (5.6 or later) renders it without further code.",
+)
+
 
 def prompt_section(manifest: Manifest) -> str:
     """Write the section in Markdown."""
     lines = [
         "## PromptEOL",
         "",
-        "Each text is put into a prompt, and the hidden state of the prompt's last token is its embedding. The prompt",
-        "is this model's chat template, so plain sentence-transformers (5.6 or later) renders it without further code.",
+        *(_PORTABLE if manifest.technique is None else _by_technique(manifest.technique)),
         "",
         *_prompts(manifest.template),
         f"- Layer: `{manifest.layer}` (negative index of the hidden states; `-1` is the last, after the final norm)",
@@ -61,6 +68,16 @@ def training_notes(card: str) -> str:
     """Return the section on training, which ends a card, or nothing."""
     _, heading, section = card.partition(TRAINING_HEADING)
     return heading + section
+
+
+def _by_technique(technique: Mapping[str, Any]) -> list[str]:
+    options = ", ".join(f"{name}={value!r}" for name, value in technique.items() if name != "name")
+    return [
+        f"**This model needs the package `prompteol`**: it embeds by the technique `{technique['name']}`, which no",
+        "stock module of sentence-transformers holds. `PromptEOL(...)` loads it; `SentenceTransformer(...,",
+        "trust_remote_code=True)` does too where the package is installed, and refuses it elsewhere.",
+        *([f"\nOptions of the technique: {options}"] if options else []),
+    ]
 
 
 def _prompts(template: PromptTemplate | RetrievalTemplate) -> list[str]:

@@ -46,6 +46,9 @@ def fingerprint(model: SentenceTransformer) -> str:
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(_canonical([name, str(tensor.dtype), list(tensor.shape)]))
             digest.update(_tensor_digest(tensor, parameters.get(name)))
+    technique = getattr(model[0], "technique", None)
+    if technique is not None:
+        digest.update(_canonical([type(technique).__name__, technique.record()]))
     digest.update(_canonical(_tokenizer(getattr(model, "tokenizer", None))))
     digest.update(_canonical([model.prompts, model.default_prompt_name, model.truncate_dim, model.max_seq_length]))
     return digest.hexdigest()

@@ -33,6 +33,8 @@ class Manifest:
         bos_separator: what comes between BOS and prompt.
         provenance: how template, demonstrations and layer came to be, for people and the model card.
         fingerprint: of weights, template, layer and pooling at the time of saving.
+        technique: name and options of the technique that a module of this package embeds by; ``None`` in the portable
+            form.
     """
 
     template: PromptTemplate | RetrievalTemplate
@@ -41,6 +43,7 @@ class Manifest:
     bos_separator: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    technique: Mapping[str, Any] | None = None
 
     @property
     def chat_template(self) -> str:
@@ -58,6 +61,8 @@ class Manifest:
             "provenance": dict(self.provenance),
             "fingerprint": self.fingerprint,
         }
+        if self.technique is not None:
+            record["technique"] = dict(self.technique)
         path = Path(folder) / MANIFEST
         draft = path.with_name(UNFINISHED)
         draft.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -84,6 +89,7 @@ class Manifest:
                 bos_separator=record["bos_separator"],
                 provenance=record["provenance"],
                 fingerprint=record["fingerprint"],
+                technique=record.get("technique"),
             )
         except PromptEOLError:
             raise

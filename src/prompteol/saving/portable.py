@@ -8,12 +8,13 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
+from torch import nn
 
 from prompteol.model import MANIFEST
 from prompteol.saving.card import prompt_section
 from prompteol.saving.manifest import UNFINISHED, Manifest
 
-__all__ = ["save_portable"]
+__all__ = ["save_portable", "with_modules"]
 
 # vLLM and TEI read these booleans and pool wrongly, or refuse, without them.
 _OLD_POOLING_KEYS = {
@@ -26,6 +27,19 @@ _OLD_POOLING_KEYS = {
 }
 
 _PLACEHOLDER = "sentence_transformers_model_id"
+
+
+def with_modules(model: SentenceTransformer, modules: list[nn.Module]) -> SentenceTransformer:
+    """Return a plain model of some modules with the prompts, the similarity and the card of another."""
+    return SentenceTransformer(
+        modules=modules,
+        device=str(model.device),
+        prompts={name: prompt or "" for name, prompt in model.prompts.items()},
+        default_prompt_name=model.default_prompt_name,
+        similarity_fn_name=model.similarity_fn_name,
+        truncate_dim=model.truncate_dim,
+        model_card_data=model.model_card_data,
+    )
 
 
 def save_portable(
@@ -42,7 +56,7 @@ def save_portable(
     ``prompteol.json`` is written last: a folder that has it is complete.
 
     Args:
-        stock: modules of sentence-transformers only.
+        stock: modules of sentence-transformers only, but for one that embeds by a technique, which the manifest names.
         path: folder, made if missing.
         manifest: for ``prompteol.json``.
         card: the text of ``README.md``; ``True`` writes a new one, ``False`` none.

@@ -65,6 +65,11 @@ def tune_prompt(
     """
     if seed < 0:
         raise TuningError(f"seed={seed} is negative; give 0 or more")
+    if model.technique is not None:
+        raise TuningError(
+            f"{model.technique} embeds by several states a text, and tuning compares single prompts and layers: load "
+            "the model with technique=()"
+        )
     scored = pairs if isinstance(pairs, ScoredPairs) else read_pairs(pairs)
     shots = _demonstrations(demonstrations)
     named = named_templates(model.template, templates)

@@ -1,0 +1,141 @@
+"""Register techniques by name, and resolve what a user gives in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Any
+
+from prompteol.errors import SettingError
+from prompteol.techniques.protocol import ForwardTechnique, Readout, Technique
+
+__all__ = [
+    "TECHNIQUES",
+    "describe_technique",
+    "from_record",
+    "register_technique",
+    "resolve_techniques",
+    "split_techniques",
+    "to_record",
+]
+
+_techniques: dict[str, type[Technique]] = {}
+TECHNIQUES: Mapping[str, type[Technique]] = MappingProxyType(_techniques)
+"""The configurations by name; :func:`register_technique` adds to them."""
+
+
+def register_technique(name: str, config: type[Technique]) -> None:
+    """Add a technique, which ``technique=``, ``fit_readout`` and ``--technique`` then know by its name.
+
+    Args:
+        name: of a technique that does not exist yet, such as ``"my-technique"``.
+        config: its configuration, a subclass of ``Readout`` or ``ForwardTechnique``.
+
+    Raises:
+        SettingError: the name is taken or is none, or the configuration is no technique's.
+    """
+    if not isinstance(name, str) or not name.replace("-", "").isalnum():
+        raise SettingError(f"technique name {name!r} is none: give letters, digits and hyphens, such as 'my-technique'")
+    if name in _techniques:
+        raise SettingError(f"technique {name!r} exists: {_techniques[name].__name__}; choose another name")
+    if not isinstance(config, type) or not issubclass(config, Technique):
+        raise SettingError(f"technique {name!r}: {config!r:.60} is no subclass of Readout or ForwardTechnique")
+    _techniques[name] = config
+
+
+def resolve_techniques(given: str | Technique | Iterable[str | Technique]) -> tuple[Technique, ...]:
+    """Return techniques from a name, a name with options as in ``"whitening:power=0.5"``, a technique, or several.
+
+    Raises:
+        SettingError: there is no such technique, or it has no such option.
+    """
+    if isinstance(given, (str, Technique)):
+        given = (given,)
+    return tuple(_resolve(one) for one in given)
+
+
+def split_techniques(
+    given: str | Technique | Iterable[str | Technique], *, with_texts: bool = False
+) -> tuple[ForwardTechnique | None, tuple[Readout, ...]]:
+    """Tell the forward technique from the read-outs behind it.
+
+    Args:
+        given: as for :func:`resolve_techniques`.
+        with_texts: whether there are texts to fit a read-out on.
+
+    Raises:
+        SettingError: there are two forward techniques, or a read-out needs texts and there are none.
+    """
+    techniques = resolve_techniques(given)
+    forward = [one for one in techniques if isinstance(one, ForwardTechnique)]
+    readouts = tuple(one for one in techniques if isinstance(one, Readout))
+    if len(forward) > 1:
+        raise SettingError(f"{' and '.join(map(describe_technique, forward))} do not combine: give one of them")
+    for readout in readouts:
+        if readout.needs_texts and not with_texts:
+            name = describe_technique(readout)
+            raise SettingError(
+                f"{name} is fitted on texts: load the model, then fit_readout(model, texts, {name!r}); on the command "
+                "line --fit-texts FILE"
+            )
+    return (forward[0] if forward else None), readouts
+
+
+def to_record(technique: ForwardTechnique) -> dict[str, Any]:
+    """Return name and options of a technique as ``prompteol.json`` holds them."""
+    return {"name": _name_of(technique), **technique.record()}
+
+
+def from_record(record: Mapping[str, Any]) -> ForwardTechnique:
+    """Return the technique that a saved model names.
+
+    Raises:
+        SettingError: it is not registered here.
+    """
+    name, options = record["name"], {key: value for key, value in record.items() if key != "name"}
+    if name not in TECHNIQUES:
+        raise SettingError(
+            f"the model was saved with the technique {name!r}, which is none of {', '.join(TECHNIQUES)}: import what "
+            "registers it, then load the model"
+        )
+    return TECHNIQUES[name].configure(options)  # type: ignore[return-value]
+
+
+def _name_of(technique: Technique) -> str:
+    """Return the name that a technique is registered under.
+
+    Raises:
+        SettingError: under none.
+    """
+    for name, config in _techniques.items():
+        if config is type(technique):
+            return name
+    kind = type(technique).__name__
+    raise SettingError(f'{kind} is not registered: call register_technique("my-technique", {kind}) first')
+
+
+def describe_technique(technique: Technique) -> str:
+    """Return the name of a technique and its options, as ``--technique`` takes them."""
+    options = ",".join(f"{name}={value}" for name, value in technique.record().items() if value is not None)
+    return _name_of(technique) + (":" + options if options else "")
+
+
+def _resolve(given: Any) -> Technique:
+    if isinstance(given, Technique):
+        _name_of(given)
+        return given
+    name, _, options = given.partition(":") if isinstance(given, str) else (given, "", "")
+    if name not in TECHNIQUES:
+        raise SettingError(f"technique={given!r:.80} is none of {', '.join(TECHNIQUES)}")
+    return TECHNIQUES[name].configure(dict(_option(name, part) for part in options.split(",") if part))
+
+
+def _option(name: str, text: str) -> tuple[str, Any]:
+    option, equals, value = text.partition("=")
+    if not equals:
+        raise SettingError(f'technique {name!r}: {text!r} is no option; write "{name}:OPTION=VALUE"')
+    for kind in (int, float):
+        with suppress(ValueError):
+            return option.strip(), kind(value)
+    return option.strip(), value
