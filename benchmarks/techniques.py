@@ -23,6 +23,8 @@ from prompteol.techniques import AllButTheTop, Centering, ForwardTechnique, Line
 from prompteol.techniques.metaeol.wordings import WORDINGS
 
 PROMPTS = ["prompteol", "pretended-cot", "knowledge-enhancement", *(f"metaeol {number}" for number in range(1, 9))]
+# Texts that are embedded, and kept, at once.
+_PART = 200
 READOUTS: list[Readout] = [Centering(), AllButTheTop(3), Whitening(0.5), Whitening(1.0)]
 ENSEMBLES = {
     "prompt-ensemble": ["pretended-cot", "knowledge-enhancement"],
@@ -119,15 +121,21 @@ class Table:
 
     def _states(self, name: str, shown: str | None, texts: list[str]) -> Tensor:
         kind = "fit" if texts is self._fit_texts else "pairs"
-        file = self._arguments.states / f"{name} {shown} {kind} {len(texts)}.npy"
-        if not file.exists():
-            template = WORDINGS[int(name[-1]) - 1] if name.startswith("metaeol") else name
-            if self._model is None:
-                technique = SeveralLayers(self._arguments.layers)
-                self._model = PromptEOL(self._arguments.model, technique=technique, device="cpu")
-            self._model.set_template(template, demonstrations=[] if shown is None else shown)
-            np.save(file, self._model.encode(texts))
-        return torch.from_numpy(np.load(file))
+        parts = []
+        for start in range(0, len(texts), _PART):
+            file = self._arguments.states / f"{name} {shown} {kind} {len(texts)} {start}.npy"
+            if not file.exists():
+                self._embed(name, shown, texts[start : start + _PART], file)
+            parts.append(torch.from_numpy(np.load(file)))
+        return torch.cat(parts)
+
+    def _embed(self, name: str, shown: str | None, texts: list[str], file: Path) -> None:
+        template = WORDINGS[int(name[-1]) - 1] if name.startswith("metaeol") else name
+        if self._model is None:
+            technique = SeveralLayers(self._arguments.layers)
+            self._model = PromptEOL(self._arguments.model, technique=technique, device="cpu")
+        self._model.set_template(template, demonstrations=[] if shown is None else shown)
+        np.save(file, self._model.encode(texts))
 
     def _score(self, vectors: Tensor) -> float:
         rows = dict(zip(self._texts, torch.nn.functional.normalize(vectors, dim=1), strict=True))

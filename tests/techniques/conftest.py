@@ -10,23 +10,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from prompteol.techniques import registry
 
-WORDS = [
-    "man",
-    "cat",
-    "dog",
-    "two",
-    "is",
-    "riding",
-    "running",
-    "guitar",
-    "horse",
-    "snow",
-    "mat",
-    "the",
-    "on",
-    "of",
-    "red",
-]
+WORDS = ["man", "cat", "dog", "two", "is", "riding", "running", "guitar", "horse", "snow", "on", "of", "red"]
 
 
 @pytest.fixture(scope="session")

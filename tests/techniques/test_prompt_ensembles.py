@@ -1,8 +1,6 @@
 """Prompt ensembles: against one plain forward a prompt, packed and not, with demonstrations, saved and loaded."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from sentence_transformers import SentenceTransformer
 
 from prompteol import TEMPLATES, PromptEOL, PromptTemplate, fit_readout
 from prompteol.errors import ArtifactError, InputError, SettingError, TemplateError, TuningError
-from prompteol.techniques import MetaEOL, PromptEnsemble
+from prompteol.techniques import MetaEOL, PromptEnsemble, registry
 from prompteol.techniques.metaeol.wordings import WORDINGS
 from prompteol.tuning import tune_prompt
 
@@ -75,7 +73,6 @@ def test_plain_sentence_transformers_refuses_it_or_gives_the_same(tiny, tmp_path
     card = (tmp_path / "README.md").read_text()
     assert "This model needs the package `prompteol`" in card
     assert "without further code" not in card
-    assert "A thousand years" not in card
 
 
 def test_a_foreign_module_behind_it_is_refused(tiny, tmp_path):
@@ -106,10 +103,8 @@ def test_settings_reach_every_prompt(tiny, texts, close):
 
 def test_words_are_those_of_the_models_own_template(tiny):
     folder = tiny("llama")
-    text = "A storm floods the town."
-    assert PromptEOL(folder, technique="metaeol", device="cpu").words(text) == PromptEOL(folder, device="cpu").words(
-        text
-    )
+    plain, ensemble = (PromptEOL(folder, technique=technique, device="cpu") for technique in ((), "metaeol"))
+    assert ensemble.words("A storm floods the town.") == plain.words("A storm floods the town.")
 
 
 def test_a_pair_of_templates_stays_a_pair(tiny, texts, close):
@@ -165,10 +160,6 @@ def test_no_text_is_an_error_or_nothing(tiny):
 
 def test_the_technique_of_a_saved_model_must_be_registered(tiny, tmp_path, own_registry):
     PromptEOL(tiny("llama"), technique="metaeol", device="cpu").save_pretrained(tmp_path)
-    code = (
-        "import sys, prompteol.techniques.registry as r; r._techniques.pop('metaeol'); from prompteol import PromptEOL"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}; PromptEOL(sys.argv[1])", str(tmp_path)], capture_output=True, text=True
-    )
-    assert "import what registers it" in done.stderr
+    del registry._techniques["metaeol"]
+    with pytest.raises(SettingError, match="import what registers it"):
+        PromptEOL(tmp_path, device="cpu")

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from prompteol import PromptEOL, fit_readout
 from prompteol.errors import InputError, SettingError
-from prompteol.techniques import AllButTheTop, Centering, Whitening
+from prompteol.techniques import Whitening
 
 SHOWN = 'This sentence : "A jockey riding a horse." means in one word:"Equestrian".'
 
@@ -146,8 +146,3 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(tiny, given, techniq
         fit_readout(model, texts[:given] if isinstance(given, int) else given, technique)
     assert len(model) == 1
     assert "readout" not in model.provenance
-
-
-def test_configurations_explain_themselves():
-    assert Centering.options() == "no options"
-    assert "components=3 (how many principal components to remove)" in AllButTheTop.options()

@@ -192,7 +192,7 @@ class PromptEOLModule(InputModule):
         else:
             _check_engine(engine)
         prompt = prompt or ""
-        return self._features(texts, task, prompt, longest, packed=engine == "auto")
+        return self._features(texts, task, prompt, longest, engine)
 
     def forward(self, features: dict[str, Any], engine: Engine | None = None, **_: Any) -> dict[str, Any]:
         """Embed what :meth:`preprocess` returned.
@@ -223,11 +223,11 @@ class PromptEOLModule(InputModule):
         return PromptEOLModule(self.transformer, template, layer=layer, engine=self.engine, attention=self.attention)
 
     def _features(
-        self, texts: Sequence[str], task: PromptTask | None, prompt: str, max_length: int, *, packed: bool
+        self, texts: Sequence[str], task: PromptTask | None, prompt: str, max_length: int, engine: Engine | None
     ) -> dict[str, Any]:
         ids = self.prompter(texts, task=task, prompt=prompt, max_length=max_length)
         rows = TokenRows(ids, self.prompter.head(task, prompt), self.tokenizer.pad_token_id)
-        return {"token_rows": rows} if packed else rows.padded()
+        return {"token_rows": rows} if engine == "auto" else rows.padded()
 
     def _reads_last_token(self) -> bool:
         """Return whether the two stock modules do nothing but read the last token's state."""

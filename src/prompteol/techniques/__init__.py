@@ -15,6 +15,7 @@ from prompteol.techniques.registry import (
     split_techniques,
     to_record,
 )
+from prompteol.techniques.token_prepending import TokenPrepending
 from prompteol.techniques.whitening import Whitening
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "PromptEnsemble",
     "Readout",
     "Technique",
+    "TokenPrepending",
     "Whitening",
     "describe_technique",
     "from_record",

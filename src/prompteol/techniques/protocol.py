@@ -15,8 +15,11 @@ from prompteol.errors import SettingError
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
 
+    from prompteol.inference.layer_edits import LayerEdit
     from prompteol.prompts import PromptTemplate
+    from prompteol.tokenization import TokenRows
 
 __all__ = ["FitInputs", "ForwardTechnique", "LinearMap", "Readout", "Technique"]
 
@@ -122,6 +125,21 @@ class ForwardTechnique(Technique):
             layer: the model's own.
         """
         return (layer,)
+
+    #: How many tokens :meth:`prepare` adds to a row.
+    extra_tokens: ClassVar[int] = 0
+
+    def prepare(
+        self, rows: TokenRows, tokenizer: PreTrainedTokenizerBase, depth: int
+    ) -> tuple[TokenRows, LayerEdit | None]:
+        """Return the token ids that go in, and an edit of what goes into the layers, or None.
+
+        Args:
+            rows: the token ids of one template's prompts, and those that they begin with.
+            tokenizer: of the backbone.
+            depth: how many layers it has.
+        """
+        return rows, None
 
     def combine(self, states: Tensor) -> Tensor:
         """Return the vectors, (texts, dimension).
