@@ -19,7 +19,15 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from prompteol import PromptEOL, register_technique
-from prompteol.techniques import AllButTheTop, Centering, ForwardTechnique, LinearMap, Readout, Whitening
+from prompteol.techniques import (
+    AllButTheTop,
+    Centering,
+    ForwardTechnique,
+    LinearMap,
+    Readout,
+    Whitening,
+    describe_technique,
+)
 from prompteol.techniques.metaeol.wordings import WORDINGS
 
 PROMPTS = ["prompteol", "pretended-cot", "knowledge-enhancement", *(f"metaeol {number}" for number in range(1, 9))]
@@ -27,10 +35,25 @@ PROMPTS = ["prompteol", "pretended-cot", "knowledge-enhancement", *(f"metaeol {n
 _PART = 200
 READOUTS: list[Readout] = [Centering(), AllButTheTop(3), Whitening(0.5), Whitening(1.0)]
 ENSEMBLES = {
-    "prompt-ensemble": ["pretended-cot", "knowledge-enhancement"],
-    "prompt-ensemble:wordings=prompteol+pretended-cot+knowledge-enhancement": PROMPTS[:3],
+    **{name: [name] for name in PROMPTS[:3]},
+    "prompt-ensemble": PROMPTS[1:3],
+    "prompt-ensemble of all three": PROMPTS[:3],
     "metaeol": PROMPTS[3:],
 }
+# The prompts, whether with the demonstration, and whether with read-outs.
+ROWS = [
+    ("prompteol", True, True),
+    ("prompteol", False, False),
+    ("pretended-cot", False, False),
+    ("knowledge-enhancement", False, False),
+    ("prompt-ensemble", False, False),
+    ("prompt-ensemble of all three", False, False),
+    ("metaeol", False, False),
+    ("pretended-cot", True, False),
+    ("knowledge-enhancement", True, False),
+    ("prompt-ensemble", True, False),
+    ("prompt-ensemble of all three", True, False),
+]
 
 
 @dataclass(frozen=True)
@@ -81,12 +104,9 @@ def main() -> None:
     table = Table(pairs, texts, fit_texts, arguments)
     print("| prompts | demonstrations | layer | read-out | fitted on | Spearman x 100 |")
     print("|---|---|---|---|---|---|")
-    for shown in (None, arguments.demonstration):
+    for name, shown, fitted in ROWS:
         for place, layer in enumerate(arguments.layers):
-            for name in PROMPTS[:3]:
-                table.print(name, [name], shown, place, layer)
-            for name, members in ENSEMBLES.items():
-                table.print(name, members, shown, place, layer)
+            table.print(name, arguments.demonstration if shown else None, place, layer, READOUTS if fitted else ())
 
 
 def _drawn(items: list[Any], count: int) -> list[Any]:
@@ -102,21 +122,20 @@ class Table:
         self._pairs, self._texts, self._fit_texts, self._arguments = pairs, texts, fit_texts, arguments
         self._model: PromptEOL | None = None
 
-    def print(self, name: str, members: list[str], shown: str | None, place: int, layer: int) -> None:
-        """Print the rows of an ensemble: as it is, and with each read-out."""
-        found = self._mean(members, shown, place, self._texts)
+    def print(self, name: str, shown: str | None, place: int, layer: int, readouts: Sequence[Readout]) -> None:
+        """Print the rows of one kind of prompts: as they are, and with each read-out."""
+        found = self._mean(name, shown, place, self._texts)
         start = f"| `{name}` | {shown or 'none'} | {layer} |"
         print(f"{start} | | {self._score(found):.2f} |", flush=True)
-        if len(members) == 8:
-            return
-        fitted_on = {"other sentences": self._mean(members, shown, place, self._fit_texts), "the pairs' own": found}
-        for readout in READOUTS:
-            for what, vectors in fitted_on.items():
+        for readout in readouts:
+            others = self._mean(name, shown, place, self._fit_texts)
+            for what, vectors in {"other sentences": others, "the pairs' own": found}.items():
                 fitted: LinearMap = readout.fit(Vectors(vectors))
-                print(f"{start} {readout} | {what} | {self._score(fitted(found)):.2f} |", flush=True)
+                text = f"`{describe_technique(readout)}` | {what}"
+                print(f"{start} {text} | {self._score(fitted(found)):.2f} |", flush=True)
 
-    def _mean(self, members: list[str], shown: str | None, place: int, texts: list[str]) -> Tensor:
-        states = torch.stack([self._states(member, shown, texts) for member in members]).mean(0).double()
+    def _mean(self, name: str, shown: str | None, place: int, texts: list[str]) -> Tensor:
+        states = torch.stack([self._states(member, shown, texts) for member in ENSEMBLES[name]]).mean(0).double()
         return states.chunk(len(self._arguments.layers), dim=1)[place]
 
     def _states(self, name: str, shown: str | None, texts: list[str]) -> Tensor:

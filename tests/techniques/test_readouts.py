@@ -132,7 +132,7 @@ def test_in_half_precision_and_with_cut_vectors(tiny, texts):
         (80, "all-but-the-top:components=32", SettingError, "leaves nothing of 32"),
         (80, "all-but-the-top:components=0.5", SettingError, "no number of components"),
         (80, [], SettingError, "no technique was given"),
-        (80, 7, TypeError, "iterable"),
+        (80, 7, SettingError, "technique=7 is none of"),
         (None, "centering", SettingError, "is fitted on texts"),
         ([], "centering", SettingError, "is fitted on texts"),
         (3, "all-but-the-top", InputError, "3 texts have no 3 components"),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from prompteol.inference.attention import NAME, ForwardContext, StopForward, UnsupportedError, current_context, running
-from prompteol.inference.layer_edits import edited
+from prompteol.inference.layer_edits import edited, is_editing
 from prompteol.inference.reference_forward import decoder_layers
 
 __all__ = ["PackedBackbone"]
@@ -97,7 +97,8 @@ def _rebound(value: Any, memo: dict[int, Any]) -> Any:
 def _run_layer(index: int, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Run a decoder layer, keep the states that are wanted, and stop when nothing more is needed."""
     context = current_context()
-    args, kwargs = edited(index, args, kwargs, context.places)
+    if is_editing():
+        args, kwargs = edited(index, args, kwargs, context.places)
     if index == 0:
         context.keep(0, _hidden_states(args, kwargs))
     if index == context.depth:

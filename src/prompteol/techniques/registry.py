@@ -50,9 +50,8 @@ def resolve_techniques(given: str | Technique | Iterable[str | Technique]) -> tu
     Raises:
         SettingError: there is no such technique, or it has no such option.
     """
-    if isinstance(given, (str, Technique)):
-        given = (given,)
-    return tuple(_resolve(one) for one in given)
+    several = isinstance(given, Iterable) and not isinstance(given, str)
+    return tuple(map(_resolve, given if several else (given,)))
 
 
 def split_techniques(
@@ -125,8 +124,8 @@ def _resolve(given: Any) -> Technique:
     if isinstance(given, Technique):
         _name_of(given)
         return given
-    name, _, options = given.partition(":") if isinstance(given, str) else (given, "", "")
-    if name not in TECHNIQUES:
+    name, _, options = str(given).partition(":")
+    if not isinstance(given, str) or name not in TECHNIQUES:
         raise SettingError(f"technique={given!r:.80} is none of {', '.join(TECHNIQUES)}")
     return TECHNIQUES[name].configure(dict(_option(name, part) for part in options.split(",") if part))
 
