@@ -48,11 +48,11 @@ ROWS = [
     ("knowledge-enhancement", False, False),
     ("prompt-ensemble", False, False),
     ("prompt-ensemble of all three", False, False),
-    ("metaeol", False, False),
     ("pretended-cot", True, False),
     ("knowledge-enhancement", True, False),
     ("prompt-ensemble", True, False),
     ("prompt-ensemble of all three", True, False),
+    ("metaeol", False, False),
 ]
 
 
