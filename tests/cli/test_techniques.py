@@ -38,7 +38,8 @@ def test_a_forward_technique_is_kept_and_a_pipe_is_embedded_by_it(prompteol, bas
     assert "prompt-ensemble" in json.loads(prompteol("info", "-m", out, "--json").stdout)["technique"]
     assert json.loads(prompteol("info", "-m", base, "--json").stdout)["technique"] == ""
     done = prompteol("encode", "-", "-o", "-", "-m", out, input="A man sings.\n")
-    assert np.allclose(json.loads(done.stdout)["embedding"], PromptEOL(out, device="cpu").encode("A man sings."), atol=1e-5)
+    expected = PromptEOL(out, device="cpu").encode("A man sings.")
+    assert np.allclose(json.loads(done.stdout)["embedding"], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

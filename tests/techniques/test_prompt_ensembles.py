@@ -31,8 +31,8 @@ def test_it_is_the_mean_of_the_prompts_states(
     expected = np.mean(
         [plain_states(folder, [filled(one, text, bool(demonstrations)) for text in texts], -2) for one in wordings], 0
     )
-    model = PromptEOL(folder, technique=technique, demonstrations=demonstrations, layer=-2, device="cpu")
-    model.max_seq_length = 1000
+    options = {"demonstrations": demonstrations, "processor_kwargs": {"model_max_length": 1024}}
+    model = PromptEOL(folder, technique=technique, layer=-2, device="cpu", **options)
     packed = model.encode(texts)
     assert close(packed, expected)
     assert close(model.encode(texts, engine="stock"), expected)

@@ -116,8 +116,9 @@ def _name_of(technique: Technique) -> str:
 
 def describe_technique(technique: Technique) -> str:
     """Return the name of a technique and its options, as ``--technique`` takes them."""
-    options = ",".join(f"{name}={value}" for name, value in technique.record().items() if value is not None)
-    return _name_of(technique) + (":" + options if options else "")
+    given = {name: value for name, value in technique.record().items() if value is not None}
+    options = (f"{name}={'+'.join(v) if isinstance(v, (list, tuple)) else v}" for name, v in given.items())
+    return _name_of(technique) + (":" if given else "") + ",".join(options)
 
 
 def _resolve(given: Any) -> Technique:
