@@ -95,11 +95,11 @@ class PromptEOL(SettableModel):
         model_card_data: Any = None,
     ) -> None:
         check_dimension(truncate_dim)
-        forward, readouts = (None, ()) if technique is None else split_techniques(technique)
+        forward, readouts = split_techniques(technique)
         device = device or get_device_name()
         parts = load_model(
             model_name_or_path,
-            PromptConfig(template, demonstrations, layer, engine, normalization, () if technique == () else forward),
+            PromptConfig(template, demonstrations, layer, engine, normalization, forward),
             LoadOptions(model_kwargs, processor_kwargs, config_kwargs, trust_remote_code=trust_remote_code),
             device=device,
             revision=revision,

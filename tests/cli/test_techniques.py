@@ -47,8 +47,8 @@ def test_a_forward_technique_is_kept_and_a_pipe_is_embedded_by_it(prompteol, bas
     [
         (["--technique", "whitening"], "--fit-texts FILE"),
         (["--technique", "whitning"], "is none of"),
-        (["--technique", "metaeol", "--fit-texts", "FIT"], "none of the techniques is fitted on texts"),
-        (["--fit-texts", "FIT"], "has no --technique to fit"),
+        (["--technique", "metaeol", "--fit-texts", "FIT"], "add --technique whitening"),
+        (["--fit-texts", "FIT"], "add --technique whitening"),
         (["--technique", "centering", "--fit-texts", "no-such-file.txt"], "no-such-file.txt"),
     ],
 )

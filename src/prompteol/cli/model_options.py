@@ -111,14 +111,12 @@ class ModelOptions(LoadingOptions, PromptOptions):
 
     def techniques(self) -> tuple[dict[str, Any], tuple[Readout, ...]]:
         """Return the argument of ``PromptEOL``, and the read-outs to fit; raise where one is wrong."""
-        if self.technique is None:
-            if self.fit_texts is not None:
-                raise SettingError(f"--fit-texts {self.fit_texts!r} has no --technique to fit, such as whitening")
-            return {}, ()
         forward, readouts = split_techniques(self.technique, with_texts=self.fit_texts is not None)
         if self.fit_texts is not None and not any(readout.needs_texts for readout in readouts):
-            raise SettingError(f"--fit-texts {self.fit_texts!r}: none of the techniques is fitted on texts")
-        return {} if forward is None else {"technique": forward}, readouts
+            raise SettingError(
+                f"--fit-texts {self.fit_texts!r}: no technique is fitted on texts; add --technique whitening"
+            )
+        return {"technique": forward}, readouts
 
     def check(self, model: str | None) -> None:
         """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""

@@ -93,7 +93,7 @@ def model_info(
     demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
     normalization: NormalizationMode | None = None,
     layer: int | float | None = None,
-    technique: str | Technique | None = None,
+    technique: str | Technique | tuple[()] | None = None,
     engine: Engine = "auto",
     trust_remote_code: bool = False,
     **files: Any,
@@ -116,7 +116,7 @@ def model_info(
         TemplateError: the template cannot be used.
         ArtifactError: the files of a saved model contradict each other.
     """
-    forward, _ = (None, ()) if technique is None else split_techniques(technique)
+    forward, _ = split_techniques(technique)
     prompt = PromptConfig(template, demonstrations, layer, engine, normalization, forward)
     return ModelInfo(
         find_parts(model_name_or_path, prompt, LoadOptions(trust_remote_code=trust_remote_code), **files), prompt

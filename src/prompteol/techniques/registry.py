@@ -55,18 +55,18 @@ def resolve_techniques(given: str | Technique | Iterable[str | Technique]) -> tu
 
 
 def split_techniques(
-    given: str | Technique | Iterable[str | Technique], *, with_texts: bool = False
-) -> tuple[ForwardTechnique | None, tuple[Readout, ...]]:
+    given: str | Technique | Iterable[str | Technique] | None, *, with_texts: bool = False
+) -> tuple[ForwardTechnique | tuple[()] | None, tuple[Readout, ...]]:
     """Tell the forward technique from the read-outs behind it.
 
     Args:
-        given: as for :func:`resolve_techniques`.
+        given: as for :func:`resolve_techniques`; ``None`` leaves a saved model's own, nothing at all takes it away.
         with_texts: whether there are texts to fit a read-out on.
 
     Raises:
         SettingError: there are two forward techniques, or a read-out needs texts and there are none.
     """
-    techniques = resolve_techniques(given)
+    techniques = () if given is None else resolve_techniques(given)
     forward = [one for one in techniques if isinstance(one, ForwardTechnique)]
     readouts = tuple(one for one in techniques if isinstance(one, Readout))
     if len(forward) > 1:
@@ -78,7 +78,7 @@ def split_techniques(
                 f"{name} is fitted on texts: load the model, then fit_readout(model, texts, {name!r}); on the command "
                 "line --fit-texts FILE"
             )
-    return (forward[0] if forward else None), readouts
+    return (forward[0] if forward else None if given is None or readouts else ()), readouts
 
 
 def to_record(technique: ForwardTechnique) -> dict[str, Any]:
