@@ -26,9 +26,9 @@ from prompteol.techniques import (
     LinearMap,
     Readout,
     Whitening,
-    describe_technique,
 )
-from prompteol.techniques.metaeol.wordings import WORDINGS
+from prompteol.techniques.ensembles import METAEOL
+from prompteol.techniques.registry import describe_technique
 
 PROMPTS = ["prompteol", "pretended-cot", "knowledge-enhancement", *(f"metaeol {number}" for number in range(1, 9))]
 # Texts that are embedded, and kept, at once.
@@ -149,7 +149,7 @@ class Table:
         return torch.cat(parts)
 
     def _embed(self, name: str, shown: str | None, texts: list[str], file: Path) -> None:
-        template = WORDINGS[int(name[-1]) - 1] if name.startswith("metaeol") else name
+        template = METAEOL[int(name[-1]) - 1] if name.startswith("metaeol") else name
         if self._model is None:
             technique = SeveralLayers(self._arguments.layers)
             self._model = PromptEOL(self._arguments.model, technique=technique, device="cpu")

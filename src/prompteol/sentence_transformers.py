@@ -24,8 +24,9 @@ from prompteol.model.pools import remember_pool, using_pool
 from prompteol.model.settable import SettableModel
 from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate
 from prompteol.saving import Manifest, fingerprint, save_portable, with_modules
-from prompteol.techniques import Technique, split_techniques, to_record
+from prompteol.techniques import Technique
 from prompteol.techniques.fitting import fit_readout
+from prompteol.techniques.registry import split_techniques, to_record
 from prompteol.validation import as_texts, check_dimension, check_finite
 
 __all__ = ["PromptEOL"]

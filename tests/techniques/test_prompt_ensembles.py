@@ -9,11 +9,11 @@ from sentence_transformers import SentenceTransformer
 from prompteol import TEMPLATES, PromptEOL, PromptTemplate, fit_readout
 from prompteol.errors import ArtifactError, InputError, SettingError, TemplateError, TuningError
 from prompteol.techniques import MetaEOL, PromptEnsemble, registry
-from prompteol.techniques.metaeol.wordings import WORDINGS
+from prompteol.techniques.ensembles import METAEOL
 from prompteol.tuning import tune_prompt
 
 NAMED = ("pretended-cot", "knowledge-enhancement")
-ENSEMBLES = {"metaeol": WORDINGS, "prompt-ensemble": tuple(str(TEMPLATES[name]) for name in NAMED)}
+ENSEMBLES = {"metaeol": METAEOL, "prompt-ensemble": tuple(str(TEMPLATES[name]) for name in NAMED)}
 
 
 def filled(wording, text, shown=False):

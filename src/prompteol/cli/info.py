@@ -35,14 +35,13 @@ def info(
     a saved model was saved with.
     """
     prompt = options.prompt()
-    technique, readouts = options.techniques()
-    if readouts:
-        raise SettingError("info reads no weights, which a read-out is fitted with: create a model with it first")
+    if options.technique or options.fit_texts:
+        raise SettingError("info describes a model as it is: create one with --technique, then describe that")
     with console.waiting("reading the configuration"):
         quiet()
         from prompteol.loading import model_info
 
-        found = model_info(model, **prompt, **technique, **options.loading())
+        found = model_info(model, **prompt, **options.loading())
     facts = {"model": model or "the one that ships with prompteol", **found.as_record()}
     if fingerprint:
         facts["fingerprint"] = replace(options, device=options.device or "cpu").load(model).fingerprint()

@@ -26,7 +26,8 @@ from prompteol.cli.options import (
 from prompteol.errors import LayerError, SettingError
 from prompteol.files import TextSource
 from prompteol.prompts import resolve_demonstrations, resolve_template
-from prompteol.techniques import Readout, split_techniques
+from prompteol.techniques import Readout
+from prompteol.techniques.registry import split_techniques
 
 if TYPE_CHECKING:
     from prompteol import PromptEOL

@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from prompteol.inference.attention import NAME, ForwardContext, StopForward, UnsupportedError, current_context, running
-from prompteol.inference.layer_edits import edited, is_editing
-from prompteol.inference.reference_forward import decoder_layers
 
 __all__ = ["PackedBackbone"]
 
@@ -35,11 +33,11 @@ class PackedBackbone:
 
     def __init__(self, backbone: PreTrainedModel) -> None:
         depth = backbone.config.get_text_config().num_hidden_layers
-        self._model = _copy_sharing_weights(backbone, decoder_layers(backbone, depth))
+        self._model = _copy_sharing_weights(backbone, _decoder_layers(backbone, depth))
         self._model.set_attn_implementation(NAME)
         config = self._model.config.get_text_config()
         config.use_cache = config.output_hidden_states = config.output_attentions = False
-        for index, layer in enumerate(decoder_layers(self._model, depth)):
+        for index, layer in enumerate(_decoder_layers(self._model, depth)):
             layer.forward = partial(_run_layer, index, layer.forward)
         self.depth: int = depth
 
@@ -94,11 +92,16 @@ def _rebound(value: Any, memo: dict[int, Any]) -> Any:
     return memo.get(id(value), value)
 
 
+def _decoder_layers(model: nn.Module, depth: int) -> nn.ModuleList:
+    found = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
+    if not found:
+        raise UnsupportedError(f"{type(model).__name__} holds no list of {depth} layers")
+    return found[0]
+
+
 def _run_layer(index: int, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Run a decoder layer, keep the states that are wanted, and stop when nothing more is needed."""
     context = current_context()
-    if is_editing():
-        args, kwargs = edited(index, args, kwargs, context.places)
     if index == 0:
         context.keep(0, _hidden_states(args, kwargs))
     if index == context.depth:

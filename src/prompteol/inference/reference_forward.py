@@ -11,11 +11,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from prompteol.inference.attention import UnsupportedError
-from prompteol.inference.layer_edits import Places, is_editing, with_edits
 from prompteol.inference.packing import TokenRow
 
-__all__ = ["ReferenceForward", "decoder_layers", "input_device", "reference_states", "sharing_copy"]
+__all__ = ["ReferenceForward", "input_device", "reference_states", "sharing_copy"]
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -39,7 +37,7 @@ class ReferenceForward:
 
     def states(self, rows: Sequence[TokenRow], layers: Sequence[int]) -> list[Tensor]:
         """Return ``hidden_states`` of some layers at each row's last token, (rows, width) each."""
-        backbone = self._backbone if set(layers) == {-1} or is_editing() else sharing_copy(self._backbone)
+        backbone = self._backbone if set(layers) == {-1} else sharing_copy(self._backbone)
         return reference_states(backbone, rows, layers, self._device)
 
 
@@ -63,18 +61,6 @@ def sharing_copy(module: Module, *others: Any) -> Module:
     whole = (part for part in module.modules() if not any(part.children()))
     shared = chain(module.parameters(), module.buffers(), whole, others)
     return deepcopy(module, {id(part): part for part in shared})
-
-
-def decoder_layers(backbone: nn.Module, depth: int) -> nn.ModuleList:
-    """Return the list of a backbone's layers.
-
-    Raises:
-        UnsupportedError: it holds none of that length.
-    """
-    found = [part for part in backbone.modules() if isinstance(part, nn.ModuleList) and len(part) == depth]
-    if not found:
-        raise UnsupportedError(f"{type(backbone).__name__} holds no list of {depth} layers")
-    return found[0]
 
 
 def _let_record(backbone: type[PreTrainedModel], config: PretrainedConfig) -> None:
@@ -104,11 +90,6 @@ def reference_states(
     input_ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
     last_only = set(layers) == {-1}
-    if is_editing():
-        # The hooks of an edit must not stay on the user's model.
-        backbone = sharing_copy(backbone)
-        places = Places(torch.arange(len(rows), device=device), torch.zeros_like(lengths), lengths - 1)
-        with_edits(decoder_layers(backbone, backbone.config.get_text_config().num_hidden_layers), places)
     # As sentence-transformers calls it: hooks on the backbone itself see neither.
     output = backbone.forward(
         input_ids=input_ids,

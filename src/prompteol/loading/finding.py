@@ -22,7 +22,8 @@ from prompteol.model import (
 )
 from prompteol.prompts import TEMPLATES, PromptTemplate, RetrievalTemplate, choose_prompt
 from prompteol.saving import UNFINISHED, Manifest
-from prompteol.techniques import ForwardTechnique, describe_technique, from_record
+from prompteol.techniques import ForwardTechnique
+from prompteol.techniques.registry import describe_technique, from_record
 from prompteol.tokenization import PromptTokenizer, recover_template
 
 __all__ = ["Found", "embedded_model", "find_parts"]

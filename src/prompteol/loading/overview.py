@@ -19,7 +19,6 @@ from prompteol.loading.parts import PromptConfig
 from prompteol.model import LoadOptions, ModelSource, backbone_of, layer_named, resolve_layer
 from prompteol.model.module import Engine
 from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate
-from prompteol.techniques import Technique, split_techniques
 
 __all__ = ["ModelInfo", "model_info"]
 
@@ -93,7 +92,6 @@ def model_info(
     demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
     normalization: NormalizationMode | None = None,
     layer: int | float | None = None,
-    technique: str | Technique | tuple[()] | None = None,
     engine: Engine = "auto",
     trust_remote_code: bool = False,
     **files: Any,
@@ -106,7 +104,6 @@ def model_info(
         demonstrations: shown before the text.
         normalization: of a text before it is put into the template.
         layer: to read.
-        technique: a forward technique.
         engine: is of no effect.
         trust_remote_code: run Python code that the model's repository brings.
         files: ``revision``, ``token``, ``cache_folder`` and ``local_files_only``.
@@ -116,8 +113,7 @@ def model_info(
         TemplateError: the template cannot be used.
         ArtifactError: the files of a saved model contradict each other.
     """
-    forward, _ = split_techniques(technique)
-    prompt = PromptConfig(template, demonstrations, layer, engine, normalization, forward)
+    prompt = PromptConfig(template, demonstrations, layer, engine, normalization)
     return ModelInfo(
         find_parts(model_name_or_path, prompt, LoadOptions(trust_remote_code=trust_remote_code), **files), prompt
     )

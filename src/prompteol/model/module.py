@@ -17,7 +17,6 @@ from prompteol.inference import SharedPrefixEngine
 from prompteol.inference.attention import check_attention
 from prompteol.inference.reference_forward import ReferenceForward, input_device, sharing_copy
 from prompteol.inference.structure import foreign_code
-from prompteol.model.asked_length import asked_length
 from prompteol.model.layers import read_from_layer, resolve_layer
 from prompteol.model.positions import positions_in_table
 from prompteol.prompts import PromptTask, PromptTemplate, RetrievalTemplate
@@ -48,7 +47,6 @@ class PromptEOLModule(InputModule):
 
     forward_kwargs: ClassVar[set[str]] = {"engine"}  # type: ignore[misc]
     save_in_root = True
-    #: The technique that a subclass embeds by.
     technique: Any = None
 
     def __init__(
@@ -184,15 +182,14 @@ class PromptEOLModule(InputModule):
             ``input_ids`` and ``attention_mask``, both of shape (texts, tokens), padded on the right; with
             ``engine="auto"`` the :class:`~prompteol.tokenization.TokenRows` as ``token_rows`` in their place.
         """
-        limit = max_length if max_length is not None else asked_length(processing_kwargs)
+        limit = max_length if max_length is not None else _max_length(processing_kwargs)
         longest = self.max_seq_length or _NO_LIMIT if limit is None else self._checked_limit("max_length", limit)
         texts = [inputs] if isinstance(inputs, str) else inputs
         if engine is None:
             check_texts(texts)
         else:
             _check_engine(engine)
-        prompt = prompt or ""
-        return self._features(texts, task, prompt, longest, engine)
+        return self._features(texts, task, prompt or "", longest, engine)
 
     def forward(self, features: dict[str, Any], engine: Engine | None = None, **_: Any) -> dict[str, Any]:
         """Embed what :meth:`preprocess` returned.
@@ -217,10 +214,6 @@ class PromptEOLModule(InputModule):
         stock = {name: features[name] for name in ("input_ids", "attention_mask")}
         features |= self.pooling(self._stock_transformer()(stock))
         return features
-
-    def with_prompt(self, template: PromptTemplate | RetrievalTemplate, layer: int | float) -> PromptEOLModule:
-        """Return a module with the same weights around another prompt."""
-        return PromptEOLModule(self.transformer, template, layer=layer, engine=self.engine, attention=self.attention)
 
     def _features(
         self, texts: Sequence[str], task: PromptTask | None, prompt: str, max_length: int, engine: Engine | None
@@ -293,3 +286,15 @@ def _read_prompts_alone(transformer: Transformer) -> None:
 def _check_engine(engine: str) -> None:
     if engine not in get_args(Engine):
         raise ModelError(f"engine={engine!r} is none of {', '.join(map(repr, get_args(Engine)))}")
+
+
+def _max_length(processing_kwargs: Mapping[str, Mapping[str, Any]] | None) -> int | None:
+    """Return the length that ``encode(processing_kwargs={"text": {"max_length": ...}})`` asks for."""
+    text = (processing_kwargs or {}).get("text", {})
+    unknown = [*(set(processing_kwargs or {}) - {"text"}), *(set(text) - {"max_length", "truncation"})]
+    if unknown or text.get("truncation", True) is not True:
+        raise SettingError(
+            f"processing_kwargs={processing_kwargs!r}: PromptEOL tokenizes whole prompts, and takes "
+            '{"text": {"max_length": ...}} alone'
+        )
+    return text.get("max_length")

@@ -95,7 +95,9 @@ class SettableModel(SentenceTransformer):
             old.template, {}, template=template, demonstrations=demonstrations, normalization=normalization
         )
         depth = old.layer if layer is None else layer
-        self[0] = old.with_prompt(new, depth)
+        options: dict[str, Any] = {"engine": old.engine, "attention": old.attention}
+        options |= {"technique": old.technique} if old.technique is not None else {}
+        self[0] = type(old)(old.transformer, new, layer=depth, **options)
         if new == old.template:
             how = {}
         if self.layer != old.layer:

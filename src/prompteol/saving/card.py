@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from huggingface_hub import ModelCard
 from yaml import YAMLError  # type: ignore[import-untyped]
 
@@ -37,7 +34,7 @@ def prompt_section(manifest: Manifest) -> str:
     lines = [
         "## PromptEOL",
         "",
-        *(_PORTABLE if manifest.technique is None else _by_technique(manifest.technique)),
+        *(_PORTABLE if manifest.technique is None else _by_technique(manifest.technique["name"])),
         "",
         *_prompts(manifest.template),
         f"- Layer: `{manifest.layer}` (negative index of the hidden states; `-1` is the last, after the final norm)",
@@ -70,13 +67,11 @@ def training_notes(card: str) -> str:
     return heading + section
 
 
-def _by_technique(technique: Mapping[str, Any]) -> list[str]:
-    options = ", ".join(f"{name}={value!r}" for name, value in technique.items() if name != "name")
+def _by_technique(name: str) -> list[str]:
     return [
-        f"**This model needs the package `prompteol`**: it embeds by the technique `{technique['name']}`, which no",
-        "stock module of sentence-transformers holds. `PromptEOL(...)` loads it; `SentenceTransformer(...,",
-        "trust_remote_code=True)` does too where the package is installed, and refuses it elsewhere.",
-        *([f"\nOptions of the technique: {options}"] if options else []),
+        f"**This model needs the package `prompteol`**: it embeds by the technique `{name}`, which no stock module",
+        "holds. `PromptEOL(...)` loads it; `SentenceTransformer(..., trust_remote_code=True)` does too where the",
+        "package is installed, and refuses it elsewhere.",
     ]
 
 

@@ -16,7 +16,39 @@ from prompteol.techniques.protocol import LinearMap, Readout, Technique
 from prompteol.techniques.registry import describe_technique, resolve_techniques
 from prompteol.validation import as_texts
 
-__all__ = ["fit_readout"]
+__all__ = ["FitInputs", "fit_readout"]
+
+
+class FitInputs:
+    """Offer what a read-out may be fitted on; nothing is computed before it is asked for."""
+
+    def __init__(self, model: Any, texts: Iterable[str] | None) -> None:
+        self._model = model
+        self.texts = [] if texts is None else list(dict.fromkeys(as_texts(texts)[0]))
+        #: The map of the read-outs before this one.
+        self.map: LinearMap | None = None
+
+    @property
+    def vectors(self) -> Tensor:
+        """The embeddings of the texts without repetitions, (texts, width) in float64 on the CPU."""
+        return self._encoded if self.map is None else self.map(self._encoded)
+
+    @cached_property
+    def _encoded(self) -> Tensor:
+        whole = self._model.full_dimension
+        vectors: Tensor = self._model.encode(self.texts, convert_to_tensor=True, truncate_dim=whole)
+        return vectors.cpu().double()
+
+    @property
+    def unembedding(self) -> Tensor:
+        """The weight of the LM head, (vocabulary, width), on the CPU."""
+        weight: Tensor = self._model.head.unembedding.detach().cpu()
+        if self.map is not None or weight.shape[1] != self._model.full_dimension:
+            raise SettingError(
+                f"the LM head reads states of {weight.shape[1]} dimensions, not these vectors: give the read-out that "
+                "needs it first"
+            )
+        return weight
 
 
 def fit_readout(
@@ -45,69 +77,27 @@ def fit_readout(
             f"this model has a read-out already ({model.provenance['readout']}): load it anew, and give several "
             'at once, as in fit_readout(model, texts, ["all-but-the-top", "whitening"])'
         )
-    inputs = _Inputs(model, None if texts is None else as_texts(texts)[0])
+    inputs = FitInputs(model, texts)
     for readout in readouts:
         if not isinstance(readout, Readout):
             raise SettingError(f"{describe_technique(readout)} is no read-out: give it to PromptEOL(technique=...)")
         if readout.needs_texts and not inputs.texts:
-            raise SettingError(
-                f"{describe_technique(readout)} is fitted on texts: fit_readout(model, texts, technique); on the "
-                "command line create --technique ... --texts FILE"
-            )
-        inputs.add(readout.fit(inputs))
+            raise SettingError(f"{describe_technique(readout)} is fitted on texts: fit_readout(model, texts, ...)")
+        fitted = readout.fit(inputs)
+        if not all(bool(part.isfinite().all()) for part in fitted):
+            raise InputError(f"the read-out fitted on {len(inputs.texts)} texts is not finite: give more texts")
+        inputs.map = fitted if inputs.map is None else inputs.map.then(fitted)
     if inputs.map is None:
         raise SettingError("no technique was given: name a read-out, such as 'whitening'")
-    model.append(_dense(inputs.map, model.module.transformer.model))
+    model.append(_dense(inputs.map, next(model.module.transformer.model.parameters())))
     how = ", ".join(map(describe_technique, readouts))
-    fitted = f", fitted on {len(inputs.texts)} texts" if any(one.needs_texts for one in readouts) else ""  # type: ignore[attr-defined]
-    model.provenance = {**model.provenance, "readout": how + fitted}
+    fitted_on = f", fitted on {len(inputs.texts)} texts" if inputs.texts else ""
+    model.provenance = {**model.provenance, "readout": how + fitted_on}
     # Results would be filed under the revision of the vectors before.
     model.model_card_data.base_model_revision = None
 
 
-class _Inputs:
-    """Embed the texts once, and hand their vectors to one read-out after another."""
-
-    def __init__(self, model: SettableModel, texts: list[str] | None) -> None:
-        self._model = model
-        self.texts = list(dict.fromkeys(texts or ()))
-        self.map: LinearMap | None = None
-
-    @property
-    def vectors(self) -> Tensor:
-        """Return (texts, width), mapped by the read-outs before."""
-        return self._encoded if self.map is None else self.map(self._encoded)
-
-    @cached_property
-    def _encoded(self) -> Tensor:
-        options: dict[str, Any] = {"convert_to_tensor": True, "truncate_dim": self._model.full_dimension}
-        vectors: Tensor = self._model.encode(self.texts, **options)
-        return vectors.cpu().double()
-
-    @property
-    def unembedding(self) -> Tensor:
-        """Return the weight of the LM head, (vocabulary, width).
-
-        Raises:
-            SettingError: a read-out before has taken the vectors out of the space of the states.
-        """
-        weight: Tensor = self._model.head.unembedding.detach().cpu()  # type: ignore[attr-defined]
-        if self.map is not None or weight.shape[1] != self._model.full_dimension:
-            raise SettingError(
-                f"the LM head reads states of {weight.shape[1]} dimensions, not these vectors: give the read-out that "
-                "needs it first"
-            )
-        return weight
-
-    def add(self, fitted: LinearMap) -> None:
-        """Let a map follow those before."""
-        if not all(bool(part.isfinite().all()) for part in fitted):
-            raise InputError(f"the read-out fitted on {len(self.texts)} texts is not finite: give more texts")
-        self.map = fitted if self.map is None else self.map.then(fitted)
-
-
-def _dense(fitted: LinearMap, backbone: nn.Module) -> Dense:
-    like = next(backbone.parameters())
+def _dense(fitted: LinearMap, like: Tensor) -> Dense:
     dtype = like.dtype if like.dtype.is_floating_point else torch.float32
     weight, bias = (part.to(device=like.device, dtype=dtype).contiguous() for part in fitted)
     dimension, width = weight.shape

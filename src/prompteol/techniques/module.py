@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -11,11 +10,8 @@ import torch
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.util import load_file_path
 from torch import Tensor
-from transformers import PreTrainedModel
 
-from prompteol.errors import ArtifactError, ModelError, SettingError
-from prompteol.inference.attention import UnsupportedError
-from prompteol.inference.layer_edits import LayerEdit, editing
+from prompteol.errors import ArtifactError, SettingError
 from prompteol.inference.reference_forward import ReferenceForward, input_device
 from prompteol.model import MANIFEST
 from prompteol.model.module import Engine, PromptEOLModule
@@ -26,8 +22,6 @@ from prompteol.techniques.registry import describe_technique, from_record
 from prompteol.tokenization import PromptTokenizer, TokenRows
 
 __all__ = ["TechniqueModule", "embedding_module"]
-
-Prepared = tuple[TokenRows, LayerEdit | None]
 
 
 def embedding_module(
@@ -45,9 +39,7 @@ def embedding_module(
 class TechniqueModule(PromptEOLModule):
     """Fill the templates of a technique with each text, and combine the states that it reads.
 
-    Args:
-        transformer, template, layer, engine, attention: as for :class:`prompteol.model.module.PromptEOLModule`.
-        technique: which templates, which layers, and how their states combine.
+    The arguments are those of :class:`prompteol.model.module.PromptEOLModule`, and the technique.
 
     Raises:
         TemplateError: a template of the technique cannot be used with this tokenizer.
@@ -72,9 +64,9 @@ class TechniqueModule(PromptEOLModule):
         self._of_tokenizer: PromptTokenizer | None = None
         self._prompters: list[PromptTokenizer] = []
         self._layers = tuple(technique.layers(self.layer))
-        with torch.inference_mode(), _saying_what_does_not_fit(transformer.model, technique):
-            features = self._features(["one", "other"], None, "", self.max_seq_length or 2**31, "stock")
-            self._dimension = self._combined(features["token_rows"], "stock").shape[1]
+        with torch.inference_mode():
+            probe = [TokenRows([[0], [0]], (), 0)] * len(self._prompt_tokenizers())
+            self._dimension = self._combined(probe, "stock").shape[1]
 
     def get_embedding_dimension(self) -> int:
         """Return the length of an embedding."""
@@ -85,11 +77,6 @@ class TechniqueModule(PromptEOLModule):
         rows = features.pop("token_rows", None) or self._unpadded(features["input_ids"], features["attention_mask"])
         features["sentence_embedding"] = self._combined(rows, engine or self.engine)
         return features
-
-    def with_prompt(self, template: PromptTemplate | RetrievalTemplate, layer: int | float) -> TechniqueModule:
-        """Return a module with the same weights and technique around another prompt."""
-        options: dict[str, Any] = {"engine": self.engine, "attention": self.attention}
-        return TechniqueModule(self.transformer, template, technique=self.technique, layer=layer, **options)
 
     def around(self, transformer: Transformer) -> TechniqueModule:
         """Return this module around another transformer, such as one with its adapter merged."""
@@ -121,29 +108,31 @@ class TechniqueModule(PromptEOLModule):
     def _features(
         self, texts: Sequence[str], task: PromptTask | None, prompt: str, max_length: int, engine: Engine | None
     ) -> dict[str, Any]:
-        limit = max_length - self.technique.extra_tokens
-        rows = []
-        for prompter in self._prompt_tokenizers():
-            ids = prompter(texts, task=task, prompt=prompt, max_length=limit)
-            rows.append(self._prepared(TokenRows(ids, prompter.head(task, prompt), self.tokenizer.pad_token_id)))
-        if engine is not None:
+        pad = self.tokenizer.pad_token_id
+        rows = [
+            TokenRows(one(texts, task=task, prompt=prompt, max_length=max_length), one.head(task, prompt), pad)
+            for one in self._prompt_tokenizers()
+        ]
+        if engine == "auto":
             return {"token_rows": rows}
-        if any(edit is not None for _, edit in rows):
-            raise SettingError(f"{describe_technique(self.technique)} edits layers, which cannot be trained")
-        return TokenRows(list(chain.from_iterable(one.rows for one, _ in rows)), (), rows[0][0].pad_token_id).padded()
+        return TokenRows(list(chain.from_iterable(one.rows for one in rows)), (), pad).padded()
 
-    def _prepared(self, rows: TokenRows) -> Prepared:
-        return self.technique.prepare(rows, self.tokenizer, self.config.get_text_config().num_hidden_layers)
-
-    def _unpadded(self, input_ids: Tensor, attention_mask: Tensor) -> list[Prepared]:
+    def _unpadded(self, input_ids: Tensor, attention_mask: Tensor) -> list[TokenRows]:
         """Take apart what ``_features`` has put together: all texts in the first template, then in the second, ..."""
         rows = [row[seen].tolist() for row, seen in zip(input_ids, attention_mask.bool(), strict=True)]
         texts = len(rows) // len(self._prompt_tokenizers())
-        return [(TokenRows(rows[start : start + texts], (), 0), None) for start in range(0, len(rows), texts)]
+        return [TokenRows(rows[start : start + texts], (), 0) for start in range(0, len(rows), texts)]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _combined(self, rows: Sequence[Prepared], engine: Engine) -> Tensor:
-        states = torch.stack([self._states(one, edit, engine) for one, edit in rows], dim=1)
+    def _combined(self, rows: Sequence[TokenRows], engine: Engine) -> Tensor:
+        backbone = self.transformer.model
+        if engine == "stock":
+            reference = ReferenceForward(backbone, input_device(backbone))
+            read = [reference.states(one.rows, self._layers) for one in rows]
+        else:
+            packed = self._shared_prefix_engine()
+            read = [packed.layer_states(one.rows, self._layers, prefix=one.prefix) for one in rows]
+        states = torch.stack([torch.stack(layers, dim=1) for layers in read], dim=1)
         vectors = self.technique.combine(states if states.dtype == torch.float64 else states.float())
         if vectors.ndim != 2 or len(vectors) != len(states):
             raise SettingError(
@@ -151,25 +140,6 @@ class TechniqueModule(PromptEOLModule):
                 f"{tuple(vectors.shape)}: return (texts, dimension)"
             )
         return vectors.to(states.dtype)
-
-    def _states(self, rows: TokenRows, edit: LayerEdit | None, engine: Engine) -> Tensor:
-        """Return (texts, layers, width) of one template's rows."""
-        backbone = self.transformer.model
-        with editing(edit):
-            if engine == "stock":
-                found = ReferenceForward(backbone, input_device(backbone)).states(rows.rows, self._layers)
-            else:
-                found = self._shared_prefix_engine().layer_states(rows.rows, self._layers, prefix=rows.prefix)
-        return torch.stack(found, dim=1)
-
-
-@contextmanager
-def _saying_what_does_not_fit(backbone: PreTrainedModel, technique: ForwardTechnique) -> Iterator[None]:
-    try:
-        yield
-    except UnsupportedError as error:
-        name = describe_technique(technique)
-        raise ModelError(f"{name} does not fit {type(backbone).__name__}: {error}; leave the technique out") from error
 
 
 def _templates(

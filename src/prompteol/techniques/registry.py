@@ -28,12 +28,8 @@ TECHNIQUES: Mapping[str, type[Technique]] = MappingProxyType(_techniques)
 def register_technique(name: str, config: type[Technique]) -> None:
     """Add a technique, which ``technique=``, ``fit_readout`` and ``--technique`` then know by its name.
 
-    Args:
-        name: of a technique that does not exist yet, such as ``"my-technique"``.
-        config: its configuration, a subclass of ``Readout`` or ``ForwardTechnique``.
-
     Raises:
-        SettingError: the name is taken or is none, or the configuration is no technique's.
+        SettingError: the name is taken or is none, or ``config`` is no subclass of ``Readout`` or ``ForwardTechnique``.
     """
     if not isinstance(name, str) or not name.replace("-", "").isalnum():
         raise SettingError(f"technique name {name!r} is none: give letters, digits and hyphens, such as 'my-technique'")
@@ -45,11 +41,7 @@ def register_technique(name: str, config: type[Technique]) -> None:
 
 
 def resolve_techniques(given: str | Technique | Iterable[str | Technique]) -> tuple[Technique, ...]:
-    """Return techniques from a name, a name with options as in ``"whitening:power=0.5"``, a technique, or several.
-
-    Raises:
-        SettingError: there is no such technique, or it has no such option.
-    """
+    """Return techniques from a name, as in ``"whitening:power=0.5"``, a technique, or several."""
     several = isinstance(given, Iterable) and not isinstance(given, str)
     return tuple(map(_resolve, given if several else (given,)))
 
@@ -57,11 +49,7 @@ def resolve_techniques(given: str | Technique | Iterable[str | Technique]) -> tu
 def split_techniques(
     given: str | Technique | Iterable[str | Technique] | None, *, with_texts: bool = False
 ) -> tuple[ForwardTechnique | tuple[()] | None, tuple[Readout, ...]]:
-    """Tell the forward technique from the read-outs behind it.
-
-    Args:
-        given: as for :func:`resolve_techniques`; ``None`` leaves a saved model's own, nothing at all takes it away.
-        with_texts: whether there are texts to fit a read-out on.
+    """Tell the forward technique from the read-outs behind it; ``()`` for it takes away the one of a saved model.
 
     Raises:
         SettingError: there are two forward techniques, or a read-out needs texts and there are none.
@@ -87,26 +75,17 @@ def to_record(technique: ForwardTechnique) -> dict[str, Any]:
 
 
 def from_record(record: Mapping[str, Any]) -> ForwardTechnique:
-    """Return the technique that a saved model names.
-
-    Raises:
-        SettingError: it is not registered here.
-    """
-    name, options = record["name"], {key: value for key, value in record.items() if key != "name"}
-    if name not in TECHNIQUES:
+    """Return the technique that a saved model names; raise ``SettingError`` where it is not registered."""
+    options = {key: value for key, value in record.items() if key != "name"}
+    if record["name"] not in TECHNIQUES:
         raise SettingError(
-            f"the model was saved with the technique {name!r}, which is none of {', '.join(TECHNIQUES)}: import what "
-            "registers it, then load the model"
+            f"the model was saved with the technique {record['name']!r}, which is none of {', '.join(TECHNIQUES)}: "
+            "import what registers it, then load the model"
         )
-    return TECHNIQUES[name].configure(options)  # type: ignore[return-value]
+    return TECHNIQUES[record["name"]].configure(options)  # type: ignore[return-value]
 
 
 def _name_of(technique: Technique) -> str:
-    """Return the name that a technique is registered under.
-
-    Raises:
-        SettingError: under none.
-    """
     for name, config in _techniques.items():
         if config is type(technique):
             return name

@@ -11,8 +11,6 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from prompteol.inference.layer_edits import Places
-
 __all__ = ["Attention", "ForwardContext", "KeyValue", "StopForward", "UnsupportedError", "current_context", "running"]
 
 KeyValue = tuple[Tensor, Tensor]
@@ -105,12 +103,6 @@ class ForwardContext:
         """Each token's place in its text, prefix included."""
         before = self.opening.positions if self.opening else []
         return [*before, *(self.prefix_length + place for length in self.lengths for place in range(length))]
-
-    @property
-    def places(self) -> Places:
-        """Where the texts lie in the hidden states of this forward."""
-        lengths = torch.tensor(self.lengths, device=self.device)
-        return Places(torch.zeros_like(self.last), self.last - lengths + 1 - self.prefix_length, self.last)
 
     @property
     def span(self) -> int:
