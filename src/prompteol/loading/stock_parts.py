@@ -25,7 +25,7 @@ def load_stock_parts(name: str, *, device: str | None, **options: Any) -> Senten
     Raises:
         ArtifactError: what follows is not of sentence-transformers.
     """
-    files = {key: options.get(key) for key in ("token", "cache_folder", "revision", "local_files_only")}
+    files: dict[str, Any] = {key: options.get(key) for key in ("token", "cache_folder", "revision", "local_files_only")}
     paths = (load_file_path(name, file, **files) for file in ("modules.json", "config_sentence_transformers.json"))
     (_, *after), config = (json.loads(Path(str(path)).read_text(encoding="utf-8")) for path in paths)
     transformer = Transformer.load(name, **options)

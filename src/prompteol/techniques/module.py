@@ -66,7 +66,7 @@ class TechniqueModule(PromptEOLModule):
         self._layers = tuple(technique.layers(self.layer))
         with torch.inference_mode():
             probe = [TokenRows([[0], [0]], (), 0)] * len(self._prompt_tokenizers())
-            self._dimension = self._combined(probe, "stock").shape[1]
+            self._dimension = int(self._combined(probe, "stock").shape[1])
 
     def get_embedding_dimension(self) -> int:
         """Return the length of an embedding."""
@@ -85,7 +85,8 @@ class TechniqueModule(PromptEOLModule):
     @classmethod
     def load(cls, model_name_or_path: str, **options: Any) -> TechniqueModule:  # type: ignore[override]
         """Load it for a plain ``SentenceTransformer``, which asks for ``trust_remote_code=True``."""
-        files = {name: options.get(name) for name in ("token", "cache_folder", "revision", "local_files_only")}
+        names = ("token", "cache_folder", "revision", "local_files_only")
+        files: dict[str, Any] = {name: options.get(name) for name in names}
         manifest = Manifest.read(str(load_file_path(model_name_or_path, MANIFEST, **files)))
         if manifest.technique is None:
             raise ArtifactError(f"{model_name_or_path!r}: {MANIFEST} names no technique: save the model again")

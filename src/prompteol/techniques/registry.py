@@ -42,8 +42,9 @@ def register_technique(name: str, config: type[Technique]) -> None:
 
 def resolve_techniques(given: str | Technique | Iterable[str | Technique]) -> tuple[Technique, ...]:
     """Return techniques from a name, as in ``"whitening:power=0.5"``, a technique, or several."""
-    several = isinstance(given, Iterable) and not isinstance(given, str)
-    return tuple(map(_resolve, given if several else (given,)))
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        return (_resolve(given),)
+    return tuple(map(_resolve, given))
 
 
 def split_techniques(
