@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from prompteol.errors import SettingError
@@ -52,10 +52,6 @@ class Technique:
         for name in options.keys() - {field.name for field in fields(cls)}:
             raise SettingError(f"{cls.__name__} has no option {name!r}: it takes {cls.options()}")
         return cls(**options)
-
-    def record(self) -> dict[str, Any]:
-        """Return the options as JSON holds them."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

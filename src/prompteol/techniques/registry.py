@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -72,7 +73,7 @@ def split_techniques(
 
 def to_record(technique: ForwardTechnique) -> dict[str, Any]:
     """Return name and options of a technique as ``prompteol.json`` holds them."""
-    return {"name": _name_of(technique), **technique.record()}
+    return {"name": _name_of(technique), **asdict(technique)}
 
 
 def from_record(record: Mapping[str, Any]) -> ForwardTechnique:
@@ -96,7 +97,7 @@ def _name_of(technique: Technique) -> str:
 
 def describe_technique(technique: Technique) -> str:
     """Return the name of a technique and its options, as ``--technique`` takes them."""
-    given = {name: value for name, value in technique.record().items() if value is not None}
+    given = {name: value for name, value in asdict(technique).items() if value is not None}
     options = (f"{name}={'+'.join(v) if isinstance(v, (list, tuple)) else v}" for name, v in given.items())
     return _name_of(technique) + (":" if given else "") + ",".join(options)
 
