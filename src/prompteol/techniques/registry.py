@@ -98,7 +98,7 @@ def _name_of(technique: Technique) -> str:
 def describe_technique(technique: Technique) -> str:
     """Return the name of a technique and its options, as ``--technique`` takes them."""
     given = {name: value for name, value in asdict(technique).items() if value is not None}
-    options = (f"{name}={'+'.join(v) if isinstance(v, (list, tuple)) else v}" for name, v in given.items())
+    options = (f"{name}={'+'.join(map(str, v)) if isinstance(v, (list, tuple)) else v}" for name, v in given.items())
     return _name_of(technique) + (":" if given else "") + ",".join(options)
 
 
