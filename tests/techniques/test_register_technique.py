@@ -39,10 +39,10 @@ def test_ten_lines_are_enough(tiny, texts, close):
     class LastLayers(ForwardTechnique):
         """Average the states of the last layers."""
 
-        count: int = 2
+        steps: tuple[int, ...] = (0, 1)
 
         def layers(self, layer):
-            return range(layer - self.count + 1, layer + 1)
+            return [layer - step for step in self.steps]
 
     register_technique("last-layers", LastLayers)
     folder = tiny("opt")
@@ -50,6 +50,7 @@ def test_ten_lines_are_enough(tiny, texts, close):
     single = [PromptEOL(folder, demonstrations="opt-2.7b", layer=layer, device="cpu") for layer in (-2, -3)]
     assert close(model.encode(texts), np.mean([one.encode(texts) for one in single], 0))
     assert close(model.encode(texts, engine="stock"), model.encode(texts))
+    assert model.provenance["technique"] == "last-layers:steps=0+1"
 
 
 @pytest.mark.parametrize("name", [*TECHNIQUES, "", "two words", "a:b", "a,b", 3])
