@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import get_device_name
 from sentence_transformers.util.decorators import deprecated_kwargs
 from sentence_transformers.util.quantization import quantize_embeddings
@@ -22,8 +23,8 @@ from prompteol.model import LanguageModelHead, LoadOptions, Word, check_device, 
 from prompteol.model.module import Engine
 from prompteol.model.pools import remember_pool, using_pool
 from prompteol.model.settable import SettableModel
-from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate
-from prompteol.saving import Manifest, fingerprint, save_portable, with_modules
+from prompteol.prompts import DemonstrationsLike, NormalizationMode, TemplateLike
+from prompteol.saving import Manifest, fingerprint, save_portable, stated_license, training_notes
 from prompteol.techniques import Technique
 from prompteol.techniques.fitting import fit_readout
 from prompteol.techniques.registry import split_techniques, to_record
@@ -74,8 +75,8 @@ class PromptEOL(SettableModel):
         self,
         model_name_or_path: str | Path | None = None,
         *,
-        template: str | PromptTemplate | RetrievalTemplate | None = None,
-        demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
+        template: TemplateLike | None = None,
+        demonstrations: DemonstrationsLike | None = None,
         normalization: NormalizationMode | None = None,
         layer: int | float | None = None,
         technique: str | Technique | Iterable[str | Technique] | None = None,
@@ -101,7 +102,7 @@ class PromptEOL(SettableModel):
         parts = load_model(
             model_name_or_path,
             PromptConfig(template, demonstrations, layer, engine, normalization, forward),
-            LoadOptions(model_kwargs, processor_kwargs, config_kwargs, trust_remote_code=trust_remote_code),
+            LoadOptions(model_kwargs or {}, processor_kwargs or {}, config_kwargs or {}, trust_remote_code),
             device=device,
             revision=revision,
             token=token,
@@ -117,7 +118,7 @@ class PromptEOL(SettableModel):
         super().__init__(
             modules=[parts.module, *parts.after],
             # A device map has placed the backbone already, and is not to be undone.
-            device=parts.device if "device_map" in (model_kwargs or {}) else device,
+            device=str(parts.module.transformer.model.device) if "device_map" in (model_kwargs or {}) else device,
             model_card_data=model_card_data,
             trust_remote_code=trust_remote_code,
             **parts.settings_with(given),
@@ -127,12 +128,12 @@ class PromptEOL(SettableModel):
         card = self.model_card_data
         card.model_name = card.model_name or parts.model_name
         card.base_model_revision = card.base_model_revision or parts.revision_with(given)
-        card.license = card.license or parts.license
+        card.license = card.license or stated_license(parts.card or "")
         self._source, self._card, self._saved_fingerprint = parts.source, parts.card, parts.fingerprint
         self._head: LanguageModelHead | None = None
         self.provenance = parts.provenance
         #: Markdown for the model card: how the weights came to be.
-        self.training_notes = parts.training_notes
+        self.training_notes = training_notes(parts.card or "")
         if readouts:
             fit_readout(self, technique=readouts)
 
@@ -240,17 +241,10 @@ class PromptEOL(SettableModel):
     def words(self, texts: Sequence[str], k: int = 5) -> list[list[Word]]: ...
 
     def words(self, texts: str | Sequence[str], k: int = 5) -> list[Word] | list[list[Word]]:
-        """Return what each text means in one word: the words the model would say next.
+        """Return what each text means in one word: the ``k`` likeliest next words, with their probabilities.
 
-        They come from the last layer and the LM head, whatever layer gives the embedding.
-
-        Args:
-            texts: one or several.
-            k: how many words.
-
-        Returns:
-            For each text its ``k`` likeliest words with their probabilities, without tokens that are only some bytes
-            of a character.
+        They come from the last layer and the LM head, whatever layer gives the embedding; tokens that are only some
+        bytes of a character are left out.
 
         Raises:
             ModelError: the model has no LM head.
@@ -267,8 +261,7 @@ class PromptEOL(SettableModel):
     ) -> None:
         """Save in the portable form: stock modules, the prompt as chat template, ``prompteol.json`` beside them.
 
-        No stock module holds a forward technique: a model with one is saved with a module of this package, which
-        ``PromptEOL`` loads, and plain sentence-transformers with ``trust_remote_code=True`` where this package is.
+        With a forward technique a module of this package is saved, as no stock one holds it; the card says so.
 
         The arguments are those of ``SentenceTransformer.save``. An adapter is saved as an adapter where stock loaders
         read back what was saved, else merged into its base, with a warning that says why.
@@ -281,7 +274,15 @@ class PromptEOL(SettableModel):
         transformer, pooling = self.module.stock_modules
         portable = portable_transformer(transformer)
         first = [portable, pooling] if self.technique is None else [self.module.around(portable)]
-        stock = with_modules(self, [*first, *list(self.children())[1:]])
+        stock = SentenceTransformer(
+            modules=[*first, *list(self.children())[1:]],
+            device=str(self.device),
+            prompts={name: prompt or "" for name, prompt in self.prompts.items()},
+            default_prompt_name=self.default_prompt_name,
+            similarity_fn_name=self.similarity_fn_name,
+            truncate_dim=self.truncate_dim,
+            model_card_data=self.model_card_data,
+        )
         digest = fingerprint(self if portable is transformer else stock)
         parts = prompter.bos, prompter.bos_separator, self.provenance, digest
         manifest = Manifest(self.template, self.layer, *parts, self.technique and to_record(self.technique))

@@ -5,26 +5,15 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from prompteol.cli import console
-from prompteol.cli.options import (
-    DemonstrationOption,
-    DeviceOption,
-    DtypeOption,
-    EngineOption,
-    FitTextsOption,
-    LayerOption,
-    NormalizationOption,
-    RevisionOption,
-    TechniqueOption,
-    TemplateOption,
-    ThreadsOption,
-    TrustRemoteCodeOption,
-)
+from prompteol.cli import options as shared
 from prompteol.errors import LayerError, SettingError
 from prompteol.files import TextSource
+from prompteol.files.folders import atomic_folder
 from prompteol.prompts import resolve_demonstrations, resolve_template
 from prompteol.techniques import Readout
 from prompteol.techniques.registry import split_techniques
@@ -32,17 +21,15 @@ from prompteol.techniques.registry import split_techniques
 if TYPE_CHECKING:
     from prompteol import PromptEOL
 
-__all__ = ["LoadingOptions", "ModelOptions", "PromptOptions", "parse_layer", "quiet", "with_option_groups"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
     """Describe the prompt around a text, and the layer to read."""
 
-    template: TemplateOption = None
-    demonstration: DemonstrationOption = None
-    layer: LayerOption = None
-    normalization: NormalizationOption = None
+    template: shared.TemplateOption = None
+    demonstration: shared.DemonstrationOption = None
+    layer: shared.LayerOption = None
+    normalization: shared.NormalizationOption = None
 
     def prompt(self) -> dict[str, Any]:
         """Return the arguments of ``PromptEOL``; raise where one is wrong, before anything loads."""
@@ -51,24 +38,20 @@ class PromptOptions:
         shown = None
         if self.demonstration is not None:
             shown = [one for given in self.demonstration for one in resolve_demonstrations(given)]
-        return {
-            # By its name, which a saved model then records.
-            "template": self.template,
-            "normalization": self.normalization,
-            "demonstrations": shown,
-            "layer": None if self.layer is None else parse_layer(self.layer),
-        }
+        layer = None if self.layer is None else parse_layer(self.layer)
+        # The template by its name, which a saved model then records.
+        return {"template": self.template, "normalization": self.normalization, "demonstrations": shown, "layer": layer}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadingOptions:
     """Describe how a model is loaded."""
 
-    engine: EngineOption = "auto"
-    device: DeviceOption = None
-    revision: RevisionOption = None
-    trust_remote_code: TrustRemoteCodeOption = False
-    threads: ThreadsOption = None
+    engine: shared.EngineOption = "auto"
+    device: shared.DeviceOption = None
+    revision: shared.RevisionOption = None
+    trust_remote_code: shared.TrustRemoteCodeOption = False
+    threads: shared.ThreadsOption = None
 
     def loading(self) -> dict[str, Any]:
         """Return the arguments of ``PromptEOL``, but for the device."""
@@ -77,9 +60,9 @@ class LoadingOptions:
     def check(self, model: str | None) -> None:
         """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""
         if self.device is not None:
-            from prompteol.model import placement
+            from prompteol.model import check_device
 
-            placement.check_device(self.device, "--device ")
+            check_device(self.device, "--device ")
         if model is None:
             return
         quiet()
@@ -93,34 +76,32 @@ class LoadingOptions:
 
     def use_threads(self) -> None:
         """Compute with the given number of CPU threads; ``None`` leaves it to the libraries."""
-        if self.threads is None:
-            return
-        # Read by the tokenizers when they first run in parallel.
-        os.environ["RAYON_NUM_THREADS"] = str(self.threads)
-        import torch
+        if self.threads is not None:
+            import torch
 
-        torch.set_num_threads(self.threads)
+            # Read by the tokenizers when they first run in parallel.
+            os.environ["RAYON_NUM_THREADS"] = str(self.threads)
+            torch.set_num_threads(self.threads)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(LoadingOptions, PromptOptions):
     """Describe a model: its prompt, its techniques, and how it is loaded."""
 
-    technique: TechniqueOption = None
-    fit_texts: FitTextsOption = None
-    dtype: DtypeOption = None
+    technique: shared.TechniqueOption = None
+    fit_texts: shared.FitTextsOption = None
+    dtype: shared.DtypeOption = None
 
     def techniques(self) -> tuple[dict[str, Any], tuple[Readout, ...]]:
         """Return the argument of ``PromptEOL``, and the read-outs to fit; raise where one is wrong."""
-        forward, readouts = split_techniques(self.technique, with_texts=self.fit_texts is not None)
-        if self.fit_texts is not None and not any(readout.needs_texts for readout in readouts):
-            raise SettingError(
-                f"--fit-texts {self.fit_texts!r}: no technique is fitted on texts; add --technique whitening"
-            )
+        file = self.fit_texts
+        forward, readouts = split_techniques(self.technique, with_texts=file is not None)
+        if file is not None and not any(readout.needs_texts for readout in readouts):
+            raise SettingError(f"--fit-texts {file!r}: no technique is fitted on texts; add --technique whitening")
         return {"technique": forward}, readouts
 
     def check(self, model: str | None) -> None:
-        """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""
+        """Check the prompt and the techniques, too."""
         self.prompt()
         self.techniques()
         if self.fit_texts is not None:
@@ -148,11 +129,6 @@ class ModelOptions(LoadingOptions, PromptOptions):
                 fit_readout(loaded, texts, readouts)
         return loaded
 
-    @classmethod
-    def of(cls, loading: LoadingOptions, **options: Any) -> ModelOptions:
-        """Add the prompt and the data type to options of loading."""
-        return cls(**asdict(loading), **options)
-
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of each dataclass among its parameters, as Typer reads them from a signature."""
@@ -161,16 +137,12 @@ def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
         if not is_dataclass(parameter.annotation):
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            parameters.append(parameter)
             continue
         groups[name] = parameter.annotation
         hints = get_type_hints(groups[name], include_extras=True)
-        parameters += [
-            inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
-            )
-            for field in fields(groups[name])
-        ]
+        for field in fields(groups[name]):
+            parameters.append(parameter.replace(name=field.name, default=field.default, annotation=hints[field.name]))
 
     def call(**given: Any) -> None:
         for name, group in groups.items():
@@ -191,6 +163,12 @@ def parse_layer(text: str) -> int | float:
         except ValueError:
             continue
     raise LayerError(f"--layer {text!r} is neither a layer such as -2 nor a share of the depth such as 0.9")
+
+
+def save(model: PromptEOL, folder: Path, *, force: bool) -> None:
+    """Save a model whole or not at all."""
+    with console.waiting("saving"), atomic_folder(folder, force=force) as partial:
+        model.save_pretrained(str(partial))
 
 
 def quiet() -> None:

@@ -16,8 +16,6 @@ from sentence_transformers.util import import_from_string, load_file_path
 
 from prompteol.errors import ArtifactError
 
-__all__ = ["load_stock_parts"]
-
 
 def load_stock_parts(name: str, *, device: str | None, **options: Any) -> SentenceTransformer:
     """Return transformer and pooling in place of this package's module, and what follows; as SentenceTransformer does.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
@@ -11,17 +11,15 @@ from transformers import PreTrainedTokenizerBase
 
 from prompteol.model.module import PromptEOLModule
 from prompteol.prompts import (
-    Demonstration,
+    DemonstrationsLike,
     NormalizationMode,
-    PromptTemplate,
-    RetrievalTemplate,
+    Template,
+    TemplateLike,
     choose_prompt,
     keep_valid_provenance,
     prompts_for,
 )
 from prompteol.validation import check_dimension
-
-__all__ = ["SettableModel"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +36,12 @@ class SettableModel(SentenceTransformer):
         return self[0]  # type: ignore[return-value]
 
     @property
-    def template(self) -> PromptTemplate | RetrievalTemplate:
+    def template(self) -> Template:
         """The template that texts are rendered with, demonstrations included; set as by :meth:`set_template`."""
         return self.module.template
 
     @template.setter
-    def template(self, template: str | PromptTemplate | RetrievalTemplate) -> None:
+    def template(self, template: TemplateLike) -> None:
         self.set_template(template)
 
     @property
@@ -72,9 +70,9 @@ class SettableModel(SentenceTransformer):
 
     def set_template(
         self,
-        template: str | PromptTemplate | RetrievalTemplate | None = None,
+        template: TemplateLike | None = None,
         *,
-        demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
+        demonstrations: DemonstrationsLike | None = None,
         normalization: NormalizationMode | None = None,
         layer: int | float | None = None,
         provenance: Mapping[str, Any] | None = None,

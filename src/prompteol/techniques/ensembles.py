@@ -10,8 +10,6 @@ from prompteol.prompts import TEMPLATES, PromptTemplate, RetrievalTemplate
 from prompteol.techniques.protocol import ForwardTechnique
 from prompteol.techniques.registry import register_technique
 
-__all__ = ["METAEOL", "MetaEOL", "PromptEnsemble"]
-
 # Lei et al., ACL 2024, as in the authors' code: classification, sentiment, paraphrase and extraction, two each.
 METAEOL = (
     "In this task, you're presented with a text excerpt. Your task is to categorize the excerpt into a broad "

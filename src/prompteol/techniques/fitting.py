@@ -16,8 +16,6 @@ from prompteol.techniques.protocol import LinearMap, Readout, Technique
 from prompteol.techniques.registry import describe_technique, resolve_techniques
 from prompteol.validation import as_texts
 
-__all__ = ["FitInputs", "fit_readout"]
-
 
 class FitInputs:
     """Offer what a read-out may be fitted on; nothing is computed before it is asked for."""

@@ -12,21 +12,19 @@ from sentence_transformers.util import load_file_path
 from torch import Tensor
 
 from prompteol.errors import ArtifactError, SettingError
-from prompteol.inference.reference_forward import ReferenceForward, input_device
+from prompteol.inference.reference_forward import reference_states
 from prompteol.model import MANIFEST
 from prompteol.model.module import Engine, PromptEOLModule
-from prompteol.prompts import PromptTask, PromptTemplate, RetrievalTemplate
+from prompteol.prompts import PromptTask, PromptTemplate, RetrievalTemplate, Template
 from prompteol.saving import Manifest
 from prompteol.techniques.protocol import ForwardTechnique
 from prompteol.techniques.registry import describe_technique, from_record
 from prompteol.tokenization import PromptTokenizer, TokenRows
 
-__all__ = ["TechniqueModule", "embedding_module"]
-
 
 def embedding_module(
     transformer: Transformer,
-    template: PromptTemplate | RetrievalTemplate,
+    template: Template,
     technique: ForwardTechnique | None,
     **options: Any,
 ) -> PromptEOLModule:
@@ -52,7 +50,7 @@ class TechniqueModule(PromptEOLModule):
     def __init__(
         self,
         transformer: Transformer,
-        template: PromptTemplate | RetrievalTemplate,
+        template: Template,
         *,
         technique: ForwardTechnique,
         layer: int | float = -1,
@@ -126,10 +124,8 @@ class TechniqueModule(PromptEOLModule):
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _combined(self, rows: Sequence[TokenRows], engine: Engine) -> Tensor:
-        backbone = self.transformer.model
         if engine == "stock":
-            reference = ReferenceForward(backbone, input_device(backbone))
-            read = [reference.states(one.rows, self._layers) for one in rows]
+            read = [reference_states(self.transformer.model, one.rows, self._layers) for one in rows]
         else:
             packed = self._shared_prefix_engine()
             read = [packed.layer_states(one.rows, self._layers, prefix=one.prefix) for one in rows]
@@ -143,9 +139,7 @@ class TechniqueModule(PromptEOLModule):
         return vectors.to(states.dtype)
 
 
-def _templates(
-    technique: ForwardTechnique, template: PromptTemplate | RetrievalTemplate
-) -> list[PromptTemplate | RetrievalTemplate]:
+def _templates(technique: ForwardTechnique, template: Template) -> list[Template]:
     if isinstance(template, PromptTemplate):
         return list(technique.templates(template))
     pairs = zip(technique.templates(template.query), technique.templates(template.document), strict=True)

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from prompteol.prompts import PromptTemplate
     from prompteol.techniques.fitting import FitInputs
 
-__all__ = ["ForwardTechnique", "LinearMap", "Readout", "Technique"]
-
 
 class LinearMap(NamedTuple):
     """Map vectors, (texts, width), to ``vectors @ weight.T + bias``, (texts, dimension)."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from prompteol.techniques.fitting import FitInputs
 
-__all__ = ["AllButTheTop", "Centering", "EmbedFilter", "Whitening"]
-
 # Relative to the largest deviation; below it lies the rounding of vectors in float32.
 _NO_DEVIATION = 1e-6
 

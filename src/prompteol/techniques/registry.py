@@ -11,16 +11,6 @@ from typing import Any
 from prompteol.errors import SettingError
 from prompteol.techniques.protocol import ForwardTechnique, Readout, Technique
 
-__all__ = [
-    "TECHNIQUES",
-    "describe_technique",
-    "from_record",
-    "register_technique",
-    "resolve_techniques",
-    "split_techniques",
-    "to_record",
-]
-
 _techniques: dict[str, type[Technique]] = {}
 TECHNIQUES: Mapping[str, type[Technique]] = MappingProxyType(_techniques)
 """The configurations by name; :func:`register_technique` adds to them."""
