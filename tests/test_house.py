@@ -27,6 +27,7 @@ ROOMS = (
     "inference",
     "model",
     "saving",
+    "techniques",
     "loading",
     "sentence_transformers",
     "testing",

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     )
     from prompteol.saving import fingerprint
     from prompteol.sentence_transformers import PromptEOL
+    from prompteol.techniques import TECHNIQUES, register_technique
+    from prompteol.techniques.fitting import fit_readout
     from prompteol.training import merge, train
     from prompteol.tuning import tune_prompt
 
@@ -45,6 +47,7 @@ _EXPORTS = {
     "PromptEOL": "prompteol.sentence_transformers",
     "PromptTemplate": "prompteol.prompts",
     "RetrievalTemplate": "prompteol.prompts",
+    "TECHNIQUES": "prompteol.techniques",
     "TEMPLATES": "prompteol.prompts",
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.model",
@@ -52,12 +55,14 @@ _EXPORTS = {
     "encode_files": "prompteol.embedder.encode_files",
     "evaluate": "prompteol.evaluation",
     "fingerprint": "prompteol.saving",
+    "fit_readout": "prompteol.techniques.fitting",
     "guard_index": "prompteol.embedder",
     "merge": "prompteol.training",
     "model_info": "prompteol.loading",
     "plot_similarity": "prompteol.plots.picture",
     "register_attention": "prompteol.inference",
     "register_task": "prompteol.evaluation",
+    "register_technique": "prompteol.techniques",
     "register_template": "prompteol.prompts",
     "train": "prompteol.training",
     "tune_prompt": "prompteol.tuning",
@@ -65,6 +70,7 @@ _EXPORTS = {
 
 __all__ = [
     "DEMONSTRATIONS",
+    "TECHNIQUES",
     "TEMPLATES",
     "Demonstration",
     "LongTextWarning",
@@ -78,12 +84,14 @@ __all__ = [
     "errors",
     "evaluate",
     "fingerprint",
+    "fit_readout",
     "guard_index",
     "merge",
     "model_info",
     "plot_similarity",
     "register_attention",
     "register_task",
+    "register_technique",
     "register_template",
     "train",
     "tune_prompt",

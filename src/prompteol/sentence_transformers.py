@@ -6,8 +6,7 @@ object they are given, and quietly use another model where they do not find it.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -18,7 +17,7 @@ from sentence_transformers.util import get_device_name
 from sentence_transformers.util.decorators import deprecated_kwargs
 from sentence_transformers.util.quantization import quantize_embeddings
 
-from prompteol.errors import InputError
+from prompteol.errors import InputError, SettingError
 from prompteol.loading import PromptConfig, load_model
 from prompteol.model import LanguageModelHead, LoadOptions, Word, check_device, portable_transformer
 from prompteol.model.module import Engine
@@ -26,11 +25,12 @@ from prompteol.model.pools import remember_pool, using_pool
 from prompteol.model.settable import SettableModel
 from prompteol.prompts import DemonstrationsLike, NormalizationMode, TemplateLike
 from prompteol.saving import Manifest, fingerprint, save_portable, stated_license, training_notes
+from prompteol.techniques import Technique
+from prompteol.techniques.fitting import fit_readout
+from prompteol.techniques.registry import split_techniques, to_record
 from prompteol.validation import as_texts, check_dimension, check_finite
 
 __all__ = ["PromptEOL"]
-
-logger = logging.getLogger(__name__)
 
 # Enough for full packs on any accelerator; bounds the memory of token ids.
 _TEXTS_AT_ONCE = 4096
@@ -54,6 +54,8 @@ class PromptEOL(SettableModel):
             Default: the template's own.
         layer: a negative index (``-1``: the last, after the final norm), or a fraction of depth in (0, 1]. Default: a
             saved model's own, else ``-1``.
+        technique: a name such as ``"metaeol"``, a configuration, or several; see :data:`prompteol.TECHNIQUES`. Default:
+            a saved model's own, else none; ``()`` is none. Those that are fitted on texts: :func:`fit_readout`.
         engine: ``"auto"`` runs the shared-prefix engine wherever it is proven equal to the stock one; ``"stock"``
             never does.
         device: for instance ``"cuda"``; default: the best there is.
@@ -77,6 +79,7 @@ class PromptEOL(SettableModel):
         demonstrations: DemonstrationsLike | None = None,
         normalization: NormalizationMode | None = None,
         layer: int | float | None = None,
+        technique: str | Technique | Iterable[str | Technique] | None = None,
         engine: Engine = "auto",
         device: str | None = None,
         prompts: dict[str, str] | None = None,
@@ -94,10 +97,11 @@ class PromptEOL(SettableModel):
         model_card_data: Any = None,
     ) -> None:
         check_dimension(truncate_dim)
+        forward, readouts = split_techniques(technique)
         device = device or get_device_name()
         parts = load_model(
             model_name_or_path,
-            PromptConfig(template, demonstrations, layer, engine, normalization),
+            PromptConfig(template, demonstrations, layer, engine, normalization, forward),
             LoadOptions(model_kwargs or {}, processor_kwargs or {}, config_kwargs or {}, trust_remote_code),
             device=device,
             revision=revision,
@@ -130,6 +134,8 @@ class PromptEOL(SettableModel):
         self.provenance = parts.provenance
         #: Markdown for the model card: how the weights came to be.
         self.training_notes = training_notes(parts.card or "")
+        if readouts:
+            fit_readout(self, technique=readouts)
 
     def train(self, mode: bool = True) -> PromptEOL:
         """Set training mode; from then on the weights may not be those that a revision was saved of."""
@@ -170,6 +176,8 @@ class PromptEOL(SettableModel):
             """
             engine = kwargs.pop("engine", None) or self.module.engine
             if output_value != "sentence_embedding":
+                if self.technique is not None:
+                    raise SettingError(f"output_value={output_value!r}: {self.technique} has no tokens of one prompt")
                 engine = "stock"
             texts, single = as_texts(inputs)
             check_dimension(kwargs.get("truncate_dim"), self.full_dimension)
@@ -210,12 +218,6 @@ class PromptEOL(SettableModel):
             """Embed documents, as ``SentenceTransformer.encode_document`` does; ``batch_size`` as in :meth:`encode`."""
             return super().encode_document(*args, **kwargs if len(args) > 3 else {"batch_size": None, **kwargs})
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the ordinary forward, as ``torch.nn.Module.compile`` does; ``engine="stock"`` runs it."""
-        super().compile(*args, **kwargs)  # type: ignore[no-untyped-call]
-        if self.module.engine != "stock":
-            logger.warning("the shared-prefix engine runs uncompiled; encode(engine='stock') runs what was compiled")
-
     def start_multi_process_pool(self, target_devices: list[str] | None = None) -> dict[Any, Any]:
         """Start workers for ``encode(pool=...)``; threads may share them.
 
@@ -224,6 +226,13 @@ class PromptEOL(SettableModel):
         pool: dict[Any, Any] = super().start_multi_process_pool(target_devices)
         remember_pool(pool, self, target_devices)
         return pool
+
+    @property
+    def head(self) -> LanguageModelHead:
+        """The LM head of the backbone, found when first asked for; raises ``ModelError`` where there is none."""
+        if self._head is None:
+            self._head = LanguageModelHead(self.module.transformer.model, self._source)
+        return self._head
 
     @overload
     def words(self, texts: str, k: int = 5) -> list[Word]: ...  # type: ignore[overload-overlap]
@@ -243,20 +252,16 @@ class PromptEOL(SettableModel):
         if k < 1:
             raise InputError(f"k={k} asks for no word; give 1 or more")
         batch, single = as_texts(texts)
-        if self._head is None:
-            self._head = LanguageModelHead(self.module.transformer.model, self._source)
         self.eval()
-        words: list[list[Word]] = []
-        for start in range(0, len(batch), 32):
-            features = self.preprocess(batch[start : start + 32])
-            on_device = {name: features[name].to(self.device) for name in ("input_ids", "attention_mask")}
-            words += self._head.next_words(on_device, self.tokenizer, k)
+        words = self.head.words_of(batch, self.module.prompter, k, max_length=self.max_seq_length or 2**31)
         return words[0] if single else words
 
     def save(  # type: ignore[override]
         self, path: str | Path, model_name: str | None = None, create_model_card: bool = True, **options: Any
     ) -> None:
         """Save in the portable form: stock modules, the prompt as chat template, ``prompteol.json`` beside them.
+
+        With a forward technique a module of this package is saved, as no stock one holds it; the card says so.
 
         The arguments are those of ``SentenceTransformer.save``. An adapter is saved as an adapter where stock loaders
         read back what was saved, else merged into its base, with a warning that says why.
@@ -268,8 +273,9 @@ class PromptEOL(SettableModel):
         prompter.settle()
         transformer, pooling = self.module.stock_modules
         portable = portable_transformer(transformer)
+        first = [portable, pooling] if self.technique is None else [self.module.around(portable)]
         stock = SentenceTransformer(
-            modules=[portable, pooling, *list(self.children())[1:]],
+            modules=[*first, *list(self.children())[1:]],
             device=str(self.device),
             prompts={name: prompt or "" for name, prompt in self.prompts.items()},
             default_prompt_name=self.default_prompt_name,
@@ -278,7 +284,8 @@ class PromptEOL(SettableModel):
             model_card_data=self.model_card_data,
         )
         digest = fingerprint(self if portable is transformer else stock)
-        manifest = Manifest(self.template, self.layer, prompter.bos, prompter.bos_separator, self.provenance, digest)
+        parts = prompter.bos, prompter.bos_separator, self.provenance, digest
+        manifest = Manifest(self.template, self.layer, *parts, self.technique and to_record(self.technique))
         card = create_model_card and ((digest == self._saved_fingerprint and self._card) or True)
         save_portable(
             stock, path, manifest, card=card, training_notes=self.training_notes, model_name=model_name, **options

@@ -75,7 +75,16 @@ def test_every_command_that_loads_a_model_says_how(name):
 def test_python_has_the_same_names_and_defaults():
     arguments = inspect.signature(PromptEOL.__init__).parameters
     ours = ModelOptions()
-    for name in ("template", "layer", "normalization", "engine", "device", "revision", "trust_remote_code"):
+    for name in (
+        "template",
+        "layer",
+        "normalization",
+        "technique",
+        "engine",
+        "device",
+        "revision",
+        "trust_remote_code",
+    ):
         assert getattr(ours, name) == arguments[name].default
     engine = get_type_hints(PromptEOL.__init__)["engine"]
     assert set(get_args(get_args(options.EngineOption)[0])) == set(get_args(engine))

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from prompteol.cli import console
 from prompteol.cli import options as shared
-from prompteol.errors import LayerError
+from prompteol.errors import LayerError, SettingError
+from prompteol.files import TextSource
 from prompteol.files.folders import atomic_folder
 from prompteol.prompts import resolve_demonstrations, resolve_template
+from prompteol.techniques import Readout
+from prompteol.techniques.registry import split_techniques
 
 if TYPE_CHECKING:
     from prompteol import PromptEOL
@@ -83,18 +86,33 @@ class LoadingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(LoadingOptions, PromptOptions):
-    """Describe a model: its prompt, and how it is loaded."""
+    """Describe a model: its prompt, its techniques, and how it is loaded."""
 
+    technique: shared.TechniqueOption = None
+    fit_texts: shared.FitTextsOption = None
     dtype: shared.DtypeOption = None
 
+    def techniques(self) -> tuple[dict[str, Any], tuple[Readout, ...]]:
+        """Return the argument of ``PromptEOL``, and the read-outs to fit; raise where one is wrong."""
+        file = self.fit_texts
+        forward, readouts = split_techniques(self.technique, with_texts=file is not None)
+        if file is not None and not any(readout.needs_texts for readout in readouts):
+            raise SettingError(f"--fit-texts {file!r}: no technique is fitted on texts; add --technique whitening")
+        return {"technique": forward}, readouts
+
     def check(self, model: str | None) -> None:
-        """Check the prompt, too."""
+        """Check the prompt and the techniques, too."""
         self.prompt()
+        self.techniques()
+        if self.fit_texts is not None:
+            TextSource.open(self.fit_texts)
         super().check(model)
 
     def load(self, model: str | None) -> PromptEOL:
         """Load the model; raise where an option is wrong before any weight is read."""
         prompt = self.prompt()
+        technique, readouts = self.techniques()
+        texts = None if self.fit_texts is None else list(TextSource.open(self.fit_texts).texts())
         with console.waiting("loading the model"):
             quiet()
             self.use_threads()
@@ -103,7 +121,13 @@ class ModelOptions(LoadingOptions, PromptOptions):
             from prompteol import PromptEOL
 
             kwargs = {"dtype": self.dtype} if self.dtype else None
-            return PromptEOL(model, **prompt, **self.loading(), device=self.device, model_kwargs=kwargs)
+            loaded = PromptEOL(model, **prompt, **technique, **self.loading(), device=self.device, model_kwargs=kwargs)
+        if readouts:
+            from prompteol import fit_readout
+
+            with console.waiting("fitting the read-out"):
+                fit_readout(loaded, texts, readouts)
+        return loaded
 
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:

@@ -9,6 +9,7 @@ from rich.table import Table
 from prompteol.cli import console
 from prompteol.cli.model_options import LoadingOptions, ModelOptions, quiet, save
 from prompteol.cli.options import ForceOption, ModelFolderOption, ModelOption, option
+from prompteol.errors import SettingError
 from prompteol.extras import check_extra
 from prompteol.files.folders import check_folder
 
@@ -72,6 +73,8 @@ def info(
     a saved model was saved with.
     """
     prompt = options.prompt()
+    if options.technique or options.fit_texts:
+        raise SettingError("info describes a model as it is: create one with --technique, then describe that")
     with console.waiting("reading the configuration"):
         quiet()
         from prompteol.loading import model_info

@@ -9,6 +9,7 @@ from prompteol.files import Format
 from prompteol.files.tables import DELIMITERS
 from prompteol.plots.picture import PICTURES
 from prompteol.prompts import TEMPLATES, NormalizationMode
+from prompteol.techniques import TECHNIQUES
 
 
 def option(usage: str, help: str, **settings: Any) -> Any:
@@ -59,6 +60,20 @@ LayerOption = Annotated[
 NormalizationOption = Annotated[
     NormalizationMode | None,
     option("--normalization [the template's own]", "How a text is normalized before it is put into the template."),
+]
+TechniqueOption = Annotated[
+    list[str] | None,
+    option(
+        "--technique NAME[:OPTION=VALUE,...] [the saved model's, else none]",
+        f"Another way from a text to its vector ({', '.join(TECHNIQUES)}). May be repeated.",
+    ),
+]
+FitTextsOption = Annotated[
+    str | None,
+    option(
+        "--fit-texts FILE [none]",
+        "The texts, without labels, to fit a technique on that needs some, such as whitening.",
+    ),
 ]
 
 # How the model is loaded.

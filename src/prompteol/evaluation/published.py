@@ -97,11 +97,12 @@ def published_scores() -> tuple[PublishedScores, ...]:
 def published_for(model: ModelDescription) -> PublishedScores | None:
     """Return the paper's row for a model, or None if it is not one of the paper's set up as in the paper.
 
-    The last part of the name decides, with the paper's template, its text normalization and the last layer; without
-    demonstrations, or with the one that the paper found best for that size.
+    The last part of the name decides, with the paper's template, its text normalization, the last layer and no further
+    technique; without demonstrations, or with the one that the paper found best for that size.
     """
     name = model.name.rstrip("/\\").replace("\\", "/").rpartition("/")[2].lower()
-    if (model.template, model.normalization, model.layer) != (str(PROMPTEOL), PROMPTEOL.normalization, -1):
+    setup = (model.template, model.normalization, model.layer, model.technique)
+    if setup != (str(PROMPTEOL), PROMPTEOL.normalization, -1, None):
         return None
     for row in published_scores():
         shown = [DEMONSTRATIONS[row.model]] if row.method == "in-context" else []

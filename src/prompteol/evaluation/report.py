@@ -80,7 +80,7 @@ def _setup(model: ModelDescription) -> tuple[str, ...]:
         case several:
             shown = f"{len(several)} demonstrations"
     layer = "no layer" if model.layer is None else f"layer {model.layer}"
-    return shown, model.template or "no template", layer, model.dtype or "no dtype"
+    return shown, model.template or "no template", layer, model.technique or "no technique", model.dtype or "no dtype"
 
 
 def _sections(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[str], list[_Row]]]:
@@ -149,6 +149,7 @@ def _settings(evaluation: Evaluation, digits: int) -> str:
         f"template {model.template!r} ({model.normalization})" if model.template else "",
         " ".join(f"demonstration {sentence!r} => {word!r}" for sentence, word in model.demonstrations),
         f"layer {model.layer}" if model.layer is not None else "",
+        f"technique {model.technique}" if model.technique else "",
         model.dtype or "",
         f"{model.dimensions} dimensions" if model.dimensions else "",
         f"fingerprint {model.fingerprint[:digits]}" if model.fingerprint else "",

@@ -26,7 +26,7 @@ class ModelDescription:
     """Describe an evaluated model; what does not apply to it is None.
 
     ``template`` shows the prompt with ``{text}`` where the sentence goes and no demonstrations; those stand in
-    ``demonstrations`` as (sentence, word). ``layer`` is negative, -1 the last.
+    ``demonstrations`` as (sentence, word). ``layer`` is negative, -1 the last. ``technique`` names those used.
     """
 
     name: str
@@ -38,6 +38,7 @@ class ModelDescription:
     dimensions: int | None = None
     parameters: int | None = None
     fingerprint: str | None = None
+    technique: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def describe(model: Any, name: str) -> ModelDescription:
     """Describe a model by its attributes: a PromptEOL in full, any other encoder as far as it has them."""
     templates = getattr(model, "template", None)
     template: PromptTemplate | None = templates.for_task(None) if templates is not None else None
+    provenance = getattr(model, "provenance", {})
     parameters = list(model.parameters()) if hasattr(model, "parameters") else []
     return ModelDescription(
         name=name,
@@ -86,6 +88,7 @@ def describe(model: Any, name: str) -> ModelDescription:
         dimensions=model.get_embedding_dimension() if hasattr(model, "get_embedding_dimension") else None,
         parameters=sum(parameter.numel() for parameter in parameters) or None,
         fingerprint=model.fingerprint() if hasattr(model, "fingerprint") else None,
+        technique="; ".join(provenance[name] for name in ("technique", "readout") if name in provenance) or None,
     )
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from prompteol.compat import reusing_tokenizer
 from prompteol.errors import ArtifactError, ModelError
 from prompteol.loading.finding import Found, PromptConfig, find_parts
+from prompteol.loading.stock_parts import load_stock_parts
 from prompteol.model import (
     ADAPTER,
     MANIFEST,
@@ -31,6 +32,7 @@ from prompteol.model import (
 from prompteol.model.module import PromptEOLModule
 from prompteol.prompts import prompts_for
 from prompteol.saving import check_stock_settings
+from prompteol.techniques.module import embedding_module
 
 
 @dataclass
@@ -85,11 +87,12 @@ def load_model(
     if source.kind in ("base", "adapter"):
         with reusing_tokenizer(found.tokenizer, backbone_of(source).name):
             transformer = load_backbone(source, options)
-        module = PromptEOLModule(transformer, found.template, layer=layer, engine=request.engine)
+        module = embedding_module(transformer, found.template, found.technique, layer=layer, engine=request.engine)
         return LoadedModel(module, source, found.provenance)
     given = {**options.model, **options.processor, **options.config}
     with reading(source.name, given), naming_the_adapter(source), reusing_tokenizer(found.tokenizer, source.name):
-        stock = SentenceTransformer(
+        load = load_stock_parts if manifest is not None and manifest.technique else SentenceTransformer
+        stock = load(
             source.name,
             device=device if "device_map" not in options.model else None,
             trust_remote_code=options.trust_remote_code,
@@ -108,7 +111,7 @@ def load_model(
     same_vectors = request.as_saved and not with_options and transformer.model.dtype == found.config.dtype
     card = source.file("README.md") if manifest else None
     return LoadedModel(
-        PromptEOLModule(transformer, found.template, layer=layer, engine=request.engine),
+        embedding_module(transformer, found.template, found.technique, layer=layer, engine=request.engine),
         source,
         found.provenance,
         after,

@@ -23,18 +23,24 @@ from prompteol.model import (
 from prompteol.model.module import Engine
 from prompteol.prompts import TEMPLATES, DemonstrationsLike, NormalizationMode, Template, TemplateLike, choose_prompt
 from prompteol.saving import UNFINISHED, Manifest
+from prompteol.techniques import ForwardTechnique
+from prompteol.techniques.registry import describe_technique, from_record
 from prompteol.tokenization import PromptTokenizer, recover_template
 
 
 @dataclass(frozen=True)
 class PromptConfig:
-    """Hold what a user asks of prompt, layer and engine; ``None`` is the saved model's own, or the default."""
+    """Hold what a user asks of prompt, layer and engine; ``None`` is the saved model's own, or the default.
+
+    A technique of ``()`` is none, whatever the saved model has.
+    """
 
     template: TemplateLike | None = None
     demonstrations: DemonstrationsLike | None = None
     layer: int | float | None = None
     engine: Engine = "auto"
     normalization: NormalizationMode | None = None
+    technique: ForwardTechnique | tuple[()] | None = None
 
     @property
     def as_saved(self) -> bool:
@@ -52,6 +58,7 @@ class Found(NamedTuple):
     layer: int | float
     config: PretrainedConfig
     tokenizer: PreTrainedTokenizerBase
+    technique: ForwardTechnique | None
 
 
 def embedded_model() -> Path:
@@ -100,7 +107,13 @@ def find_parts(name: str | Path | None, request: PromptConfig, options: LoadOpti
     tokenizer.chat_template = chat_template
     if manifest is not None and request.as_saved:
         manifest.check_start(prompter.bos, prompter.bos_separator, source.name)
-    return Found(source, manifest, template, provenance, layer, config, tokenizer)
+    technique = request.technique or None
+    if request.technique is None and manifest is not None and manifest.technique is not None:
+        technique = from_record(manifest.technique)
+    provenance.pop("technique", None)
+    if technique is not None:
+        provenance["technique"] = describe_technique(technique)
+    return Found(source, manifest, template, provenance, layer, config, tokenizer, technique)
 
 
 def _recovered(source: ModelSource, tokenizer: PreTrainedTokenizerBase) -> Template:

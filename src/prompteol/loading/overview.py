@@ -33,6 +33,8 @@ class ModelInfo:
         self.parameters = sum(parameter.numel() for parameter in backbone.parameters())
         self.dtype = _dtype(backbone_of(source), config)
         self.template = found.template
+        told = (found.provenance.get(name) for name in ("technique", "readout"))
+        self.technique = "; ".join(filter(None, told)) or "none"
         layer = found.layer
         if prompt.layer is None and found.manifest is None:
             layer = layer_named(_json(source, "sentence_bert_config.json").get("modality_config", {}))

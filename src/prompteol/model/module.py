@@ -39,6 +39,7 @@ class PromptEOLModule(InputModule):
 
     forward_kwargs: ClassVar[set[str]] = {"engine"}  # type: ignore[misc]
     save_in_root = True
+    technique: Any = None
 
     def __init__(
         self,
@@ -176,10 +177,7 @@ class PromptEOLModule(InputModule):
             check_texts(texts)
         else:
             _check_engine(engine)
-        prompt = prompt or ""
-        ids = self.prompter(texts, task=task, prompt=prompt, max_length=longest)
-        rows = TokenRows(ids, self.prompter.head(task, prompt), self.tokenizer.pad_token_id)
-        return {"token_rows": rows} if engine == "auto" else rows.padded()
+        return self._features(texts, task, prompt or "", longest, engine)
 
     def forward(self, features: dict[str, Any], engine: Engine | None = None, **_: Any) -> dict[str, Any]:
         """Add ``sentence_embedding``, (texts, dimension), and by the stock engine ``token_embeddings``."""
@@ -195,6 +193,13 @@ class PromptEOLModule(InputModule):
         stock = {name: features[name] for name in ("input_ids", "attention_mask")}
         features |= self.pooling(self._stock_transformer()(stock))
         return features
+
+    def _features(
+        self, texts: Sequence[str], task: PromptTask | None, prompt: str, max_length: int, engine: Engine | None
+    ) -> dict[str, Any]:
+        ids = self.prompter(texts, task=task, prompt=prompt, max_length=max_length)
+        rows = TokenRows(ids, self.prompter.head(task, prompt), self.tokenizer.pad_token_id)
+        return {"token_rows": rows} if engine == "auto" else rows.padded()
 
     def _reads_last_token(self) -> bool:
         """Return whether the two stock modules do nothing but read the last token's state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from prompteol.prompts import (
     prompts_for,
 )
 from prompteol.validation import check_dimension
+
+logger = logging.getLogger(__name__)
 
 
 class SettableModel(SentenceTransformer):
@@ -49,6 +52,11 @@ class SettableModel(SentenceTransformer):
     @layer.setter
     def layer(self, layer: int | float) -> None:
         self.set_template(layer=layer)
+
+    @property
+    def technique(self) -> Any:
+        """The forward technique that texts are embedded by, or ``None``; see :data:`prompteol.TECHNIQUES`."""
+        return self.module.technique
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -85,7 +93,9 @@ class SettableModel(SentenceTransformer):
             old.template, {}, template=template, demonstrations=demonstrations, normalization=normalization
         )
         depth = old.layer if layer is None else layer
-        self[0] = PromptEOLModule(old.transformer, new, layer=depth, engine=old.engine, attention=old.attention)
+        options: dict[str, Any] = {"engine": old.engine, "attention": old.attention}
+        options |= {"technique": old.technique} if old.technique is not None else {}
+        self[0] = type(old)(old.transformer, new, layer=depth, **options)
         if new == old.template:
             how = {}
         if self.layer != old.layer:
@@ -111,3 +121,9 @@ class SettableModel(SentenceTransformer):
         """The dimension of vectors that are not cut."""
         found = (getattr(module, "get_embedding_dimension", None) for module in reversed(list(self.children())))
         return next(int(dimension()) for dimension in found if callable(dimension))
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the ordinary forward, as ``torch.nn.Module.compile`` does; ``engine="stock"`` runs it."""
+        super().compile(*args, **kwargs)  # type: ignore[no-untyped-call]
+        if self.module.engine != "stock":
+            logger.warning("the shared-prefix engine runs uncompiled; encode(engine='stock') runs what was compiled")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from inspect import signature
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from prompteol.errors import ModelError, NonFiniteError
 from prompteol.model.source import ModelSource, backbone_of
+from prompteol.tokenization import PromptTokenizer, TokenRows
 
 # Tokens looked at before those that spell the same word are added up.
 _CANDIDATES = 512
@@ -45,6 +47,22 @@ class LanguageModelHead:
                 "saved embedding model leaves it out. Ask the base model for words: PromptEOL(BASE).words(...)"
             )
         self._model = model.eval()
+
+    @property
+    def unembedding(self) -> Tensor:
+        """The weight of the head, (vocabulary, width)."""
+        weight: Tensor = self._model.get_output_embeddings().weight
+        return weight
+
+    def words_of(self, texts: Sequence[str], prompter: PromptTokenizer, k: int, *, max_length: int) -> list[list[Word]]:
+        """Return the ``k`` most likely words after the prompt of each text, likeliest first."""
+        words: list[list[Word]] = []
+        for start in range(0, len(texts), 32):
+            rows = prompter(texts[start : start + 32], max_length=max_length)
+            features = TokenRows(rows, (), prompter.tokenizer.pad_token_id).padded()
+            on_device = {name: tensor.to(self._model.base_model.device) for name, tensor in features.items()}
+            words += self.next_words(on_device, prompter.tokenizer, k)
+        return words
 
     @torch.inference_mode()
     def next_words(self, features: dict[str, Tensor], tokenizer: PreTrainedTokenizerBase, k: int) -> list[list[Word]]:

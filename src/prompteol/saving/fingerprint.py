@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import asdict
 from typing import Any
 from weakref import ref
 
@@ -44,6 +45,9 @@ def fingerprint(model: SentenceTransformer) -> str:
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(_canonical([name, str(tensor.dtype), list(tensor.shape)]))
             digest.update(_tensor_digest(tensor, parameters.get(name)))
+    technique = getattr(model[0], "technique", None)
+    if technique is not None:
+        digest.update(_canonical([type(technique).__name__, asdict(technique)]))
     digest.update(_canonical(_tokenizer(getattr(model, "tokenizer", None))))
     digest.update(_canonical([model.prompts, model.default_prompt_name, model.truncate_dim, model.max_seq_length]))
     return digest.hexdigest()

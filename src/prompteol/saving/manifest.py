@@ -27,7 +27,8 @@ _TRANSFORMER, _POOLING = "sentence_bert_config.json", "1_Pooling/config.json"
 class Manifest:
     """Describe a saved model, beside the files that stock loaders read: its prompt, its layer and how they came to be.
 
-    ``bos`` and ``bos_separator`` say how its prompts begin; ``fingerprint`` is that of the time of saving.
+    ``bos`` and ``bos_separator`` say how its prompts begin; ``fingerprint`` is that of the time of saving;
+    ``technique`` has the name and the options of a forward technique, and is None in the portable form.
     """
 
     template: Template
@@ -36,6 +37,7 @@ class Manifest:
     bos_separator: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    technique: Mapping[str, Any] | None = None
 
     @property
     def chat_template(self) -> str:
@@ -45,6 +47,8 @@ class Manifest:
     def write(self, folder: str | Path) -> None:
         """Write ``prompteol.json`` whole or not at all."""
         record = {"format": _FORMAT, **asdict(self)}
+        if self.technique is None:
+            del record["technique"]
         path = Path(folder) / MANIFEST
         draft = path.with_name(UNFINISHED)
         draft.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -58,7 +62,8 @@ class Manifest:
             if record["format"] > _FORMAT:
                 later = record["format"]
                 raise ArtifactError(f"{path} has format {later}, not up to {_FORMAT}: pip install -U prompteol")
-            values = {one.name: record[one.name] for one in fields(cls)}
+            values = {"technique": None, **record}
+            values = {one.name: values[one.name] for one in fields(cls)}
             return cls(**{**values, "template": _template(record["template"])})
         except PromptEOLError:
             raise

@@ -27,6 +27,15 @@ _OLD_POOLING_KEYS = {
 
 TRAINING_HEADING = "\n## Training\n\n"
 _PLACEHOLDER = "sentence_transformers_model_id"
+_PORTABLE = """\
+Each text is put into a prompt, and the hidden state of the prompt's last token is its embedding. The prompt
+is this model's chat template, so plain sentence-transformers (5.6 or later) renders it without further code.
+"""
+_BY_TECHNIQUE = """\
+**This model needs the package `prompteol`**: it embeds by the technique `{}`, which no stock module holds.
+`PromptEOL(...)` loads it; `SentenceTransformer(..., trust_remote_code=True)` does too where the package is
+installed, and refuses it elsewhere.
+"""
 _CITATION = """\
 ```bibtex
 @inproceedings{jiang-etal-2024-scaling,
@@ -93,9 +102,7 @@ def _prompt_section(manifest: Manifest) -> str:
     return f"""\
 ## PromptEOL
 
-Each text is put into a prompt, and the hidden state of the prompt's last token is its embedding. The prompt
-is this model's chat template, so plain sentence-transformers (5.6 or later) renders it without further code.
-
+{_PORTABLE if manifest.technique is None else _BY_TECHNIQUE.format(manifest.technique["name"])}
 {prompts}\
 - Layer: `{manifest.layer}` (negative index of the hidden states; `-1` is the last, after the final norm)
 {made}\

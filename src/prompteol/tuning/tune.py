@@ -135,6 +135,8 @@ def tune_prompt(
     """
     if seed < 0:
         raise TuningError(f"seed={seed} is negative; give 0 or more")
+    if model.technique is not None:
+        raise TuningError(f"{model.technique} is no single prompt, and tuning compares those: load with technique=()")
     ordered = (pairs if isinstance(pairs, ScoredPairs) else read_pairs(pairs)).nested(seed)
     shots = _demonstrations(demonstrations)
     named = named_templates(model.template, templates)

@@ -1,0 +1,146 @@
+"""Embed texts by a forward technique: several prompts or layers of a text, combined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from sentence_transformers.base.modules import Transformer
+from sentence_transformers.util import load_file_path
+from torch import Tensor
+
+from prompteol.errors import ArtifactError, SettingError
+from prompteol.inference.reference_forward import reference_states
+from prompteol.model import MANIFEST
+from prompteol.model.module import Engine, PromptEOLModule
+from prompteol.prompts import PromptTask, PromptTemplate, RetrievalTemplate, Template
+from prompteol.saving import Manifest
+from prompteol.techniques.protocol import ForwardTechnique
+from prompteol.techniques.registry import describe_technique, from_record
+from prompteol.tokenization import PromptTokenizer, TokenRows
+
+
+def embedding_module(
+    transformer: Transformer,
+    template: Template,
+    technique: ForwardTechnique | None,
+    **options: Any,
+) -> PromptEOLModule:
+    """Return the first module of a model, with or without a technique."""
+    if technique is None:
+        return PromptEOLModule(transformer, template, **options)
+    return TechniqueModule(transformer, template, technique=technique, **options)
+
+
+class TechniqueModule(PromptEOLModule):
+    """Fill the templates of a technique with each text, and combine the states that it reads.
+
+    The arguments are those of :class:`prompteol.model.module.PromptEOLModule`, and the technique.
+
+    Raises:
+        TemplateError: a template of the technique cannot be used with this tokenizer.
+        LayerError: a layer that it reads is outside the backbone.
+        SettingError: its states do not combine to one vector a text.
+    """
+
+    technique: ForwardTechnique
+
+    def __init__(
+        self,
+        transformer: Transformer,
+        template: Template,
+        *,
+        technique: ForwardTechnique,
+        layer: int | float = -1,
+        engine: Engine = "auto",
+        attention: str = "auto",
+    ) -> None:
+        super().__init__(transformer, template, layer=layer, engine=engine, attention=attention)
+        self.technique = technique
+        self._of_tokenizer: PromptTokenizer | None = None
+        self._prompters: list[PromptTokenizer] = []
+        self._layers = tuple(technique.layers(self.layer))
+        with torch.inference_mode():
+            probe = [TokenRows([[0], [0]], (), 0)] * len(self._prompt_tokenizers())
+            self._dimension = int(self._combined(probe, "stock").shape[1])
+
+    def get_embedding_dimension(self) -> int:
+        """Return the length of an embedding."""
+        return self._dimension
+
+    def forward(self, features: dict[str, Any], engine: Engine | None = None, **_: Any) -> dict[str, Any]:
+        """Embed what :meth:`preprocess` returned; ``features`` gets ``sentence_embedding``, (texts, dimension)."""
+        rows = features.pop("token_rows", None) or self._unpadded(features["input_ids"], features["attention_mask"])
+        features["sentence_embedding"] = self._combined(rows, engine or self.engine)
+        return features
+
+    def around(self, transformer: Transformer) -> TechniqueModule:
+        """Return this module around another transformer, such as one with its adapter merged."""
+        return TechniqueModule(transformer, self.template, technique=self.technique, layer=self.layer)
+
+    @classmethod
+    def load(cls, model_name_or_path: str, **options: Any) -> TechniqueModule:  # type: ignore[override]
+        """Load it for a plain ``SentenceTransformer``, which asks for ``trust_remote_code=True``."""
+        names = ("token", "cache_folder", "revision", "local_files_only")
+        files: dict[str, Any] = {name: options.get(name) for name in names}
+        manifest = Manifest.read(str(load_file_path(model_name_or_path, MANIFEST, **files)))
+        if manifest.technique is None:
+            raise ArtifactError(f"{model_name_or_path!r}: {MANIFEST} names no technique: save the model again")
+        transformer = Transformer.load(model_name_or_path, **options)
+        return cls(transformer, manifest.template, technique=from_record(manifest.technique), layer=manifest.layer)
+
+    def _prompt_tokenizers(self) -> list[PromptTokenizer]:
+        """Return one for each template, made anew where another tokenizer was set."""
+        own = self.prompter
+        if self._of_tokenizer is not own:
+            templates = _templates(self.technique, self.template)
+            self._prompters = [
+                own if one == own.template else PromptTokenizer(self.tokenizer, one) for one in templates
+            ]
+            # Each has written its chat template into the tokenizer: the model's own stays.
+            own.settle()
+            self._of_tokenizer = own
+        return self._prompters
+
+    def _features(
+        self, texts: Sequence[str], task: PromptTask | None, prompt: str, max_length: int, engine: Engine | None
+    ) -> dict[str, Any]:
+        pad = self.tokenizer.pad_token_id
+        rows = [
+            TokenRows(one(texts, task=task, prompt=prompt, max_length=max_length), one.head(task, prompt), pad)
+            for one in self._prompt_tokenizers()
+        ]
+        if engine == "auto":
+            return {"token_rows": rows}
+        return TokenRows(list(chain.from_iterable(one.rows for one in rows)), (), pad).padded()
+
+    def _unpadded(self, input_ids: Tensor, attention_mask: Tensor) -> list[TokenRows]:
+        """Take apart what ``_features`` has put together: all texts in the first template, then in the second, ..."""
+        rows = [row[seen].tolist() for row, seen in zip(input_ids, attention_mask.bool(), strict=True)]
+        texts = len(rows) // len(self._prompt_tokenizers())
+        return [TokenRows(rows[start : start + texts], (), 0) for start in range(0, len(rows), texts)]
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _combined(self, rows: Sequence[TokenRows], engine: Engine) -> Tensor:
+        if engine == "stock":
+            read = [reference_states(self.transformer.model, one.rows, self._layers) for one in rows]
+        else:
+            packed = self._shared_prefix_engine()
+            read = [packed.layer_states(one.rows, self._layers, prefix=one.prefix) for one in rows]
+        states = torch.stack([torch.stack(layers, dim=1) for layers in read], dim=1)
+        vectors = self.technique.combine(states if states.dtype == torch.float64 else states.float())
+        if vectors.ndim != 2 or len(vectors) != len(states):
+            raise SettingError(
+                f"{describe_technique(self.technique)} combines states of shape {tuple(states.shape)} to "
+                f"{tuple(vectors.shape)}: return (texts, dimension)"
+            )
+        return vectors.to(states.dtype)
+
+
+def _templates(technique: ForwardTechnique, template: Template) -> list[Template]:
+    if isinstance(template, PromptTemplate):
+        return list(technique.templates(template))
+    pairs = zip(technique.templates(template.query), technique.templates(template.document), strict=True)
+    return [RetrievalTemplate(query, document) for query, document in pairs]
