@@ -1,0 +1,227 @@
+"""Embed any amount of text into a folder of shards, and go on where it was stopped."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from prompteol.corpora.encoder import Encoder
+from prompteol.corpora.inputs import find_sources
+from prompteol.corpora.job import Job, embed_shards, finish
+from prompteol.corpora.lock import locked
+from prompteol.corpora.manifest import MANIFEST, Manifest
+from prompteol.corpora.opened import Corpus, open_corpus
+from prompteol.corpora.planning import Plan, make_plan, torch_threads, use_threads
+from prompteol.corpora.precision import Precision
+from prompteol.corpora.progress import Meter, Progress
+from prompteol.corpora.settings import ModelSource, OnError, Settings, check_on_error
+from prompteol.corpora.shards import ShardFormat, check_format, shard_name
+from prompteol.corpora.storage import LocalFolder, RemoteFolder, open_folder, said_in_one_line
+from prompteol.corpora.workers import run_workers
+from prompteol.errors import CorpusError, SettingError
+from prompteol.prompts import Role
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["embed_corpus", "run"]
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def embed_corpus(
+    model: str | os.PathLike[str] | SentenceTransformer | None,
+    inputs: str | os.PathLike[str] | Iterable[Any],
+    output: str | os.PathLike[str],
+    *,
+    column: str | None = None,
+    format: str | None = None,
+    delimiter: str | None = None,
+    keep: Sequence[str] = (),
+    output_format: ShardFormat = "parquet",
+    shard_rows: int = 100_000,
+    precision: Precision = "float32",
+    normalize: bool = False,
+    truncate_dim: int | None = None,
+    role: Role | None = None,
+    batch_size: int | None = None,
+    device: str | Sequence[str] | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    ray: str | bool = False,
+    on_error: OnError = "stop",
+    resume: bool = True,
+    model_options: dict[str, Any] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Corpus:
+    """Embed texts of any amount into a folder of shards, with constant memory.
+
+    Killed at any moment, the same call goes on, and ends in the same bytes as an unbroken one on the same machine.
+    Under ``torchrun`` its processes share the shards.
+
+    Args:
+        model: a name or folder for ``PromptEOL``, ``None`` for the one that ships with the package, or a loaded
+            ``SentenceTransformer``.
+        inputs: files, globs, folders, ``"-"`` for standard input, URLs that fsspec knows, names of data sets on the Hub
+            (``"OWNER/NAME:CONFIGURATION@SPLIT"``), one or a list of them; or an iterable of dictionaries.
+        output: a folder or URL; made if missing.
+        column: of the text; ``None``: ``text`` or ``sentence``, or the only one.
+        format: of the files: ``"txt"``, ``"csv"``, ``"tsv"``, ``"jsonl"`` or ``"parquet"``; ``None``: by their
+            suffixes, before ``.gz``, ``.zst`` or ``.xz``.
+        delimiter: of separated tables.
+        keep: columns that are written beside the vectors.
+        output_format: ``"parquet"``, or ``"npy"`` with a sidecar of ids.
+        shard_rows: rows of the input a shard.
+        precision: ``"float32"``, ``"float16"``, ``"int8"`` (ranges from the first rows) or ``"ubinary"`` (a bit a
+            dimension).
+        normalize: scale each vector to length 1, after any cut.
+        truncate_dim: keep this many leading dimensions.
+        role: take the prompt for ``"query"`` or ``"document"``.
+        batch_size: texts handed to the model at once.
+        device: one, or several for a process each.
+        workers: processes; by default one a device.
+        threads: of torch in each process.
+        ray: embed on a Ray cluster: its address, or ``True`` for the one that is there, else a local one.
+        on_error: ``"stop"`` at a row at fault, or ``"skip"`` it and list it in ``errors.jsonl``.
+        resume: go on with a corpus that is there; ``False`` refuses it.
+        model_options: for ``PromptEOL(...)``, such as ``template`` and ``model_kwargs``.
+        progress: is told a few times a second.
+
+    Returns:
+        The finished corpus.
+
+    Raises:
+        CorpusError: the input cannot be read, a row is at fault, the folder holds another corpus or another process is
+            writing it, the disk is full.
+        NonFiniteError: a vector is not finite.
+        SettingError: an argument is outside what it may be.
+    """
+    keep = (keep,) if isinstance(keep, str) else tuple(keep)
+    settings = Settings(
+        column, keep, output_format, shard_rows, precision, normalize, truncate_dim, role, batch_size, threads
+    )
+    check_on_error(on_error)
+    check_format(output_format)
+    name = os.fspath(model) if isinstance(model, os.PathLike) else model
+    sources = tuple(find_sources(inputs, format, delimiter))
+    job = Job(ModelSource(name, model_options or {}), sources, os.fspath(output), settings, on_error)
+    devices = [device] if device is None or isinstance(device, str) else list(device)
+    run(job, devices, workers=workers, ray=ray, resume=resume, meter=Meter(listener=progress))
+    return open_corpus(output)
+
+
+def run(
+    job: Job,
+    devices: Sequence[str | None],
+    *,
+    workers: int | None = None,
+    ray: str | bool = False,
+    resume: bool = True,
+    meter: Meter,
+) -> Manifest:
+    """Do a job with the processes that it may have; return the manifest of the finished corpus."""
+    if not devices or (workers is not None and workers < 1):
+        raise SettingError(f"workers={workers} on {len(devices)} devices: give 1 or more")
+    world = max(len(devices), workers or 1)
+    if (world > 1 or ray or "RANK" in os.environ) and not all(source.rereadable for source in job.sources):
+        raise CorpusError("several processes share an input that each of them can read: save the pipe to a file first")
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        return _run_as_torchrun(job, devices[0], resume=resume, meter=meter)
+    folder = _folder(job)
+    with locked(folder), _restored_threads():
+        _remove_partial(folder)
+        plan = make_plan(job, folder, device=devices[0], resume=resume)
+        manifest, meter.total = plan.manifest, plan.total
+        if world == 1 and not ray:
+            total = _embed_share(job, plan, folder, meter)
+        elif ray:
+            from prompteol.corpora.cluster import run_on_ray
+
+            del plan
+            total = run_on_ray(job, ray, workers, devices[0], meter)
+        else:
+            # The workers load it anew, each on its own device.
+            del plan
+            total = run_workers(job, [devices[rank % len(devices)] for rank in range(world)], meter)
+        meter.finish()
+        return _finished(job, manifest, folder, total)
+
+
+def _embed_share(
+    job: Job, plan: Plan, folder: LocalFolder | RemoteFolder, meter: Meter, rank: int = 0, world: int = 1
+) -> int:
+    meter.total = plan.total
+    encoder = Encoder(plan.model, job.settings, plan.manifest.storage, meter.batch)
+    total = embed_shards(job, plan.manifest, folder, encoder, meter, rank=rank, world=world, rows=plan.rows)
+    meter.finish()
+    return total
+
+
+def _finished(job: Job, manifest: Manifest, folder: LocalFolder | RemoteFolder, total: int) -> Manifest:
+    if not manifest.is_complete:
+        with said_in_one_line(f"the end of {job.location!r}", "make room, and run the same command to go on"):
+            return finish(manifest, folder, total)
+    if total != manifest.record["rows_read"]:
+        raise CorpusError(
+            f"{job.location!r} holds a corpus of another input: {manifest.record['rows_read']} rows there, {total} "
+            "here; give another folder"
+        )
+    folder.remove_work()
+    return manifest
+
+
+def _run_as_torchrun(job: Job, device: str | None, *, resume: bool, meter: Meter) -> Manifest:
+    """Embed the share of one of torchrun's processes, which may be on several machines with one folder."""
+    rank, world, local = (int(os.environ.get(name, 0)) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    if device is None:
+        import torch
+
+        device = f"cuda:{local}" if torch.cuda.is_available() else None
+    folder = _folder(job)
+    if rank:
+        _wait_until(lambda: folder.exists(MANIFEST))
+        plan = make_plan(job, folder, device=device, resume=True)
+        _embed_share(job, plan, folder, meter, rank, world)
+        _wait_until(lambda: (whole := Manifest.read(folder)) is not None and whole.is_complete)
+        return plan.manifest
+    with locked(folder), _restored_threads():
+        plan = make_plan(job, folder, device=device, resume=resume)
+        total = _embed_share(job, plan, folder, meter, rank, world)
+        names = [shard_name(index, job.settings.output_format) for index in range(-(-total // job.settings.shard_rows))]
+        _wait_until(lambda: all(folder.exists(name) for name in names))
+        return _finished(job, plan.manifest, folder, total)
+
+
+def _folder(job: Job) -> LocalFolder | RemoteFolder:
+    folder = open_folder(job.location)
+    if isinstance(folder, LocalFolder):
+        with said_in_one_line(f"folder {job.location!r}", "give another one"):
+            os.makedirs(job.location, exist_ok=True)
+    return folder
+
+
+def _remove_partial(folder: LocalFolder | RemoteFolder) -> None:
+    """Remove what a killed process had begun to write; only for whoever has the folder alone."""
+    if isinstance(folder, LocalFolder):
+        from pathlib import Path
+
+        for partial in Path(folder.path(".parts")).glob("*.partial"):
+            partial.unlink(missing_ok=True)
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+@contextmanager
+def _restored_threads() -> Iterator[None]:
+    """Give torch back the threads that it had."""
+    threads = torch_threads()
+    try:
+        yield
+    finally:
+        use_threads(threads)

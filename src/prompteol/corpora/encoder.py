@@ -1,0 +1,112 @@
+"""Embed chunks of rows, and find the rows whose vectors are not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from prompteol.checks import check_finite
+from prompteol.corpora.precision import Storage
+from prompteol.corpora.settings import Settings
+from prompteol.embedder import lock_for
+from prompteol.errors import NonFiniteError, SettingError
+from prompteol.long_texts import LongTextNotice
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Encoder"]
+
+_HALF_MAX = 65504.0
+
+
+class Encoder:
+    """One model with the settings of a corpus.
+
+    Args:
+        model: a ``SentenceTransformer``.
+        settings: of the corpus.
+        storage: how vectors are stored; ``None`` before that is settled.
+        count: told the rows and tokens of each forward pass.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        settings: Settings,
+        storage: Storage | None = None,
+        count: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.model = model
+        self.storage = storage
+        self._settings = settings
+        self._count = count
+        self._notice = LongTextNotice()
+
+    def vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+        """Return (texts - faults, dimension) and the indices of the texts whose vectors are not finite."""
+        import numpy as np
+
+        if not texts:
+            return np.empty((0, 0), dtype=np.float32), []
+        with lock_for(self.model), self._counted():
+            self._notice.check(self.model, texts, self._settings.role)
+            found = list(self._finite(list(texts), 0))
+        whole = [vectors for _, vectors in found if vectors is not None]
+        faults = [index for index, vectors in found if vectors is None]
+        return np.concatenate(whole) if whole else np.empty((0, 0), dtype=np.float32), faults
+
+    def _finite(self, texts: list[str], first: int) -> Iterator[tuple[int, NDArray[np.float32] | None]]:
+        """Yield vectors from an index on, or ``None`` for a text that has none; halve what holds one."""
+        try:
+            vectors = self._encode(texts)
+            check_finite(vectors, texts)
+            yield first, vectors
+        except NonFiniteError:
+            if len(texts) == 1:
+                yield first, None
+                return
+            half = len(texts) // 2
+            yield from self._finite(texts[:half], first)
+            yield from self._finite(texts[half:], first + half)
+
+    def _encode(self, texts: list[str]) -> NDArray[np.float32]:
+        import numpy as np
+
+        method = {None: "encode", "query": "encode_query", "document": "encode_document"}[self._settings.role]
+        options: dict[str, Any] = {
+            "normalize_embeddings": self._settings.normalize,
+            "truncate_dim": self._settings.truncate_dim,
+            "show_progress_bar": False,
+        }
+        if self._settings.batch_size is not None:
+            options["batch_size"] = self._settings.batch_size
+        vectors: NDArray[np.float32] = np.asarray(getattr(self.model, method)(texts, **options), dtype=np.float32)
+        wanted = self._settings.truncate_dim
+        if wanted is not None and vectors.shape[1] < wanted:
+            raise SettingError(f"truncate_dim={wanted}, but the model has {vectors.shape[1]} dimensions; lower it")
+        if self._settings.precision == "float16":
+            # What does not fit into half precision is not finite there.
+            vectors = np.where(np.abs(vectors) > _HALF_MAX, np.inf, vectors)
+        return vectors
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count what passes through the first module, which every sentence-transformers model has."""
+        if self._count is None or not hasattr(self.model, "__getitem__"):
+            yield
+            return
+        count = self._count
+
+        def tell(module: Any, arguments: tuple[Any, ...]) -> None:
+            mask = arguments[0].get("attention_mask") if arguments and isinstance(arguments[0], dict) else None
+            if mask is not None:
+                count(len(mask), int(mask.sum()))
+
+        handle = self.model[0].register_forward_pre_hook(tell)
+        try:
+            yield
+        finally:
+            handle.remove()

@@ -1,0 +1,149 @@
+"""Count rows and tokens while a corpus is embedded, and say how fast it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Meter", "Progress"]
+
+_SECONDS_BETWEEN_REPORTS = 0.2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the work has come.
+
+    Args:
+        rows: embedded in this run, those at fault included.
+        resumed: that earlier runs embedded.
+        total: all that there are, as far as that is known before the end.
+        tokens: that went through the model in this run.
+        errors: rows at fault.
+        shards: written in this run.
+        seconds: since the first row.
+    """
+
+    rows: int
+    resumed: int
+    total: int | None
+    tokens: int
+    errors: int
+    shards: int
+    seconds: float
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows a second of this run."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens a second of this run."""
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What is left at the rate so far."""
+        if self.total is None or not self.rows:
+            return None
+        return max(0, self.total - self.rows - self.resumed) / self.rows_per_second
+
+    def metrics(self) -> dict[str, Any]:
+        """Return all of it for a file of JSON, with the largest memory of this process in bytes."""
+        return {
+            "rows": self.rows,
+            "rows_resumed": self.resumed,
+            "rows_expected": self.total,
+            "errors": self.errors,
+            "tokens": self.tokens,
+            "shards": self.shards,
+            "seconds": round(self.seconds, 3),
+            "rows_per_second": round(self.rows_per_second, 3),
+            "tokens_per_second": round(self.tokens_per_second, 3),
+            "peak_memory_bytes": peak_memory(),
+        }
+
+
+@dataclass
+class Meter:
+    """Add up what is told to it, and pass it on a few times a second.
+
+    Args:
+        total: rows, if that is known.
+        listener: gets a :class:`Progress`.
+    """
+
+    total: int | None = None
+    listener: Callable[[Progress], None] | None = None
+    _rows: int = 0
+    _running: int = 0
+    _resumed: int = 0
+    _tokens: int = 0
+    _errors: int = 0
+    _shards: int = 0
+    _began: float = field(default_factory=time.monotonic)
+    _told: float = 0.0
+
+    def batch(self, rows: int, tokens: int) -> None:
+        """Count a forward pass."""
+        self._running += rows
+        self._tokens += tokens
+        self._tell()
+
+    def chunk(self, rows: int, errors: int) -> None:
+        """Count a chunk of rows that is written; its forward passes were part of it."""
+        self._rows += rows
+        self._errors += errors
+        self._running = 0
+        self._tell()
+
+    def shard(self) -> None:
+        """Count a shard that is whole."""
+        self._shards += 1
+        self._tell()
+
+    def skip(self, rows: int) -> None:
+        """Count rows that an earlier run embedded."""
+        self._resumed += rows
+
+    def listen_to(self, others: Iterable[Progress]) -> None:
+        """Take over what the meters of other processes count, all together."""
+        known = list(others)
+        self._rows = sum(other.rows for other in known)
+        self._resumed = sum(other.resumed for other in known)
+        self._tokens = sum(other.tokens for other in known)
+        self._errors = sum(other.errors for other in known)
+        self._shards = sum(other.shards for other in known)
+        self._tell()
+
+    def progress(self) -> Progress:
+        """Return the counts of now."""
+        seconds = time.monotonic() - self._began
+        rows = self._rows + self._running
+        return Progress(rows, self._resumed, self.total, self._tokens, self._errors, self._shards, seconds)
+
+    def finish(self) -> None:
+        """Pass on the last counts."""
+        self._told = 0.0
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.listener is None or time.monotonic() - self._told < _SECONDS_BETWEEN_REPORTS:
+            return
+        self._told = time.monotonic()
+        self.listener(self.progress())
+
+
+def peak_memory() -> int | None:
+    """Return the largest resident memory of this process so far in bytes, where the system tells."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    import sys
+
+    kilobyte = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte

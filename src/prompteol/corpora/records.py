@@ -1,0 +1,210 @@
+"""Read the rows of a source one by one, and parse only those that are wanted."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from prompteol.corpora.streams import Broken, open_stream, raw_lines
+from prompteol.errors import CorpusError, MissingExtraError
+
+__all__ = ["READERS", "Mappings", "RawRow", "Reader"]
+
+RawRow = tuple[int, Any]
+"""The number of a row's line, or of the row in a table of Parquet, and the row as it was read."""
+
+
+class Reader(Protocol):
+    """The rows of one source, read once."""
+
+    unit: str
+    """What the numbers count: ``"line"`` or ``"row"``."""
+
+    def __iter__(self) -> Iterator[RawRow]:
+        """Yield the rows unparsed; :class:`Broken` in place of one that cannot be read."""
+
+    def parse(self, raw: Any) -> Mapping[str, Any]:
+        """Return a row by column.
+
+        Raises:
+            CorpusError: it is damaged; without file and line, which the caller knows.
+        """
+
+
+class TextLines:
+    """Plain text, a row a line, in the column ``text``."""
+
+    unit = "line"
+
+    def __init__(self, name: str, columns: Sequence[str] | None = None) -> None:
+        self._name = name
+
+    def __iter__(self) -> Iterator[RawRow]:
+        return raw_lines(self._name)
+
+    def parse(self, raw: Any) -> Mapping[str, Any]:
+        """Return the line without its end."""
+        return {"text": _decoded(raw.removesuffix(b"\n").removesuffix(b"\r"))}
+
+
+class JsonLines:
+    """An object a line; blank lines are none."""
+
+    unit = "line"
+
+    def __init__(self, name: str, columns: Sequence[str] | None = None) -> None:
+        self._name = name
+
+    def __iter__(self) -> Iterator[RawRow]:
+        return (row for row in raw_lines(self._name) if isinstance(row[1], Broken) or row[1].strip())
+
+    def parse(self, raw: Any) -> Mapping[str, Any]:
+        """Return the object."""
+        try:
+            record = json.loads(_decoded(raw), object_pairs_hook=_without_duplicates)
+        except CorpusError:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise CorpusError(f"not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise CorpusError(f'expected an object such as {{"text": "..."}}, not {raw.strip()[:40]!r}')
+        return record
+
+
+class SeparatedTable:
+    """A table whose first line names the columns; a quoted cell may hold newlines."""
+
+    unit = "line"
+
+    def __init__(self, name: str, delimiter: str) -> None:
+        self._name = name
+        self._delimiter = delimiter
+        self._header: list[str] = []
+
+    def __iter__(self) -> Iterator[RawRow]:
+        # The default refuses cells of more than 128 KiB, which are sound.
+        csv.field_size_limit(2**31 - 1)
+        broken: list[RawRow] = []
+        reader = csv.reader(self._lines(broken), delimiter=self._delimiter, strict=True)
+        while True:
+            try:
+                fields = next(reader)
+            except StopIteration:
+                break
+            except csv.Error as error:
+                yield reader.line_num, Broken(f"damaged table: {error}")
+                continue
+            if not self._header:
+                self._header = [_decoded(field.encode("utf-8", "surrogateescape")) for field in fields]
+            elif fields:
+                yield reader.line_num, fields
+        yield from broken
+
+    def parse(self, raw: Any) -> Mapping[str, Any]:
+        """Return the cells by column."""
+        if len(raw) != len(self._header):
+            raise CorpusError(f"{len(raw)} fields, where the header has {len(self._header)}")
+        cells = (_decoded(field.encode("utf-8", "surrogateescape")) if _odd(field) else field for field in raw)
+        return dict(zip(self._header, cells, strict=True))
+
+    def _lines(self, broken: list[RawRow]) -> Iterator[str]:
+        """Yield lines in which bytes that are no UTF-8 stay what they are until their own row is parsed."""
+        for number, line in raw_lines(self._name):
+            if isinstance(line, Broken):
+                broken.append((number, line))
+                return
+            yield line.decode("utf-8", "surrogateescape")
+
+
+class ParquetTable:
+    """A table of Parquet, of which the wanted columns are read, a batch at a time."""
+
+    unit = "row"
+
+    def __init__(self, name: str, columns: Sequence[str] | None = None) -> None:
+        self._name = name
+        self._columns = columns
+
+    def __iter__(self) -> Iterator[RawRow]:
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError as error:
+            raise MissingExtraError("pyarrow", "parquet") from error
+        row = 0
+        with open_stream(self._name) as stream:
+            try:
+                file = pq.ParquetFile(stream)
+                names = file.schema_arrow.names
+                wanted = [name for name in names if self._columns is None or name in self._columns]
+                for batch in file.iter_batches(batch_size=1024, columns=wanted or names):
+                    for place in range(batch.num_rows):
+                        row += 1
+                        yield row, (batch, place)
+            except (pa.ArrowException, OSError) as error:
+                yield row + 1, Broken(f"no readable Parquet from here on: {error}")
+
+    def parse(self, raw: Any) -> Mapping[str, Any]:
+        """Return the cells by column."""
+        batch, place = raw
+        try:
+            return {name: batch.column(name)[place].as_py() for name in batch.schema.names}
+        except (ValueError, KeyError) as error:
+            raise CorpusError(f"no readable cell: {error}") from error
+
+
+class Mappings:
+    """Rows that a program hands over, or a data set of the Hub: dictionaries, or strings for the column ``text``."""
+
+    unit = "row"
+
+    def __init__(self, rows: Iterable[Any]) -> None:
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[RawRow]:
+        return iter(enumerate(self._rows, start=1))
+
+    def parse(self, raw: Any) -> Mapping[str, Any]:
+        """Return the row."""
+        if isinstance(raw, str):
+            return {"text": raw}
+        if not isinstance(raw, Mapping):
+            raise CorpusError(f"expected a dictionary or a string, not {type(raw).__name__} {raw!r:.60}")
+        return raw
+
+
+def _decoded(line: bytes) -> str:
+    if b"\0" in line:
+        raise CorpusError("a NUL byte, which no text holds; UTF-16 without a byte order mark has to be converted first")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"byte 0x{line[error.start]:02x} is not UTF-8; convert the file first, for instance: "
+            "iconv -f latin1 -t utf-8"
+        ) from error
+
+
+def _odd(field: str) -> bool:
+    return "\0" in field or not field.isascii()
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON; Python's own takes the last of two values in silence."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise CorpusError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice; keep one")
+    return record
+
+
+Opened = Callable[[str, Sequence[str] | None], Reader]
+READERS: dict[str, Opened] = {
+    "txt": TextLines,
+    "csv": lambda name, _: SeparatedTable(name, ","),
+    "tsv": lambda name, _: SeparatedTable(name, "\t"),
+    "jsonl": JsonLines,
+    "parquet": ParquetTable,
+}

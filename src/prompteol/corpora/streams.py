@@ -1,0 +1,129 @@
+"""Open a file, a URL or standard input as a stream of lines, decompressed by its suffix."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import hashlib
+import io
+import lzma
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+from prompteol.corpora.storage import file_system, is_url
+from prompteol.errors import CorpusError, MissingExtraError
+
+__all__ = ["COMPRESSED", "Broken", "content_hash", "open_stream", "raw_lines", "suffix_of"]
+
+COMPRESSED = (".gz", ".zst", ".xz")
+_BLOCK = 1 << 20
+_DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, UnicodeError)
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Stand for the row at which a source cannot be read on."""
+
+    message: str
+
+
+def suffix_of(name: str) -> tuple[str, str]:
+    """Split off what says the format and the compression: ``"a.jsonl.gz"`` gives ``("jsonl", ".gz")``."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    compression = path.suffix.lower() if path.suffix.lower() in COMPRESSED else ""
+    return (PurePosixPath(path.stem) if compression else path).suffix.lstrip(".").lower(), compression
+
+
+def open_stream(name: str, *, decompress: bool = True) -> BinaryIO:
+    """Open a path, a URL or ``-`` for reading bytes.
+
+    Raises:
+        CorpusError: it cannot be opened.
+    """
+    if name == "-":
+        # Python sets it to None where the process was started without one, as by `<&-`.
+        if sys.stdin is None or sys.stdin.closed:
+            raise CorpusError("standard input is closed, or was read already; give a file, or - once")
+        return sys.stdin.buffer
+    try:
+        raw = _open_remote(name) if is_url(name) else open(name, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
+    return _decompressed(raw, suffix_of(name)[1]) if decompress else raw
+
+
+def raw_lines(name: str) -> Iterator[tuple[int, bytes | Broken]]:
+    """Yield numbered lines in UTF-8 as they stand, ends kept; where the stream is damaged, one :class:`Broken` ends it.
+
+    Only a newline ends a line. UTF-16 and UTF-32 are known by their byte order mark; that of UTF-8 is left out.
+    """
+    number = 0
+    with open_stream(name) as stream:
+        try:
+            for number, line in enumerate(_utf8(stream), start=1):
+                yield number, line
+        except _DAMAGE as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            yield number + 1, Broken(f"damaged or cut off here, so that the rest cannot be read: {reason}")
+
+
+def content_hash(name: str) -> tuple[int, str, int]:
+    """Read a whole file; return its size in bytes, its SHA-256 and how many newlines it holds."""
+    digest, size, lines = hashlib.sha256(), 0, 0
+    try:
+        with open_stream(name, decompress=False) as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+                size += len(block)
+                lines += block.count(b"\n")
+    except OSError as error:
+        raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
+    return size, digest.hexdigest(), lines
+
+
+def _utf8(stream: BinaryIO) -> Iterator[bytes]:
+    start: bytes = stream.peek(4)[:4]  # type: ignore[attr-defined]
+    encoding = next((encoding for mark, encoding in _MARKS.items() if start.startswith(mark)), None)
+    if encoding is not None:
+        for text in io.TextIOWrapper(stream, encoding=encoding, newline="\n"):
+            yield text.encode()
+        return
+    first = stream.readline()
+    if first:
+        yield first.removeprefix(codecs.BOM_UTF8)
+    yield from stream
+
+
+def _open_remote(url: str) -> BinaryIO:
+    system, path = file_system(url)
+    return io.BufferedReader(system.open(path, "rb"), _BLOCK)
+
+
+def _decompressed(raw: BinaryIO, suffix: str) -> BinaryIO:
+    if suffix == ".gz":
+        return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[return-value]
+    if suffix == ".xz":
+        return lzma.LZMAFile(raw)
+    if suffix == ".zst":
+        return io.BufferedReader(_zstandard(raw), _BLOCK)
+    return raw
+
+
+def _zstandard(raw: BinaryIO) -> Any:
+    # Not the zstandard package, whose reader ends a stream that was cut off as if it were whole.
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "parquet") from error
+    return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")

@@ -1,0 +1,143 @@
+"""Look at the vectors of many shards as one matrix, reading from disk what is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from prompteol.corpora.precision import Storage
+from prompteol.corpora.storage import LocalFolder, RemoteFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["ParquetGroups", "Vectors"]
+
+_GROUPS_HELD = 16
+
+
+class Vectors:
+    """A matrix of shape (texts, width) that is read as it is indexed, as a memory map is.
+
+    Integers, slices and arrays of integers or of booleans choose rows; ``numpy.asarray`` reads all.
+    """
+
+    def __init__(self, folder: LocalFolder | RemoteFolder, shards: Sequence[tuple[str, int]], storage: Storage) -> None:
+        self._folder = folder
+        self._shards = [name for name, rows in shards if rows]
+        self._storage = storage
+        self._starts = [0]
+        for _, rows in shards:
+            if rows:
+                self._starts.append(self._starts[-1] + rows)
+        # One object a matrix: a cache on the method would keep every corpus alive.
+        self._opened = lru_cache(_GROUPS_HELD)(self._open)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Texts and numbers a text."""
+        return self._starts[-1], self._storage.width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the stored numbers."""
+        import numpy as np
+
+        return np.dtype(self._storage.dtype)
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        import numpy as np
+
+        if isinstance(key, tuple):
+            rows: NDArray[Any] = self[key[0]]
+            # A single row has lost its first axis.
+            return rows[key[1:]] if isinstance(key[0], (int, np.integer)) else rows[(slice(None), *key[1:])]
+        if isinstance(key, slice):
+            return self._gather(np.arange(*key.indices(len(self))))
+        index = np.asarray(key)
+        if index.dtype == bool:
+            return self._gather(np.flatnonzero(index))
+        if index.size and (index.min() < -len(self) or index.max() >= len(self)):
+            raise IndexError(f"row {key} is outside a corpus of {len(self)}")
+        found = self._gather(np.atleast_1d(index) % max(1, len(self)))
+        return found[0] if index.ndim == 0 else found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def blocks(self, rows: int) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield the first row and the vectors of each block of ``rows`` in order; the blocks end with their shards."""
+        for place in range(len(self._shards)):
+            start, end = self._starts[place], self._starts[place + 1]
+            for first in range(start, end, rows):
+                yield first, self[first : min(first + rows, end)]
+
+    def _gather(self, index: NDArray[Any]) -> NDArray[Any]:
+        import numpy as np
+
+        out = np.empty((len(index), self._storage.width), dtype=self.dtype)
+        places = np.searchsorted(self._starts, index, side="right") - 1
+        for place in np.unique(places):
+            chosen = places == place
+            out[chosen] = self._rows(int(place), index[chosen] - self._starts[place])
+        return out
+
+    def _rows(self, place: int, index: NDArray[Any]) -> NDArray[Any]:
+        opened = self._opened(place)
+        found: NDArray[Any] = opened.take(index) if isinstance(opened, ParquetGroups) else opened[index]
+        return found
+
+    def _open(self, place: int) -> Any:
+        import numpy as np
+
+        name = self._shards[place]
+        if name.endswith(".parquet"):
+            return ParquetGroups(self._folder, name)
+        if isinstance(self._folder, LocalFolder):
+            return np.load(self._folder.path(name), mmap_mode="r")
+        import io
+
+        return np.load(io.BytesIO(self._folder.read(name)))
+
+
+class ParquetGroups:
+    """One shard of Parquet, of which the row groups that are asked for are read."""
+
+    def __init__(self, folder: LocalFolder | RemoteFolder, name: str) -> None:
+        import pyarrow.parquet as pq
+
+        from prompteol.corpora.streams import open_stream
+
+        self._file = pq.ParquetFile(open_stream(folder.path(name)))
+        groups = self._file.metadata
+        self._starts = [0]
+        for group in range(groups.num_row_groups):
+            self._starts.append(self._starts[-1] + groups.row_group(group).num_rows)
+        self._read = lru_cache(2)(self._group)
+
+    def take(self, index: NDArray[Any]) -> NDArray[Any]:
+        """Return the vectors of rows of this shard."""
+        import numpy as np
+
+        groups = np.searchsorted(self._starts, index, side="right") - 1
+        parts = []
+        places = []
+        for group in np.unique(groups):
+            chosen = np.flatnonzero(groups == group)
+            parts.append(self._read(int(group))[index[chosen] - self._starts[group]])
+            places.append(chosen)
+        if not parts:
+            return np.empty((0, 0), dtype=np.float32)
+        found: NDArray[Any] = np.concatenate(parts)[np.argsort(np.concatenate(places))]
+        return found
+
+    def _group(self, group: int) -> NDArray[Any]:
+        chunked = self._file.read_row_group(group, columns=["embedding"]).column("embedding")
+        array = chunked.combine_chunks()
+        array = array.chunk(0) if hasattr(array, "chunk") else array
+        return array.flatten().to_numpy(zero_copy_only=False).reshape(-1, array.type.list_size)
