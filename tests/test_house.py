@@ -30,6 +30,8 @@ ROOMS = (
     "benchmark",
     "search",
     "training",
+    "corpora",
+    "ray",
     "cli",
     "__main__",
 )

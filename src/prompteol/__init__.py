@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prompteol import errors
     from prompteol.artefact import fingerprint
     from prompteol.backbone import Word
+    from prompteol.corpora import embed_corpus, open_corpus
     from prompteol.embedder import TextEmbedder
     from prompteol.prompts import (
         DEMONSTRATIONS,
@@ -40,7 +41,9 @@ _HOMES = {
     "TEMPLATES": "prompteol.prompts",
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.backbone",
+    "embed_corpus": "prompteol.corpora",
     "fingerprint": "prompteol.artefact",
+    "open_corpus": "prompteol.corpora",
     "search_demonstrations": "prompteol.search",
 }
 
@@ -53,8 +56,10 @@ __all__ = [
     "RetrievalTemplate",
     "TextEmbedder",
     "Word",
+    "embed_corpus",
     "errors",
     "fingerprint",
+    "open_corpus",
     "search_demonstrations",
 ]
 

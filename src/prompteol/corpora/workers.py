@@ -86,7 +86,7 @@ def _start(
     environment = {name: value for name, value in os.environ.items() if name not in _TORCHRUN}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     process = subprocess.Popen(
-        [sys.executable, "-m", "prompteol.corpora.workers"],
+        [sys.executable, "-c", "from prompteol.corpora.workers import main; main()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
@@ -141,7 +141,3 @@ def _end_with_parent(stdin: BinaryIO) -> None:
     """End with the process that started this one, however that ended: nobody else holds the lock."""
     stdin.read()
     os._exit(1)
-
-
-if __name__ == "__main__":
-    main()
