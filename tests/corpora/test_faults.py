@@ -128,7 +128,7 @@ def test_a_full_disk_is_one_line_and_whole_shards_stay(model, corpus_file, tmp_p
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (small, hard))
     try:
-        with pytest.raises(CorpusError, match="was not written: .*run the same command to go on") as error:
+        with pytest.raises(CorpusError, match=r"was not written: .*run the same command to go on") as error:
             prompteol.embed_corpus(model, rows, tmp_path / "out", keep=["text"], shard_rows=20)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -10,6 +10,7 @@ import lzma
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
@@ -45,8 +46,9 @@ def suffix_of(name: str) -> tuple[str, str]:
     return (PurePosixPath(path.stem) if compression else path).suffix.lstrip(".").lower(), compression
 
 
-def open_stream(name: str, *, decompress: bool = True) -> BinaryIO:
-    """Open a path, a URL or ``-`` for reading bytes.
+@contextmanager
+def open_stream(name: str, *, decompress: bool = True) -> Iterator[BinaryIO]:
+    """Open a path, a URL or ``-`` for reading bytes while the block runs.
 
     Raises:
         CorpusError: it cannot be opened.
@@ -55,12 +57,16 @@ def open_stream(name: str, *, decompress: bool = True) -> BinaryIO:
         # Python sets it to None where the process was started without one, as by `<&-`.
         if sys.stdin is None or sys.stdin.closed:
             raise CorpusError("standard input is closed, or was read already; give a file, or - once")
-        return sys.stdin.buffer
-    try:
-        raw = _open_remote(name) if is_url(name) else open(name, "rb")  # noqa: SIM115
-    except OSError as error:
-        raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
-    return _decompressed(raw, suffix_of(name)[1]) if decompress else raw
+        yield sys.stdin.buffer
+        return
+    with ExitStack() as stack:
+        try:
+            raw = stack.enter_context(_open_remote(name) if is_url(name) else open(name, "rb"))  # noqa: SIM115
+        except OSError as error:
+            raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
+        suffix = suffix_of(name)[1] if decompress else ""
+        # What decompresses leaves the file below it open.
+        yield stack.enter_context(_decompressed(raw, suffix)) if suffix else raw
 
 
 def raw_lines(name: str) -> Iterator[tuple[int, bytes | Broken]]:
@@ -115,9 +121,7 @@ def _decompressed(raw: BinaryIO, suffix: str) -> BinaryIO:
         return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[return-value]
     if suffix == ".xz":
         return lzma.LZMAFile(raw)
-    if suffix == ".zst":
-        return io.BufferedReader(_zstandard(raw), _BLOCK)
-    return raw
+    return io.BufferedReader(_zstandard(raw), _BLOCK)
 
 
 def _zstandard(raw: BinaryIO) -> Any:

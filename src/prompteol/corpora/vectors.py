@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prompteol.corpora.precision import Storage
 from prompteol.corpora.storage import LocalFolder, RemoteFolder
+from prompteol.corpora.streams import open_stream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ParquetGroups", "Vectors"]
 
-_GROUPS_HELD = 16
+_HELD = 16
 
 
 class Vectors:
@@ -33,7 +34,7 @@ class Vectors:
             if rows:
                 self._starts.append(self._starts[-1] + rows)
         # One object a matrix: a cache on the method would keep every corpus alive.
-        self._opened = lru_cache(_GROUPS_HELD)(self._open)
+        self._opened = lru_cache(_HELD)(self._open)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -111,10 +112,9 @@ class ParquetGroups:
     def __init__(self, folder: LocalFolder | RemoteFolder, name: str) -> None:
         import pyarrow.parquet as pq
 
-        from prompteol.corpora.streams import open_stream
-
-        self._file = pq.ParquetFile(open_stream(folder.path(name)))
-        groups = self._file.metadata
+        self._path = folder.path(name)
+        with open_stream(self._path) as stream:
+            groups = pq.ParquetFile(stream).metadata
         self._starts = [0]
         for group in range(groups.num_row_groups):
             self._starts.append(self._starts[-1] + groups.row_group(group).num_rows)
@@ -137,7 +137,11 @@ class ParquetGroups:
         return found
 
     def _group(self, group: int) -> NDArray[Any]:
-        chunked = self._file.read_row_group(group, columns=["embedding"]).column("embedding")
-        array = chunked.combine_chunks()
-        array = array.chunk(0) if hasattr(array, "chunk") else array
-        return array.flatten().to_numpy(zero_copy_only=False).reshape(-1, array.type.list_size)
+        import pyarrow.parquet as pq
+
+        with open_stream(self._path) as stream:
+            column = pq.ParquetFile(stream).read_row_group(group, columns=["embedding"]).column("embedding")
+        vectors = column.combine_chunks()
+        vectors = vectors.chunk(0) if hasattr(vectors, "chunk") else vectors
+        read: NDArray[Any] = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, vectors.type.list_size)
+        return read
