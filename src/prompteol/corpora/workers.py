@@ -75,7 +75,9 @@ def run_workers(job: Job, devices: Sequence[str | None], meter: Meter) -> int:
         for process in processes:
             process.terminate()
         for process in processes:
-            process.wait()
+            # Waits for it, and closes its pipes.
+            with process, suppress(BrokenPipeError):
+                pass
     return max(totals.values())
 
 
