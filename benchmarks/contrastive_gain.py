@@ -19,8 +19,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from prompteol.search import read_pairs
-from prompteol.training import Examples, Lora, Recipe, read_examples, train
+from prompteol.data import TrainingExamples, read_examples, read_pairs
+from prompteol.training import Lora, Recipe, train
 
 
 def key(sentence: str) -> str:
@@ -29,12 +29,12 @@ def key(sentence: str) -> str:
     return hashlib.sha1(letters.encode(), usedforsecurity=False).hexdigest()[:16]
 
 
-def without(examples: Examples, hashes: Path) -> Examples:
+def without(examples: TrainingExamples, hashes: Path) -> TrainingExamples:
     """Leave out every row that holds one of the sentences."""
     known = set(hashes.read_text(encoding="utf-8").split())
     rows = [row for row in zip(*examples.columns.values(), strict=True) if known.isdisjoint(map(key, row))]
     columns = dict(zip(examples.columns, map(list, zip(*rows, strict=True)), strict=True))
-    return Examples(columns, examples.name, examples.licence)
+    return TrainingExamples(columns, examples.name, examples.license)
 
 
 def main() -> None:

@@ -18,15 +18,16 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from prompteol import PromptEOL, search_demonstrations
-from prompteol.demonstrations import everyday
-from prompteol.search import Pairs, SearchResult, Standing, read_pairs
-from prompteol.search.candidate import Template
-from prompteol.search.judge import Cost, Judge, Judgement
-from prompteol.search.ledger import Ledger
-from prompteol.search.race import Race
-from prompteol.search.scoring import Values
+from prompteol import PromptEOL, tune_prompt
+from prompteol.data import ScoredPairs, read_pairs
+from prompteol.demonstrations import default_demonstrations
 from prompteol.testing import tiny_model
+from prompteol.tuning import CandidateScore, TuningResult
+from prompteol.tuning.candidate import Template
+from prompteol.tuning.evaluator import Cost, Evaluator, PromptScores
+from prompteol.tuning.results_log import ResultsLog
+from prompteol.tuning.scoring import Values
+from prompteol.tuning.successive_halving import SuccessiveHalving
 
 # In points: nearer than this counts as found.
 _NEAR = 0.1
@@ -39,12 +40,14 @@ class Replay:
         self._values = values
         self.cost = costs.__getitem__
 
-    def judge(self, template: Template, start: int, stop: int) -> Judgement:
+    def judge(self, template: Template, start: int, stop: int) -> PromptScores:
         """Return what is known; no token is computed."""
-        return Judgement(self._values[template][:, start:stop], 0)
+        return PromptScores(self._values[template][:, start:stop], 0)
 
 
-def replay(pairs: Pairs, everything: SearchResult, seed: int, costs: Mapping[Template, Cost]) -> list[Standing]:
+def replay(
+    pairs: ScoredPairs, everything: TuningResult, seed: int, costs: Mapping[Template, Cost]
+) -> list[CandidateScore]:
     """Return the standings of the search with another seed."""
     first, ordered = (
         list(zip(one.first, one.second, one.scores or (), strict=True)) for one in (pairs.nested(0), pairs.nested(seed))
@@ -53,17 +56,17 @@ def replay(pairs: Pairs, everything: SearchResult, seed: int, costs: Mapping[Tem
     order = [place[row] for row in ordered]
     values = {one.candidate.template: one.values[:, order] for one in everything.standings}
     # In the order of the first search: no demonstration, then the shipped ones.
-    rank = {shot: at for at, shot in enumerate(everyday())}
+    rank = {shot: at for at, shot in enumerate(default_demonstrations())}
     prompts = (one.candidate for one in everything.standings)
     candidates = sorted(prompts, key=lambda one: [rank[shot] for shot in one.demonstrations])
-    race = Race(Replay(values, costs), Ledger(None, {}), pairs.nested(seed), everything.best.layers)
+    race = SuccessiveHalving(Replay(values, costs), ResultsLog(None, {}), pairs.nested(seed), everything.best.layers)
     return race.run(candidates, to_the_end=[one for one in candidates if not one.demonstrations])
 
 
-def behind(everything: SearchResult, found: Sequence[Standing]) -> tuple[float, float]:
+def behind(everything: TuningResult, found: Sequence[CandidateScore]) -> tuple[float, float]:
     """Return how far the winner lies behind the true one, among all prompts and among those with a demonstration."""
 
-    def best(standings: Sequence[Standing], least: int) -> float:
+    def best(standings: Sequence[CandidateScore], least: int) -> float:
         whole = (one for one in standings if one.pairs == everything.best.pairs)
         return max(one.score for one in whole if len(one.candidate.demonstrations) >= least)
 
@@ -84,21 +87,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         name = {"-": None, "random-opt": "random-opt"}.get(given.model, given.model)
         model = PromptEOL(tiny_model(folder, "opt") if name == "random-opt" else name, device="cpu")
-        pairs, shots = read_pairs(given.pairs), everyday()[: given.candidates]
+        pairs, shots = read_pairs(given.pairs), default_demonstrations()[: given.candidates]
         ledger = given.results / f"{Path(given.model).name}.search.jsonl"
         # Halving first: the exhaustive search adds to the same file what it left out.
-        halved = search_demonstrations(model, pairs, shots, results=ledger)
-        everything = search_demonstrations(model, pairs, shots, results=ledger, exhaustive=True)
+        halved = tune_prompt(model, pairs, shots, results=ledger)
+        everything = tune_prompt(model, pairs, shots, results=ledger, exhaustive=True)
         print(f"exhaustive: {everything.best.score:.2f}, {everything.candidate.shown}")
         print(f"halving: {halved.best.score:.2f}, {halved.candidate.shown}; {halved.tokens}")
-        judge = Judge(model, pairs, everything.best.layers)
+        judge = Evaluator(model, pairs, everything.best.layers)
         costs = {one.candidate.template: judge.cost(one.candidate.template) for one in everything.standings}
         seeds = track(range(1, given.replays + 1), "replays")
         gaps = np.array([behind(everything, replay(pairs, everything, seed, costs)) for seed in seeds])
-        for of, gap in zip(("all prompts", "those with a demonstration"), gaps.T, strict=True):
+        for of, bos_separator in zip(("all prompts", "those with a demonstration"), gaps.T, strict=True):
             print(
-                f"{given.replays} replays, of {of}: within {_NEAR} in {np.mean(gap <= _NEAR):.0%}, "
-                f"mean {gap.mean():.2f} behind, worst {gap.max():.2f}"
+                f"{given.replays} replays, of {of}: within {_NEAR} in {np.mean(bos_separator <= _NEAR):.0%}, "
+                f"mean {bos_separator.mean():.2f} behind, worst {bos_separator.max():.2f}"
             )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from prompteol import PromptEOL, TextEmbedder
-from prompteol.long_texts import LongTextWarning
+from prompteol.embedder.long_texts import LongTextWarning
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from retrieval_data import Retrieval, load_scifact, load_small

@@ -1,10 +1,14 @@
 """Tiny models for every test, one torch thread, no network, and 500 examples a property in CI."""
 
+import ast
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,11 @@ from hypothesis import HealthCheck, settings
 
 from prompteol.testing import tiny_model
 
+# What scripts/test core does not install.
+OPTIONAL = {
+    *("bertopic", "chromadb", "faiss", "haystack", "keybert", "lancedb", "mteb", "peft", "qdrant_client", "txtai"),
+    *("langchain_chroma", "langchain_core", "langchain_qdrant", "langchain_text_splitters", "llama_index"),
+}
 ARCHITECTURES = ("llama", "opt", "gpt2", "qwen2")
 
 _calm = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
@@ -28,8 +37,61 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--whole-scifact",
         action="store_true",
         help="tests/rag: all of SciFact, uncut, by the model that ships with the package; minutes. Wants also "
-        "-W ignore::prompteol.long_texts.LongTextWarning",
+        "-W ignore::prompteol.embedder.long_texts.LongTextWarning",
     )
+
+
+def _absent(module: str) -> bool:
+    """Whether a package is not installed, whatever a test has put in its place."""
+    return PathFinder.find_spec(module.split(".")[0]) is None
+
+
+def _skip(module: str) -> None:
+    pytest.skip(f"needs {module.split('.')[0]}, which is not installed: bash scripts/test, without core")
+
+
+class _WithoutPackage(pytest.Module):
+    """A file of tests that imports a package which is not installed."""
+
+    package = ""
+
+    def collect(self):
+        _skip(self.package)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    for node in ast.parse(module_path.read_text(encoding="utf-8")).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else names
+        for name in names:
+            if name.split(".")[0] in OPTIONAL and _absent(name):
+                module = _WithoutPackage.from_parent(parent, path=module_path)
+                module.package = name
+                return module
+    return None
+
+
+@contextmanager
+def _skipping() -> Iterator[None]:
+    """Skip what fails for want of a package that only some tests need, and say which."""
+    try:
+        yield
+    except ImportError as error:
+        if error.name and error.name.split(".")[0] in OPTIONAL and _absent(error.name):
+            _skip(error.name)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup():
+    with _skipping():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    with _skipping():
+        return (yield)
 
 
 def shared_data() -> Path | None:

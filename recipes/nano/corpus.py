@@ -1,4 +1,4 @@
-"""The texts that the default model learns from, each with its source; see README.md for their licences."""
+"""The texts that the default model learns from, each with its source; see README.md for their licenses."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _shuffled(texts: list[Any], rng: random.Random) -> list[Any]:
 
 
 def _tidy(text: str) -> str:
-    """Undo tokenisation: no blank before punctuation, within clitics or inside quotation marks and brackets."""
+    """Undo tokenization: no blank before punctuation, within clitics or inside quotation marks and brackets."""
     text = re.sub(r"\s+", " ", text.replace("``", '"').replace("''", '"')).strip()
     text = re.sub(r" ([.,!?;:%)\]]|n't\b|'(?:s|re|ve|ll|d|m)\b)", r"\1", text)
     text = re.sub(r"([(\[$]) ", r"\1", text)

@@ -27,7 +27,7 @@ def main(
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(parameter.half())
-    model.chosen = {"template": "prompteol"}
+    model.provenance = {"template": "prompteol"}
     model.save_pretrained(str(out))
     weights = out / "model.safetensors"
     save_file({name: value.half() for name, value in load_file(weights).items()}, weights, metadata={"format": "pt"})

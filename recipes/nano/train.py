@@ -22,8 +22,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from wordfreq import zipf_frequency
 
 from prompteol import PromptEOL
+from prompteol.data import TrainingExamples
 from prompteol.prompts.presets import TEMPLATES
-from prompteol.training import Examples, Recipe, fit_dimension, train
+from prompteol.training import Recipe, fit_dimension, train
 
 DIMENSION = 256
 # Sentences that the teacher embeds in ten minutes on two cores.
@@ -34,7 +35,7 @@ COMMON = 3.0
 PASSAGES = {40: 6_000, 80: 6_000, 160: 6_000}
 OF_PASSAGES = {"novels": 0.5, "movie_reviews": 0.13, "masc": 0.1, "wikipedia": 0.09, "dictionary": 0.09,
                "speeches": 0.05, "factbook": 0.04}  # fmt: skip
-# Of what the next token is learnt from: a source that is read too often is learnt by heart.
+# Of what the next token is learned from: a source that is read too often is learned by heart.
 OF_RUNNING_TEXT = {"novels": 0.68, "movie_reviews": 0.1, "masc": 0.05, "wikipedia": 0.05, "dictionary": 0.05,
                    "speeches": 0.04, "factbook": 0.03}  # fmt: skip
 # Texts in a batch; the stages say how much running text stands beside them.
@@ -90,7 +91,7 @@ STAGES = {
 }
 
 LICENCES = (
-    "SNLI CC BY-SA 4.0, counterfactual NLI Apache-2.0, WordNet 3.0 licence, MASC open, movie reviews CC BY 4.0, "
+    "SNLI CC BY-SA 4.0, counterfactual NLI Apache-2.0, WordNet 3.0 license, MASC open, movie reviews CC BY 4.0, "
     "Wikipedia CC BY-SA 3.0, word frequencies (wordfreq) CC BY-SA 4.0; novels, Genesis, World Factbook and presidents' "
     "speeches public domain; captions, headlines and questions of our own grammar"
 )
@@ -136,12 +137,14 @@ def main(
             training = train(
                 PromptEOL(base, device="cuda" if torch.cuda.is_available() else "cpu"),
                 out / name,
-                Examples({"text": texts}, name="recipes/nano/corpus.py", licence=LICENCES),
+                TrainingExamples({"text": texts}, name="recipes/nano/corpus.py", license=LICENCES),
                 stage.recipe,
                 dev=dev,
                 teacher=targets,
                 words=table * words[:, None],
-                running_text=Examples({"text": running}, name="recipes/nano/corpus.py: running text", licence=LICENCES),
+                running_text=TrainingExamples(
+                    {"text": running}, name="recipes/nano/corpus.py: running text", license=LICENCES
+                ),
                 resume=resume,
                 arguments=stage.arguments,
             )

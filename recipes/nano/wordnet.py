@@ -34,7 +34,7 @@ def read(folder: str | Path) -> WordNet:
     for part in ("noun", "verb", "adj", "adv"):
         first_sense = _first_senses(Path(folder) / f"index.{part}")
         for line in (Path(folder) / f"data.{part}").read_text(encoding="utf-8").splitlines():
-            if line.startswith(" "):  # the licence
+            if line.startswith(" "):  # the license
                 continue
             fields, _, gloss = line.partition("|")
             values = fields.split()

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prompteol import errors
-    from prompteol.artefact import fingerprint
-    from prompteol.backbone import Word
-    from prompteol.corpora import embed_corpus, open_corpus
+    from prompteol.corpus import embed_corpus, open_corpus, search_corpus
     from prompteol.embedder import TextEmbedder
+    from prompteol.model import Word
     from prompteol.prompts import (
         DEMONSTRATIONS,
         TEMPLATES,
@@ -27,12 +26,13 @@ if TYPE_CHECKING:
         PromptTemplate,
         RetrievalTemplate,
     )
-    from prompteol.search import search_demonstrations
+    from prompteol.saving import fingerprint
     from prompteol.sentence_transformers import PromptEOL
+    from prompteol.tuning import tune_prompt
 
 __version__ = version("prompteol")
 
-_HOMES = {
+_EXPORTS = {
     "DEMONSTRATIONS": "prompteol.prompts",
     "Demonstration": "prompteol.prompts",
     "PromptEOL": "prompteol.sentence_transformers",
@@ -40,11 +40,12 @@ _HOMES = {
     "RetrievalTemplate": "prompteol.prompts",
     "TEMPLATES": "prompteol.prompts",
     "TextEmbedder": "prompteol.embedder",
-    "Word": "prompteol.backbone",
-    "embed_corpus": "prompteol.corpora",
-    "fingerprint": "prompteol.artefact",
-    "open_corpus": "prompteol.corpora",
-    "search_demonstrations": "prompteol.search",
+    "Word": "prompteol.model",
+    "embed_corpus": "prompteol.corpus",
+    "fingerprint": "prompteol.saving",
+    "open_corpus": "prompteol.corpus",
+    "search_corpus": "prompteol.corpus",
+    "tune_prompt": "prompteol.tuning",
 }
 
 __all__ = [
@@ -60,17 +61,18 @@ __all__ = [
     "errors",
     "fingerprint",
     "open_corpus",
-    "search_demonstrations",
+    "search_corpus",
+    "tune_prompt",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name in _EXPORTS:
+        return getattr(import_module(_EXPORTS[name]), name)
     if name == "errors":
         return import_module("prompteol.errors")
     raise AttributeError(f"module 'prompteol' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_EXPORTS])

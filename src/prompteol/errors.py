@@ -7,14 +7,15 @@
     ├── ModelError            a model that cannot be a PromptEOL backbone
     │   ├── ModelNotFoundError  nothing lies at that path or name
     │   └── LayerError        a layer outside the backbone
-    ├── ArtefactError         a saved model whose files contradict each other
+    ├── ArtifactError         a saved model whose files contradict each other
     ├── SettingError          an argument outside what it may be
     ├── IndexMismatchError    a search index that another model built
     ├── CorpusError           a file of texts or vectors that cannot be read or written
     ├── SearchError           a search that has nothing to compare, or whose results belong to another one
     ├── EvaluationError       a task, its data or its results that cannot be used
     ├── TrainingError         a training whose recipe or data cannot be used
-    └── MissingExtraError     an optional dependency that is not installed
+    ├── MissingExtraError     an optional dependency that is not installed
+    └── IncompatibleVersionError  installed packages of versions that exclude each other
 
 Each message names the offending value, what was expected and what to type next. Where users would catch a
 built-in error, the class is one too. None is a ``TypeError`` or ``AttributeError``: sentence-transformers
@@ -22,9 +23,10 @@ catches those two while preprocessing and silently retries without the prompt.
 """
 
 __all__ = [
-    "ArtefactError",
+    "ArtifactError",
     "CorpusError",
     "EvaluationError",
+    "IncompatibleVersionError",
     "IndexMismatchError",
     "InputError",
     "LayerError",
@@ -33,10 +35,10 @@ __all__ = [
     "ModelNotFoundError",
     "NonFiniteError",
     "PromptEOLError",
-    "SearchError",
     "SettingError",
     "TemplateError",
     "TrainingError",
+    "TuningError",
 ]
 
 
@@ -68,7 +70,7 @@ class LayerError(ModelError, IndexError):
     """A layer lies outside the backbone."""
 
 
-class ArtefactError(PromptEOLError, ValueError):
+class ArtifactError(PromptEOLError, ValueError):
     """The files of a saved model contradict each other."""
 
 
@@ -84,7 +86,7 @@ class CorpusError(PromptEOLError, ValueError):
     """A file of texts or vectors cannot be read or written."""
 
 
-class SearchError(PromptEOLError, ValueError):
+class TuningError(PromptEOLError, ValueError):
     """A search has nothing to compare, or its results belong to another one."""
 
 
@@ -100,4 +102,8 @@ class MissingExtraError(PromptEOLError, ImportError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f'{package!r} is needed here: pip install "prompteol[{extra}]"')
+        super().__init__(f'{package!r} is needed here: pip install "prompteol[{extra}]"', name=package)
+
+
+class IncompatibleVersionError(PromptEOLError, ImportError):
+    """Installed packages are of versions that exclude each other."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
@@ -13,34 +13,38 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import nn
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from prompteol.artefact import Manifest, stated_licence, training_notes
-from prompteol.backbone import (
+from prompteol.errors import ArtifactError, ModelError
+from prompteol.extras import check_extra
+from prompteol.model import (
     ADAPTER,
     MANIFEST,
     LoadOptions,
-    Source,
+    ModelSource,
     backbone_of,
-    check_adapter,
     check_causal,
+    check_placement,
     find_source,
     layer_read,
     load_backbone,
     naming_the_adapter,
+    reading,
     resolve_layer,
+    set_adapter_weights,
 )
-from prompteol.errors import ArtefactError, ModelError
-from prompteol.module import Engine, PromptEOLModule
+from prompteol.model.module import Engine, PromptEOLModule
 from prompteol.prompts import (
-    ROLES,
+    TEMPLATES,
     Demonstration,
+    NormalizationMode,
     PromptTemplate,
     RetrievalTemplate,
-    resolve_demonstrations,
-    resolve_template,
+    choose_prompt,
+    prompts_for,
 )
-from prompteol.tokens import PromptTokenizer
+from prompteol.saving import UNFINISHED, Manifest, check_stock_settings, stated_license, training_notes
+from prompteol.tokenization import PromptTokenizer, recover_template
 
-__all__ = ["Parts", "Request", "embedded_model", "load_parts", "prompts_for", "still_told"]
+__all__ = ["Found", "LoadedModel", "PromptConfig", "embedded_model", "find_parts", "load_model"]
 
 
 def embedded_model() -> Path:
@@ -49,17 +53,18 @@ def embedded_model() -> Path:
 
 
 @dataclass(frozen=True)
-class Request:
+class PromptConfig:
     """What was asked for of a prompt; ``None`` is the saved model's own, or the default."""
 
     template: str | PromptTemplate | RetrievalTemplate | None = None
     demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None
     layer: int | float | None = None
     engine: Engine = "auto"
+    normalization: NormalizationMode | None = None
 
 
 @dataclass
-class Parts:
+class LoadedModel:
     """The pieces of a model.
 
     Args:
@@ -71,20 +76,20 @@ class Parts:
         card: a saved model's card.
         fingerprint: the one that was saved, for which that card was written.
         notes: that card's section on training, which holds with any prompt.
-        licence: that card's.
+        license: that card's.
         revision: the first digits of a saved model's fingerprint, which evaluations file results under; None where
             it was loaded in another way than it was saved.
     """
 
     module: PromptEOLModule
     after: list[nn.Module]
-    source: Source
-    chosen: dict[str, Any]
+    source: ModelSource
+    provenance: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)
     card: str | None = None
     fingerprint: str | None = None
-    notes: str = ""
-    licence: str | None = None
+    training_notes: str = ""
+    license: str | None = None
     revision: str | None = None
 
     @property
@@ -96,42 +101,59 @@ class Parts:
     def model_name(self) -> str:
         """The name that evaluations file results under: a saved model's own on the Hub, else ``prompteol/...``."""
         folder = Path(self.source.name)
-        if self.source.kind == "artefact" and not folder.is_dir():
+        if self.source.kind == "artifact" and not folder.is_dir():
             return self.source.name
         return f"prompteol/{folder.resolve().name}"
 
     def settings_with(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings, with what the user gave over what a saved model brings."""
         prompts = prompts_for(self.module.template, self.settings.get("prompts", {}))
-        chosen = {name: value for name, value in given.items() if value is not None}
-        return {**self.settings, **chosen, "prompts": {**prompts, **(given.get("prompts") or {})}}
+        provenance = {name: value for name, value in given.items() if value is not None}
+        return {**self.settings, **provenance, "prompts": {**prompts, **(given.get("prompts") or {})}}
 
     def revision_with(self, given: Mapping[str, Any]) -> str | None:
         """Return the revision, or None where what the user gave makes other vectors or scores than the saved model."""
         return self.revision if self.settings_with(given) == self.settings_with({}) else None
 
 
-def prompts_for(template: PromptTemplate | RetrievalTemplate, prompts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return sentence-transformers prompts that go with a template.
+class Found(NamedTuple):
+    """What is known of a model before its weights are read."""
 
-    Those of a pair of templates are the names of its roles; those of a single template are empty by default, as a saved
-    model has them.
+    source: ModelSource
+    manifest: Manifest | None
+    template: PromptTemplate | RetrievalTemplate
+    provenance: dict[str, Any]
+    layer: int | float
+    config: PretrainedConfig
+    tokenizer: PreTrainedTokenizerBase
+
+
+def find_parts(name: str | Path | None, request: PromptConfig, options: LoadOptions, **files: Any) -> Found:
+    """Find a model and check all that can be checked without its weights; the arguments are :func:`load_model`'s.
+
+    Raises:
+        ModelError: there is nothing, or nothing that can be a backbone.
+        TemplateError: the template cannot be used.
+        ArtifactError: the files of a saved model contradict each other.
+        MissingExtraError: an adapter, and no peft.
+        IncompatibleVersionError: an adapter, and a peft that transformers excludes.
     """
-    roles: dict[str, str] = {role: role for role in ROLES}
-    kept = {name: text for name, text in prompts.items() if text != roles.get(name)}
-    return {**dict.fromkeys(ROLES, ""), **kept, **(roles if isinstance(template, RetrievalTemplate) else {})}
+    source = find_source(embedded_model() if name is None else name, **files)
+    if source.file(ADAPTER) is not None:
+        check_extra("adapters", "peft")
+    manifest = _manifest(source, request, options)
+    recovered = _recovered(source, request, options) if manifest is None else None
+    template, provenance = _choose(request, manifest, recovered)
+    layer = request.layer if request.layer is not None else manifest.layer if manifest else -1
+    config, prompter = _check_without_weights(source, template, layer, options)
+    if manifest is not None and request == PromptConfig(engine=request.engine):
+        manifest.check_start(prompter.bos, prompter.bos_separator, source.name)
+    return Found(source, manifest, template, provenance, layer, config, prompter.tokenizer)
 
 
-def still_told(
-    chosen: Mapping[str, Any], old: PromptTemplate | RetrievalTemplate, new: PromptTemplate | RetrievalTemplate
-) -> dict[str, Any]:
-    """Return what holds with another template of how template, demonstrations and layer came to be."""
-    kept = {name: how for name, how in chosen.items() if name != "demonstrations" or new == old}
-    same = new.with_demonstrations(()) == old.with_demonstrations(())
-    return kept if same else {**kept, "template": "given"}
-
-
-def load_parts(name: str | Path | None, request: Request, options: LoadOptions, *, device: str, **files: Any) -> Parts:
+def load_model(
+    name: str | Path | None, request: PromptConfig, options: LoadOptions, *, device: str, **files: Any
+) -> LoadedModel:
     """Find a model, check all that can be checked without its weights, then load it.
 
     Args:
@@ -144,21 +166,20 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
     Raises:
         ModelError: there is nothing, or nothing that can be a backbone.
         TemplateError: the template cannot be used.
-        ArtefactError: the files of a saved model contradict each other.
+        ArtifactError: the files of a saved model contradict each other.
     """
-    source = find_source(embedded_model() if name is None else name, **files)
-    manifest = _manifest(source, request, options)
-    template, chosen = _choose(request, manifest)
-    layer = request.layer if request.layer is not None else manifest.layer if manifest else -1
-    config = _check_without_weights(source, template, layer, options)
-    as_saved = request == Request(engine=request.engine)
+    check_placement(device, options.model, options.config)
+    source, manifest, template, provenance, layer, config, _ = find_parts(name, request, options, **files)
+    as_saved = request == PromptConfig(engine=request.engine)
     # Any option of transformers' may change the vectors; of the dtype one can see it.
     with_options = bool(options.model.keys() - {"dtype", "torch_dtype"} or options.processor or options.config)
     options.default_dtype(device)
     if source.kind in ("base", "adapter"):
         transformer = load_backbone(source, options)
-        return Parts(PromptEOLModule(transformer, template, layer=layer, engine=request.engine), [], source, chosen)
-    with naming_the_adapter(source):
+        return LoadedModel(
+            PromptEOLModule(transformer, template, layer=layer, engine=request.engine), [], source, provenance
+        )
+    with reading(source.name), naming_the_adapter(source):
         stock = SentenceTransformer(
             source.name,
             device=device if "device_map" not in options.model else None,
@@ -170,16 +191,18 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
         )
     transformer, after = _split(stock, source)
     if source.file(ADAPTER) is not None:
-        check_adapter(source, transformer.model)
+        set_adapter_weights(source, transformer.model)
+    if request.template is None:
+        check_stock_settings(transformer, stock[1], source)  # type: ignore[arg-type]
     if request.layer is None:
         layer = _layer_read(transformer, config, manifest, source)
     same_vectors = as_saved and not with_options and transformer.model.dtype == config.dtype
     card = _card(source)
-    return Parts(
+    return LoadedModel(
         PromptEOLModule(transformer, template, layer=layer, engine=request.engine),
         after,
         source,
-        chosen,
+        provenance,
         settings={
             "prompts": dict(stock.prompts),
             "default_prompt_name": stock.default_prompt_name,
@@ -188,21 +211,15 @@ def load_parts(name: str | Path | None, request: Request, options: LoadOptions, 
         },
         card=card,
         fingerprint=manifest.fingerprint if manifest else None,
-        notes=training_notes(card or ""),
-        licence=stated_licence(card or ""),
+        training_notes=training_notes(card or ""),
+        license=stated_license(card or ""),
         revision=manifest.fingerprint[:12] if manifest and same_vectors else None,
     )
 
 
-def _manifest(source: Source, request: Request, options: LoadOptions) -> Manifest | None:
+def _manifest(source: ModelSource, request: PromptConfig, options: LoadOptions) -> Manifest | None:
     path = source.file(MANIFEST)
     if path is None:
-        if source.kind == "sentence-transformer" and request.template is None:
-            raise ModelError(
-                f"{source.name!r} is a sentence-transformers model without {MANIFEST}, so no PromptEOL artefact: which "
-                'prompt it wants is not written down. Pass template="prompteol" to put one around it, or load it with '
-                "SentenceTransformer"
-            )
         return None
     manifest = Manifest.read(path)
     if request.template is None:
@@ -210,42 +227,71 @@ def _manifest(source: Source, request: Request, options: LoadOptions) -> Manifes
     return manifest
 
 
-def _choose(request: Request, manifest: Manifest | None) -> tuple[PromptTemplate | RetrievalTemplate, dict[str, Any]]:
-    chosen: dict[str, Any] = dict(manifest.chosen) if manifest else {}
-    if request.template is not None:
-        template = resolve_template(request.template)
-        # The saved one's are not shown with it.
-        chosen.pop("demonstrations", None)
-        chosen["template"] = request.template if isinstance(request.template, str) else "given"
-    elif manifest is not None:
-        template = manifest.template
+def _recovered(
+    source: ModelSource, request: PromptConfig, options: LoadOptions
+) -> PromptTemplate | RetrievalTemplate | None:
+    """Read the template out of the chat template of a model that a stock loader saved again, which drops the manifest.
+
+    Raises:
+        ModelError: the chat template is not this package's own.
+    """
+    if source.kind != "sentence-transformer" or request.template is not None:
+        return None
+    if source.file(UNFINISHED) is not None:
+        raise ModelError(
+            f"{source.name!r} is no PromptEOL artifact: a save into it was broken off ({UNFINISHED}); save it again"
+        )
+    tokenizer = _tokenizer(source, options)
+    template = recover_template(tokenizer)
+    if template is None:
+        lost = (
+            "its chat template is not PromptEOL's" if tokenizer.chat_template else "its tokenizer has no chat template"
+        )
+        raise ModelError(
+            f"{source.name!r} is a sentence-transformers model without {MANIFEST}, so no PromptEOL artifact, and "
+            f"{lost}: which prompt and demonstrations it wants is not written down. Pass template=..., such as "
+            'template="prompteol", and demonstrations=... to put them around it, or load it with SentenceTransformer'
+        )
+    return template
+
+
+def _choose(
+    request: PromptConfig, manifest: Manifest | None, recovered: PromptTemplate | RetrievalTemplate | None
+) -> tuple[PromptTemplate | RetrievalTemplate, dict[str, Any]]:
+    if manifest is not None:
+        own, told = manifest.template, manifest.provenance
+    elif recovered is not None:
+        own, told = recovered, {"template": "read from the chat template"}
     else:
-        template = resolve_template("prompteol")
-        chosen["template"] = "prompteol, the default"
-    if request.demonstrations is not None:
-        template = template.with_demonstrations(resolve_demonstrations(request.demonstrations))
-        chosen["demonstrations"] = request.demonstrations if isinstance(request.demonstrations, str) else "given"
+        own, told = TEMPLATES["prompteol"], {"template": "prompteol, the default"}
+    template, provenance = choose_prompt(
+        own,
+        told,
+        template=request.template,
+        demonstrations=request.demonstrations,
+        normalization=request.normalization,
+    )
     if request.layer is not None:
-        chosen["layer"] = "given"
-    return template, chosen
+        provenance["layer"] = "given"
+    return template, provenance
 
 
 def _check_without_weights(
-    source: Source, template: PromptTemplate | RetrievalTemplate, layer: int | float, options: LoadOptions
-) -> PretrainedConfig:
-    """Refuse what the configuration and the tokenizer alone give away; return the backbone's configuration."""
+    source: ModelSource, template: PromptTemplate | RetrievalTemplate, layer: int | float, options: LoadOptions
+) -> tuple[PretrainedConfig, PromptTokenizer]:
+    """Refuse what the configuration and the tokenizer alone give away; return what was read of them."""
     backbone = backbone_of(source)
     config = check_causal(backbone, trust_remote_code=options.trust_remote_code)
     resolve_layer(layer, config)
-    PromptTokenizer(_tokenizer(backbone if source.kind == "adapter" else source, options), template)
-    return config
+    return config, PromptTokenizer(_tokenizer(backbone if source.kind == "adapter" else source, options), template)
 
 
-def _tokenizer(source: Source, options: LoadOptions) -> PreTrainedTokenizerBase:
+def _tokenizer(source: ModelSource, options: LoadOptions) -> PreTrainedTokenizerBase:
     kwargs = {**source.hub_kwargs, "trust_remote_code": options.trust_remote_code, **options.processor}
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.name, **kwargs)
-    except (OSError, ValueError) as error:
+    # What a damaged file makes of it, tokenizers' own error among it, which has no class.
+    except Exception as error:
         raise ModelError(
             f"the tokenizer of {source.name!r} cannot be read; are its files there? "
             f"{' '.join(str(error).split())[:300]}"
@@ -253,26 +299,29 @@ def _tokenizer(source: Source, options: LoadOptions) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _split(stock: SentenceTransformer, source: Source) -> tuple[Transformer, list[nn.Module]]:
+def _split(stock: SentenceTransformer, source: ModelSource) -> tuple[Transformer, list[nn.Module]]:
     modules = list(stock)
-    if not isinstance(modules[0], Transformer):
-        raise ModelError(f"{source.name!r} begins with {type(modules[0]).__name__}, not with a Transformer")
+    if not modules or not isinstance(modules[0], Transformer):
+        begins = type(modules[0]).__name__ if modules else "nothing"
+        raise ModelError(f"{source.name!r} begins with {begins}, not with a Transformer; see its modules.json")
     if len(modules) < 2 or not isinstance(modules[1], Pooling):
-        raise ArtefactError(f"{source.name!r} has no Pooling after its Transformer; found {modules[1:]}")
+        raise ArtifactError(f"{source.name!r} has no Pooling after its Transformer; found {modules[1:]}")
     return modules[0], modules[2:]
 
 
-def _layer_read(transformer: Transformer, config: PretrainedConfig, manifest: Manifest | None, source: Source) -> int:
+def _layer_read(
+    transformer: Transformer, config: PretrainedConfig, manifest: Manifest | None, source: ModelSource
+) -> int:
     """Return the layer that the stock module reads, which is the one that a saved model says it has."""
     read = layer_read(transformer)
     if manifest is not None and read != resolve_layer(manifest.layer, config):
-        raise ArtefactError(
+        raise ArtifactError(
             f"{source.name!r}: {MANIFEST} says layer {manifest.layer}, and sentence_bert_config.json reads layer "
             f"{read}; pass layer=... to settle it, then save the model"
         )
     return read
 
 
-def _card(source: Source) -> str | None:
-    path: Path | None = source.file("README.md") if source.kind == "artefact" else None
-    return path.read_text(encoding="utf-8") if path else None
+def _card(source: ModelSource) -> str | None:
+    path: Path | None = source.file("README.md") if source.kind == "artifact" else None
+    return path.read_text(encoding="utf-8", errors="replace") if path else None

@@ -6,7 +6,9 @@ object they are given, and quietly use another model where they do not find it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -16,18 +18,23 @@ from sentence_transformers.util import get_device_name
 from sentence_transformers.util.decorators import deprecated_kwargs
 from sentence_transformers.util.quantization import quantize_embeddings
 
-from prompteol.artefact import Manifest, fingerprint, save_portable
-from prompteol.backbone import LanguageModelHead, LoadOptions, Word
-from prompteol.checks import check_finite, check_texts
 from prompteol.errors import InputError
-from prompteol.loading import Request, load_parts, prompts_for, still_told
-from prompteol.module import Engine, PromptEOLModule
-from prompteol.prompts import Demonstration, PromptTemplate, RetrievalTemplate
+from prompteol.loading import PromptConfig, load_model
+from prompteol.model import LanguageModelHead, LoadOptions, Word, portable_transformer
+from prompteol.model.module import Engine
+from prompteol.model.placement import check_device
+from prompteol.model.pools import remember_pool, using_pool
+from prompteol.model.settable import SettableModel
+from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate
+from prompteol.saving import Manifest, fingerprint, save_portable
+from prompteol.validation import as_texts, check_dimension, check_finite
 
 __all__ = ["PromptEOL"]
 
+logger = logging.getLogger(__name__)
 
-class PromptEOL(SentenceTransformer):
+
+class PromptEOL(SettableModel):
     """Embed texts with a causal language model: fill a prompt, take the last token's hidden state.
 
     What is saved is made of stock modules: any sentence-transformers loads it, without this package and without a
@@ -41,6 +48,8 @@ class PromptEOL(SentenceTransformer):
             ``"prompteol"``. See :data:`prompteol.prompts.TEMPLATES`.
         demonstrations: a preset's name such as ``"opt-2.7b"``, or (sentence, word) pairs. Default: a saved model's
             own, else none.
+        normalization: ``"paper"``, ``"plain"`` or ``"none"``: what is done to a text before it fills the template.
+            Default: the template's own.
         layer: a negative index (``-1``: the last, after the final norm), or a fraction of depth in (0, 1]. Default: a
             saved model's own, else ``-1``.
         engine: ``"auto"`` runs the shared-prefix engine wherever it is proven equal to the stock one; ``"stock"``
@@ -56,7 +65,7 @@ class PromptEOL(SentenceTransformer):
         ModelError: there is no such model, or it is no causal language model.
         TemplateError: the template or a demonstration cannot be used.
         LayerError: the layer is outside the backbone.
-        ArtefactError: the files of a saved model contradict each other.
+        ArtifactError: the files of a saved model contradict each other.
     """
 
     def __init__(
@@ -65,6 +74,7 @@ class PromptEOL(SentenceTransformer):
         *,
         template: str | PromptTemplate | RetrievalTemplate | None = None,
         demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
+        normalization: NormalizationMode | None = None,
         layer: int | float | None = None,
         engine: Engine = "auto",
         device: str | None = None,
@@ -82,10 +92,11 @@ class PromptEOL(SentenceTransformer):
         config_kwargs: dict[str, Any] | None = None,
         model_card_data: Any = None,
     ) -> None:
+        check_dimension(truncate_dim)
         device = device or get_device_name()
-        parts = load_parts(
+        parts = load_model(
             model_name_or_path,
-            Request(template, demonstrations, layer, engine),
+            PromptConfig(template, demonstrations, layer, engine, normalization),
             LoadOptions(model_kwargs, processor_kwargs, config_kwargs, trust_remote_code=trust_remote_code),
             device=device,
             revision=revision,
@@ -107,59 +118,20 @@ class PromptEOL(SentenceTransformer):
             trust_remote_code=trust_remote_code,
             **parts.settings_with(given),
         )
+        # One that a saved model has, or that was given before there was a module.
+        check_dimension(self.truncate_dim, self.full_dimension)
         if self.model_card_data.model_name is None:
             self.model_card_data.model_name = parts.model_name
         if self.model_card_data.base_model_revision is None:
             self.model_card_data.base_model_revision = parts.revision_with(given)
-        self.model_card_data.license = self.model_card_data.license or parts.licence
+        self.model_card_data.license = self.model_card_data.license or parts.license
         self._source = parts.source
         self._card = parts.card
         self._saved_fingerprint = parts.fingerprint
         self._head: LanguageModelHead | None = None
-        self.chosen = parts.chosen
+        self.provenance = parts.provenance
         #: Markdown for the model card: how the weights came to be.
-        self.notes = parts.notes
-
-    @property
-    def module(self) -> PromptEOLModule:
-        """The first module, which renders, tokenises and runs the backbone."""
-        return self[0]  # type: ignore[return-value]
-
-    @property
-    def template(self) -> PromptTemplate | RetrievalTemplate:
-        """The template that texts are rendered with, demonstrations included."""
-        return self.module.template
-
-    @property
-    def layer(self) -> int:
-        """The layer that gives the embedding, as a negative index."""
-        return self.module.layer
-
-    def set_prompt(
-        self,
-        template: PromptTemplate | RetrievalTemplate,
-        *,
-        layer: int | float | None = None,
-        chosen: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Put another prompt around the same weights, in place.
-
-        Args:
-            template: demonstrations included.
-            layer: as for the constructor; ``None`` leaves it.
-            chosen: how they came to be, for ``prompteol.json`` and the model card; added to :attr:`chosen`.
-
-        Raises:
-            TemplateError: the template cannot be used with this model's tokenizer.
-            LayerError: the layer is outside the backbone.
-        """
-        old = self.module
-        depth = old.layer if layer is None else layer
-        self[0] = PromptEOLModule(old.transformer, template, layer=depth, engine=old.engine)
-        self.prompts = prompts_for(template, self.prompts)
-        self.chosen = {**still_told(self.chosen, old.template, template), **(chosen or {})}
-        # Results would be filed under the old prompt's revision.
-        self.model_card_data.base_model_revision = None
+        self.training_notes = parts.training_notes
 
     def train(self, mode: bool = True) -> PromptEOL:
         """Set training mode; from then on the weights may not be those that a revision was saved of."""
@@ -192,25 +164,29 @@ class PromptEOL(SentenceTransformer):
 
         Raises:
             InputError: an item is no string, or no Unicode; the message has its index.
+            SettingError: ``truncate_dim`` is no dimension that the vectors have.
             NonFiniteError: an embedding holds NaN or infinity; the message has its index.
         """
         if output_value != "sentence_embedding":
             kwargs["engine"] = "stock"
-        single = self.is_singular_input(inputs)
-        texts = [inputs] if single else list(inputs)
-        check_texts(texts)
+        texts, single = as_texts(inputs)
+        check_dimension(kwargs.get("truncate_dim"), self.full_dimension)
+        check_device(kwargs.get("device"))
         distinct = list(dict.fromkeys(texts)) if output_value == "sentence_embedding" else texts
-        vectors: Any = super().encode(
-            distinct,
-            prompt_name=prompt_name,
-            prompt=prompt,
-            batch_size=(32 if self.module.engine == "stock" else 256) if batch_size is None else batch_size,
-            show_progress_bar=show_progress_bar,
-            output_value=output_value,
-            convert_to_numpy=convert_to_numpy,
-            convert_to_tensor=convert_to_tensor,
-            **kwargs,
-        )
+        pool = kwargs.pop("pool", None)
+        with nullcontext() if pool is None else using_pool(pool, self) as pool:
+            vectors: Any = super().encode(
+                distinct,
+                prompt_name=prompt_name,
+                prompt=prompt,
+                batch_size=(32 if self.module.engine == "stock" else 256) if batch_size is None else batch_size,
+                show_progress_bar=show_progress_bar,
+                output_value=output_value,
+                convert_to_numpy=convert_to_numpy,
+                convert_to_tensor=convert_to_tensor,
+                pool=pool,
+                **kwargs,
+            )
         if len(distinct) < len(texts):
             place = {text: row for row, text in enumerate(distinct)}
             rows = [place[text] for text in texts]
@@ -229,6 +205,24 @@ class PromptEOL(SentenceTransformer):
         """Embed documents, as ``SentenceTransformer.encode_document`` does; ``batch_size`` as in :meth:`encode`."""
         return super().encode_document(*args, **kwargs if len(args) > 3 else {"batch_size": None, **kwargs})
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the ordinary forward, as ``torch.nn.Module.compile`` does; ``engine="stock"`` runs it."""
+        super().compile(*args, **kwargs)  # type: ignore[no-untyped-call]
+        if self.module.engine != "stock":
+            logger.warning(
+                "the shared-prefix engine runs uncompiled: model.compile() compiles the ordinary forward, which "
+                'encode(engine="stock") runs'
+            )
+
+    def start_multi_process_pool(self, target_devices: list[str] | None = None) -> dict[Any, Any]:
+        """Start workers for ``encode(pool=...)``; threads may share them.
+
+        The workers hold the model as it is now: once it has changed, ``encode`` refuses the pool.
+        """
+        pool: dict[Any, Any] = super().start_multi_process_pool(target_devices)
+        remember_pool(pool, self, target_devices)
+        return pool
+
     @overload
     def words(self, texts: str, k: int = 5) -> list[Word]: ...  # type: ignore[overload-overlap]
 
@@ -245,16 +239,15 @@ class PromptEOL(SentenceTransformer):
             k: how many words.
 
         Returns:
-            For each text its ``k`` likeliest words with their probabilities, likeliest first.
+            For each text its ``k`` likeliest words with their probabilities, without tokens that are only some bytes
+            of a character.
 
         Raises:
             ModelError: the model has no LM head.
         """
         if k < 1:
             raise InputError(f"k={k} asks for no word; give 1 or more")
-        single = isinstance(texts, str)
-        batch = [texts] if isinstance(texts, str) else list(texts)
-        check_texts(batch)
+        batch, single = as_texts(texts)
         if self._head is None:
             self._head = LanguageModelHead(self.module.transformer.model, self._source)
         self.eval()
@@ -270,11 +263,17 @@ class PromptEOL(SentenceTransformer):
     ) -> None:
         """Save in the portable form: stock modules, the prompt as chat template, ``prompteol.json`` beside them.
 
-        The arguments are those of ``SentenceTransformer.save``.
+        The arguments are those of ``SentenceTransformer.save``. An adapter is saved as an adapter where stock loaders
+        read back what was saved, else merged into its base, with a warning that says why.
+
+        Raises:
+            ModelError: stock loaders would read another adapter, and it cannot be merged.
         """
         self.module.prompter.settle()
+        transformer, pooling = self.module.stock_modules
+        portable = portable_transformer(transformer)
         stock = SentenceTransformer(
-            modules=[*self.module.stock_modules, *list(self.children())[1:]],
+            modules=[portable, pooling, *list(self.children())[1:]],
             device=str(self.device),
             prompts={name: prompt or "" for name, prompt in self.prompts.items()},
             default_prompt_name=self.default_prompt_name,
@@ -282,19 +281,23 @@ class PromptEOL(SentenceTransformer):
             truncate_dim=self.truncate_dim,
             model_card_data=self.model_card_data,
         )
-        manifest = self._manifest()
+        manifest = self._manifest(self if portable is transformer else stock)
         unchanged = manifest.fingerprint == self._saved_fingerprint
         card = create_model_card and ((unchanged and self._card) or True)
-        save_portable(stock, path, manifest, card=card, notes=self.notes, model_name=model_name, **options)
+        save_portable(
+            stock, path, manifest, card=card, training_notes=self.training_notes, model_name=model_name, **options
+        )
         self.model_card_data.register_model(self)
 
     def save_pretrained(self, path: str | Path, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """Save in the portable form; the same as :meth:`save`."""
+        """Do the same as :meth:`save`."""
         self.save(path, *args, **kwargs)
 
-    def _manifest(self) -> Manifest:
+    def _manifest(self, saved: SentenceTransformer) -> Manifest:
         prompter = self.module.prompter
-        return Manifest(self.template, self.layer, prompter.bos, prompter.gap, self.chosen, self.fingerprint())
+        return Manifest(
+            self.template, self.layer, prompter.bos, prompter.bos_separator, self.provenance, fingerprint(saved)
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_head": None}  # type: ignore[no-untyped-call]

@@ -18,7 +18,7 @@ __all__ = ["Architecture", "tiny_config", "tiny_model", "tiny_tokenizer"]
 
 Architecture = Literal["llama", "opt", "gpt2", "qwen2"]
 
-# What the tokenizer's merges are learnt from: the template, so that `."` and `:"` fuse as they do in the
+# What the tokenizer's merges are learned from: the template, so that `."` and `:"` fuse as they do in the
 # vocabularies of real models, and enough ordinary English for whole words.
 _CORPUS = (
     'This sentence : "A man is playing a guitar." means in one word:"Music".',

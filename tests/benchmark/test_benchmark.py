@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from prompteol import PromptEOL
-from prompteol.benchmark import build_shape, contestants, race, sentences
+from prompteol.benchmark import build_shape, methods, race, sentences
 from prompteol.cli.benchmark import benchmark
 from prompteol.errors import CorpusError
 
@@ -19,7 +19,7 @@ TEXTS = sentences(7)
 def results(tiny):
     source = tiny("llama")
     model = PromptEOL(source, demonstrations="opt-2.7b", device="cpu")
-    return {result.name: result for result in race(contestants(source, model), TEXTS, repeats=2)}
+    return {result.name: result for result in race(methods(source, model), TEXTS, repeats=2)}
 
 
 def test_the_same_sentences_every_time():

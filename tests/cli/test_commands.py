@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 
 import numpy as np
@@ -214,36 +213,20 @@ def test_a_replacement_that_fails_leaves_the_old_model(prompteol, base, tmp_path
 
 
 def test_create_that_fails_leaves_no_folder(prompteol, base, tmp_path):
-    normalization = prompteol("create", base, tmp_path / "model", "--normalization", "plain")
+    normalization = prompteol("create", base, tmp_path / "model", "--normalization", "fancy")
     layer = prompteol("create", base, tmp_path / "model", "--layer", "-99")
     parent = prompteol("create", base, tmp_path / "nowhere" / "model")
 
     assert [result.exit_code for result in (normalization, layer, parent)] == [2, 2, 2]
-    assert "--template prompteol" in normalization.stderr
+    assert "--normalization" in normalization.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-# info
-
-
-def test_info_tells_what_the_model_is(prompteol, model, base):
-    result = prompteol("info", base, "--json")
-    facts = json.loads(result.stdout)
-
-    assert facts["model"] == base
-    assert facts["backbone"] == "LlamaModel"
-    assert facts["template"] == 'This sentence : "{text}" means in one word:"'
-    assert (facts["layer"], facts["layers"], facts["dimension"]) == (-1, 4, 32)
-    assert facts["length_limit"] == model.max_seq_length
-    assert facts["fingerprint"] == model.fingerprint()
-
-
-def test_info_shows_both_templates_of_a_retrieval_model_and_the_demonstrations(prompteol, base):
-    result = prompteol("info", base, "-t", "promptreps", "-d", "opt-2.7b")
-
-    assert result.exit_code == 0, result.output
-    for shown in ("query template", "document template", "A jockey riding a horse. => Equestrian"):
-        assert shown in result.stdout
+def test_create_with_another_normalization_of_the_default_template(prompteol, base, tmp_path):
+    assert prompteol("create", base, tmp_path / "model", "--normalization", "plain").exit_code == 0
+    saved = PromptEOL(str(tmp_path / "model")).template
+    assert saved == PromptEOL(base, normalization="plain").template
+    assert saved.normalization == "plain"
 
 
 # the program itself

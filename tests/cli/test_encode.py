@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prompteol import PromptEOL
-from prompteol.long_texts import LongTextWarning
+from prompteol.embedder.long_texts import LongTextWarning
 
 DEMONSTRATION = ("A jockey riding a horse.", "Equestrian")
 
@@ -89,15 +89,15 @@ def test_the_numbers_of_a_model_in_half_precision_are_whole(prompteol, base, sen
 
 
 @pytest.mark.parametrize("role", ["query", "document"])
-def test_a_role_takes_its_own_template(prompteol, base, sentences, tmp_path, role):
-    result = prompteol("encode", sentences, "-o", tmp_path / "v.npy", "-m", base, "-t", "promptreps", "--role", role)
+def test_a_role_takes_its_own_template(prompteol, base, sentences, tmp_path, task):
+    result = prompteol("encode", sentences, "-o", tmp_path / "v.npy", "-m", base, "-t", "promptreps", "--role", task)
     model = PromptEOL(base, template="promptreps")
     lines = sentences.read_text().splitlines()
-    roles = {"query": model.encode_query(lines), "document": model.encode_document(lines)}
+    tasks = {"query": model.encode_query(lines), "document": model.encode_document(lines)}
 
     assert result.exit_code == 0, result.output
-    assert not np.allclose(roles["query"], roles["document"], atol=1e-3)
-    close(np.load(tmp_path / "v.npy"), roles[role])
+    assert not np.allclose(tasks["query"], tasks["document"], atol=1e-3)
+    close(np.load(tmp_path / "v.npy"), tasks[task])
 
 
 def test_without_a_model_the_one_that_ships_is_used(prompteol, sentences, tmp_path):

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompteol import DEMONSTRATIONS, Demonstration
-from prompteol.demonstrations import check_demonstration, distinct, everyday, read_demonstrations, write_demonstrations
+from prompteol.demonstrations import (
+    check_demonstration,
+    default_demonstrations,
+    distinct,
+    read_demonstrations,
+    write_demonstrations,
+)
 from prompteol.errors import CorpusError, TemplateError
 
 SET = [Demonstration("A jockey riding a horse.", "Equestrian"), Demonstration('She said "no", twice', "Refusal")]
@@ -92,7 +98,7 @@ def test_sentences_once_and_in_a_seeded_order():
 
 
 def test_the_shipped_set_is_clean(data):
-    shown = everyday()
+    shown = default_demonstrations()
     assert len(shown) == len({one.word for one in shown}) >= 100
     known = set((data / "evaluation_sentence_hashes.txt").read_text().split())
     plain = [re.sub("[^0-9a-z]+", " ", one.sentence.casefold()).strip() for one in shown]

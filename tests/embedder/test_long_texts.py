@@ -10,20 +10,20 @@ from sentence_transformers.base.modules import Router, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from prompteol.embedder import TextEmbedder
-from prompteol.long_texts import SENSIBLE_TOKENS, LongTextWarning
+from prompteol.embedder.long_texts import SENSIBLE_TOKENS, LongTextWarning
 from small_models import base_model_folder
 
 LONG = "The cat sat on the mat. " * 100
 
 
 @pytest.mark.parametrize("role", ["query", "document"])
-def test_a_long_text_is_mentioned_once(model, role):
+def test_a_long_text_is_mentioned_once(model, task):
     embedder = TextEmbedder(model)
     with pytest.warns(LongTextWarning, match=rf"tokens.*{SENSIBLE_TOKENS} tokens.*windows"):
-        embedder.embed(["short", LONG], role)
+        embedder.embed(["short", LONG], task)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(embedder.embed([LONG, LONG + LONG], role)) == 2
+        assert len(embedder.embed([LONG, LONG + LONG], task)) == 2
 
 
 def test_the_next_embedder_says_it_again(model):

@@ -46,10 +46,10 @@ def test_each_role_takes_the_models_own_prompt(model):
 
 @pytest.mark.parametrize("role", ["query", "document"])
 @pytest.mark.parametrize("prompt", ["", "Find: "])
-def test_a_prompt_replaces_the_models_own_and_an_empty_one_removes_it(model, role, prompt):
-    embedded = TextEmbedder(model, prompts={role: prompt}).embed(["a"], role)
+def test_a_prompt_replaces_the_models_own_and_an_empty_one_removes_it(model, task, prompt):
+    embedded = TextEmbedder(model, prompts={task: prompt}).embed(["a"], task)
     np.testing.assert_allclose(embedded, unit(model.encode(["a"], prompt=prompt)), atol=1e-6)
-    assert np.abs(np.subtract(embedded, TextEmbedder(model).embed(["a"], role))).max() > 1e-3
+    assert np.abs(np.subtract(embedded, TextEmbedder(model).embed(["a"], task))).max() > 1e-3
 
 
 def test_a_prompt_for_one_role_leaves_the_other_alone(model):
@@ -58,26 +58,26 @@ def test_a_prompt_for_one_role_leaves_the_other_alone(model):
 
 
 @pytest.mark.parametrize("role", ["query", "document"])
-def test_texts_reach_the_model_as_they_are(model, monkeypatch, role):
+def test_texts_reach_the_model_as_they_are(model, monkeypatch, task):
     seen: list[str] = []
-    method = f"encode_{role}"
+    method = f"encode_{task}"
     original = getattr(model, method)
     monkeypatch.setattr(model, method, lambda texts, **kwargs: (seen.extend(texts), original(texts, **kwargs))[1])
-    TextEmbedder(model).embed(AWKWARD, role)
+    TextEmbedder(model).embed(AWKWARD, task)
     assert seen == AWKWARD
 
 
 def test_a_newline_is_not_a_blank():
-    """Unless the model's own template says so, as the paper's normalisation does."""
+    """Unless the model's own template says so, as the paper's normalization does."""
     first, second = TextEmbedder(stock_model()).embed(["a\nb", "a b"], "document")
     assert np.abs(np.subtract(first, second)).max() > 1e-3
 
 
 @pytest.mark.parametrize("role", ["query", "document"])
-def test_order_holds_across_batches_and_a_batch_equals_single_texts(model, role):
+def test_order_holds_across_batches_and_a_batch_equals_single_texts(model, task):
     embedder = TextEmbedder(model, batch_size=2)
-    singles = [embedder.embed([text], role)[0] for text in TEXTS]
-    np.testing.assert_allclose(embedder.embed(TEXTS, role), singles, atol=1e-5)
+    singles = [embedder.embed([text], task)[0] for text in TEXTS]
+    np.testing.assert_allclose(embedder.embed(TEXTS, task), singles, atol=1e-5)
 
 
 def test_batch_size_reaches_the_model(model, monkeypatch):
@@ -93,28 +93,28 @@ def test_batch_size_reaches_the_model(model, monkeypatch):
 
 
 @pytest.mark.parametrize("role", ["query", "document"])
-def test_vectors_have_unit_length_unless_told_otherwise(model, role):
-    assert np.linalg.norm(TextEmbedder(model).embed(TEXTS, role), axis=1) == pytest.approx(1, abs=1e-5)
-    raw = TextEmbedder(model, normalize=False).embed(TEXTS, role)
+def test_vectors_have_unit_length_unless_told_otherwise(model, task):
+    assert np.linalg.norm(TextEmbedder(model).embed(TEXTS, task), axis=1) == pytest.approx(1, abs=1e-5)
+    raw = TextEmbedder(model, normalize=False).embed(TEXTS, task)
     assert np.linalg.norm(raw, axis=1).min() > 1.1
 
 
 @pytest.mark.parametrize("role", ["query", "document"])
-def test_a_cut_vector_is_normalised_after_the_cut(model, role):
-    cut = TextEmbedder(model, truncate_dim=8).embed(TEXTS, role)
-    whole = TextEmbedder(model).embed(TEXTS, role)
+def test_a_cut_vector_is_normalized_after_the_cut(model, task):
+    cut = TextEmbedder(model, truncate_dim=8).embed(TEXTS, task)
+    whole = TextEmbedder(model).embed(TEXTS, task)
     np.testing.assert_allclose(cut, unit(np.asarray(whole)[:, :8]), atol=1e-5)
 
 
 @pytest.mark.parametrize("role", ["query", "document"])
-def test_encode_kwargs_win_over_the_fields(model, role, capsys):
+def test_encode_kwargs_win_over_the_fields(model, task, capsys):
     embedder = TextEmbedder(
         model,
         truncate_dim=8,
         show_progress=True,
         encode_kwargs={"truncate_dim": 4, "normalize_embeddings": False, "show_progress_bar": False},
     )
-    vectors = np.asarray(embedder.embed(TEXTS, role))
+    vectors = np.asarray(embedder.embed(TEXTS, task))
     assert vectors.shape == (len(TEXTS), 4)
     assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() > 0.1
     assert "Batches" not in capsys.readouterr().err
@@ -247,3 +247,31 @@ def test_any_sentence_transformer_will_do(model):
     )
     embedded = TextEmbedder(static).embed(["a guitar " * 400, "a horse"], "document")
     assert np.asarray(embedded).shape == (2, 8)
+
+
+@pytest.mark.parametrize("role", ["query", "document"])
+def test_a_thousand_texts_are_one_call_and_looked_at_once(model, monkeypatch, task):
+    texts = [f"text {number}" for number in range(1000)]
+    handed: list[int] = []
+    looked_at: list[int] = []
+    original = model.encode
+    monkeypatch.setattr(model, "encode", lambda inputs, **kw: (handed.append(len(inputs)), original(inputs, **kw))[1])
+    for module in ("prompteol.embedder", "prompteol.sentence_transformers"):
+        monkeypatch.setattr(f"{module}.check_texts", lambda checked: looked_at.append(len(checked)))
+    assert len(TextEmbedder(model).embed(texts, task)) == 1000
+    assert handed == looked_at == [1000]
+
+
+def test_the_model_chooses_its_own_batches(model, monkeypatch):
+    seen: list[int] = []
+    original = model.preprocess
+    monkeypatch.setattr(
+        model, "preprocess", lambda texts, *a, **kw: (seen.append(len(texts)), original(texts, *a, **kw))[1]
+    )
+    TextEmbedder(model).embed([f"text {number}" for number in range(600)], "document")
+    assert max(seen) == (256 if type(model).__name__ == "PromptEOL" else 32)
+
+
+def test_embedding_reads_no_weights_for_a_fingerprint(model, monkeypatch):
+    monkeypatch.setattr("prompteol.saving.fingerprint", None)
+    assert TextEmbedder(model).embed(["a"], "query")

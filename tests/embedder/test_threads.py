@@ -16,7 +16,7 @@ TEXTS = [" ".join(("two dogs run in the snow and " * 3).split()[: length + 1]) f
 
 
 def test_sixteen_threads_get_every_vector_right(model):
-    expected = {role: [TextEmbedder(model).embed([text], role)[0] for text in TEXTS] for role in ("query", "document")}
+    expected = {task: [TextEmbedder(model).embed([text], task)[0] for text in TEXTS] for task in ("query", "document")}
     start = Barrier(THREADS)
 
     def work(thread: int) -> list[tuple[str, int, list[float]]]:
@@ -24,15 +24,15 @@ def test_sixteen_threads_get_every_vector_right(model):
         start.wait()
         results = []
         for call in range(CALLS):
-            role = "query" if (thread + call) % 2 else "document"
+            task = "query" if (thread + call) % 2 else "document"
             index = (thread * 7 + call) % len(TEXTS)
-            results.append((role, index, embedder.embed([TEXTS[index]], role)[0]))
+            results.append((task, index, embedder.embed([TEXTS[index]], task)[0]))
         return results
 
     with ThreadPoolExecutor(THREADS) as pool:
         results = [result for batch in pool.map(work, range(THREADS)) for result in batch]
     assert len(results) == THREADS * CALLS
-    wrong = [(role, i) for role, i, vector in results if not np.allclose(vector, expected[role][i], atol=1e-5)]
+    wrong = [(task, i) for task, i, vector in results if not np.allclose(vector, expected[task][i], atol=1e-5)]
     assert wrong == []
 
 

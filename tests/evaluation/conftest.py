@@ -17,7 +17,7 @@ _BAD = ["dull", "clumsy", "noisy", "tedious", "bleak", "stale"]
 _QUESTIONS = {
     "ABBR": "what does the abbreviation stand for",
     "DESC": "why would anybody describe",
-    "ENTY": "what colour is",
+    "ENTY": "what color is",
     "HUM": "who met",
     "LOC": "where is",
     "NUM": "how many people saw",

@@ -37,7 +37,7 @@ def hub(whole_senteval, tmp_path, monkeypatch):
             for a, b, gold in zip(subset.first, subset.second, subset.gold, strict=True)
         ]
 
-    def labelled(task, split, names):
+    def labeled(task, split, names):
         examples = tasks[task].splits[split]
         return [
             dict(zip(names, (*columns, label), strict=True))
@@ -53,18 +53,18 @@ def hub(whole_senteval, tmp_path, monkeypatch):
         whole = {"cornell-movie-review-data/rotten_tomatoes": "MR"}
         halves = {"SetFit/CR": "CR", "SetFit/subj": "SUBJ", "jxm/mpqa": "MPQA"}
         if name in whole:
-            return labelled("MR", "all", ("text", "label"))[cut[split]]
+            return labeled("MR", "all", ("text", "label"))[cut[split]]
         if name in halves:
             half = {"train": slice(0, 8), "test": slice(8, None)}[split]
-            return labelled(halves[name], "all", ("sentence" if name == "jxm/mpqa" else "text", "label"))[half]
+            return labeled(halves[name], "all", ("sentence" if name == "jxm/mpqa" else "text", "label"))[half]
         if name == "stanfordnlp/sst2":
-            return labelled("SST2", {"validation": "dev"}.get(split, split), ("sentence", "label"))
+            return labeled("SST2", {"validation": "dev"}.get(split, split), ("sentence", "label"))
         if name == "SetFit/sst2":
-            return labelled("SST2", "test", ("text", "label"))
+            return labeled("SST2", "test", ("text", "label"))
         if name == "SetFit/TREC-QC":
-            return labelled("TREC", split, ("text", "label_coarse"))
+            return labeled("TREC", split, ("text", "label_coarse"))
         assert name == "nyu-mll/glue"
-        found = labelled("MRPC", {"validation": "train"}.get(split, split), ("sentence1", "sentence2", "label"))
+        found = labeled("MRPC", {"validation": "train"}.get(split, split), ("sentence1", "sentence2", "label"))
         return found[:40] if split == "train" else found[40:] if split == "validation" else found
 
     def load_dataset(name, config=None, *, split, revision=None):

@@ -84,7 +84,7 @@ def test_a_name_of_its_own_and_our_score(task, saved, tmp_path, whole_senteval):
 
 def other_prompt(saved):
     model = PromptEOL(saved, device="cpu")
-    model.set_prompt(resolve_template("pretended-cot"))
+    model.set_template(resolve_template("pretended-cot"))
     return model
 
 

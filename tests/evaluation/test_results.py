@@ -52,7 +52,7 @@ def test_a_file_of_format_1_stays_readable(tmp_path):
     """As the first release wrote it, less what was optional, plus what a later one may add."""
     file = tmp_path / "old.json"
     score = {"task": "MR", "metric": "accuracy", "score": 81.5, "examples": 10662}
-    model = {"name": "old", "template": None, "demonstrations": [["a", "b"]], "colour": "blue"}
+    model = {"name": "old", "template": None, "demonstrations": [["a", "b"]], "color": "blue"}
     file.write_text(json.dumps({"format": 1, "evaluations": [{"model": model, "scores": {"MR": score}}]}))
     (read,) = read_results([file])
     assert (read.scores["MR"].score, read.model.demonstrations) == (81.5, (("a", "b"),))

@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 from prompteol.errors import EvaluationError, NonFiniteError
 from prompteol.evaluation import SentEvalFolder, evaluate, load_benchmark
 from prompteol.evaluation.sts import cosines, score_sts
-from prompteol.evaluation.tasks import Pairs, StsData
+from prompteol.evaluation.tasks import StsData, StsSubset
 
 
 def spearman(x, y):
@@ -53,7 +53,7 @@ def test_one_correlation_over_all_subsets(whole_senteval, encoder, task, subsets
 
 
 def pairs(*gold):
-    return StsData([Pairs("x", [f"a{n}" for n in range(len(gold))], [f"b{n}" for n in range(len(gold))], gold)], {})
+    return StsData([StsSubset("x", [f"a{n}" for n in range(len(gold))], [f"b{n}" for n in range(len(gold))], gold)], {})
 
 
 def test_cosine_not_dot():
@@ -77,7 +77,7 @@ def test_a_constant_encoder_has_no_correlation():
 
 
 def test_a_subset_with_one_gold_score_has_none_of_its_own():
-    data = StsData([*pairs(1, 2, 4).subsets, Pairs("flat", ["c", "d"], ["e", "f"], [3, 3])], {})
+    data = StsData([*pairs(1, 2, 4).subsets, StsSubset("flat", ["c", "d"], ["e", "f"], [3, 3])], {})
     random = np.random.default_rng(0)
     score, by_subset = score_sts(data, lambda sentences: random.normal(size=(len(sentences), 4)))
     assert math.isfinite(score)

@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from prompteol.errors import EvaluationError
 from prompteol.evaluation import TASKS, SentEvalFolder, evaluate, load_benchmark
-from prompteol.evaluation.tasks import Examples, TransferData
+from prompteol.evaluation.tasks import LabeledTexts, TransferData
 from prompteol.evaluation.transfer import score_transfer
 
 
@@ -107,7 +107,7 @@ def test_mrpc_sees_differences_and_products(whole_senteval, encoder):
 
 def test_the_order_of_a_source_does_not_show(whole_senteval, encoder):
     examples = load(whole_senteval, "CR").splits["all"]
-    turned = Examples((examples.columns[0][::-1],), examples.labels[::-1])
+    turned = LabeledTexts((examples.columns[0][::-1],), examples.labels[::-1])
     one, other = (score_transfer(TransferData({"all": each}, {}), embed(encoder)) for each in (examples, turned))
     assert one == other
 
@@ -129,7 +129,7 @@ def test_sparse_features_score_as_dense_ones(whole_senteval, encoder):
 
 
 def test_one_example_of_a_label_is_too_few(encoder):
-    data = TransferData({"all": Examples((["a", "b", "c"],), [0, 0, 1])}, {})
+    data = TransferData({"all": LabeledTexts((["a", "b", "c"],), [0, 0, 1])}, {})
     with pytest.raises(EvaluationError, match="label 1 has one example"):
         score_transfer(data, embed(encoder))
 

@@ -45,30 +45,18 @@ def test_a_row_whose_mask_would_not_fit_takes_the_ordinary_forward(warm, rows, p
     assert warm.counters.text_tokens > 0
 
 
-def test_a_prefix_is_computed_once(warm, rows, prefix):
-    assert warm.counters.prefix_tokens == len(prefix)
-    for layer in (-1, -3, -1):
+def test_a_prefix_is_computed_once_a_call(warm, rows, prefix):
+    before = warm.counters.prefix_tokens
+    for calls, layer in enumerate((-1, -3, -1), 1):
         warm.last_token_states(rows, prefix=prefix, layer=layer)
-    assert warm.counters.prefix_tokens == len(prefix)
+        assert warm.counters.prefix_tokens - before == calls * len(prefix)
 
 
-@pytest.mark.parametrize(("room", "recomputed"), [(5, 1), (25, 0)])
-def test_as_many_prefixes_are_kept_as_there_is_room_for(backbone, rows, prefix, room, recomputed):
-    engine = SharedPrefixEngine(backbone("llama"), cached_tokens=room * len(prefix))
-    engine.last_token_states(rows, prefix=prefix)
-    for other in range(20):
-        engine.last_token_states([[other, *rows[0][1:]]], prefix=[other, *prefix[1:]])
-    computed = engine.counters.prefix_tokens
-    engine.last_token_states(rows, prefix=prefix)
-    assert engine.counters.prefix_tokens == computed + recomputed * len(prefix)
-
-
-def test_the_prefix_that_was_not_used_for_longest_makes_room(backbone, rows, prefix):
-    engine = SharedPrefixEngine(backbone("llama"), cached_tokens=2 * len(prefix))
-    prefixes = [[first, *prefix[1:]] for first in (11, 12, 13)]
-    for number in (0, 1, 0, 2, 0):
-        engine.last_token_states([[*prefixes[number], 7]], prefix=prefixes[number])
-    assert engine.counters.prefix_tokens == 3 * len(prefix)
+def test_a_row_that_is_alone_runs_in_one_piece(warm, rows, prefix):
+    before = warm.counters.prefix_tokens, warm.counters.text_tokens
+    warm.last_token_states(rows[:1], prefix=prefix)
+    assert warm.counters.prefix_tokens == before[0]
+    assert warm.counters.text_tokens == before[1] + len(rows[0])
 
 
 def test_a_prefix_and_its_layers_are_checked_once(warm, rows, prefix):
@@ -81,33 +69,55 @@ def test_a_prefix_and_its_layers_are_checked_once(warm, rows, prefix):
 
 def test_a_much_longer_row_is_checked_again(warm, rows, prefix):
     checks = warm.counters.checks
-    warm.last_token_states([rows[0] * 2], prefix=prefix)
+    warm.last_token_states([rows[0] * 2, rows[1] * 2], prefix=prefix)
     assert warm.counters.checks == checks
-    warm.last_token_states([rows[0] * 10], prefix=prefix)
+    warm.last_token_states([rows[0] * 10, rows[1] * 2], prefix=prefix)
     assert warm.counters.checks == checks + 1
 
 
+class Counted(torch.nn.Module):
+    """Stand in for a module, and write down how many tokens each pass brings it."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+        self.sizes = []
+
+    def forward(self, states):
+        self.sizes.append(states.shape[1])
+        return self.module(states)
+
+
+@pytest.fixture
+def counted(backbone, rows, prefix):
+    """An engine that has had its check, and what counts in each of its layers."""
+    model = backbone("llama")
+    for block in model.layers:
+        block.mlp.up_proj = Counted(block.mlp.up_proj).eval()
+    engine = SharedPrefixEngine(model, token_budget=16)
+
+    def sizes(rows, layer=-1):
+        for _ in range(2):
+            for block in model.layers:
+                block.mlp.up_proj.sizes.clear()
+            engine.last_token_states(rows, prefix=prefix, layer=layer)
+        return [list(block.mlp.up_proj.sizes) for block in model.layers]
+
+    return sizes
+
+
 @pytest.mark.parametrize("layer", [-1, -2, -4, -5])
-def test_only_the_layers_needed_run(warm, rows, prefix, layer):
-    # The twin shares the modules inside the layers, so a hook on them sees what it computes.
-    warm.last_token_states(rows, prefix=prefix, layer=layer)
-    seen = {}
-    for index, block in enumerate(warm.backbone.layers):
-        block.mlp.up_proj.register_forward_hook(
-            lambda _, inputs, __, index=index: seen.__setitem__(index, seen.get(index, 0) + inputs[0].shape[1])
-        )
+def test_only_the_layers_needed_run(counted, rows, prefix, layer):
     fitting = [row for row in rows if row[: len(prefix)] == prefix]
-    warm.last_token_states(fitting, prefix=prefix, layer=layer)
-    deepest = len(warm.backbone.layers) + layer
-    expected = dict.fromkeys(range(deepest), fewest_tokens(fitting, prefix))
+    deepest = 4 + layer
+    expected = [len(prefix) + fewest_tokens(fitting, prefix)] * deepest
     if deepest >= 0:
         # In the last layer that is needed, only each text's last token goes on after attention.
-        expected[deepest] = len(set(map(tuple, fitting)))
-    assert seen == expected
+        expected.append(len(set(map(tuple, fitting))))
+    expected += [0] * (4 - len(expected))
+    assert list(map(sum, counted(fitting, layer))) == expected
 
 
-def test_packs_are_of_even_size(warm, rows, prefix):
-    sizes = []
-    warm.backbone.layers[0].mlp.up_proj.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].shape[1]))
-    warm.last_token_states([[*prefix, 7, token] for token in range(20)], prefix=prefix)
-    assert sizes == [14, 14, 12]
+def test_packs_are_of_even_size(counted, prefix):
+    # The prefix runs in front of the first.
+    assert counted([[*prefix, 7, token] for token in range(20)])[0] == [len(prefix) + 14, 14, 12]

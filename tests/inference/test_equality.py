@@ -36,7 +36,9 @@ def test_half_precision(fast_backbone, dtype, bound, rows, prefix, ordinary, apa
 
 
 @torch.inference_mode()
-def test_architectures_without_the_interface_take_the_stock_road(stock_only_backbone, rows, prefix, ordinary, apart):
+def test_architectures_without_the_interface_take_the_reference_forward(
+    stock_only_backbone, rows, prefix, ordinary, apart
+):
     engine = SharedPrefixEngine(stock_only_backbone)
     with pytest.warns(RuntimeWarning, match="ordinary forward is used instead"):
         states = engine.last_token_states(rows, prefix=prefix)
@@ -45,6 +47,16 @@ def test_architectures_without_the_interface_take_the_stock_road(stock_only_back
     assert apart(states, ordinary(stock_only_backbone, rows)) < 2e-6
     assert apart(again, ordinary(stock_only_backbone, rows, -3)) < 2e-6
     assert engine.counters.text_tokens == 0
+
+
+@pytest.mark.filterwarnings("ignore:GPTJModel cannot be run")
+@torch.inference_mode()
+def test_an_architecture_that_changed_roads_between_releases(backbone, rows, prefix, ordinary, apart):
+    model = backbone("gptj")
+    engine = SharedPrefixEngine(model)
+    for layer in (-1, -3):
+        assert apart(engine.last_token_states(rows, prefix=prefix, layer=layer), ordinary(model, rows, layer)) < 2e-6
+    assert bool(engine.counters.text_tokens) != bool(engine.counters.stock_tokens)
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral", "gemma2"])

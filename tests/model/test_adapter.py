@@ -90,3 +90,54 @@ def test_what_an_adapter_has_for_the_head_is_left_out(tiny, tmp_path):
     expected = last_state(model.eval(), base, 'This sentence : "A man sings." means in one word:"')
     got = PromptEOL(tmp_path, device="cpu").encode("A man sings")
     assert np.abs(got - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("layer", [-1, -2])
+def test_what_transformers_would_not_read_back_is_saved_merged(tiny, tmp_path, layer):
+    """transformers loses DoRA's magnitudes, and says so in its log alone."""
+    model = PromptEOL(tiny("llama"), layer=layer, device="cpu")
+    model.add_adapter(LoraConfig(r=4, target_modules=["q_proj"], use_dora=True))
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.2 * torch.randn_like(parameter))
+    expected = model.eval().encode("A man sings.")
+    with pytest.warns(UserWarning, match=r"saved merged into its base.*lora_magnitude_vector"):
+        model.save_pretrained(tmp_path, create_model_card=False)
+    assert not (tmp_path / "adapter_config.json").exists()
+    again = PromptEOL(tmp_path, device="cpu")
+    for got in (again, SentenceTransformer(str(tmp_path), device="cpu"), model):
+        assert np.abs(got.encode("A man sings.") - expected).max() < 1e-5 * np.abs(expected).max()
+    assert model.module.transformer.model.peft_config["default"].use_dora
+    assert again.fingerprint() in (tmp_path / "prompteol.json").read_text()
+
+
+def test_an_adapter_that_is_turned_off_stays_off(tiny, tmp_path):
+    model = PromptEOL(tiny("llama"), device="cpu")
+    model.add_adapter(LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
+    model.disable_adapters()
+    with pytest.warns(UserWarning, match="read back a model of other vectors"):
+        model.save_pretrained(tmp_path, create_model_card=False)
+    expected = PromptEOL(tiny("llama"), device="cpu").encode("A man sings.")
+    got = SentenceTransformer(str(tmp_path), device="cpu").encode("A man sings.")
+    assert np.abs(got - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("change", ["cut", "missing", "not json", "a value"])
+def test_damaged_adapters(tiny, tmp_path, change):
+    train_adapter(tiny("llama"), tmp_path, "llama")
+    weights, config = tmp_path / "adapter_model.safetensors", tmp_path / "adapter_config.json"
+    if change == "cut":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif change == "missing":
+        weights.unlink()
+    elif change == "not json":
+        config.write_text("[]")
+    else:
+        config.write_text(config.read_text().replace('"LORA"', '"NOTHING"'))
+    with pytest.raises(ModelError) as raised:
+        PromptEOL(tmp_path, device="cpu")
+    assert "\n" not in str(raised.value)
+    assert str(tmp_path) in str(raised.value)
+    assert "another model" not in str(raised.value)

@@ -77,8 +77,8 @@ def test_the_prompt_is_whole(loaded, architecture, text):
 @given(text=texts, prompt=st.sampled_from(["", "Be kind. ", "query: "]))
 def test_both_roads_with_a_prompt_and_each_role(tiny, tmp_path_factory, text, prompt):
     model, stock = _pair(tiny, tmp_path_factory)
-    for role in ("query", "document", None):
-        extra = {} if role is None else {"task": role}
+    for task in ("query", "document", None):
+        extra = {} if task is None else {"task": task}
         assert ids(model.preprocess([text], prompt=prompt, **extra)) == ids(
             stock.preprocess([text], prompt=prompt, **extra)
         )

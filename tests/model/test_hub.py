@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import huggingface_hub
 import numpy as np
 import pytest
-from httpx import Request, Response
+from httpx import PromptConfig, Response
 from huggingface_hub.errors import RevisionNotFoundError
 from peft import LoraConfig, get_peft_model
 from sentence_transformers import SentenceTransformer
@@ -65,9 +65,9 @@ def test_a_revision_that_is_not_there(tiny, tmp_path):
 
 def test_a_revision_that_the_hub_does_not_have(monkeypatch):
     def missing(*_, **__):
-        raise RevisionNotFoundError("404", response=Response(404, request=Request("GET", "https://example.org")))
+        raise RevisionNotFoundError("404", response=Response(404, request=PromptConfig("GET", "https://example.org")))
 
-    monkeypatch.setattr("prompteol.backbone.source.load_file_path", missing)
+    monkeypatch.setattr("prompteol.model.source.load_file_path", missing)
     with pytest.raises(ModelNotFoundError, match="'someone/model' has no revision 'v9'"):
         PromptEOL("someone/model", revision="v9")
 

@@ -1,4 +1,4 @@
-"""Our vectors are those of the authors' evaluation: normalise, fill, pad on the left, last layer, last position."""
+"""Our vectors are those of the authors' evaluation: normalize, fill, pad on the left, last layer, last position."""
 
 import csv
 

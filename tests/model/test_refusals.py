@@ -19,7 +19,7 @@ from transformers import (
 
 from prompteol import PromptEOL, PromptTemplate
 from prompteol.errors import (
-    ArtefactError,
+    ArtifactError,
     InputError,
     LayerError,
     ModelError,
@@ -143,13 +143,13 @@ def test_a_vector_that_is_not_finite_is_named_with_its_index(tiny, value):
             model.encode(["a long text without any of it", "a guitar", "short"], **options)
 
 
-def test_a_sentence_transformers_model_that_is_no_artefact(tiny, tmp_path):
+def test_a_sentence_transformers_model_that_is_no_artifact(tiny, tmp_path):
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     transformer = Transformer(tiny("llama"))
     SentenceTransformer(modules=[transformer, Pooling(32, "mean")]).save_pretrained(str(tmp_path))
-    with pytest.raises(ModelError, match=r"no PromptEOL artefact.*template="):
+    with pytest.raises(ModelError, match=r"no PromptEOL artifact.*template="):
         PromptEOL(tmp_path)
     wrapped = PromptEOL(tmp_path, template="prompteol", device="cpu")
     assert np.allclose(wrapped.encode("hi"), PromptEOL(tiny("llama"), device="cpu").encode("hi"), atol=1e-6)
@@ -163,7 +163,7 @@ def test_the_layer_that_a_stock_model_reads_is_kept(tiny, tmp_path):
     assert PromptEOL(tmp_path / "stock", template="prompteol", device="cpu").layer == -2
     manifest = tmp_path / "ours" / "prompteol.json"
     manifest.write_text(manifest.read_text().replace('"layer": -2', '"layer": -1'))
-    with pytest.raises(ArtefactError, match=r"prompteol\.json says layer -1, and .* reads layer -2"):
+    with pytest.raises(ArtifactError, match=r"prompteol\.json says layer -1, and .* reads layer -2"):
         PromptEOL(tmp_path / "ours", device="cpu")
     assert PromptEOL(tmp_path / "ours", layer=-2, device="cpu").layer == -2
 
@@ -197,7 +197,7 @@ def test_a_refused_prompt_leaves_the_model_as_it_was(tiny, tmp_path):
     model = PromptEOL(tiny("llama"), device="cpu")
     before = model.encode("A man sings")
     with pytest.raises(TemplateError, match="fuses with the text"):
-        model.set_prompt(PromptTemplate('x "', '"', "none"))
+        model.set_template(PromptTemplate('x "', '"', "none"))
     model.save_pretrained(tmp_path / "saved")
     assert np.allclose(
         SentenceTransformer(str(tmp_path / "saved"), device="cpu").encode("A man sings"), before, atol=1e-5
@@ -229,5 +229,5 @@ def test_a_device_may_be_an_object(tiny):
 def test_a_folder_without_weights(tiny, tmp_path):
     folder = shutil.copytree(tiny("llama"), tmp_path / "base")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"the weights of '.*base' cannot be read"):
+    with pytest.raises(ModelError, match=r"'.*base' cannot be read, so a file of it is damaged or missing"):
         PromptEOL(folder, device="cpu")

@@ -19,7 +19,7 @@ def expected(folder):
     totals = {}
     for token, probability in enumerate(logits.softmax(-1).tolist()):
         word = tokenizer.decode([token]).strip()
-        if word:
+        if word and "\ufffd" not in word:
             totals[word] = totals.get(word, 0) + probability
     return sorted(totals.items(), key=lambda item: -item[1])[:5]
 
@@ -31,6 +31,16 @@ def test_words_of_a_base_model(tiny, architecture, tied):
     assert [word.text for word in words[0]] == [word for word, _ in expected(folder)]
     assert [word.probability for word in words[0]] == pytest.approx([p for _, p in expected(folder)], rel=1e-4)
     assert len(words[1]) == 5
+
+
+def test_bytes_of_a_character_are_no_word(tiny):
+    """Of a tiny byte-level vocabulary most tokens beyond ASCII are bytes that need others to make a character."""
+    model = PromptEOL(tiny("llama"), device="cpu")
+    tokens = {token: model.tokenizer.decode([token]) for token in model.tokenizer.get_vocab().values()}
+    assert any("\ufffd" in text for text in tokens.values())
+    words = model.words(["A man sings", "文字"], k=500)
+    assert all("\ufffd" not in word.text for row in words for word in row)
+    assert min(map(len, words)) > 100
 
 
 def test_words_of_a_saved_model(tiny, tmp_path):

@@ -1,10 +1,12 @@
-"""Every Python block of the integration pages runs, in order and offline, and finds what it searches for."""
+"""Every Python block of README and docs runs, in order and offline, but for those marked ``download``."""
 
 from __future__ import annotations
 
 import ast
 import importlib.util
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +17,11 @@ from prompteol.loading import embedded_model
 from prompteol.testing import tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [*sorted(ROOT.glob("docs/integrations/*.md")), *sorted(ROOT.glob("integrations/*/README.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(ROOT.glob("integrations/*/README.md")),
+]
 
 # What a page's last `found` must be, where it depends on the vectors: the embedded model answers right.
 ANSWERS = {
@@ -27,6 +33,7 @@ ANSWERS = {
 
 # Third parties that are behind another third party.
 pytestmark = [
+    pytest.mark.filterwarnings("ignore:table_names:DeprecationWarning"),  # LlamaIndex's LanceDB store
     pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning"),  # BERTopic imports umap
     pytest.mark.filterwarnings("ignore:Importing from 'sentence_transformers.models':DeprecationWarning"),  # BERTopic
     pytest.mark.filterwarnings("ignore:The fill_missing parameter:DeprecationWarning"),  # MTEB
@@ -34,19 +41,19 @@ pytestmark = [
 ]
 
 
-def blocks(text: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+def blocks(text: str, info: str = "python") -> list[str]:
+    """The blocks of a page whose opening fence matches; a block that needs a download is ``python download``."""
+    return re.findall(rf"^```{info}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def stories() -> Iterator[tuple[str, list[str]]]:
-    """A framework's page is read from top to bottom; of the page for the others each section stands alone."""
+def stories(info: str = "python") -> Iterator[tuple[str, list[str]]]:
+    """A page is read from top to bottom; of the page for the other frameworks each section stands alone."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        if page.stem != "others":
-            yield page.relative_to(ROOT).as_posix(), blocks(text)
-            continue
-        for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
-            yield section.splitlines()[0], blocks(section)
+        name = page.relative_to(ROOT).as_posix()
+        for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:] if page.stem == "others" else [text]:
+            if found := blocks(part, info):
+                yield part.splitlines()[0] if page.stem == "others" else name, found
 
 
 def skip_unless_installed(source: str) -> None:
@@ -62,7 +69,8 @@ def skip_unless_installed(source: str) -> None:
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder where the Hub names of the pages lie as small models, and no network."""
     monkeypatch.chdir(tmp_path)
-    tiny_model(tmp_path / "facebook" / "opt-125m", "opt")
+    for name in ("opt-125m", "opt-1.3b", "opt-2.7b"):
+        tiny_model(tmp_path / "facebook" / name, "opt")
     tiny_model(tmp_path / "Qwen" / "Qwen2.5-0.5B-Instruct", "qwen2")
     disable_socket(allow_unix_socket=True)
     yield tmp_path
@@ -71,13 +79,28 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize(("name", "sources"), [pytest.param(*story, id=story[0]) for story in stories()])
 def test_page(name: str, sources: list[str], reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert sources, f"{name} shows no code"
-    if any("PromptEOL()" in source for source in sources) and not embedded_model().is_dir():
+    needs_the_default = any("PromptEOL()" in source for source in sources)
+    if needs_the_default and not embedded_model().is_dir():
         pytest.skip("the embedded model is not here")
     namespace: dict[str, object] = {"__name__": "page"}
     for source in sources:
         skip_unless_installed(source)
         exec(compile(source, name, "exec", dont_inherit=True), namespace)
-    assert namespace["found"]
-    assert namespace["found"] == ANSWERS.get(name, namespace["found"])
-    assert capsys.readouterr().out
+    if any("found =" in source for source in sources):
+        assert namespace["found"]
+        assert namespace["found"] == ANSWERS.get(name, namespace["found"])
+        assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "sources"), [pytest.param(*story, id=story[0]) for story in stories("python(?: download)?")]
+)
+def test_a_page_defines_every_name_that_it_uses(name: str, sources: list[str]) -> None:
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821,E9", "-"]
+    checked = subprocess.run(command, input="\n".join(sources), capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_integration_pages_show_code() -> None:
+    shown = {name for name, _ in stories()}
+    assert {"README.md", "docs/integrations/langchain.md", "docs/integrations/llama-index.md", *ANSWERS} <= shown

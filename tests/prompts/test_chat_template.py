@@ -44,8 +44,8 @@ def tokenizer():
 @given(text=texts)
 @example("\x85 a?")
 def test_presets(tokenizer, name, mode, text):
-    role = None
-    template = TEMPLATES[name].for_role(role)
+    task = None
+    template = TEMPLATES[name].for_task(task)
     template = PromptTemplate(template.prefix, template.suffix, mode, (Demonstration('{{ "x" }} \\ 😀', "Ünï'"),))
     tokenizer.chat_template = compile_chat_template(template, bos=True)
     assert rendered(tokenizer, text) == "<s>" + template.render(text)
@@ -62,11 +62,11 @@ def test_any_template(tokenizer, text, prefix, suffix):
 def test_each_role_of_a_pair(tokenizer, text):
     pair = TEMPLATES["promptreps"]
     tokenizer.chat_template = compile_chat_template(pair)
-    for role in ("query", "document"):
-        assert rendered(tokenizer, text, task=role) == pair.for_role(role).render(text)
-        named = [{"role": "system", "content": role}, {"role": "user", "content": text}]
-        assert tokenizer.apply_chat_template(named, tokenize=False) == pair.for_role(role).render(text)
-    assert rendered(tokenizer, text) == pair.for_role(None).render(text)
+    for task in ("query", "document"):
+        assert rendered(tokenizer, text, task=task) == pair.for_task(task).render(text)
+        named = [{"role": "system", "content": task}, {"role": "user", "content": text}]
+        assert tokenizer.apply_chat_template(named, tokenize=False) == pair.for_task(task).render(text)
+    assert rendered(tokenizer, text) == pair.for_task(None).render(text)
 
 
 def test_a_system_message_stands_between_bos_and_prompt(tokenizer):

@@ -42,7 +42,7 @@ def test_one_demonstration_reads_as_the_paper_prints_it():
         (")", ").", ")."),
     ],
 )
-def test_normalisation(text, paper, plain):
+def test_normalization(text, paper, plain):
     for mode, expected in (("paper", paper), ("plain", plain), ("none", text)):
         assert PromptTemplate("<", ">", mode).render(text) == f"<{expected}>"
 
@@ -113,8 +113,8 @@ def test_an_unknown_preset_lists_the_known():
 def test_a_retrieval_template_has_a_prompt_for_each_role():
     pair = TEMPLATES["promptreps"]
     assert isinstance(pair, RetrievalTemplate)
-    assert pair.for_role("query").render("Why?").startswith('Query: "Why?"')
-    assert pair.for_role(None) == pair.for_role("document")
+    assert pair.for_task("query").render("Why?").startswith('Query: "Why?"')
+    assert pair.for_task(None) == pair.for_task("document")
 
 
 def test_prompts_import_no_torch():

@@ -5,35 +5,35 @@ import logging
 import pytest
 import torch
 
-from prompteol.search import Pairs
-from prompteol.training import Examples, Lora, Recipe, train
+from prompteol.data import ScoredPairs, TrainingExamples
+from prompteol.training import Lora, Recipe, train
 
 SUBJECTS = ("man", "woman", "dog", "cat", "boy", "girl", "child", "player")
 ACTIONS = ("sings", "runs", "cooks", "reads", "sleeps", "swims", "paints", "waits")
 
 
 @pytest.fixture(scope="session")
-def triplets() -> Examples:
+def triplets() -> TrainingExamples:
     anchors = [f"A {subject} {action}." for subject in SUBJECTS for action in ACTIONS]
     positives = [f"The {subject} {action} here." for subject in SUBJECTS for action in ACTIONS]
     negatives = [f"No {subject} {action} now." for subject in SUBJECTS for action in ACTIONS]
-    return Examples({"anchor": anchors, "positive": positives, "negative": negatives}, "triplets", "CC0")
+    return TrainingExamples({"anchor": anchors, "positive": positives, "negative": negatives}, "triplets", "CC0")
 
 
 @pytest.fixture(scope="session")
-def texts(triplets) -> Examples:
-    return Examples({"text": triplets.columns["anchor"]}, "texts")
+def texts(triplets) -> TrainingExamples:
+    return TrainingExamples({"text": triplets.columns["anchor"]}, "texts")
 
 
 @pytest.fixture(scope="session")
-def dev() -> Pairs:
+def dev() -> ScoredPairs:
     first = [f"The {subject} {action}." for subject in SUBJECTS[:4] for action in ACTIONS[:6]]
     second = [f"A {subject} {action}." for action in ACTIONS[:6] for subject in SUBJECTS[:4]]
     scores = [
         sum(a == b for a, b in zip(one.split(), two.split(), strict=True))
         for one, two in zip(first, second, strict=True)
     ]
-    return Pairs(first, second, scores, "dev")
+    return ScoredPairs(first, second, scores, "dev")
 
 
 @pytest.fixture(scope="session")

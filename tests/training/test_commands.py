@@ -3,14 +3,18 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 from typer.testing import CliRunner
 
+pytest.importorskip("peft")
+
 from prompteol import PromptEOL
 from prompteol.cli.app import app
-from prompteol.training import read_curve
+from prompteol.cli.train import _bars
+from prompteol.training import Point, Training, TrainingProgress, read_curve
 
 
 @pytest.fixture
@@ -33,13 +37,13 @@ QUICK = ("--batch-size", 16, "--learning-rate", 0.005, "--warmup-steps", 2, "--e
 def test_train_resume_and_merge(prompteol, tiny, tmp_path):
     lora = ("--lora-rank", 4, "--lora-alpha", 8, "--lora-dropout", 0, "--no-quantize")
     command = ["train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev", "dev.tsv", *lora, *QUICK]
-    done = prompteol(*command, "--data-licence", "CC BY-SA 4.0", "--plot", "curve.png")
+    done = prompteol(*command, "--data-license", "CC BY-SA 4.0", "--plot", "curve.png")
     assert done.exit_code == 0, done.output
     assert [line for line in done.stderr.splitlines() if line.startswith("step 4 of 4: ")]
     for said in (" before, ", "which was kept", "prompteol merge out -o out-merged", "curve.png"):
         assert said in done.stderr
     card = (tmp_path / "out/README.md").read_text()
-    assert "nli.csv`, 64 rows of anchor, positive, negative; licence: CC BY-SA 4.0" in card
+    assert "nli.csv`, 64 rows of anchor, positive, negative; license: CC BY-SA 4.0" in card
     assert "LoRA rank 4, alpha 8, dropout 0.0, quantize False" in card
     assert (tmp_path / "curve.png").stat().st_size > 5000
     steps = [point.step for point in read_curve("out/curve.jsonl") if point.score is not None]
@@ -55,6 +59,51 @@ def test_train_resume_and_merge(prompteol, tiny, tmp_path):
     assert "differs from base plus adapter by" in merged.stderr
     one, two = (SentenceTransformer(name, device="cpu").encode("A cat.") for name in ("out", "merged"))
     assert abs(one - two).max() < 1e-5 * abs(one).max()
+
+
+def test_without_a_terminal_each_point_is_a_line_and_nothing_else_is_said(prompteol, tiny, tmp_path):
+    command = ["train", tiny("llama"), "-o", "out", "--data", "nli.csv", "--dev", "dev.tsv", "--lora-rank", "4"]
+    quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+    arguments = [sys.executable, "-m", "prompteol", *map(str, (*command, *QUICK))]
+    done = subprocess.run(arguments, env=os.environ | quiet, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    starts = (
+        "step 0 of 4: ",
+        "step 1 of 4: ",
+        "step 2 of 4: ",
+        "step 4 of 4: ",
+        "loss ",
+        "score ",
+        "out: ",
+        "warning: ",
+    )
+    assert all(line.startswith(starts) for line in done.stderr.splitlines()), done.stderr
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "A man sings." not in card
+
+
+def test_work_that_shows_no_point_is_told_of_now_and_then(capsys, monkeypatch):
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr("prompteol.cli.train.time.monotonic", lambda: next(clock))
+    with _bars() as bars:
+        for step in range(6):
+            bars.trained(TrainingProgress(step, 300, None))
+        bars.embedded(4096, 10_000)
+        bars.embedded(10_000, 10_000)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "step 0 of 300: training"
+    assert 2 <= len([line for line in told if line.startswith("step ")]) < 6
+    assert told[-1] == "teacher: 10,000 of 10,000 texts"
+
+
+def test_no_gain_is_a_warning(prompteol, tiny, monkeypatch):
+    curve = [Point(0, score=9.02), Point(1, loss=2.0), Point(2, score=7.06)]
+    done = Training(PromptEOL(tiny("llama"), device="cpu"), Path("out"), curve, 2)
+    monkeypatch.setattr("prompteol.training.train", lambda *_, **__: done)
+    said = prompteol("train", tiny("llama"), "-o", "out", "--data", "nli.csv", *QUICK)
+    assert said.exit_code == 0, said.output
+    assert "score 9.02 before, 7.06 at step 2, which was kept" in said.stderr
+    assert "warning: the trained model is worse than the base by 1.96" in said.stderr
 
 
 def test_a_teacher_and_all_weights(prompteol, tiny, tmp_path):

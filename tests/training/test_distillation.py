@@ -1,5 +1,6 @@
 """A student learns a teacher's vectors: kept once computed, brought to its dimension, and still a language model."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,9 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from prompteol import PromptEOL
+from prompteol.data import TrainingExamples
 from prompteol.errors import SettingError, TrainingError
-from prompteol.training import Examples, fit_dimension, teacher_vectors, train
+from prompteol.training import fit_dimension, teacher_vectors, train
 from prompteol.training.distillation import DistillationLoss, running_label, running_rows
 
 
@@ -78,7 +80,7 @@ def test_the_language_loss_is_the_language_models_own(tiny, texts, distilled):
         DistillationLoss(untied, targets, replace(distilled, language_weight=1.0))
 
 
-def test_running_text_is_learnt_from_as_it_stands(tiny, texts, distilled):
+def test_running_text_is_learned_from_as_it_stands(tiny, texts, distilled):
     model = PromptEOL(tiny("llama"), device="cpu").train()
     rows, running = list(texts.columns["text"][:3]), ['"The market fell again," he said;\n  no more.', "It rained."]
     targets = fit_dimension(np.eye(3, 40), 32, seed=0)
@@ -87,7 +89,7 @@ def test_running_text_is_learnt_from_as_it_stands(tiny, texts, distilled):
         model,
         targets,
         replace(distilled, language_weight=0.5),
-        running=running_rows(Examples({"text": running}), model, 10),
+        running=running_rows(TrainingExamples({"text": running}), model, 10),
     )
     labels = torch.tensor([running_label(0), 0, 1, 2, running_label(1)])
     mixed = loss([model.preprocess(["", *rows, ""])], labels).item()
@@ -96,7 +98,7 @@ def test_running_text_is_learnt_from_as_it_stands(tiny, texts, distilled):
     tokenizer = AutoTokenizer.from_pretrained(tiny("llama"))
     total, count = 0.0, 0
     for row in running:
-        # Neither the template nor its normalisation of quotation marks and blanks: BOS and ten tokens.
+        # Neither the template nor its normalization of quotation marks and blanks: BOS and ten tokens.
         ids = tokenizer(row, return_tensors="pt").input_ids[:, :11]
         total += language_model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
         count += ids.shape[1] - 1
@@ -182,7 +184,7 @@ def test_running_text_and_words_go_with_their_weights(tiny, texts, distilled, tm
 def test_running_rows_fit_the_model(tiny):
     model = PromptEOL(tiny("gpt2"), device="cpu")
     model.max_seq_length = 40
-    text = Examples({"text": ["word " * 200, "One more."]}, "novels")
+    text = TrainingExamples({"text": ["word " * 200, "One more."]}, "novels")
     assert [len(row) for row in running_rows(text, model, 128)] == [40, len(model.tokenizer("One more.").input_ids)]
     assert not model.module.prompter.bos
 
@@ -190,7 +192,7 @@ def test_running_rows_fit_the_model(tiny):
 def test_a_row_of_one_token_teaches_nothing(tiny, texts, distilled):
     model = PromptEOL(tiny("qwen2"), device="cpu").train()
     settings = replace(distilled, language_weight=0.5)
-    running = running_rows(Examples({"text": ["a", "One more."]}), model, 128)
+    running = running_rows(TrainingExamples({"text": ["a", "One more."]}), model, 128)
     loss = DistillationLoss(model, fit_dimension(np.eye(3, 40), 32, seed=0), settings, running=running)
     rows = list(texts.columns["text"][:3])
     without = DistillationLoss(model, fit_dimension(np.eye(3, 40), 32, seed=0), distilled)
@@ -232,6 +234,37 @@ def test_loaded_teachers_are_told_apart(tiny, texts, tmp_path):
     one, other = (PromptEOL(tiny("llama", hidden_size=size), device="cpu") for size in (48, 64))
     assert teacher_vectors(one, rows, kept).shape == (64, 48)
     assert teacher_vectors(other, rows, kept).shape == (64, 64)
+
+
+def test_a_teacher_that_was_overwritten_is_asked_again(tiny, texts, tmp_path):
+    rows, kept, folder = list(texts.columns["text"]), tmp_path / "teacher.safetensors", tmp_path / "teacher"
+    found = []
+    for seed in (0, 1):
+        PromptEOL(tiny("llama", hidden_size=48, seed=seed), device="cpu").save_pretrained(folder)
+        found.append(teacher_vectors(folder, rows, kept, device="cpu"))
+        expected = SentenceTransformer(str(folder), device="cpu").encode(rows, normalize_embeddings=True)
+        assert np.abs(found[-1] - expected).max() < 2e-3
+        shutil.rmtree(folder)
+    assert np.abs(found[0] - found[1]).max() > 0.05
+
+
+@pytest.mark.parametrize("kind", ["model", "vectors"])
+def test_a_training_is_not_resumed_with_another_teacher_of_the_same_name(tiny, texts, tmp_path, distilled, kind):
+    teacher = tmp_path / ("teacher" if kind == "model" else "teacher.npy")
+    recipe = replace(distilled, epochs=1)
+
+    def learn(seed, **options):
+        if kind == "model":
+            shutil.rmtree(teacher, ignore_errors=True)
+            PromptEOL(tiny("llama", hidden_size=48, seed=seed), device="cpu").save_pretrained(teacher)
+        else:
+            np.save(teacher, np.random.default_rng(seed).normal(size=(64, 20)))
+        train(tiny("llama"), tmp_path / "out", texts, recipe, teacher=teacher, device="cpu", **options)
+
+    learn(0)
+    learn(0, resume=True)
+    with pytest.raises(TrainingError, match=r"holds another training: its teacher was .*fingerprint"):
+        learn(1, resume=True)
 
 
 def test_vectors_that_somebody_computed(tiny, texts, tmp_path, distilled):

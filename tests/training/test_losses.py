@@ -63,7 +63,7 @@ def test_cached_gradients_are_the_plain_ones(model, triplets):
 def test_a_pair_of_templates_is_trained_as_a_pair(tiny, tmp_path, triplets, mini):
     """Of one batch with all rows: anchors in the query's prompt, positives and negatives in the document's."""
     query, document = (
-        PromptTemplate.parse(f'The {role} "{{text}}" means in one word:"') for role in ("question", "long passage")
+        PromptTemplate.parse(f'The {task} "{{text}}" means in one word:"') for task in ("question", "long passage")
     )
     model = PromptEOL(tiny("llama"), template=RetrievalTemplate(query, document), device="cpu")
     rows = [list(column) for column in triplets.columns.values()]

@@ -106,3 +106,13 @@ def test_the_authors_form_loads_by_name_with_their_template(adapter, tiny, tmp_p
     assert np.abs(vectors - model.encode(SENTENCES)).max() > 0.01
     merged = merge(folder, device="cpu")
     assert np.abs(merged.model.encode(SENTENCES) - vectors).max() < 1e-4 * np.abs(vectors).max()
+
+
+def test_what_cannot_be_merged_is_said_in_one_line(tiny, tmp_path):
+    from peft import LoraConfig
+
+    model = PromptEOL(tiny("llama"), device="cpu")
+    model.add_adapter(LoraConfig(r=4, target_modules=["q_proj"], lora_bias=True, init_lora_weights=False))
+    model.save_pretrained(tmp_path, create_model_card=False)
+    with pytest.raises(ModelError, match=r"cannot be merged into its base: layers\.0\.self_attn\.q_proj: .*lora_bias"):
+        merge(tmp_path, device="cpu")

@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 from sentence_transformers import SentenceTransformer
 
+pytest.importorskip("peft")
+
 from prompteol import PromptEOL
-from prompteol.training import Examples, Lora, read_curve
+from prompteol.data import TrainingExamples
+from prompteol.training import Lora, read_curve
 from training_processes import training_processes
 
 
@@ -19,7 +22,9 @@ def test_one_curve(tiny, tmp_path, triplets, texts, dev, quick, kind):
         recipe, rows = replace(recipe, objective="distillation"), texts
     if kind == "language":
         # Of like length and of unlike: the mean over tokens is not that of the processes' means.
-        rows = Examples({"text": [" ".join([text] * (1 + row % 3)) for row, text in enumerate(texts.columns["text"])]})
+        rows = TrainingExamples(
+            {"text": [" ".join([text] * (1 + row % 3)) for row, text in enumerate(texts.columns["text"])]}
+        )
         recipe = replace(recipe, language_weight=0.5, lora=None, learning_rate=1e-3)
     if recipe.objective == "distillation":
         PromptEOL(tiny("llama", hidden_size=48), device="cpu").save_pretrained(tmp_path / "teacher")

@@ -77,7 +77,7 @@ def test_a_folder_that_was_moved_keeps_its_best(tiny, tmp_path, triplets, dev, q
 
 
 def test_patience_outlives_a_kill(tiny, tmp_path, triplets, dev, quick):
-    """Nothing is learnt, so the third checkpoint after the first one is the last, whenever a process is killed."""
+    """Nothing is learned, so the third checkpoint after the first one is the last, whenever a process is killed."""
     recipe = replace(quick, learning_rate=1e-9, eval_steps=1, patience=3, epochs=4)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     options = {"dev": dev, "resume": True}

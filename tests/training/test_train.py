@@ -14,9 +14,12 @@ from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 
 from prompteol import PromptEOL
+from prompteol.data import TrainingExamples
 from prompteol.errors import ModelError, SettingError, TrainingError
+from prompteol.plots.training import plot_curve
 from prompteol.prompts import resolve_template
-from prompteol.training import Examples, Lora, Recipe, plot_curve, read_curve, train
+from prompteol.training import Lora, Point, Recipe, curve, read_curve, train
+from prompteol.training.curve import points
 
 SENTENCES = ["A man sings.", "The dog sleeps here.", "A long text about nothing in particular."]
 
@@ -67,25 +70,69 @@ def test_the_curve_is_written_while_it_runs(adapter, tmp_path):
     assert (tmp_path / "curve.png").stat().st_size > 5000
 
 
+@pytest.mark.parametrize(
+    ("curve", "title"),
+    [
+        ([Point(0, score=9.02), Point(1, loss=2.0), Point(2, score=7.06)], "best: 7.06 at step 2; before: 9.02"),
+        ([Point(0, score=9.02), Point(1, loss=2.0)], "before: 9.02"),
+        ([Point(1, loss=2.0)], ""),
+    ],
+)
+def test_the_picture_of_a_few_steps(tmp_path, monkeypatch, curve, title):
+    drawn = []
+    monkeypatch.setattr("prompteol.plots.training.save_picture", lambda figure, path: drawn.append(figure))
+    plot_curve(curve, tmp_path / "curve.png")
+    drawn[0].draw_without_rendering()
+    loss = drawn[0].axes[0]
+    assert loss.get_title() + "".join(axes.get_title() for axes in drawn[0].axes[1:]) == title
+    # One value makes no line.
+    assert loss.lines[0].get_marker() not in ("None", None, "")
+    assert all(float(tick).is_integer() for tick in loss.get_xticks())
+
+
+def test_no_gain_is_said_plainly(tiny, tmp_path, triplets, dev, quick, adapter):
+    assert adapter.gain == adapter.kept.score - adapter.before
+    worst = replace(quick, learning_rate=1.0, lora=None, keep="last", warmup_steps=0)
+    upside_down = replace(dev, scores=[-score for score in dev.scores])
+    done = next(
+        found
+        for pairs in (dev, upside_down)
+        if (found := train(tiny("llama"), tmp_path / pairs.digest, triplets, worst, dev=pairs, device="cpu")).gain < 0
+    )
+    assert f"worse than the base by {-done.gain:.2f}: train for longer" in done.verdict
+    assert f"**no better than the base** ({done.before:.2f})" in (done.out / "README.md").read_text()
+    assert replace(done, curve=[Point(0, score=1.0), Point(done.step, score=2.0)]).verdict is None
+
+
+def test_a_watcher_is_told_each_step_in_constant_time(tiny, tmp_path, triplets, quick, monkeypatch):
+    read = []
+    monkeypatch.setattr(curve, "points", lambda history: read.append(len(history)) or points(history))
+    told = []
+    train(tiny("llama"), tmp_path / "out", triplets, quick, device="cpu", watch=told.append)
+    assert [progress.step for progress in told if progress.step == 0]
+    assert told[-1].last.step == 8
+    assert max(read) <= 1
+
+
 def test_the_card_says_how_it_was_made(adapter, tiny, tmp_path, triplets, quick):
     card = (adapter.out / "README.md").read_text()
     for said in (
         "## Training",
-        "`triplets`, 64 rows of anchor, positive, negative; licence: CC0",
+        "`triplets`, 64 rows of anchor, positive, negative; license: CC0",
         "temperature 0.05",
         "LoRA rank 4, alpha 16, dropout 0.05, quantize False",
         f"| 0 | {adapter.before:.2f} |",
         "jiang-etal-2024-scaling",
     ):
         assert said in card
-    assert f"`{tiny('llama')}`; licence: unknown" in card
+    assert f"`{tiny('llama')}`; license: unknown" in card
 
     licensed = PromptEOL(tiny("llama"), device="cpu")
     licensed.model_card_data.license = "mit"
     licensed.save_pretrained(tmp_path / "base")
     done = train(str(tmp_path / "base"), tmp_path / "out", triplets, replace(quick, epochs=0.25), device="cpu")
     card = (done.out / "README.md").read_text()
-    assert "licence: mit" in card
+    assert "license: mit" in card
     assert "\nlicense: mit\n" in card
     assert "No development pairs" in card
 
@@ -107,13 +154,13 @@ def test_the_card_has_the_score_of_the_weights(tiny, tmp_path, triplets, dev, qu
 
 
 def test_another_prompt_keeps_what_the_card_says_of_the_weights(adapter, tmp_path):
-    trained = adapter.model.notes
-    assert "licence: CC0" in trained
+    trained = adapter.model.training_notes
+    assert "license: CC0" in trained
     saved = shutil.copytree(adapter.out, tmp_path / "saved")
     card = saved / "README.md"
     card.write_text(card.read_text().replace("---\n", "---\nlicense: mit\n", 1))
     searched = PromptEOL(saved, device="cpu")
-    searched.set_prompt(resolve_template("prompt"))
+    searched.set_template(resolve_template("prompt"))
     for model, name in ((searched, "searched"), (PromptEOL(saved, template="prompt", device="cpu"), "given")):
         model.save_pretrained(tmp_path / name)
         new = (tmp_path / name / "README.md").read_text()
@@ -148,7 +195,7 @@ def test_text_is_cut_before_the_template(tiny, tmp_path, triplets, quick):
 
     def loss(end, start=""):
         anchors = [f"{start}{text} and {end}" for text in triplets.columns["anchor"]]
-        long = Examples({**triplets.columns, "anchor": anchors})
+        long = TrainingExamples({**triplets.columns, "anchor": anchors})
         recipe = replace(quick, epochs=0.25, max_text_tokens=6, lora=None)
         model = PromptEOL(tiny("llama"), demonstrations="opt-125m", device="cpu")
         return losses(train(model, tmp_path / f"out{len(list(tmp_path.iterdir()))}", long, recipe))[0]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from prompteol.embedder import TextEmbedder
-from prompteol.inference import weights_sample
-from prompteol.long_texts import LongTextNotice
+from prompteol.embedder import TextEmbedder, model_state
+from prompteol.embedder.index_safety import IndexGuard
+from prompteol.embedder.long_texts import LongTextNotice
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-    from prompteol.prompts import Role
+    from typing_extensions import Self
 
 __all__ = ["PromptEOLEmbeddings"]
 
@@ -52,6 +52,11 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
 
             vectors = embeddings.embed_documents(["A man plays the guitar.", "A woman rides a horse."])
 
+    Index, stamped when it is new and checked when it is opened:
+        .. code-block:: python
+
+            store = Chroma(persist_directory="index", embedding_function=embeddings.for_index("index"))
+
     Async:
         .. code-block:: python
 
@@ -82,8 +87,8 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
     """Text in front of a document; ``None``: the model's own, ``""``: none."""
     normalize_embeddings: bool = True
     """Scale vectors to length 1, after any cut."""
-    batch_size: int = Field(default=32, gt=0)
-    """Texts per forward pass."""
+    batch_size: int | None = Field(default=None, gt=0)
+    """Texts per forward pass; ``None``: as many as the model itself takes, 256 for a ``PromptEOL``."""
     truncate_dim: int | None = Field(default=None, gt=0)
     """Keep this many leading dimensions."""
     show_progress: bool = False
@@ -91,7 +96,8 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
     client: Any = Field(default=None, exclude=True, repr=False)
     """The model object; left out, it is loaded from ``model_name``."""
 
-    _loaded: tuple[Any, ...] | None = PrivateAttr(default=None)
+    _loaded: tuple[Any, Hashable] | None = PrivateAttr(default=None)
+    _guard: IndexGuard | None = PrivateAttr(default=None)
     _notice: LongTextNotice = PrivateAttr(default_factory=LongTextNotice)
 
     def __init__(self, **fields: Any) -> None:
@@ -101,9 +107,8 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
             from prompteol import PromptEOL
 
             self.client = PromptEOL(self.model_name, **self.model_kwargs)
-            self._loaded = self._model_as_it_is()
-        for role in ("query", "document"):
-            self._embedder(role)
+            self._loaded = self.client, model_state(self.client)
+        self._embedder()
 
     @classmethod
     def from_sentence_transformer(
@@ -124,7 +129,7 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
         Raises:
             prompteol.errors.InputError: a bare string, or an item that is not a string.
         """
-        return self._embedder("document").embed(texts, "document")
+        return self._embedder().embed(texts, "document")
 
     def embed_query(self, text: str) -> list[float]:
         """Embed one query.
@@ -132,24 +137,49 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
         Raises:
             prompteol.errors.InputError: not a string.
         """
-        return self._embedder("query").embed([text], "query")[0]
+        return self._embedder().embed([text], "query")[0]
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Do what :meth:`embed_documents` does in the model's own thread; a call that still waits can be cancelled."""
-        return await self._embedder("document").aembed(texts, "document")
+        return await self._embedder().aembed(texts, "document")
 
     async def aembed_query(self, text: str) -> list[float]:
         """Do what :meth:`embed_query` does in the model's own thread; a call that still waits can be cancelled."""
-        return (await self._embedder("query").aembed([text], "query"))[0]
+        return (await self._embedder().aembed([text], "query"))[0]
 
     @property
     def fingerprint(self) -> str:
-        """The model's fingerprint, for :func:`prompteol.index_safety.check_index`."""
-        return self._embedder("document").fingerprint
+        """Hex digits over the model as it is now and the fields that decide vectors; every weight is read anew."""
+        return self._embedder().fingerprint
 
-    def _embedder(self, role: Role) -> TextEmbedder:
+    @property
+    def dimension(self) -> int:
+        """How many numbers a vector has, which is what a store has to be made for."""
+        return self._embedder().dimension
+
+    def for_index(self, index: str | os.PathLike[str] | Any, *, name: str = "", dimension: int | None = None) -> Self:
+        """Return these embeddings for one index, which is stamped when it is new and else must be theirs.
+
+        Give the result to the vector store, when it is created and when it is opened. A model or a field that is
+        changed afterwards is noticed before the next text is embedded; an edit of a few single weights, when the index
+        is opened.
+
+        Args:
+            index: the folder or file where the index lies or will lie, a Chroma collection, or a Qdrant client.
+            name: of one of several collections or tables in a folder; of the collection, for a Qdrant client.
+            dimension: of the vectors that the index is made for, such as ``faiss_index.d``.
+
+        Raises:
+            prompteol.errors.IndexMismatchError: another model or other fields built it, or nothing says which.
+            prompteol.errors.SettingError: no fingerprint can be stored there.
+        """
+        guarded = self.model_copy()
+        guarded._guard = IndexGuard(index, name, dimension)
+        guarded._embedder().check_guard()
+        return guarded
+
+    def _embedder(self) -> TextEmbedder:
         """Read the fields as they are now: all but name and arguments of the model may be assigned to."""
-        for_queries = self.query_encode_kwargs if role == "query" else None
         return TextEmbedder(
             self.client,
             normalize=self.normalize_embeddings,
@@ -157,19 +187,15 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
             truncate_dim=self.truncate_dim,
             show_progress=self.show_progress,
             prompts={"query": self.query_prompt, "document": self.document_prompt},
-            encode_kwargs={**self.encode_kwargs, **(for_queries or {})},
+            encode_kwargs=self.encode_kwargs,
+            query_encode_kwargs=self.query_encode_kwargs,
             notice=self._notice,
+            guard=self._guard,
         )
 
     def __reduce__(self) -> tuple[Callable[..., PromptEOLEmbeddings], tuple[()]]:
         """Pickle the fields, and the network only where no name can bring it back."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        if self._loaded == self._model_as_it_is():
+        if self._loaded == (self.client, model_state(self.client)):
             del fields["client"]
         return partial(type(self), **fields), ()
-
-    def _model_as_it_is(self) -> tuple[Any, ...]:
-        """Return what may have been changed since the model was loaded, so that its name no longer brings it back."""
-        settings = ("template", "layer", "max_seq_length", "truncate_dim", "default_prompt_name")
-        values = (getattr(self.client, name, None) for name in settings)
-        return self.client, weights_sample(self.client), dict(self.client.prompts), *values

@@ -14,6 +14,8 @@ import warnings
 
 import llama_index.core.instrumentation as instrument
 import numpy as np
+import torch
+from llama_index.core import StorageContext, VectorStoreIndex, load_index_from_storage
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler
 from llama_index.core.ingestion.pipeline import IngestionPipeline, get_transformation_hash
@@ -25,9 +27,10 @@ from llama_index.embeddings.prompteol import PromptEOLEmbedding
 from pydantic import ValidationError
 
 from prompteol import fingerprint
+from prompteol.embedder.index_safety import check_index, index_metadata
+from prompteol.embedder.long_texts import LongTextWarning
 from prompteol.errors import IndexMismatchError, InputError, ModelNotFoundError, SettingError
-from prompteol.index_safety import check_index, index_metadata
-from prompteol.long_texts import LongTextWarning
+from prompteol.prompts import resolve_template
 from small_models import base_model_folder, stock_model
 
 TEXTS = ["a guitar", "a horse\nin the snow", "", "The president is riding a horse and playing a guitar.", "two dogs"]
@@ -86,12 +89,12 @@ def test_retrieval_templates_reach_the_model():
     assert differ(embedding.get_query_embedding("a"), embedding.get_text_embedding("a"))
 
 
-def test_one_switch_normalises_both_roles(model):
+def test_one_switch_normalizes_both_roles(model):
     assert np.linalg.norm(both_roles(wrap(model)), axis=1) == pytest.approx(1, abs=1e-5)
     assert np.linalg.norm(both_roles(wrap(model, normalize=False)), axis=1).min() > 1.1
 
 
-def test_cuts_are_normalised_in_both_roles(model):
+def test_cuts_are_normalized_in_both_roles(model):
     cut = both_roles(wrap(model, truncate_dim=8))
     np.testing.assert_allclose(cut, unit(both_roles(wrap(model))[:, :8]), atol=1e-5)
 
@@ -100,7 +103,7 @@ def test_cuts_are_normalised_in_both_roles(model):
     ("sizes", "forward"),
     [
         ({}, [32, 32, 6]),
-        ({"embed_batch_size": 64}, [64, 6]),
+        ({"embed_batch_size": 64}, [32, 32, 6]),
         ({"embed_batch_size": 64, "encode_batch_size": 16}, [16] * 4 + [6]),
     ],
 )
@@ -151,7 +154,7 @@ def test_fields_are_checked(model, fields):
         wrap(model, **fields)
 
 
-@pytest.mark.parametrize("unknown", [{"template": "promptreps"}, {"device": "cuda"}, {"normalise": False}])
+@pytest.mark.parametrize("unknown", [{"template": "promptreps"}, {"device": "cuda"}, {"normalize": False}])
 def test_an_unknown_argument_is_an_error_that_lists_the_known(unknown):
     name = next(iter(unknown))
     with pytest.raises(SettingError, match=rf"'{name}'; it has model, .*normalize.*model_kwargs"):
@@ -311,23 +314,96 @@ def test_the_fingerprint_guards_an_index_and_stays_out_of_repr(model):
         check_index(index_metadata(embedding), wrap(stock_model(seed=1)))
 
 
-async def test_a_pipeline_on_the_loop_never_waits_for_the_weights_to_be_read(monkeypatch):
-    threads = []
-    monkeypatch.setattr(
-        "prompteol.fingerprint", lambda model: (threads.append(on_a_loop()), time.sleep(0.2), fingerprint(model))[2]
-    )
-    embedding = await asyncio.to_thread(by_name)
-    nodes = await IngestionPipeline(transformations=[embedding]).arun(nodes=[TextNode(text="a")])
+async def test_weights_are_read_for_a_dump_and_for_nothing_else(monkeypatch):
+    read = []
+    monkeypatch.setattr("prompteol.saving.fingerprint", lambda model: (read.append(1), fingerprint(model))[1])
+    embedding = by_name()
+    assert await embedding.aget_query_embedding("a") == embedding.get_query_embedding("a")
+    nodes = await IngestionPipeline(transformations=[embedding], disable_cache=True).arun(nodes=[TextNode(text="a")])
     assert nodes[0].embedding == embedding.get_text_embedding("a")
-    assert threads == [False]
+    pickle.loads(pickle.dumps(embedding))
+    assert read == []
+    embedding.to_dict()
+    assert read == [1]
 
 
-def on_a_loop():
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+def edit(model):
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.01)
+
+
+CHANGES = {
+    "template": lambda embedding: embedding._model.set_template(resolve_template("pretended-cot")),
+    "layer": lambda embedding: embedding._model.set_template(embedding._model.template, layer=-2),
+    "weights": lambda embedding: edit(embedding._model),
+    "max_seq_length": lambda embedding: setattr(embedding._model, "max_seq_length", 40),
+    "saved prompt": lambda embedding: embedding._model.prompts.update(document="Another: "),
+    "truncate_dim": lambda embedding: setattr(embedding, "truncate_dim", 8),
+    "normalize": lambda embedding: setattr(embedding, "normalize", False),
+    "query prompt": lambda embedding: setattr(embedding, "query_instruction", "Find: "),
+    "text prompt": lambda embedding: setattr(embedding, "text_instruction", "Read: "),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_after_the_first_use_is_another_embedding(change, tmp_path):
+    embedding = by_name()
+    metadata = index_metadata(embedding)
+    hashed = get_transformation_hash([TextNode(text="a")], embedding)
+    index = VectorStoreIndex([TextNode(text="a")], embed_model=embedding.for_index(tmp_path))
+    index.storage_context.persist(str(tmp_path))
+    guarded = embedding.for_index(tmp_path)
+    change(embedding)
+    if guarded.to_dict() != embedding.to_dict():
+        change(guarded)
+    assert get_transformation_hash([TextNode(text="a")], embedding) != hashed
+    with pytest.raises(IndexMismatchError):
+        check_index(metadata, embedding)
+    with pytest.raises(IndexMismatchError, match="build the index again"):
+        embedding.for_index(tmp_path)
+    with pytest.raises(IndexMismatchError, match="build the index again"):
+        guarded.get_query_embedding("a")
+    index = load_index_from_storage(
+        StorageContext.from_defaults(persist_dir=str(tmp_path)), embed_model=by_name().for_index(tmp_path)
+    )
+    assert index.as_retriever().retrieve("a")[0].text == "a"
+
+
+def test_an_ingestion_cache_never_serves_the_vectors_of_the_old_template():
+    embedding = by_name()
+    pipeline = IngestionPipeline(transformations=[embedding])
+    [before] = pipeline.run(nodes=[TextNode(text="a")])
+    old = list(before.embedding)
+    embedding._model.set_template(resolve_template("pretended-cot"))
+    [after] = pipeline.run(nodes=[TextNode(text="a")])
+    assert after.embedding == pytest.approx(embedding.get_text_embedding("a"), abs=1e-6)
+    assert differ(after.embedding, old)
+
+
+@pytest.mark.parametrize("change", ["template", "norm", "saved prompt"])
+def test_a_pickle_by_name_holds_a_model_that_was_changed_in_place(change):
+    embedding = by_name()
+    embedding.get_query_embedding("so that an engine exists")
+    if change == "norm":
+        with torch.no_grad():
+            embedding._model.module.transformer.model.norm.weight.mul_(torch.linspace(0.5, 1.5, 32))
+    else:
+        CHANGES[change](embedding)
+    twin = pickle.loads(pickle.dumps(embedding))
+    np.testing.assert_allclose(both_roles(twin), both_roles(embedding), atol=1e-6)
+    assert differ(both_roles(twin), both_roles(by_name()))
+
+
+def test_a_thousand_texts_are_one_call_of_the_model(model, monkeypatch):
+    handed = []
+    original = model.encode
+    monkeypatch.setattr(
+        model, "encode", lambda inputs, **kw: (handed.append((len(inputs), kw)), original(inputs, **kw))[1]
+    )
+    assert len(wrap(model).get_text_embedding_batch([f"text {number}" for number in range(1000)])) == 1000
+    [(count, options)] = handed
+    assert count == 1000
+    assert "batch_size" not in options or options["batch_size"] in (None, 32)
 
 
 def test_long_texts_are_mentioned_once_an_adapter(model):

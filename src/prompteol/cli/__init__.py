@@ -2,8 +2,6 @@
 
 __all__ = ["main"]
 
-_TERMINATED = 143
-
 
 def main() -> None:
     """Run the command line; the entry point of ``prompteol`` and ``python -m prompteol``."""
@@ -12,13 +10,39 @@ def main() -> None:
     import sys
     import warnings
 
+    _open_closed_streams()
     from prompteol.cli import console
     from prompteol.cli.app import app
 
+    def terminate(*_: object) -> None:
+        raise console.Terminated
+
     # A scheduler's SIGTERM then unwinds like Ctrl-C, so that temporary files are removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    signal.signal(signal.SIGTERM, terminate)
     if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
         # Files are UTF-8, so pipes are, on Windows too.
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
     warnings.showwarning = lambda message, *_: console.warning(str(message))
     app(prog_name="prompteol")
+
+
+def _open_closed_streams() -> None:
+    """Put something that fails in the place of a stream that the shell closed, as by ``>&-``.
+
+    Python leaves ``None`` there, and the next file that is opened would get its number: an output could become stdout.
+    """
+    import os
+    import sys
+
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    for number, stream in enumerate(streams):
+        if stream is None:
+            # The lowest number that is free. Not open for writing, so that writing fails.
+            taken = os.open(os.devnull, os.O_RDONLY)
+            if taken != number:
+                os.dup2(taken, number)
+                os.close(taken)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

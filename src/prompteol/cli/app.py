@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import cleandoc
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from prompteol.cli import console
 from prompteol.cli.benchmark import benchmark
@@ -16,27 +19,68 @@ from prompteol.cli.info import info
 from prompteol.cli.merge import merge
 from prompteol.cli.plot import plot
 from prompteol.cli.reproduce import reproduce
-from prompteol.cli.search import search
 from prompteol.cli.similarity import similarity
 from prompteol.cli.train import train
+from prompteol.cli.tune import search
 from prompteol.cli.words import words
 from prompteol.errors import PromptEOLError
 
 __all__ = ["app"]
 
 
+def _paragraphs(docstring: str | None) -> str:
+    """Join the lines of each paragraph, which are broken for the source alone."""
+    return "\n\n".join(" ".join(part.split()) for part in cleandoc(docstring or "").split("\n\n"))
+
+
+class _Command(TyperCommand):
+    """Show no type for a flag, which takes no value."""
+
+    def get_params(self, ctx: Any) -> Any:
+        params = super().get_params(ctx)
+        for param in params:
+            if getattr(param, "is_flag", False) and param.metavar is None:
+                param.metavar = ""
+        return params
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _printing_help():
+            return super().make_context(*arguments, **options)
+
+
 class _Commands(TyperGroup):
-    """Turn every failure we know into one line on stderr: exit code 2, or 130 for Ctrl-C."""
+    """Turn every failure we know into one line on stderr and an exit code."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _in_one_line(), _printing_help():
+            return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _in_one_line():
             return super().invoke(ctx)
-        except PromptEOLError as error:
-            console.error(str(error))
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            console.error("interrupted; nothing half-written was left behind")
-            raise typer.Exit(console.INTERRUPTED) from None
+
+
+@contextmanager
+def _printing_help() -> Iterator[None]:
+    """Watch over stdout while options are read, which is when ``--help`` and ``--version`` are printed."""
+    with console.stdout():
+        try:
+            yield
+        except SystemExit as error:
+            # Typer's own console exits where whoever read it went away.
+            if isinstance(error.__context__, BrokenPipeError):
+                raise BrokenPipeError from error
+            raise
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    try:
+        with console.when_stopped("nothing half-written was left behind"):
+            yield
+    except PromptEOLError as error:
+        console.error(str(error))
+        raise typer.Exit(2) from None
 
 
 app = typer.Typer(
@@ -47,14 +91,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (encode, similarity, words, create, search, train, merge, info, evaluate, reproduce, plot, benchmark):
-    app.command(no_args_is_help=command not in (info, benchmark))(command)
+    app.command(cls=_Command, help=_paragraphs(command.__doc__), no_args_is_help=command not in (info, benchmark))(
+        command
+    )
 
 
 def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"prompteol {version('prompteol')}")
+        console.echo(f"prompteol {version('prompteol')}")
         raise typer.Exit
 
 

@@ -12,11 +12,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from prompteol.cli.options import ForceOption, check_device
-from prompteol.corpus import TextSource, refuse_overwrite, replace_when_done
+from prompteol.cli import console
+from prompteol.cli.options import ColumnOption, DelimiterOption, ForceOption, ThreadsOption, check_model, use_threads
+from prompteol.cli.progress import progress
+from prompteol.files import TextSource, atomic_write, refuse_overwrite
 
 if TYPE_CHECKING:
     from prompteol.benchmark import Result
@@ -48,9 +49,9 @@ def benchmark(
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, help="How many sentences.")] = 96,
     repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="Timed rounds.")] = 5,
-    threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", min=1, help="Of the processor.", show_default="torch's own")
-    ] = None,
+    column: ColumnOption = None,
+    delimiter: DelimiterOption = None,
+    threads: ThreadsOption = None,
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="Of everybody.")
     ] = "float32",
@@ -65,28 +66,33 @@ def benchmark(
     force: ForceOption = False,
 ) -> None:
     """Compare prompteol with stock sentence-transformers, the authors' way, and llemb where it is installed."""
+    texts = (
+        list(islice(TextSource.open(sentences, None, column or (), delimiter=delimiter).texts(), count))
+        if sentences
+        else None
+    )
+    check_model(model, device=device)
     if output:
         refuse_overwrite(output, force=force)
-    check_device(device)
     import torch
 
-    from prompteol.benchmark import contestants, describe_machine, race
+    from prompteol.benchmark import describe_machine, methods, race
     from prompteol.benchmark import sentences as made_up
 
-    if threads:
-        torch.set_num_threads(threads)
-    texts = list(islice(TextSource.open(sentences).texts(), count)) if sentences else made_up(count)
+    use_threads(threads)
+    texts = texts or made_up(count)
     clock = time.process_time if processor_time else time.perf_counter
     runs: list[dict[str, Any]] = []
-    with Console(stderr=True).status("building the models") as status:
-        for name, source in _sources(model):
-            for demonstration in _DEMONSTRATIONS:
-                ours = _load(source, demonstration, dtype, device)
-                results = race(contestants(source, ours), texts, repeats=repeats, clock=clock, progress=status.update)
-                Console().print(_table(f"{name}, {dtype}, demonstration: {demonstration}", results))
-                runs.append(
-                    {"model": name, "demonstration": demonstration, "results": [_figures(result) for result in results]}
-                )
+    for name, source in _sources(model):
+        for demonstration in _DEMONSTRATIONS:
+            title = f"{name}, {dtype}, demonstration: {demonstration}"
+            with console.waiting("building the models"):
+                entrants = methods(source, _load(source, demonstration, dtype, device))
+            results = race(entrants, texts, repeats=repeats, clock=clock, label=title, progress=progress)
+            console.show(_table(title, results))
+            runs.append(
+                {"model": name, "demonstration": demonstration, "results": [_figures(result) for result in results]}
+            )
     if output:
         report = {
             "machine": describe_machine(torch.device(device)),
@@ -94,7 +100,7 @@ def benchmark(
             "clock": clock.__name__,
             "runs": runs,
         }
-        with replace_when_done(output) as partial:
+        with atomic_write(output, force=force) as partial:
             partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-__all__ = ["INTERRUPTED", "cell", "error", "is_terminal", "note", "progress", "rows", "show", "waiting", "warning"]
+from prompteol.errors import CorpusError
 
-INTERRUPTED = 130
-"""What a command that Ctrl-C stopped exits with."""
+__all__ = [
+    "READER_GONE",
+    "Terminated",
+    "cell",
+    "echo",
+    "error",
+    "is_terminal",
+    "note",
+    "rows",
+    "show",
+    "stdout",
+    "waiting",
+    "warning",
+    "when_stopped",
+]
+
+INTERRUPTED, TERMINATED = 130, 143
+READER_GONE = 141
+"""What a command whose reader went away exits with, as a shell reports it of every program."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which stops a command as Ctrl-C does."""
 
 
 def is_terminal() -> bool:
@@ -23,14 +46,58 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+@contextmanager
+def stdout() -> Iterator[None]:
+    """Write to stdout in the block, to the last byte; say in one line where that fails.
+
+    Raises:
+        CorpusError: it cannot be written.
+        typer.Exit: whoever read it went away.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        _abandon()
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(READER_GONE) from None
+        reason = "it is closed" if error.errno == errno.EBADF else error.strerror
+        raise CorpusError(f"standard output cannot be written: {reason}") from error
+
+
+def _abandon() -> None:
+    """Throw away what stdout still holds, which Python would try to write once more at the end."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except OSError:
+        # A test's stdout is no file.
+        return
+
+
+class _Stdout(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to :func:`stdout`; rich's own exits with 1."""
+        raise BrokenPipeError
+
+
 def show(renderable: object) -> None:
     """Print a table or a text on stdout."""
-    Console().print(renderable)
+    with stdout():
+        _Stdout().print(renderable)
+
+
+def echo(text: str) -> None:
+    """Write a text on stdout as it is, and a newline unless it ends in one."""
+    with stdout():
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
 def rows(values: Iterable[Sequence[object]]) -> None:
     """Write tab-separated rows on stdout, quoted where a value holds a tab, a quote or a newline."""
-    csv.writer(sys.stdout, delimiter="\t", lineterminator="\n").writerows(values)
+    with stdout():
+        csv.writer(sys.stdout, delimiter="\t", lineterminator="\n").writerows(values)
 
 
 def cell(text: str) -> Text:
@@ -45,16 +112,31 @@ def note(message: str) -> None:
 
 def warning(message: str) -> None:
     """Warn on stderr, in one line."""
-    _labelled("warning: ", "yellow", message)
+    _labeled("warning: ", "yellow", message)
 
 
 def error(message: str) -> None:
     """Report a failure on stderr, in one line."""
-    _labelled("error: ", "bold red", message)
+    _labeled("error: ", "bold red", message)
 
 
-def _labelled(label: str, style: str, message: str) -> None:
+def _labeled(label: str, style: str, message: str) -> None:
     Console(stderr=True).print(Text.assemble((label, style), message), soft_wrap=True)
+
+
+@contextmanager
+def when_stopped(left: str | None) -> Iterator[None]:
+    """Report Ctrl-C or SIGTERM in the block in one line that says what is left, and exit with its code.
+
+    ``None`` says nothing: one process of several speaks.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as signal:
+        terminated = isinstance(signal, Terminated)
+        if left is not None:
+            error(f"{'terminated' if terminated else 'interrupted'}; {left}")
+        raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
 
 
 @contextmanager
@@ -66,19 +148,3 @@ def waiting(message: str) -> Iterator[None]:
         return
     with err.status(message):
         yield
-
-
-@contextmanager
-def progress(message: str, total: int | None) -> Iterator[Progress]:
-    """Show a bar on stderr, if somebody is there to see it; its only task is ``progress.task_ids[0]``."""
-    err = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("texts"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, disable=not err.is_terminal) as bar:
-        bar.add_task(message, total=total)
-        yield bar

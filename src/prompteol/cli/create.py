@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from prompteol.cli import console
-from prompteol.cli.folder import check_folder, folder_when_done
-from prompteol.cli.options import DemonstrationOption, LayerOption, TemplateOption, load_model
+from prompteol.cli.options import DemonstrationOption, LayerOption, TemplateOption, check_model, load_model
+from prompteol.files.folders import atomic_folder, check_folder
 from prompteol.prompts import NormalizationMode
 
 __all__ = ["create"]
@@ -35,8 +35,9 @@ def create(
 
     SentenceTransformer("OUT") loads it, also where this package is not installed.
     """
+    check_model(base, template=template, normalization=normalization, demonstrations=demonstration, layer=layer)
     check_folder(out, force=force)
     model = load_model(base, template=template, normalization=normalization, demonstrations=demonstration, layer=layer)
-    with console.waiting("saving"), folder_when_done(out) as partial:
+    with console.waiting("saving"), atomic_folder(out, force=force) as partial:
         model.save_pretrained(str(partial))
     console.note(f'{out}: load it with SentenceTransformer("{out}") or PromptEOL("{out}")')

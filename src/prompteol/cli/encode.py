@@ -14,6 +14,7 @@ from prompteol.cli import console
 from prompteol.cli.options import (
     BatchSizeOption,
     ColumnOption,
+    DelimiterOption,
     DemonstrationOption,
     DeviceOption,
     ForceOption,
@@ -21,20 +22,24 @@ from prompteol.cli.options import (
     LayerOption,
     ModelOption,
     TemplateOption,
+    ThreadsOption,
+    check_model,
     load_model,
 )
-from prompteol.corpus import (
+from prompteol.cli.progress import progress
+from prompteol.embedder.long_texts import LongTextNotice
+from prompteol.errors import CorpusError, NonFiniteError
+from prompteol.files import (
     TextSource,
     VectorWriter,
+    atomic_write,
     chunks,
     refuse_overwrite,
-    replace_when_done,
     vector_writer,
     writer_format,
 )
-from prompteol.errors import CorpusError, NonFiniteError
-from prompteol.long_texts import LongTextNotice
-from prompteol.prompts import Role
+from prompteol.progress import batches
+from prompteol.prompts import PromptTask
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +54,7 @@ _TEXTS_PER_CHUNK = 512
 
 
 def encode(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Texts; - reads standard input.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Texts; - reads standard input.")],
     output: Annotated[
         str,
         typer.Option(
@@ -60,12 +65,16 @@ def encode(
     template: TemplateOption = None,
     demonstration: DemonstrationOption = None,
     layer: LayerOption = None,
-    role: Annotated[Role | None, typer.Option("--role", help="Use the prompt for queries or for documents.")] = None,
+    task: Annotated[
+        PromptTask | None, typer.Option("--role", help="Use the prompt for queries or for documents.")
+    ] = None,
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
     column: ColumnOption = None,
     format: FormatOption = None,
+    delimiter: DelimiterOption = None,
     batch_size: BatchSizeOption = None,
     device: DeviceOption = None,
+    threads: ThreadsOption = None,
     force: ForceOption = False,
 ) -> None:
     """Turn texts into vectors, one row a text, in order.
@@ -76,26 +85,32 @@ def encode(
     """
     if column and len(column) > 1:
         raise CorpusError(f"--column: encode reads one column, not {len(column)}")
-    sources = [TextSource.open(file, format, column or ()) for file in files]
+    sources = [TextSource.open(file, format, column or (), delimiter=delimiter) for file in files]
+    total = _count(sources)
+    setting: dict[str, Any] = {"template": template, "demonstrations": demonstration, "layer": layer, "device": device}
+    check_model(model, **setting)
     destination = None if output == "-" else Path(output)
     if destination is not None:
         _check_destination(destination, files, force=force)
-    total = _count(sources)
 
-    embedder = load_model(model, template=template, demonstrations=demonstration, layer=layer, device=device)
+    embedder = load_model(model, **setting, threads=threads)
     notice = LongTextNotice()
     rows = 0
     texts = (text for source in sources for text in source.texts())
-    with _writer(destination) as writer, console.progress("encoding", total) as bar:
+    with (
+        _writer(destination, force=force) as writer,
+        progress("encoding", total) as advance,
+        batches(embedder, advance) as done,
+    ):
         for chunk in chunks(texts, max(_TEXTS_PER_CHUNK, batch_size or 0)):
             notice.check(embedder, chunk)
             try:
-                vectors = _vectors(embedder, chunk, role, batch_size=batch_size, normalize=normalize)
+                vectors = _vectors(embedder, chunk, task, batch_size=batch_size, normalize=normalize)
             except NonFiniteError as error:
                 raise NonFiniteError(f"in the {len(chunk)} texts from row {rows} on: {error}") from error
             writer.write(chunk, vectors)
             rows += len(chunk)
-            bar.advance(bar.task_ids[0], len(chunk))
+            done(len(chunk))
     if destination is not None:
         console.note(f"{output}: {rows} vectors of {embedder.get_embedding_dimension()} dimensions, float32")
 
@@ -114,13 +129,13 @@ def _count(sources: list[TextSource]) -> int | None:
 
 
 @contextmanager
-def _writer(destination: Path | None) -> Iterator[VectorWriter]:
+def _writer(destination: Path | None, *, force: bool) -> Iterator[VectorWriter]:
     if destination is None:
-        with vector_writer(sys.stdout.buffer, "jsonl") as writer:
+        with console.stdout(), vector_writer(sys.stdout.buffer, "jsonl") as writer:
             yield writer
         return
     with (
-        replace_when_done(destination) as partial,
+        atomic_write(destination, force=force) as partial,
         partial.open("xb") as file,
         vector_writer(file, writer_format(destination)) as writer,
     ):
@@ -128,9 +143,9 @@ def _writer(destination: Path | None) -> Iterator[VectorWriter]:
 
 
 def _vectors(
-    embedder: PromptEOL, texts: list[str], role: Role | None, *, batch_size: int | None, normalize: bool
+    embedder: PromptEOL, texts: list[str], task: PromptTask | None, *, batch_size: int | None, normalize: bool
 ) -> NDArray[np.float32]:
-    method = {None: "encode", "query": "encode_query", "document": "encode_document"}[role]
+    method = {None: "encode", "query": "encode_query", "document": "encode_document"}[task]
     vectors: NDArray[np.floating[Any]] = getattr(embedder, method)(
         texts, batch_size=batch_size, normalize_embeddings=normalize, show_progress_bar=False
     )

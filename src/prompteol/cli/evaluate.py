@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,23 +11,28 @@ import typer
 
 from prompteol.cli import console
 from prompteol.cli.options import (
+    IMAGES,
     BatchSizeOption,
     DemonstrationOption,
     DeviceOption,
     ForceOption,
     LayerOption,
     TemplateOption,
+    ThreadsOption,
+    check_model,
     load_model,
 )
-from prompteol.corpus import check_picture, refuse_overwrite, replace_when_done
+from prompteol.cli.progress import progress
 from prompteol.errors import EvaluationError, ModelNotFoundError
+from prompteol.files import atomic_write, refuse_overwrite
+from prompteol.plots.picture_file import check_picture
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from prompteol.evaluation import Benchmark, Evaluation
 
-__all__ = ["SentEvalOption", "bar", "evaluate", "read_benchmark", "write"]
+__all__ = ["SentEvalOption", "evaluate", "read_benchmark", "write"]
 
 SentEvalOption = Annotated[
     Path | None,
@@ -46,7 +50,7 @@ def evaluate(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[MODEL]...",
+            metavar="MODEL",
             help="Causal LMs, adapters or saved models: folders or Hub names.",
             show_default="the model that ships with the package",
         ),
@@ -75,12 +79,15 @@ def evaluate(
     ] = None,
     device: DeviceOption = None,
     batch_size: BatchSizeOption = None,
+    threads: ThreadsOption = None,
     json: Annotated[
         str | None,
         typer.Option("--json", metavar="FILE", help="Write the results, to repeat and to plot; - is stdout."),
     ] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the tables.")] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw STS by task.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help=f"Draw STS by task, to a {IMAGES}.")
+    ] = None,
     force: ForceOption = False,
 ) -> None:
     """Score models on the paper's tasks: seven of similarity, seven of transfer.
@@ -89,11 +96,6 @@ def evaluate(
     A task whose data is not there is reported as missing. Where a later model fails, what is done is reported and
     written first.
     """
-    for file in (Path(json) if json and json != "-" else None, markdown):
-        if file is not None:
-            refuse_overwrite(file, force=force)
-    if plot is not None:
-        check_picture(plot, force=force)
     written = [Path(file).resolve() for file in (json if json != "-" else None, markdown, plot) if file]
     if len(set(written)) < len(written):
         raise EvaluationError("--json, --markdown and --plot name one file twice; give each its own")
@@ -104,12 +106,25 @@ def evaluate(
     benchmark = read_benchmark(chosen, senteval)
     if plot is not None:
         _check_drawn(benchmark)
+    # A later one may fail: what is done before it is kept.
+    check_model(names[0], template=template, demonstrations=demonstration, layer=layer, device=device)
+    for file in (Path(json) if json and json != "-" else None, markdown):
+        if file is not None:
+            refuse_overwrite(file, force=force)
+    if plot is not None:
+        check_picture(plot, force=force)
 
     results: list[Evaluation] = []
     try:
         for name in names:
             model = load_model(
-                name, template=template, demonstrations=demonstration, layer=layer, device=device, dtype=dtype
+                name,
+                template=template,
+                demonstrations=demonstration,
+                layer=layer,
+                device=device,
+                dtype=dtype,
+                threads=threads,
             )
             results.append(_run(model, benchmark, name or _EMBEDDED, batch_size))
             if "mean" in (baseline or ()):
@@ -120,7 +135,7 @@ def evaluate(
     finally:
         # One model that is gone, or too large, must not cost the others their hours.
         if results:
-            _report(results, json, markdown, plot)
+            _report(results, json, markdown, plot, force=force)
 
 
 def read_benchmark(tasks: Sequence[str], senteval: Path | None) -> Benchmark:
@@ -134,18 +149,9 @@ def read_benchmark(tasks: Sequence[str], senteval: Path | None) -> Benchmark:
     return benchmark
 
 
-@contextmanager
-def bar(label: str, total: int) -> Iterator[Callable[[int], object]]:
-    """Show a progress bar on stderr; gives the function that moves it on."""
-    from rich.markup import escape
-
-    with console.progress(escape(label), total) as progress:
-        yield lambda count: progress.advance(progress.task_ids[0], count)
-
-
-def write(file: Path, text: str) -> None:
+def write(file: Path, text: str, *, force: bool = True) -> None:
     """Write a text file whole or not at all."""
-    with replace_when_done(file) as partial:
+    with atomic_write(file, force=force) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
@@ -176,7 +182,7 @@ def _check_baselines(names: Sequence[str]) -> None:
 
 
 def _is_model(name: str) -> bool:
-    from prompteol.backbone import find_source
+    from prompteol.model import find_source
 
     try:
         # Where SentenceTransformer looks by default.
@@ -199,7 +205,7 @@ def _check_drawn(benchmark: Benchmark) -> None:
 def _run(model: SentenceTransformer, benchmark: Benchmark, name: str, batch_size: int | None) -> Evaluation:
     from prompteol.evaluation import evaluate as evaluate_model
 
-    return evaluate_model(model, benchmark, name=name, batch_size=batch_size, progress=bar)
+    return evaluate_model(model, benchmark, name=name, batch_size=batch_size, progress=progress)
 
 
 def _mean_pooling(model: SentenceTransformer, benchmark: Benchmark, name: str, batch_size: int | None) -> Evaluation:
@@ -207,7 +213,7 @@ def _mean_pooling(model: SentenceTransformer, benchmark: Benchmark, name: str, b
     from prompteol.evaluation.baselines import MeanPooling
 
     pooled = MeanPooling(model)
-    return evaluate_model(pooled, benchmark, name=f"{name}, mean pooling", batch_size=batch_size, progress=bar)
+    return evaluate_model(pooled, benchmark, name=f"{name}, mean pooling", batch_size=batch_size, progress=progress)
 
 
 def _baseline(name: str, benchmark: Benchmark, device: str | None, batch_size: int | None) -> Evaluation:
@@ -216,7 +222,7 @@ def _baseline(name: str, benchmark: Benchmark, device: str | None, batch_size: i
         from prompteol.evaluation.description import ModelDescription
         from prompteol.evaluation.runner import evaluate_features
 
-        return evaluate_features(tfidf, benchmark, description=ModelDescription("tf-idf"), progress=bar)
+        return evaluate_features(tfidf, benchmark, description=ModelDescription("tf-idf"), progress=progress)
     from sentence_transformers import SentenceTransformer
 
     try:
@@ -228,7 +234,9 @@ def _baseline(name: str, benchmark: Benchmark, device: str | None, batch_size: i
     return _run(model, benchmark, name, batch_size)
 
 
-def _report(results: list[Evaluation], json: str | None, markdown: Path | None, plot: Path | None) -> None:
+def _report(
+    results: list[Evaluation], json: str | None, markdown: Path | None, plot: Path | None, *, force: bool
+) -> None:
     from prompteol.evaluation import results_json
     from prompteol.evaluation.report import markdown as as_markdown
     from prompteol.evaluation.report import tables
@@ -236,15 +244,15 @@ def _report(results: list[Evaluation], json: str | None, markdown: Path | None, 
     # A reader that goes away, such as less, ends the program: the files come first.
     try:
         if json and json != "-":
-            write(Path(json), results_json(results))
+            write(Path(json), results_json(results), force=force)
         if markdown:
-            write(markdown, as_markdown(results))
+            write(markdown, as_markdown(results), force=force)
         if plot:
-            from prompteol.evaluation.plots import plot_tasks
+            from prompteol.plots.evaluation import plot_tasks
 
-            plot_tasks(results, plot, force=True)
+            plot_tasks(results, plot, force=force)
     finally:
         if json == "-":
-            typer.echo(results_json(results), nl=False)
+            console.echo(results_json(results))
         else:
             console.show(tables(results))

@@ -9,11 +9,11 @@ import typer
 from rich.table import Table
 
 from prompteol.cli import console
-from prompteol.cli.options import DemonstrationOption, LayerOption, TemplateOption, load_model
+from prompteol.cli.options import DemonstrationOption, LayerOption, TemplateOption, load_model, prompt_options, quiet
 from prompteol.prompts import PromptTemplate, RetrievalTemplate
 
 if TYPE_CHECKING:
-    from prompteol import PromptEOL
+    from prompteol.model_info import Overview
 
 __all__ = ["info"]
 
@@ -30,13 +30,29 @@ def info(
     template: TemplateOption = None,
     demonstration: DemonstrationOption = None,
     layer: LayerOption = None,
+    fingerprint: Annotated[
+        bool, typer.Option("--fingerprint", help="Read all weights, on the CPU, and compute the fingerprint anew.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show a model's backbone, its template as rendered, and the shape of its embeddings."""
-    loaded = load_model(model, template=template, demonstrations=demonstration, layer=layer, device="cpu")
-    facts = {"model": model or "the one that ships with prompteol", **_facts(loaded)}
+    """Show a model's backbone, its template as rendered, and the shape of its embeddings.
+
+    Configuration, tokenizer and the headers of the weights are read, not the weights. The fingerprint is the one that
+    a saved model was saved with.
+    """
+    prompt = prompt_options(template, demonstration, layer)
+    with console.waiting("reading the configuration"):
+        quiet()
+        from prompteol.loading import PromptConfig
+        from prompteol.model_info import overview
+
+        found = overview(model, PromptConfig(**prompt))
+    facts = {"model": model or "the one that ships with prompteol", **_facts(found)}
+    if fingerprint:
+        loaded = load_model(model, template=template, demonstrations=demonstration, layer=layer, device="cpu")
+        facts["fingerprint"] = loaded.fingerprint()
     if json:
-        typer.echo(json_format.dumps(facts, ensure_ascii=False, indent=2))
+        console.echo(json_format.dumps(facts, ensure_ascii=False, indent=2))
         return
     table = Table(show_header=False)
     table.add_column()
@@ -46,28 +62,27 @@ def info(
     console.show(table)
 
 
-def _facts(model: PromptEOL) -> dict[str, Any]:
-    backbone = model.module.transformer.model
+def _facts(model: Overview) -> dict[str, Any]:
     return {
-        "backbone": type(backbone).__name__,
-        "parameters": sum(parameter.numel() for parameter in backbone.parameters()),
-        "dtype": str(model.dtype).removeprefix("torch."),
+        "backbone": model.backbone,
+        "parameters": model.parameters,
+        "dtype": model.dtype,
         **_prompt_facts(model.template),
         "layer": model.layer,
-        "layers": backbone.config.get_text_config().num_hidden_layers,
-        "dimension": model.get_embedding_dimension(),
-        "length_limit": model.max_seq_length,
-        "similarity": model.similarity_fn_name,
-        "fingerprint": model.fingerprint(),
+        "layers": model.layers,
+        "dimension": model.dimension,
+        "length_limit": model.length_limit,
+        "similarity": model.similarity,
+        "fingerprint": model.fingerprint,
     }
 
 
 def _prompt_facts(template: PromptTemplate | RetrievalTemplate) -> dict[str, Any]:
     if isinstance(template, RetrievalTemplate):
         return {
-            f"{role}_{name}": value
-            for role in ("query", "document")
-            for name, value in _prompt_facts(getattr(template, role)).items()
+            f"{task}_{name}": value
+            for task in ("query", "document")
+            for name, value in _prompt_facts(getattr(template, task)).items()
         }
     return {
         "template": str(template),
@@ -77,6 +92,8 @@ def _prompt_facts(template: PromptTemplate | RetrievalTemplate) -> dict[str, Any
 
 
 def _shown(value: object) -> str:
+    if value is None:
+        return "not known without reading the weights: --fingerprint"
     if isinstance(value, list):
         return "; ".join(f"{shown['sentence']} => {shown['word']}" for shown in value) or "none"
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from prompteol.cli import console
-from prompteol.cli.folder import check_folder, folder_when_done
-from prompteol.cli.options import DeviceOption, ForceOption, check_device, quiet
+from prompteol.cli.options import DeviceOption, ForceOption, check_model, quiet
+from prompteol.extras import check_extra
+from prompteol.files.folders import atomic_folder, check_folder
 
 __all__ = ["merge"]
 
@@ -31,14 +32,15 @@ def merge(
 
     The result must give the vectors of base plus adapter, and others than the base alone; else nothing is saved.
     """
+    check_extra("adapters", "peft")
+    check_model(adapter, device=device)
     check_folder(output, force=force)
-    check_device(device)
     with console.waiting("merging"):
         quiet()
         from prompteol.training import merge as merge_adapter
 
         merged = merge_adapter(adapter, base=base, device=device)
-    with console.waiting("saving"), folder_when_done(output) as partial:
+    with console.waiting("saving"), atomic_folder(output, force=force) as partial:
         merged.model.save_pretrained(str(partial))
     console.note(
         f"{output}: differs from base plus adapter by {merged.from_parts:.1e} of the largest entry, from the base "

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prompteol.cli import console
-from prompteol.corpus import Format
-from prompteol.errors import LayerError, ModelError, TemplateError
+from prompteol.errors import LayerError
+from prompteol.files import Format
+from prompteol.files.tables import DELIMITERS
+from prompteol.plots.picture_file import PICTURES
 from prompteol.prompts import (
     TEMPLATES,
     NormalizationMode,
-    PromptTemplate,
-    RetrievalTemplate,
     resolve_demonstrations,
     resolve_template,
 )
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from prompteol import PromptEOL
 
 __all__ = [
+    "IMAGES",
     "BatchSizeOption",
     "ColumnOption",
+    "DelimiterOption",
     "DemonstrationOption",
     "DeviceOption",
     "ForceOption",
@@ -32,11 +34,14 @@ __all__ = [
     "LayerOption",
     "ModelOption",
     "TemplateOption",
+    "ThreadsOption",
     "check_device",
+    "check_model",
     "load_model",
     "parse_layer",
     "prompt_options",
     "quiet",
+    "use_threads",
 ]
 
 ModelOption = Annotated[
@@ -93,7 +98,7 @@ ColumnOption = Annotated[
         "--column",
         "-c",
         metavar="NAME",
-        help="The column of a table to read.",
+        help="The column of a table to read, in any case.",
         show_default="text, or the only one",
     ),
 ]
@@ -101,6 +106,27 @@ FormatOption = Annotated[
     Format | None,
     typer.Option("--format", help="How to read the input.", show_default="by the file's suffix; a pipe as txt"),
 ]
+DelimiterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--delimiter",
+        metavar="CHARACTER",
+        help=f"What separates the fields of a .csv or .tsv: {', '.join(DELIMITERS)}, or the character.",
+        show_default="the one that the header holds",
+    ),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        min=1,
+        help="Threads of the processor to compute with; few where others compute too.",
+        show_default="torch's own",
+    ),
+]
+IMAGES = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]} file"
+"""The forms of pictures, for the help of an option."""
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace the output if it exists.")]
 
 
@@ -113,16 +139,52 @@ def load_model(
     layer: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    threads: int | None = None,
 ) -> PromptEOL:
     """Make the model that the options describe; what is wrong with an option is said before anything loads."""
     prompt = prompt_options(template, demonstrations, layer, normalization)
     with console.waiting("loading the model"):
         quiet()
+        use_threads(threads)
         check_device(device)
         from prompteol import PromptEOL
 
         kwargs = {"dtype": dtype} if dtype else None
         return PromptEOL(model, **prompt, device=device, model_kwargs=kwargs)
+
+
+def check_model(
+    model: str | None,
+    *,
+    template: str | None = None,
+    normalization: NormalizationMode | None = None,
+    demonstrations: list[str] | None = None,
+    layer: str | None = None,
+    device: str | None = None,
+) -> None:
+    """Say what is wrong with the options and small files of a model: before outputs are looked at, or weights."""
+    prompt_options(template, demonstrations, layer, normalization)
+    check_device(device)
+    if model is None:
+        return
+    quiet()
+    from prompteol.model import check_causal, find_source
+
+    # Where SentenceTransformer looks by default.
+    source = find_source(model, cache_folder=os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
+    if source.kind == "base":
+        check_causal(source)
+
+
+def use_threads(count: int | None) -> None:
+    """Compute with so many threads of the processor; ``None`` leaves it to the libraries."""
+    if count is None:
+        return
+    # Read by the tokenizers when they first run in parallel.
+    os.environ["RAYON_NUM_THREADS"] = str(count)
+    import torch
+
+    torch.set_num_threads(count)
 
 
 def prompt_options(
@@ -132,32 +194,15 @@ def prompt_options(
     normalization: NormalizationMode | None = None,
 ) -> dict[str, Any]:
     """Return what ``PromptEOL`` is told of its prompt; what is wrong is said before anything loads."""
+    if template is not None:
+        resolve_template(template)
     return {
-        "template": _template(template, normalization),
+        # By its name, which a saved model then records.
+        "template": template,
+        "normalization": normalization,
         "demonstrations": [shot for given in demonstrations or () for shot in resolve_demonstrations(given)] or None,
         "layer": None if layer is None else parse_layer(layer),
     }
-
-
-def _template(
-    template: str | None, normalization: NormalizationMode | None
-) -> str | PromptTemplate | RetrievalTemplate | None:
-    if template is None:
-        if normalization is not None:
-            raise TemplateError(
-                f"--normalization {normalization} changes a template: name it too, with --template prompteol"
-            )
-        return None
-    chosen = resolve_template(template)
-    if normalization is None:
-        # By its name, which a saved model then records.
-        return template
-    if isinstance(chosen, PromptTemplate):
-        return replace(chosen, normalization=normalization)
-    return RetrievalTemplate(
-        replace(chosen.query, normalization=normalization),
-        replace(chosen.document, normalization=normalization),
-    )
 
 
 def parse_layer(text: str) -> int | float:
@@ -174,13 +219,9 @@ def check_device(device: str | None) -> None:
     """Refuse a device that is not there."""
     if device is None:
         return
-    import torch
+    from prompteol.model import placement
 
-    try:
-        torch.empty(0, device=device)
-    # torch says the same thing in three ways, by the device.
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ModelError(f"--device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    placement.check_device(device, "--device ")
 
 
 def quiet() -> None:

@@ -8,17 +8,17 @@ from typing import Annotated, Literal
 import typer
 
 from prompteol.cli import console
-from prompteol.cli.options import ForceOption
-from prompteol.corpus import check_picture
+from prompteol.cli.options import IMAGES, ForceOption
+from prompteol.plots.picture_file import check_picture
 
 __all__ = ["plot"]
 
 
 def plot(
     results: Annotated[
-        list[Path], typer.Argument(metavar="RESULT...", help="Files written by prompteol evaluate --json.")
+        list[Path], typer.Argument(metavar="RESULT", help="Files written by prompteol evaluate --json.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="IMAGE", help="A .png, .svg or .pdf file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="IMAGE", help=f"A {IMAGES}.")],
     kind: Annotated[
         Literal["sts", "transfer", "scaling"],
         typer.Option("--kind", help="Bars for each task, or STS against the number of parameters."),
@@ -26,11 +26,11 @@ def plot(
     force: ForceOption = False,
 ) -> None:
     """Draw results: bars for each task, or scores against model size beside the paper's."""
-    check_picture(output, force=force)
     from prompteol.evaluation import read_results
-    from prompteol.evaluation.plots import plot_scaling, plot_tasks
+    from prompteol.plots.evaluation import plot_scaling, plot_tasks
 
     evaluations = read_results(results)
+    check_picture(output, force=force)
     if kind == "scaling":
         plot_scaling(evaluations, output, force=force)
     else:

@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from prompteol.cli import console
-from prompteol.cli.evaluate import SentEvalOption, bar, read_benchmark, write
-from prompteol.cli.options import BatchSizeOption, DeviceOption, ForceOption, load_model
-from prompteol.corpus import refuse_overwrite
+from prompteol.cli.evaluate import SentEvalOption, read_benchmark, write
+from prompteol.cli.options import (
+    BatchSizeOption,
+    DeviceOption,
+    ForceOption,
+    ThreadsOption,
+    check_device,
+    load_model,
+    use_threads,
+)
+from prompteol.cli.progress import progress
 from prompteol.errors import CorpusError, EvaluationError, PromptEOLError
+from prompteol.files import refuse_overwrite
 from prompteol.prompts import resolve_demonstrations
 
 if TYPE_CHECKING:
@@ -51,6 +60,7 @@ def reproduce(
     ] = "float32",
     device: DeviceOption = None,
     batch_size: BatchSizeOption = None,
+    threads: ThreadsOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep the results that are there, and run the rest.")
@@ -68,12 +78,16 @@ def reproduce(
 
     names = [name for given in models or () for name in given.split(",") if name]
     runs = plan(table, names, _folders(model_path or ()))
+    check_device(device)
+    use_threads(threads)
+    # What lies here is read at once; what is on the Hub only when everything is agreed.
+    local = None if senteval is None else read_benchmark([runs[0].suite], senteval)
     _check_output(output, [*(run.name + ".json" for run in runs), _COMPARISON], force=force or resume)
     wanted = [run for run in runs if not (resume and _file(output, run).exists())]
     if wanted:
         _show_plan(wanted, senteval, dtype)
         _ask(yes)
-    benchmark = read_benchmark([runs[0].suite], senteval)
+    benchmark = local or read_benchmark([runs[0].suite], senteval)
     kept = {run.name: _kept(_file(output, run), run, benchmark, dtype) for run in runs if run not in wanted}
     output.mkdir(parents=True, exist_ok=True)
     done: list[Evaluation] = []
@@ -143,8 +157,8 @@ def _show_plan(runs: Sequence[Run], senteval: Path | None, dtype: Dtype) -> None
         table.add_row(*map(console.cell, cells), f"{run.download_gb:.1f}", f"{run.memory_gb(dtype):.1f}")
     console.show(table)
     console.note(
-        f"In all about {sum(run.download_gb for run in runs):.0f} GB from the Hub; "
-        f"the largest needs more than {max(run.memory_gb(dtype) for run in runs):.0f} GB of memory. "
+        f"In all about {sum(run.download_gb for run in runs):.1f} GB from the Hub; "
+        f"the largest needs more than {max(run.memory_gb(dtype) for run in runs):.1f} GB of memory. "
         f"Tasks: {senteval or 'from the Hub'}."
     )
     if any("decapoda-research" in (run.model.base or "") and not run.folder for run in runs):
@@ -157,7 +171,7 @@ def _show_plan(runs: Sequence[Run], senteval: Path | None, dtype: Dtype) -> None
 def _ask(yes: bool) -> None:
     if yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise EvaluationError("nothing was started: add --yes to agree to the plan above")
     typer.confirm("Start?", abort=True)
 
@@ -172,4 +186,4 @@ def _run(run: Run, benchmark: Benchmark, dtype: Dtype, device: str | None, batch
         device=device,
         dtype=dtype,
     )
-    return evaluate(model, benchmark, name=run.model.repository, batch_size=batch_size, progress=bar)
+    return evaluate(model, benchmark, name=run.model.repository, batch_size=batch_size, progress=progress)

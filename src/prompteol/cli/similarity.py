@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from prompteol.cli import console
-from prompteol.cli.heatmap import draw_heatmap
 from prompteol.cli.options import (
+    IMAGES,
     BatchSizeOption,
     ColumnOption,
+    DelimiterOption,
     DemonstrationOption,
     DeviceOption,
     ForceOption,
@@ -21,11 +22,15 @@ from prompteol.cli.options import (
     LayerOption,
     ModelOption,
     TemplateOption,
+    ThreadsOption,
+    check_model,
     load_model,
 )
 from prompteol.cli.texts import typed_texts
-from prompteol.corpus import Format, Row, TextSource, check_picture
 from prompteol.errors import CorpusError
+from prompteol.files import Format, TextRow, TextSource
+from prompteol.plots.heatmap import draw_heatmap
+from prompteol.plots.picture_file import check_picture
 
 __all__ = ["similarity"]
 
@@ -36,13 +41,13 @@ _WIDEST_TABLE = 12
 def similarity(
     texts: Annotated[
         list[str],
-        typer.Argument(metavar="TEXT...", help="Two texts or more; or one file, - for standard input."),
+        typer.Argument(metavar="TEXT", help="Two texts or more; or one file, - for standard input."),
     ],
     matrix: Annotated[
         bool, typer.Option("--matrix", help="Compare all with all, also where there are only two texts.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="IMAGE", help="Draw the matrix, to a .png, .svg or .pdf.")
+        Path | None, typer.Option("--plot", metavar="IMAGE", help=f"Draw the matrix, to a {IMAGES}.")
     ] = None,
     model: ModelOption = None,
     template: TemplateOption = None,
@@ -50,21 +55,25 @@ def similarity(
     layer: LayerOption = None,
     column: ColumnOption = None,
     format: FormatOption = None,
+    delimiter: DelimiterOption = None,
     batch_size: BatchSizeOption = None,
     device: DeviceOption = None,
+    threads: ThreadsOption = None,
     force: ForceOption = False,
 ) -> None:
     """Compare texts: two give one number, three or more a matrix.
 
-    A table with two columns gives a number a row; a .txt file, or one column of a table, a matrix.
+    A table with two columns of text gives a number a row; a .txt file, or one column of a table, a matrix.
 
     Into a pipe go values with tabs between them. The similarity is cosine, unless a saved model names another.
     """
     whole = matrix or plot is not None
-    rows = _rows(texts, column or [], format, whole=whole)
+    rows = _rows(texts, column or [], format, delimiter, whole=whole)
+    setting: dict[str, Any] = {"template": template, "demonstrations": demonstration, "layer": layer, "device": device}
+    check_model(model, **setting)
     if plot is not None:
         check_picture(plot, force=force)
-    embedder = load_model(model, template=template, demonstrations=demonstration, layer=layer, device=device)
+    embedder = load_model(model, **setting, threads=threads)
     columns = [
         embedder.encode(list(one), batch_size=batch_size, show_progress_bar=False) for one in zip(*rows, strict=True)
     ]
@@ -75,18 +84,20 @@ def similarity(
     scores = embedder.similarity(*columns, *columns).tolist()
     _show_matrix(labels, scores)
     if plot is not None:
-        draw_heatmap(plot, labels, scores)
+        draw_heatmap(plot, labels, scores, force=force)
         console.note(f"{plot}: {len(labels)} x {len(labels)} similarities")
 
 
-def _rows(texts: list[str], columns: list[str], format: Format | None, *, whole: bool) -> list[Row]:
+def _rows(
+    texts: list[str], columns: list[str], format: Format | None, delimiter: str | None, *, whole: bool
+) -> list[TextRow]:
     """Give rows of two texts to compare in pairs, or rows of one text to compare all with all."""
     if len(texts) > 1:
-        if columns or format:
-            raise CorpusError("--column and --format belong to one file, and here are several texts")
+        if columns or format or delimiter:
+            raise CorpusError("--column, --format and --delimiter belong to one file, and here are several texts")
         texts = typed_texts(texts)
         return [(text,) for text in texts] if whole or len(texts) > 2 else [(texts[0], texts[1])]
-    source = TextSource.open(texts[0], format, columns, width=1 if whole else 2)
+    source = TextSource.open(texts[0], format, columns, width=1 if whole else 2, delimiter=delimiter)
     if source.format == "txt":
         source = replace(source, width=1)
     if source.width > 2 or (whole and source.width == 2):
@@ -94,7 +105,7 @@ def _rows(texts: list[str], columns: list[str], format: Format | None, *, whole:
     return list(source.rows())
 
 
-def _show_pairs(rows: list[Row], scores: list[float]) -> None:
+def _show_pairs(rows: list[TextRow], scores: list[float]) -> None:
     if not console.is_terminal():
         console.rows((f"{score:.6f}", *row) for row, score in zip(rows, scores, strict=True))
         return

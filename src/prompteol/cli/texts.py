@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from prompteol.cli import console
-from prompteol.corpus import TextSource
+from prompteol.files import TextSource
 
 __all__ = ["typed_texts"]
 

@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from prompteol.cli import console
 from prompteol.cli.options import (
+    IMAGES,
     ColumnOption,
+    DelimiterOption,
     DemonstrationOption,
     DeviceOption,
     LayerOption,
     TemplateOption,
-    check_device,
+    ThreadsOption,
+    check_model,
     prompt_options,
     quiet,
+    use_threads,
 )
-from prompteol.corpus import check_picture
 from prompteol.errors import SettingError
+from prompteol.extras import check_extra
+from prompteol.plots.picture_file import check_picture
 
 if TYPE_CHECKING:
-    from prompteol.training import Examples, Point, Recipe, Training
-    from prompteol.training import Progress as TrainingProgress
+    from prompteol.data import TrainingExamples
+    from prompteol.training import Point, Recipe, Training, TrainingProgress
 
 __all__ = ["train"]
+
+# Without a terminal nothing is longer unsaid.
+_SILENCE_S = 30.0
 
 
 def train(
@@ -70,10 +89,15 @@ def train(
         ),
     ] = None,
     column: ColumnOption = None,
-    data_licence: Annotated[
+    delimiter: DelimiterOption = None,
+    negatives: Annotated[
+        Literal["sample", "all"],
+        typer.Option("--negatives", help="Of a list of negatives: draw one for each positive, or a row with each."),
+    ] = "sample",
+    data_license: Annotated[
         str | None,
         typer.Option(
-            "--data-licence", metavar="LICENCE", help="For the model card.", show_default="what the Hub states"
+            "--data-license", metavar="LICENCE", help="For the model card.", show_default="what the Hub states"
         ),
     ] = None,
     template: TemplateOption = None,
@@ -122,27 +146,31 @@ def train(
     ] = None,
     running_text: Annotated[
         str | None,
-        typer.Option("--running-text", metavar="DATA", help="Distillation: what the next token is learnt from."),
+        typer.Option("--running-text", metavar="DATA", help="Distillation: what the next token is learned from."),
     ] = None,
     no_duplicates: Annotated[
         bool, typer.Option("--no-duplicates", help="Keep rows that share a text out of a process's batch.")
     ] = False,
     seed: Annotated[int | None, typer.Option(metavar="N", show_default="42")] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="IMAGE", help="Draw loss and score by step.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="IMAGE", help=f"Draw loss and score by step, to a {IMAGES}.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the image if it exists.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
     device: DeviceOption = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Train a model to embed; by default the paper's recipe, which leaves a LoRA adapter in OUT.
 
-    Data is checked to the last row first. Stopped, even by kill -9, training goes on with --resume. On several devices:
-    torchrun --nproc-per-node N -m prompteol train ...
+    Data is checked to the last row first. Stopped, even by kill -9, training goes on with --resume.
+
+    On several devices: torchrun --nproc-per-node N -m prompteol train ...
     """
+    check_extra("training", "accelerate", "datasets", *(["peft"] if lora_rank else []))
     options = prompt_options(template, demonstration, layer)
-    if plot is not None:
-        check_picture(plot, force=force)
-    from prompteol.search import read_pairs
-    from prompteol.training import Lora, Recipe, plot_curve, read_examples
+    from prompteol.data import read_examples, read_pairs
+    from prompteol.plots.training import plot_curve
+    from prompteol.training import Lora, Recipe
     from prompteol.training import train as train_model
 
     given = {
@@ -161,12 +189,23 @@ def train(
     }
     lora = Lora(lora_rank, lora_alpha, lora_dropout, quantize) if lora_rank else None
     chosen = Recipe(recipe, lora, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    examples = read_examples(data, chosen.objective, column or (), licence=data_licence)
+    examples = read_examples(
+        data,
+        chosen.objective,
+        column or (),
+        license=data_license,
+        delimiter=delimiter,
+        negatives=negatives,
+        seed=chosen.seed,
+    )
     running = None if running_text is None else read_examples(running_text, "distillation")
     if dev_column and dev is None:
         raise SettingError(f"--dev-column {dev_column[0]} says nothing without --dev")
     pairs = None if dev is None else read_pairs(dev, dev_column or ())
-    check_device(device)
+    check_model(base, device=device)
+    use_threads(threads)
+    if plot is not None:
+        check_picture(plot, force=force)
     if _is_first_process():
         _advise(examples, running, chosen, no_duplicates=no_duplicates)
     quiet()
@@ -198,7 +237,9 @@ def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _advise(examples: Examples, running: Examples | None, recipe: Recipe, *, no_duplicates: bool) -> None:
+def _advise(
+    examples: TrainingExamples, running: TrainingExamples | None, recipe: Recipe, *, no_duplicates: bool
+) -> None:
     """Warn of what is allowed and seldom meant."""
     rows = len(examples) + (len(running) if running else 0)
     steps = int(rows // recipe.batch_size * recipe.epochs)
@@ -215,44 +256,63 @@ def _advise(examples: Examples, running: Examples | None, recipe: Recipe, *, no_
         )
 
 
-@contextmanager
-def _resumable(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        if _is_first_process():
-            console.error(f"interrupted; if {out} holds a checkpoint, the same command with --resume goes on from it")
-        raise typer.Exit(console.INTERRUPTED) from None
+def _resumable(out: Path) -> AbstractContextManager[None]:
+    left = f"if {out} holds a checkpoint, the same command with --resume goes on from it"
+    return console.when_stopped(left if _is_first_process() else None)
 
 
 class _Bars:
-    """Show how far the teacher and the training are: in bars, or a line a point where nobody watches."""
+    """Show how far the teacher and the training are: in bars, or in a line now and then where there is no terminal."""
 
     def __init__(self, progress: Progress, *, lines: bool) -> None:
         self.progress = progress
         self.lines = lines
-        self.teacher = progress.add_task("teacher", total=None, visible=False)
-        self.training = progress.add_task("loading", total=None)
-        self.said: Point | None = None
+        self.teacher = progress.add_task("teacher", total=None, visible=False, unit="texts")
+        self.training = progress.add_task("loading", total=None, unit="steps")
+        self.point: Point | None = None
+        self.said_at = -math.inf
 
     def embedded(self, done: int, total: int) -> None:
         self.progress.update(self.teacher, completed=done, total=total, visible=True)
+        self._line(f"teacher: {done:,} of {total:,} texts", at_once=done == total)
 
     def trained(self, progress: TrainingProgress) -> None:
-        shown = "training"
+        shown, new = "training", progress.last is not None and progress.last != self.point
+        self.point = progress.last
         if progress.last is not None:
             loss, score = progress.last.loss, progress.last.score
             shown = f"loss {loss:.3f}" if loss is not None else f"score {score:.2f}"
-            if self.lines and progress.last != self.said:
-                self.said = progress.last
-                console.note(f"step {progress.last.step} of {progress.steps}: {shown}")
+        self._line(f"step {progress.step:,} of {progress.steps:,}: {shown}", at_once=new or progress.step == 0)
         self.progress.update(self.training, completed=progress.step, total=progress.steps, description=shown)
+
+    def _line(self, message: str, *, at_once: bool) -> None:
+        """Say a new point at once, and else that the work goes on."""
+        if self.lines and (at_once or time.monotonic() - self.said_at > _SILENCE_S):
+            self.said_at = time.monotonic()
+            console.note(message)
+
+
+class _Rate(ProgressColumn):
+    """How many steps or texts a second, and what is counted."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        unit = task.fields["unit"]
+        return Text("" if speed is None else f"{speed:.3g} {unit}/s", style="progress.data.speed")
 
 
 @contextmanager
 def _bars() -> Iterator[_Bars]:
     err = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        _Rate(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     hidden = not err.is_terminal or not _is_first_process()
     with Progress(*columns, console=err, disable=hidden) as progress:
         yield _Bars(progress, lines=not err.is_terminal and _is_first_process())
@@ -264,6 +324,8 @@ def _conclude(done: Training, recipe: Recipe) -> None:
         console.note(f"loss {losses[0].loss:.4f} at step {losses[0].step}, {losses[-1].loss:.4f} at {losses[-1].step}")
     if done.kept is not None and done.before is not None:
         console.note(f"score {done.before:.2f} before, {done.kept.score:.2f} at step {done.kept.step}, which was kept")
+    if done.verdict is not None:
+        console.warning(done.verdict)
     out = done.out
     if recipe.lora is not None:
         console.note(f"{out}: an adapter; one model with its base: prompteol merge {out} -o {out}-merged")

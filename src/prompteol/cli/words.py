@@ -15,6 +15,7 @@ from prompteol.cli.options import (
     LayerOption,
     ModelOption,
     TemplateOption,
+    ThreadsOption,
     load_model,
 )
 from prompteol.cli.texts import typed_texts
@@ -29,7 +30,7 @@ _BAR_WIDTH = 30
 
 def words(
     texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT...", help="What to embed; - reads lines from standard input.")
+        list[str], typer.Argument(metavar="TEXT", help="What to embed; - reads lines from standard input.")
     ],
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Words a text.")] = 5,
     model: ModelOption = None,
@@ -37,13 +38,16 @@ def words(
     demonstration: DemonstrationOption = None,
     layer: LayerOption = None,
     device: DeviceOption = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Show the words the model would say next, with their probabilities.
 
     Into a pipe goes one line a word: text, word, probability, with tabs between them.
     """
     texts = typed_texts(texts)
-    embedder = load_model(model, template=template, demonstrations=demonstration, layer=layer, device=device)
+    embedder = load_model(
+        model, template=template, demonstrations=demonstration, layer=layer, device=device, threads=threads
+    )
     found = embedder.words(texts, k=k)
     if console.is_terminal():
         console.show(_table(texts, found))
@@ -55,7 +59,7 @@ def words(
 
 def _table(texts: list[str], found: list[list[Word]]) -> Table:
     table = Table("text", "word", "probability", "")
-    longest = max(word.probability for row in found for word in row)
+    longest = max((word.probability for row in found for word in row), default=1.0)
     for text, row in zip(texts, found, strict=True):
         for rank, word in enumerate(row):
             table.add_row(

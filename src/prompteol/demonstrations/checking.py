@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from prompteol.checks import check_texts
 from prompteol.errors import InputError, TemplateError
-from prompteol.prompts import AUTHORS_SLOT, ROLES, SLOT, TEMPLATES, Demonstration, PromptTemplate
+from prompteol.prompts import AUTHORS_SLOT, PROMPT_TASKS, SLOT, TEMPLATES, Demonstration, PromptTemplate
+from prompteol.validation import check_texts
 
 __all__ = ["check_demonstration", "distinct"]
 
@@ -81,7 +81,9 @@ def _telling(template: PromptTemplate) -> Iterable[str]:
 
 
 def _template_text() -> Sequence[str]:
-    known = {piece for template in TEMPLATES.values() for role in ROLES for piece in _telling(template.for_role(role))}
+    known = {
+        piece for template in TEMPLATES.values() for task in PROMPT_TASKS for piece in _telling(template.for_task(task))
+    }
     return sorted(known, key=lambda piece: (-len(piece), piece))
 
 

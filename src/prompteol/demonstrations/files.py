@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from prompteol.corpus import TextSource, refuse_overwrite, replace_when_done
 from prompteol.demonstrations.checking import check_demonstration
 from prompteol.errors import CorpusError, TemplateError
+from prompteol.files import TextSource, atomic_write, refuse_overwrite
 from prompteol.prompts import AUTHORS_SLOT, PROMPTEOL, Demonstration
 
 __all__ = ["read_demonstrations", "write_demonstrations"]
@@ -62,7 +62,7 @@ def write_demonstrations(path: str | Path, demonstrations: Iterable[Demonstratio
         raise CorpusError(f"{str(path)!r}: expected a name that ends in one of {', '.join(writers)}")
     refuse_overwrite(path, force=force)
     shown = [check_demonstration(one.sentence, one.word) for one in demonstrations]
-    with replace_when_done(path) as partial, partial.open("x", encoding="utf-8", newline="") as file:
+    with atomic_write(path, force=force) as partial, partial.open("x", encoding="utf-8", newline="") as file:
         writers[path.suffix](file, shown)
 
 

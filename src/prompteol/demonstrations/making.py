@@ -15,7 +15,7 @@ __all__ = ["demonstrations_from_definitions", "demonstrations_from_model", "demo
 _WORDS_ASKED = 10
 
 
-class SpeaksWords(Protocol):
+class NextWordModel(Protocol):
     """What :func:`demonstrations_from_model` needs of a model; ``PromptEOL`` has it."""
 
     def words(self, texts: Any, k: int = 5) -> Any:
@@ -43,7 +43,7 @@ def demonstrations_from_definitions(
 
 
 def demonstrations_from_model(
-    sentences: Sequence[str], model: SpeaksWords, *, count: int | None = None, seed: int | None = None
+    sentences: Sequence[str], model: NextWordModel, *, count: int | None = None, seed: int | None = None
 ) -> list[Demonstration]:
     """Make demonstrations of sentences, each with the likeliest whole word that the model itself would say.
 

@@ -31,7 +31,7 @@ def read_wordnet(folder: str | Path, parts: tuple[str, ...] = _PARTS) -> Iterato
             raise CorpusError(f"no such file: {str(path)!r}; expected the database files of WordNet 3")
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
-                # The licence stands in front, indented.
+                # The license stands in front, indented.
                 if not line.startswith(" "):
                     yield _entry(line, f"{str(path)!r}, line {number}")
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from prompteol.corpus import chunks
 from prompteol.errors import ModelError
+from prompteol.files import chunks
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

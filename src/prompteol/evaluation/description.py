@@ -56,7 +56,7 @@ class ModelDescription:
 def describe(model: Any, name: str) -> ModelDescription:
     """Describe a model by what it says of itself: a PromptEOL everything, any other encoder what it has."""
     templates = getattr(model, "template", None)
-    template: PromptTemplate | None = templates.for_role(None) if templates is not None else None
+    template: PromptTemplate | None = templates.for_task(None) if templates is not None else None
     parameters = list(model.parameters()) if hasattr(model, "parameters") else []
     return ModelDescription(
         name=name,

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from prompteol.corpus import chunks
 from prompteol.errors import NonFiniteError
+from prompteol.files import chunks
+from prompteol.progress import batches
 
 __all__ = ["EmbeddingStore", "Encoder"]
 
@@ -40,14 +41,14 @@ class EmbeddingStore:
         self._chunks: list[NDArray[np.float32]] = []
 
     def add(self, sentences: Iterable[str], *, advance: Callable[[int], object] | None = None) -> None:
-        """Embed those sentences that are new, long ones first; ``advance`` hears of every chunk's size."""
+        """Embed those sentences that are new, long ones first; ``advance`` hears of every batch's size."""
         new = sorted({s for s in sentences if s not in self._row}, key=lambda s: (-len(s), s))
-        for chunk in chunks(new, _CHUNK):
-            self._chunks.append(self._encode(chunk))
-            for sentence in chunk:
-                self._row[sentence] = len(self._row)
-            if advance is not None:
-                advance(len(chunk))
+        with batches(self._model, advance or (lambda _count: None)) as done:
+            for chunk in chunks(new, _CHUNK):
+                self._chunks.append(self._encode(chunk))
+                for sentence in chunk:
+                    self._row[sentence] = len(self._row)
+                done(len(chunk))
 
     def embed(self, sentences: Sequence[str]) -> NDArray[np.float32]:
         """Return the embeddings of the sentences, shape (sentences, dimensions), embedding what is new."""

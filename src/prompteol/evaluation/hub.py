@@ -7,8 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from prompteol.errors import EvaluationError, MissingExtraError
-from prompteol.evaluation.tasks import Examples, Pairs, StsData, Task, TaskNotFoundError, TransferData
+from prompteol.errors import EvaluationError
+from prompteol.evaluation.tasks import LabeledTexts, StsData, StsSubset, Task, TaskNotFoundError, TransferData
+from prompteol.extras import check_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ class HubDatasets:
 
     A data set that cannot be fetched counts as missing; one without the expected columns is a
     :class:`~prompteol.errors.EvaluationError`. STS text is the original one, so its scores equal those of a folder
-    of raw SemEval files; SentEval's own tokenised text comes as an archive, see the documentation.
+    of raw SemEval files; SentEval's own tokenized text comes as an archive, see the documentation.
     """
 
     def load(self, task: Task) -> StsData | TransferData:
@@ -78,13 +79,13 @@ class HubDatasets:
         parts: dict[str, str] = {}
         if task.name in _STS:
             first, second, gold = _columns(_STS[task.name], parts)
-            return StsData([Pairs(task.name, first, second, [float(score) for score in gold])], parts)
+            return StsData([StsSubset(task.name, first, second, [float(score) for score in gold])], parts)
         if task.name not in _TRANSFER:
             raise TaskNotFoundError(f"{task.name} is not on the Hub under a known name; give a SentEval folder")
         splits = {}
         for name, split in _TRANSFER[task.name].items():
             *sentences, labels = _columns(split, parts)
-            splits[name] = Examples(tuple(sentences), labels)
+            splits[name] = LabeledTexts(tuple(sentences), labels)
         return TransferData(splits, parts)
 
 
@@ -106,10 +107,9 @@ def _columns(source: _Split, parts: dict[str, str]) -> list[Sequence[Any]]:
 
 
 def _load(source: _Split, split: str) -> Any:
-    try:
-        import datasets
-    except ImportError:
-        raise MissingExtraError("datasets", "evaluation") from None
+    check_extra("evaluation", "datasets")
+    import datasets
+
     try:
         return datasets.load_dataset(source.dataset, source.config, split=split, revision=source.revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:

@@ -47,7 +47,7 @@ def published_for(model: ModelDescription) -> PublishedScores | None:
     """Return the paper's row for a model, or None if it is not one of the paper's set up as in the paper.
 
     The last part of the name decides (``facebook/opt-1.3b``, ``royokong/prompteol-opt-1.3b``, a folder
-    ``opt-1.3b``), with the paper's template, its text normalisation and the last layer; without demonstrations,
+    ``opt-1.3b``), with the paper's template, its text normalization and the last layer; without demonstrations,
     or with the one that the paper found best for that size.
     """
     name = model.name.rstrip("/\\").replace("\\", "/").rpartition("/")[2].lower()

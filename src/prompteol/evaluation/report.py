@@ -114,8 +114,8 @@ def _sections(evaluations: Sequence[Evaluation]) -> list[_Section]:
         names = [name for name in SUITES[suite] if name in asked]
         if names:
             average = ["Avg."] if suite != "dev" else []
-            labelled = zip(evaluations, labels(evaluations), strict=True)
-            rows = [row for each, label in labelled for row in _rows(each, label, suite, names)]
+            labeled = zip(evaluations, labels(evaluations), strict=True)
+            rows = [row for each, label in labeled for row in _rows(each, label, suite, names)]
             sections.append(_Section(title, names + average, rows))
     return sections
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Protocol
@@ -16,15 +15,14 @@ from prompteol.evaluation.results import Evaluation, TaskScore
 from prompteol.evaluation.sts import score_sts
 from prompteol.evaluation.tasks import StsData, Task, TaskNotFoundError, TransferData, parse_tasks
 from prompteol.evaluation.transfer import score_transfer
+from prompteol.progress import Progress, no_progress
 
-__all__ = ["Benchmark", "Progress", "Source", "evaluate", "evaluate_features", "load_benchmark"]
+__all__ = ["Benchmark", "Progress", "TaskSource", "evaluate", "evaluate_features", "load_benchmark"]
 
 Embed = Callable[[Sequence[str]], Any]
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
-"""Open a progress bar: what is done and how many there are, giving the function that moves it on."""
 
 
-class Source(Protocol):
+class TaskSource(Protocol):
     """Where tasks come from: a SentEval folder, or the Hub."""
 
     def load(self, task: Task) -> StsData | TransferData:
@@ -49,7 +47,7 @@ class Benchmark:
         return {sentence for data in self.tasks.values() for sentence in data.sentences()}
 
 
-def load_benchmark(source: Source, tasks: Sequence[str] = ("sts",)) -> Benchmark:
+def load_benchmark(source: TaskSource, tasks: Sequence[str] = ("sts",)) -> Benchmark:
     """Read tasks from a source.
 
     Args:
@@ -79,7 +77,7 @@ def evaluate(
     *,
     name: str,
     batch_size: int | None = None,
-    progress: Progress = lambda _label, _total: nullcontext(lambda _count: None),
+    progress: Progress = no_progress,
 ) -> Evaluation:
     """Evaluate a model on every task of a benchmark.
 
@@ -108,7 +106,7 @@ def evaluate_features(
     benchmark: Benchmark,
     *,
     description: ModelDescription,
-    progress: Progress = lambda _label, _total: nullcontext(lambda _count: None),
+    progress: Progress = no_progress,
     started: float | None = None,
 ) -> Evaluation:
     """Evaluate features that are computed task by task, such as tf-idf: ``embed`` gets a task's sentences."""

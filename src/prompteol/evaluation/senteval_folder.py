@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prompteol.errors import EvaluationError
-from prompteol.evaluation.tasks import Examples, Pairs, StsData, Task, TaskNotFoundError, TransferData
+from prompteol.evaluation.tasks import LabeledTexts, StsData, StsSubset, Task, TaskNotFoundError, TransferData
 
 __all__ = ["SentEvalFolder"]
 
-# STS13 is without SMT, whose licence kept it out of SentEval and of every published figure.
+# STS13 is without SMT, whose license kept it out of SentEval and of every published figure.
 _SUBSETS = {
     "STS12": ("MSRpar", "MSRvid", "SMTeuroparl", "surprise.OnWN", "surprise.SMTnews"),
     "STS13": ("FNWN", "headlines", "OnWN"),
@@ -56,7 +56,7 @@ class SentEvalFolder:
         data = self._read(task.name, parts)
         return StsData(data, parts) if isinstance(data, list) else TransferData(data, parts)
 
-    def _read(self, task: str, parts: dict[str, str]) -> list[Pairs] | dict[str, Examples]:
+    def _read(self, task: str, parts: dict[str, str]) -> list[StsSubset] | dict[str, LabeledTexts]:
         if task in _SUBSETS:
             return [self._sts_subset(task, subset, parts) for subset in _SUBSETS[task]]
         if task in _STS_BENCHMARK:
@@ -73,7 +73,7 @@ class SentEvalFolder:
         files = {split: f"MRPC/msr_paraphrase_{split}.txt" for split in ("train", "test")}
         return {split: self._mrpc(file, parts) for split, file in files.items()}
 
-    def _sts_subset(self, task: str, subset: str, parts: dict[str, str]) -> Pairs:
+    def _sts_subset(self, task: str, subset: str, parts: dict[str, str]) -> StsSubset:
         pairs = self._open(f"STS/{task}-en-test/STS.input.{subset}.txt", parts)
         scores = self._open(f"STS/{task}-en-test/STS.gs.{subset}.txt", parts)
         if len(pairs) != len(scores):
@@ -85,31 +85,31 @@ class SentEvalFolder:
             raise scores.damaged(0, "expected at least one score", scores.text[0])
         cells = [pairs.cells(number, (0, 1)) for number in judged]
         gold = [scores.score(number, scores.text[number]) for number in judged]
-        return Pairs(subset, [first for first, _ in cells], [second for _, second in cells], gold)
+        return StsSubset(subset, [first for first, _ in cells], [second for _, second in cells], gold)
 
     def _scored_table(
         self, task: str, file: str, columns: tuple[int, int, int], header: int, parts: dict[str, str]
-    ) -> Pairs:
+    ) -> StsSubset:
         table = self._open(file, parts, header=header)
         table.check_header(header, columns[2])
         rows = [table.cells(number, columns) for number in range(header, len(table))]
         gold = [table.score(number, score) for number, (*_, score) in enumerate(rows, start=header)]
-        return Pairs(task, [row[0] for row in rows], [row[1] for row in rows], gold)
+        return StsSubset(task, [row[0] for row in rows], [row[1] for row in rows], gold)
 
-    def _two_classes(self, task: str, parts: dict[str, str]) -> Examples:
+    def _two_classes(self, task: str, parts: dict[str, str]) -> LabeledTexts:
         one, other = (self._open(f"{task}/{name}", parts, latin=True) for name in _TWO_CLASSES[task])
         if task in _WITHOUT_BLANKS:
             one.check_sentences()
             other.check_sentences()
-        return Examples(([*one.text, *other.text],), [1] * len(one) + [0] * len(other))
+        return LabeledTexts(([*one.text, *other.text],), [1] * len(one) + [0] * len(other))
 
-    def _sst(self, file: str, parts: dict[str, str]) -> Examples:
+    def _sst(self, file: str, parts: dict[str, str]) -> LabeledTexts:
         table = self._open(file, parts)
         rows = [table.cells(number, (0, 1)) for number in range(len(table))]
         labels = [table.label(number, label, ("0", "1")) for number, (_, label) in enumerate(rows)]
-        return Examples(([sentence for sentence, _ in rows],), labels)
+        return LabeledTexts(([sentence for sentence, _ in rows],), labels)
 
-    def _trec(self, file: str, parts: dict[str, str]) -> Examples:
+    def _trec(self, file: str, parts: dict[str, str]) -> LabeledTexts:
         table = self._open(file, parts, latin=True)
         sentences, labels = [], []
         for number, line in enumerate(table.text):
@@ -119,14 +119,14 @@ class SentEvalFolder:
                 raise table.damaged(number, "expected 'LABEL:detail question'", line)
             labels.append(coarse)
             sentences.append(question)
-        return Examples((sentences,), labels)
+        return LabeledTexts((sentences,), labels)
 
-    def _mrpc(self, file: str, parts: dict[str, str]) -> Examples:
+    def _mrpc(self, file: str, parts: dict[str, str]) -> LabeledTexts:
         table = self._open(file, parts, header=1)
         table.check_header(1, 0)
         rows = [table.cells(number, (3, 4, 0)) for number in range(1, len(table))]
         labels = [table.label(number, label, ("0", "1")) for number, (*_, label) in enumerate(rows, start=1)]
-        return Examples(([row[0] for row in rows], [row[1] for row in rows]), labels)
+        return LabeledTexts(([row[0] for row in rows], [row[1] for row in rows]), labels)
 
     def _open(self, file: str, parts: dict[str, str], *, latin: bool = False, header: int = 0) -> _Lines:
         for path in (self.folder / file, self.folder / file.removeprefix("STS/")):

@@ -12,9 +12,9 @@ from prompteol.errors import EvaluationError
 __all__ = [
     "SUITES",
     "TASKS",
-    "Examples",
-    "Pairs",
+    "LabeledTexts",
     "StsData",
+    "StsSubset",
     "Suite",
     "Task",
     "TaskNotFoundError",
@@ -56,7 +56,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Pairs:
+class StsSubset:
     """Hold one subset of an STS task: pairs of sentences and their human scores.
 
     ``first``, ``second`` and ``gold`` have the same length; gold scores run from 0 to 5.
@@ -72,7 +72,7 @@ class Pairs:
 class StsData:
     """Hold an STS task: its subsets, and the SHA-256 of every part it was read from."""
 
-    subsets: Sequence[Pairs]
+    subsets: Sequence[StsSubset]
     parts: dict[str, str]
 
     def sentences(self) -> list[str]:
@@ -82,8 +82,8 @@ class StsData:
 
 
 @dataclass(frozen=True)
-class Examples:
-    """Hold labelled sentences, or labelled pairs of sentences: one column, or two of the same length."""
+class LabeledTexts:
+    """Hold labeled sentences, or labeled pairs of sentences: one column, or two of the same length."""
 
     columns: tuple[Sequence[str], ...]
     labels: Sequence[int | str]
@@ -97,7 +97,7 @@ class TransferData:
     ``train`` and ``test`` (cross-validation on train), or ``train``, ``dev`` and ``test``.
     """
 
-    splits: dict[str, Examples]
+    splits: dict[str, LabeledTexts]
     parts: dict[str, str]
 
     def sentences(self) -> list[str]:

@@ -26,7 +26,7 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit, StratifiedKFo
 from threadpoolctl import threadpool_limits
 
 from prompteol.errors import EvaluationError
-from prompteol.evaluation.tasks import Examples, TransferData
+from prompteol.evaluation.tasks import LabeledTexts, TransferData
 
 __all__ = ["TransferScore", "score_transfer"]
 
@@ -111,11 +111,11 @@ def _features(data: TransferData, embed: Callable[[Sequence[str]], Any]) -> dict
             columns.append(embeddings[start : start + len(column)])
             start += len(column)
         features[name] = (_pair_features(*columns), np.array(examples.labels))
-    return _centred(features)
+    return _centered(features)
 
 
-def _centred(splits: dict[str, tuple[Any, NDArray[Any]]]) -> dict[str, tuple[Any, NDArray[Any]]]:
-    """Move dense features to mean zero. The optimum stays: the intercept is not regularised and makes up for it.
+def _centered(splits: dict[str, tuple[Any, NDArray[Any]]]) -> dict[str, tuple[Any, NDArray[Any]]]:
+    """Move dense features to mean zero. The optimum stays: the intercept is not regularized and makes up for it.
 
     Hidden states after one prompt share most of their length, and with that common part every solver crawls.
     """
@@ -125,7 +125,7 @@ def _centred(splits: dict[str, tuple[Any, NDArray[Any]]]) -> dict[str, tuple[Any
     return {name: (x - mean.astype(x.dtype), y) for name, (x, y) in splits.items()}
 
 
-def _sorted(examples: Examples) -> Examples:
+def _sorted(examples: LabeledTexts) -> LabeledTexts:
     # SentEval sorts by length and label before it deals out the folds. By text, too, and the order in which a
     # source lists its examples no longer shows in the score.
     rows = sorted(
@@ -133,7 +133,7 @@ def _sorted(examples: Examples) -> Examples:
         key=lambda row: (*(len(sentence.split()) for sentence in row[:-1]), str(row[-1]), row[:-1]),
     )
     *columns, labels = zip(*rows, strict=True)
-    return Examples(tuple(columns), labels)
+    return LabeledTexts(tuple(columns), labels)
 
 
 def _pair_features(first: Any, second: Any = None) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -11,7 +10,8 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from prompteol.inference.packing import Row, packs
+from prompteol.inference.packing import TokenRow, packs
+from prompteol.locks import Lock
 
 __all__ = ["TokenBudget"]
 
@@ -27,9 +27,9 @@ class TokenBudget:
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
-    def run(self, rows: Sequence[Row], compute: Callable[[Sequence[Row]], list[Tensor]]) -> list[Tensor]:
+    def run(self, rows: Sequence[TokenRow], compute: Callable[[Sequence[TokenRow]], list[Tensor]]) -> list[Tensor]:
         """Return what ``compute`` gives for all rows, each of its tensors concatenated over the packs.
 
         Raises:
@@ -51,6 +51,6 @@ class TokenBudget:
         return [torch.cat(parts) for parts in zip(*done, strict=True)]
 
     def _halve(self, failed: int) -> None:
-        with self._lock:
+        with self._lock.held():
             self.tokens = max(1, min(self.tokens, failed) // 2)
         logger.warning("out of memory at %d tokens; going on with %d at once", failed, self.tokens)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
+
+from prompteol.locks import Lock
 
 __all__ = ["Counters"]
 
@@ -13,9 +14,9 @@ class Counters:
     """Tokens that went through the backbone, since the engine was made.
 
     Args:
-        prefix_tokens: of shared prefixes; each prefix counts once as long as the weights stay.
+        prefix_tokens: of shared prefixes; each counts once a call; a row that is alone is computed whole, as text.
         text_tokens: of what follows the prefix in each distinct row.
-        stock_tokens: of rows that went down the stock road, padding included.
+        stock_tokens: of rows that went down the reference forward, padding included.
         checks: how many times the two roads were compared, at most three rows each; a whole pack where ways to attend
             are timed.
         check_tokens: what those comparisons cost, padding included; not in the figures above.
@@ -26,13 +27,13 @@ class Counters:
     stock_tokens: int = 0
     checks: int = 0
     check_tokens: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
-    def add(self, *, prefix: int = 0, text: int = 0, stock: int = 0, checks: int = 0, check: int = 0) -> None:
+    def add(self, *, prefix: int = 0, text: int = 0, reference: int = 0, checks: int = 0, check: int = 0) -> None:
         """Count what has just been computed, from any thread."""
-        with self._lock:
+        with self._lock.held():
             self.prefix_tokens += prefix
             self.text_tokens += text
-            self.stock_tokens += stock
+            self.stock_tokens += reference
             self.checks += checks
             self.check_tokens += check

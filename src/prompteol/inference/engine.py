@@ -1,8 +1,7 @@
-"""The engine: last-token states by the fast road where it was found right, by the stock road elsewhere."""
+"""The engine: last-token states by the packed forward where it was found right, by the reference forward elsewhere."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
@@ -14,22 +13,20 @@ from transformers import PreTrainedModel
 
 from prompteol.errors import InputError, LayerError
 from prompteol.inference.budget import TokenBudget
-from prompteol.inference.choice import AttentionChoice, Choice
 from prompteol.inference.counters import Counters
-from prompteol.inference.packed import PackedRoad, Prefix
-from prompteol.inference.packing import Row
-from prompteol.inference.reach import largest_independent_pack, longest_independent_row
-from prompteol.inference.state import weights_state
-from prompteol.inference.stock import input_device, stock_states
-from prompteol.inference.trust import Trust, describe
+from prompteol.inference.equivalence import EquivalenceCheck, describe
+from prompteol.inference.kernel_selector import AttentionName, KernelSelector
+from prompteol.inference.length_limits import largest_independent_pack, longest_independent_row
+from prompteol.inference.packed_forward import PackedForward, Prefix
+from prompteol.inference.packing import TokenRow
+from prompteol.inference.reference_forward import input_device, reference_states
+from prompteol.inference.structure import Structure, is_training
 
 __all__ = ["SharedPrefixEngine"]
 
 # More than this falls out of a CPU's cache (docs/performance.md); for accelerators it is a guess.
 _CPU_BUDGET = 1024
 _ACCELERATOR_BUDGET = 16384
-# A retrieval template has two prefixes; a token's keys and values take half a megabyte in a 7B model.
-_CACHED_TOKENS = 4096
 # Beside a longer row a prefix is little, and what may be seen of it, written out, takes a gigabyte and more.
 _LONGEST_ROW = 16384
 
@@ -38,20 +35,20 @@ class SharedPrefixEngine:
     """Compute the state of each row's last token, spending no token twice and none on padding.
 
     Equal to the ordinary forward: before a prefix is trusted, a few rows run both ways, and again whenever
-    the weights changed or a row is more than twice as long as any compared before. If they differ, or the
-    backbone cannot be run this way, every row takes the ordinary forward and one warning says so. In training
-    mode, and wherever gradients are recorded, the ordinary forward is taken as it stands. Safe to call from
-    several threads.
+    the backbone's modules or settings changed or a row is more than twice as long as any compared before. If they
+    differ, or the backbone cannot be run this way, every row takes the ordinary forward and one warning says so; so
+    it is while it carries forward hooks from outside. In training mode, and wherever gradients are recorded, the
+    ordinary forward is taken as it stands. No state outlives a call, so every edit of the weights is seen. Safe to
+    call from several threads.
 
     Args:
-        backbone: what ``AutoModel`` gives, such as ``OPTModel``; any device, dtype, quantisation or adapter.
+        backbone: what ``AutoModel`` gives, such as ``OPTModel``; any device, dtype, quantization or adapter.
             It is never changed.
         token_budget: tokens computed at once, at most; 1024 on a CPU and 16384 elsewhere. Halved for good
             when memory runs out.
-        cached_tokens: of prefixes whose keys and values are kept, at most; the one in use is kept whatever its length.
-        attention: ``"sdpa"`` runs texts of equal length as a batch, ``"flex"`` and ``"varlen"`` a whole pack at once
-            by FlexAttention, which is compiled, or by FlashAttention's variable-length kernel (CUDA, fp16 and
-            bf16). ``"auto"`` is ``"sdpa"``, and on CUDA what is found right and fastest while large packs run.
+        attention: ``"sdpa"`` runs texts of equal length as a batch, ``"varlen"`` a whole pack at once by
+            FlashAttention's variable-length kernel (CUDA, fp16 and bf16). ``"auto"`` is ``"sdpa"``, and on CUDA what
+            is found right and fastest while large packs run.
 
     Raises:
         SettingError: when there is no such way to attend.
@@ -62,24 +59,21 @@ class SharedPrefixEngine:
         backbone: PreTrainedModel,
         *,
         token_budget: int | None = None,
-        cached_tokens: int = _CACHED_TOKENS,
-        attention: AttentionChoice = "auto",
+        attention: AttentionName = "auto",
     ) -> None:
         self.backbone = backbone
         self.counters = Counters()
         asked = token_budget or (_CPU_BUDGET if input_device(self.backbone).type == "cpu" else _ACCELERATOR_BUDGET)
         self._budget = TokenBudget(int(min(asked, largest_independent_pack(backbone.config.get_text_config()))))
-        self._cached_tokens = cached_tokens
-        self._choice = Choice(attention)
-        self._trust: Trust | None = None
-        self._lock = threading.Lock()
+        self._kernels = KernelSelector(attention)
+        self._check: EquivalenceCheck | None = None
 
     @property
     def token_budget(self) -> int:
         """Tokens computed at once, at most; lower than asked for once memory has run out."""
         return self._budget.tokens
 
-    def last_token_states(self, rows: Sequence[Row], *, prefix: Row = (), layer: int = -1) -> Tensor:
+    def last_token_states(self, rows: Sequence[TokenRow], *, prefix: TokenRow = (), layer: int = -1) -> Tensor:
         """Return what the ordinary forward has in ``hidden_states[layer]`` at each row's last token.
 
         Args:
@@ -96,21 +90,20 @@ class SharedPrefixEngine:
         """
         return self.layer_states(rows, [layer], prefix=prefix)[0]
 
-    def layer_states(self, rows: Sequence[Row], layers: Sequence[int], *, prefix: Row = ()) -> list[Tensor]:
+    def layer_states(self, rows: Sequence[TokenRow], layers: Sequence[int], *, prefix: TokenRow = ()) -> list[Tensor]:
         """Return the states of several layers from one pass: a (rows, width) for each of ``layers``.
 
         Arguments and errors are those of :meth:`last_token_states`; widths may differ between layers.
         """
         self._validate(rows, layers)
-        if torch.is_grad_enabled() or any(module.training for module in self.backbone.modules()):
-            stock = partial(stock_states, self.backbone, device=input_device(self.backbone))
-            return self._stock(stock, layers, rows)
+        if torch.is_grad_enabled() or is_training(self.backbone):
+            reference = partial(reference_states, self.backbone, device=input_device(self.backbone))
+            return self._stock(reference, layers, rows)
         places: dict[tuple[int, ...], int] = {}
         inverse = [places.setdefault(tuple(row), len(places)) for row in rows]
-        shared: dict[Prefix | None, list[tuple[int, ...]]] = {}
-        for row in sorted(places, key=len):
-            shared.setdefault(self._shared_prefix(row, tuple(prefix)), []).append(row)
-        computed = [self._compute(start, members, tuple(layers)) for start, members in shared.items()]
+        shared = self._by_prefix(sorted(places, key=len), tuple(prefix))
+        check = self._current_check()
+        computed = [self._compute(check, start, members, tuple(layers)) for start, members in shared.items()]
         found = {row: index for index, row in enumerate(chain.from_iterable(shared.values()))}
         order = torch.tensor([found[row] for row in places])[inverse]
         return [torch.cat(parts)[order.to(parts[0].device)] for parts in zip(*computed, strict=True)]
@@ -120,14 +113,13 @@ class SharedPrefixEngine:
         return {
             "backbone": self.backbone,
             "token_budget": self.token_budget,
-            "cached_tokens": self._cached_tokens,
-            "attention": self._choice.attention,
+            "attention": self._kernels.attention,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    def _validate(self, rows: Sequence[Row], layers: Sequence[int]) -> None:
+    def _validate(self, rows: Sequence[TokenRow], layers: Sequence[int]) -> None:
         if not len(rows):
             raise InputError("no row was given; expected token ids of at least one text")
         for index, row in enumerate(rows):
@@ -138,49 +130,54 @@ class SharedPrefixEngine:
             if not lowest <= layer <= -1:
                 raise LayerError(f"layer {layer} is outside this backbone; choose one from {lowest} to -1")
 
-    def _shared_prefix(self, row: tuple[int, ...], prefix: Prefix) -> Prefix | None:
-        """Return the prefix with which a row goes down the fast road, or None for the stock road."""
-        if len(row) > min(_LONGEST_ROW, longest_independent_row(self.backbone.config.get_text_config())):
-            return None
-        return prefix if len(row) > len(prefix) and row[: len(prefix)] == prefix else ()
+    def _by_prefix(self, rows: list[tuple[int, ...]], prefix: Prefix) -> dict[Prefix | None, list[tuple[int, ...]]]:
+        """Tell with which prefix each row goes down the packed forward, or with None down the reference forward."""
+        longest = min(_LONGEST_ROW, longest_independent_row(self.backbone.config.get_text_config()))
+        start = len(prefix)
+        fitting = sum(start < len(row) <= longest and row[:start] == prefix for row in rows)
+        shared: dict[Prefix | None, list[tuple[int, ...]]] = {}
+        for row in rows:
+            # A row alone has nobody to share with.
+            shares = fitting > 1 and start < len(row) and row[:start] == prefix
+            shared.setdefault(None if len(row) > longest else prefix if shares else (), []).append(row)
+        return shared
 
-    def _compute(self, prefix: Prefix | None, rows: list[tuple[int, ...]], layers: tuple[int, ...]) -> list[Tensor]:
-        trust = self._current_trust()
-        stock = partial(self._budget.run, rows, partial(self._stock, trust.stock.states, layers))
-        road = None if prefix is None else trust.road(prefix, rows, layers)
-        if prefix is None or road is None:
-            return stock()
+    def _compute(
+        self, check: EquivalenceCheck, prefix: Prefix | None, rows: list[tuple[int, ...]], layers: tuple[int, ...]
+    ) -> list[Tensor]:
+        reference = partial(self._budget.run, rows, partial(self._stock, check.reference.states, layers))
+        forward = None if prefix is None else check.forward(prefix, rows, layers)
+        if prefix is None or forward is None:
+            return reference()
         try:
-            return self._budget.run([row[len(prefix) :] for row in rows], partial(self._fast, road, prefix, layers))
+            return self._budget.run([row[len(prefix) :] for row in rows], partial(self._fast, forward, prefix, layers))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            # If the rows themselves are at fault the stock road raises, and the fast one keeps its name.
-            states = stock()
-            trust.leave(road, describe(error))
+            # If the rows themselves are at fault the reference forward raises, and the fast one keeps its name.
+            states = reference()
+            check.leave(forward, describe(error))
             return states
 
-    def _current_trust(self) -> Trust:
-        state = weights_state(self.backbone)
-        with self._lock:
-            if self._trust is None or self._trust.state != state:
-                self._trust = Trust(
-                    state,
-                    self.backbone,
-                    input_device(self.backbone),
-                    self._budget,
-                    self.counters,
-                    self._cached_tokens,
-                    self._choice,
-                )
-            return self._trust
+    def _current_check(self) -> EquivalenceCheck:
+        found = Structure(self.backbone)
+        check = self._check
+        if check is None or check.structure != found:
+            check = self._check = EquivalenceCheck(
+                found, self.backbone, input_device(self.backbone), self._budget, self.counters, self._kernels
+            )
+        return check
 
-    def _fast(self, road: PackedRoad, prefix: Prefix, layers: Sequence[int], rests: Sequence[Row]) -> list[Tensor]:
-        states = road.states(prefix, rests, layers)
-        self.counters.add(text=sum(map(len, rests)))
+    def _fast(
+        self, forward: PackedForward, prefix: Prefix, layers: Sequence[int], suffixes: Sequence[TokenRow]
+    ) -> list[Tensor]:
+        states = forward.states(prefix, suffixes, layers)
+        self.counters.add(text=sum(map(len, suffixes)))
         return states
 
-    def _stock(self, compute: Callable[..., list[Tensor]], layers: Sequence[int], rows: Sequence[Row]) -> list[Tensor]:
+    def _stock(
+        self, compute: Callable[..., list[Tensor]], layers: Sequence[int], rows: Sequence[TokenRow]
+    ) -> list[Tensor]:
         states = compute(rows, entries=layers)
-        self.counters.add(stock=len(rows) * max(map(len, rows)))
+        self.counters.add(reference=len(rows) * max(map(len, rows)))
         return states

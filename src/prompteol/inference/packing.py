@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-__all__ = ["Group", "Row", "group_by_length", "packs"]
+__all__ = ["Group", "TokenRow", "group_by_length", "packs"]
 
-Row = Sequence[int]
+TokenRow = Sequence[int]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbouring texts of one length inside a pack.
+    """Neighboring texts of one length inside a pack.
 
     Args:
         start: where the first of them begins, in tokens from the start of the pack.
@@ -40,7 +40,7 @@ def group_by_length(lengths: Sequence[int]) -> list[Group]:
     return groups
 
 
-def packs(rows: Sequence[Row], budget: int) -> list[Sequence[Row]]:
+def packs(rows: Sequence[TokenRow], budget: int) -> list[Sequence[TokenRow]]:
     """Split rows, in their order, into packs of nearly equal cost, so that no small pack is left over.
 
     Args:

@@ -11,9 +11,9 @@ from prompteol.prompts.jinja_literal import jinja_literal
 from prompteol.prompts.normalization import normalization
 from prompteol.prompts.template import PromptTemplate, RetrievalTemplate
 
-__all__ = ["compile_chat_template"]
+__all__ = ["GATHER", "ROUTE", "compile_chat_template"]
 
-_GATHER = """\
+GATHER = """\
 {%- set said = namespace(prompt='', text='') -%}
 {%- for message in messages -%}
 {%- if message['role'] == 'system' -%}{%- set said.prompt = said.prompt ~ message['content'] -%}
@@ -22,7 +22,7 @@ _GATHER = """\
 {%- set text = said.text -%}
 """
 
-_ROUTE = """\
+ROUTE = """\
 {%- set said.role = task if task is defined else 'document' -%}
 {%- if said.prompt in ['query', 'document'] -%}
 {%- set said.role = said.prompt -%}{%- set said.prompt = '' -%}
@@ -30,33 +30,35 @@ _ROUTE = """\
 """
 
 
-def compile_chat_template(template: PromptTemplate | RetrievalTemplate, *, bos: bool = False, gap: str = "") -> str:
+def compile_chat_template(
+    template: PromptTemplate | RetrievalTemplate, *, bos: bool = False, bos_separator: str = ""
+) -> str:
     """Write the chat template whose rendering equals ``template.render`` for every text.
 
     Args:
         template: a pair compiles to a branch on the role: the system message where it is the name of one, else
             ``task``, which sentence-transformers 6 hands over.
         bos: whether the rendered prompt starts with ``bos_token``.
-        gap: what stands between BOS and the prompt; some SentencePiece tokenizers need the blank that they
+        bos_separator: what stands between BOS and the prompt; some SentencePiece tokenizers need the blank that they
             otherwise add themselves, and some tokenizers begin texts with other special tokens than BOS.
 
     Returns:
         Jinja source.
     """
     if isinstance(template, PromptTemplate):
-        return _GATHER + _body(template, bos, gap)
+        return GATHER + _body(template, bos, bos_separator)
     return (
-        _GATHER
-        + _ROUTE
+        GATHER
+        + ROUTE
         + "{%- if said.role == 'query' -%}\n"
-        + _body(template.query, bos, gap)
+        + _body(template.query, bos, bos_separator)
         + "\n{%- else -%}\n"
-        + _body(template.document, bos, gap)
+        + _body(template.document, bos, bos_separator)
         + "\n{%- endif -%}"
     )
 
 
-def _body(template: PromptTemplate, bos: bool, gap: str) -> str:
-    start = ["bos_token"] * bos + [jinja_literal(gap)] * bool(gap)
+def _body(template: PromptTemplate, bos: bool, bos_separator: str) -> str:
+    start = ["bos_token"] * bos + [jinja_literal(bos_separator)] * bool(bos_separator)
     parts = [*start, "said.prompt", jinja_literal(template.head), "text", jinja_literal(template.suffix)]
     return normalization(template.normalization).jinja + "{{- " + " ~ ".join(parts) + " -}}"

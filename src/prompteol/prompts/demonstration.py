@@ -13,7 +13,7 @@ __all__ = ["Demonstration"]
 class Demonstration:
     """Show the model what to do: a sentence and the word that sums it up.
 
-    The sentence stands in the prompt as it is, without normalisation, as the paper's demonstrations do.
+    The sentence stands in the prompt as it is, without normalization, as the paper's demonstrations do.
 
     Args:
         sentence: for instance ``"A jockey riding a horse."``.

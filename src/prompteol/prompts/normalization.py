@@ -76,7 +76,7 @@ _MODES: dict[str, Normalization] = {
 
 
 def normalization(mode: NormalizationMode) -> Normalization:
-    """Return a mode of normalisation.
+    """Return a mode of normalization.
 
     ``"paper"`` does what the authors' evaluation does, in their order: runs of whitespace become one blank; a full
     stop is added unless the text ends in one of ``. ? " '``; double quotes become single ones; a closing question

@@ -69,10 +69,10 @@ def resolve_template(template: str | PromptTemplate | RetrievalTemplate) -> Prom
     """
     if isinstance(template, (PromptTemplate, RetrievalTemplate)):
         return template
-    if template in TEMPLATES:
-        return TEMPLATES[template]
     if not isinstance(template, str):
         raise TemplateError(f"template={template!r} is {type(template).__name__}: give a name, a string or a template")
+    if template in TEMPLATES:
+        return TEMPLATES[template]
     if SLOT not in template and " " not in template and "_" not in template:
         raise TemplateError(f"template={template!r} is no preset ({', '.join(TEMPLATES)}) and has no {SLOT} slot")
     return PromptTemplate.parse(template)

@@ -10,13 +10,13 @@ from prompteol.errors import TemplateError
 from prompteol.prompts.demonstration import Demonstration
 from prompteol.prompts.normalization import NormalizationMode, normalization
 
-__all__ = ["AUTHORS_SLOT", "ROLES", "SLOT", "PromptTemplate", "RetrievalTemplate", "Role"]
+__all__ = ["AUTHORS_SLOT", "PROMPT_TASKS", "SLOT", "PromptTask", "PromptTemplate", "RetrievalTemplate"]
 
 SLOT = "{text}"
 AUTHORS_SLOT = "*sent_0*"
 
-Role = Literal["query", "document"]
-ROLES: tuple[Role, ...] = get_args(Role)
+PromptTask = Literal["query", "document"]
+PROMPT_TASKS: tuple[PromptTask, ...] = get_args(PromptTask)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class PromptTemplate:
         bos: put the tokenizer's BOS token in front. ``None``: where the tokenizer does so itself.
 
     Raises:
-        TemplateError: no suffix, a suffix that ends in whitespace, or a normalisation that does not exist.
+        TemplateError: no suffix, a suffix that ends in whitespace, or a normalization that does not exist.
     """
 
     prefix: str
@@ -88,9 +88,14 @@ class PromptTemplate:
         return cls(prefix, suffix, normalization, tuple(demonstrations), bos)
 
     @property
+    def around_word(self) -> tuple[str, str]:
+        """What stands between the suffix and a demonstration's word, and what closes the demonstration."""
+        return ("", '".') if self.suffix.endswith('"') else (" ", ". ")
+
+    @property
     def head(self) -> str:
         """Everything that stands before the text: the demonstrations, then the prefix."""
-        before, after = ("", '".') if self.suffix.endswith('"') else (" ", ". ")
+        before, after = self.around_word
         shown = (self.prefix + d.sentence + self.suffix + before + d.word + after for d in self.demonstrations)
         return "".join(shown) + self.prefix
 
@@ -106,11 +111,15 @@ class PromptTemplate:
         """Return this template with other demonstrations."""
         return replace(self, demonstrations=tuple(demonstrations))
 
-    def for_role(self, role: Role | None) -> PromptTemplate:
+    def with_normalization(self, mode: NormalizationMode) -> PromptTemplate:
+        """Return this template with another normalization of texts."""
+        return replace(self, normalization=mode)
+
+    def for_task(self, task: PromptTask | None) -> PromptTemplate:
         """Return the template of a role: this one, for each."""
         return self
 
-    def route(self, role: Role | None, prompt: str) -> tuple[PromptTemplate, str]:
+    def route(self, task: PromptTask | None, prompt: str) -> tuple[PromptTemplate, str]:
         """Return the template that a sentence-transformers prompt leads to, and what is left of the prompt."""
         return self, prompt
 
@@ -151,18 +160,22 @@ class RetrievalTemplate:
         shown = tuple(demonstrations)
         return RetrievalTemplate(self.query.with_demonstrations(shown), self.document.with_demonstrations(shown))
 
-    def for_role(self, role: Role | None) -> PromptTemplate:
-        """Return the template of a role; ``None`` is a document."""
-        return self.query if role == "query" else self.document
+    def with_normalization(self, mode: NormalizationMode) -> RetrievalTemplate:
+        """Return this pair with another normalization of texts in both templates."""
+        return RetrievalTemplate(self.query.with_normalization(mode), self.document.with_normalization(mode))
 
-    def route(self, role: Role | None, prompt: str) -> tuple[PromptTemplate, str]:
+    def for_task(self, task: PromptTask | None) -> PromptTemplate:
+        """Return the template of a role; ``None`` is a document."""
+        return self.query if task == "query" else self.document
+
+    def route(self, task: PromptTask | None, prompt: str) -> tuple[PromptTemplate, str]:
         """Return the template that a sentence-transformers prompt leads to, and what is left of the prompt.
 
         A prompt that is the name of a role chooses that role, and nothing of it is left.
         """
-        if prompt in ROLES:
-            return self.for_role(prompt), ""  # type: ignore[arg-type]
-        return self.for_role(role), prompt
+        if prompt in PROMPT_TASKS:
+            return self.for_task(prompt), ""  # type: ignore[arg-type]
+        return self.for_task(task), prompt
 
     def __str__(self) -> str:
         return f"query: {self.query}\ndocument: {self.document}"

@@ -3,46 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from prompteol.errors import MissingExtraError, SettingError, TrainingError
-from prompteol.search import Pairs, read_pairs
-from prompteol.training.examples import Examples
+from prompteol.data import ScoredPairs, read_pairs
+from prompteol.data.training_examples import TrainingExamples
+from prompteol.errors import SettingError, TrainingError
 from prompteol.training.recipe import Recipe
-from prompteol.training.stock import launched_processes
 from prompteol.training.teacher import Teacher, Vectors, given_vectors
+from prompteol.training.trainer_setup import launched_processes
 
-__all__ = ["Material", "check_training", "development_pairs"]
+__all__ = ["TrainingInputs", "check_training", "development_pairs"]
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingInputs:
     """What a model is trained on.
 
     Args:
         examples: the rows.
         pairs: that checkpoints are evaluated on.
         teacher: of a distillation.
-        running_text: that the next token is learnt from.
+        running_text: that the next token is learned from.
         words: the teacher's vectors of the tokenizer's pieces.
     """
 
-    examples: Examples
-    pairs: Pairs | None
+    examples: TrainingExamples
+    pairs: ScoredPairs | None
     teacher: Teacher | None
-    running_text: Examples | None
+    running_text: TrainingExamples | None
     words: Vectors | None
 
 
-def development_pairs(dev: Pairs | str | Path | None) -> Pairs | None:
+def development_pairs(dev: ScoredPairs | str | Path | None) -> ScoredPairs | None:
     """Return the pairs that checkpoints are evaluated on.
 
     Raises:
         TrainingError: they have no scores, or an empty sentence.
         CorpusError: the file cannot be read.
     """
-    pairs = dev if isinstance(dev, Pairs) or dev is None else read_pairs(dev)
+    pairs = dev if isinstance(dev, ScoredPairs) or dev is None else read_pairs(dev)
     if pairs is None:
         return None
     if pairs.scores is None:
@@ -55,13 +54,12 @@ def development_pairs(dev: Pairs | str | Path | None) -> Pairs | None:
     return pairs
 
 
-def check_training(recipe: Recipe, given: Material) -> None:
-    """Make sure that recipe and data fit each other, and that what they need is installed.
+def check_training(recipe: Recipe, given: TrainingInputs) -> None:
+    """Make sure that recipe and data fit each other.
 
     Raises:
         TrainingError: the columns are not those of the objective, or given vectors are of another number of texts.
         SettingError: the recipe asks for what is not given, or is given what it has no use for.
-        MissingExtraError: an adapter, and no peft.
     """
     examples, teacher = given.examples, given.teacher
     one_column = tuple(examples.columns) == ("text",)
@@ -92,5 +90,3 @@ def check_training(recipe: Recipe, given: Material) -> None:
         )
     if teacher is not None:
         given_vectors(teacher, examples.columns["text"])
-    if recipe.lora is not None and find_spec("peft") is None:
-        raise MissingExtraError("peft", "training")

@@ -15,11 +15,11 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import TrainerState
 
-from prompteol.backbone import MANIFEST
-from prompteol.corpus import replace_when_done
 from prompteol.errors import TrainingError
+from prompteol.files import atomic_write
+from prompteol.model import MANIFEST
 
-__all__ = ["Workspace", "read_state"]
+__all__ = ["Workspace", "checkpoint_step", "read_state"]
 
 _NAME = re.compile(r"checkpoint-(\d+)")
 _STATE = "trainer_state.json"
@@ -90,7 +90,7 @@ class Workspace:
         if known is None:
             with self.kept_on_failure():
                 self.checkpoints.mkdir(parents=True, exist_ok=True)
-            with replace_when_done(self.record) as partial:
+            with atomic_write(self.record) as partial:
                 partial.write_text(json.dumps(dict(about), indent=2) + "\n", encoding="utf-8")
             return
         changed = sorted(name for name in known.keys() | about.keys() if known.get(name) != about.get(name))
@@ -106,8 +106,8 @@ class Workspace:
         try:
             yield
         except (OSError, SafetensorError, RuntimeError) as error:
-            # That is where torch.save, and the closing of its file, say that it cannot be written.
-            if isinstance(error, RuntimeError) and "inline_container.cc" not in str(error):
+            # torch.save has no error of its own for a file that cannot be written; an unfinished checkpoint tells.
+            if isinstance(error, RuntimeError) and all(map(_is_whole, self._numbered())):
                 raise
             raise TrainingError(
                 f"{str(self.out)!r}: {' '.join(str(error).split())}. Mend that, and go on from the last whole "
@@ -137,7 +137,7 @@ class Workspace:
         here = self.checkpoints / Path(state.best_model_checkpoint or "").name
         if state.best_model_checkpoint and here != Path(state.best_model_checkpoint) and here.is_dir():
             state.best_model_checkpoint = str(here)
-            with replace_when_done(checkpoint / _STATE) as partial:
+            with atomic_write(checkpoint / _STATE) as partial:
                 state.save_to_json(str(partial))
 
     def _check_writable(self) -> None:
@@ -162,6 +162,14 @@ def read_state(checkpoint: Path) -> TrainerState:
     """Return what a whole checkpoint remembers of its training."""
     state: TrainerState = TrainerState.load_from_json(str(checkpoint / _STATE))
     return state
+
+
+def checkpoint_step(checkpoint: str | Path) -> int:
+    """Return the step that a checkpoint's name says."""
+    match = _NAME.fullmatch(Path(checkpoint).name)
+    if match is None:
+        raise TrainingError(f"{str(checkpoint)!r} is no checkpoint; expected a name such as checkpoint-50")
+    return int(match[1])
 
 
 def _is_whole(checkpoint: Path) -> bool:

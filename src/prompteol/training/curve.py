@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from prompteol.errors import TrainingError
 
-__all__ = ["SCORE", "CurveWriter", "Point", "Progress", "Watcher", "points", "read_curve"]
+__all__ = ["SCORE", "CurveWriter", "Point", "TrainingProgress", "Watcher", "points", "read_curve"]
 
 # What the stock evaluator calls Spearman's correlation of the cosine.
 SCORE = "eval_spearman_cosine"
@@ -24,7 +23,7 @@ class Point:
     """One point of the curves.
 
     Args:
-        step: optimiser steps so far.
+        step: optimizer steps so far.
         loss: the mean since the point before; ``None`` at an evaluation.
         score: Spearman's correlation x 100 on the development pairs; ``None`` between evaluations.
         learning_rate: of that step.
@@ -37,7 +36,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """How far a training is: ``step`` of ``steps``, and the last point of the curves."""
 
     step: int
@@ -45,7 +44,7 @@ class Progress:
     last: Point | None
 
 
-Watcher = Callable[[Progress], None]
+Watcher = Callable[[TrainingProgress], None]
 
 
 def points(history: Sequence[dict[str, Any]]) -> list[Point]:
@@ -83,28 +82,21 @@ class CurveWriter(TrainerCallback):
 
     Args:
         path: the file. A training that is resumed goes on behind the points of its checkpoint.
-        watch: called after each step and each point.
+        watch: called when training begins, and after each step and each point.
     """
 
     def __init__(self, path: Path, watch: Watcher | None = None) -> None:
         self.path = path
         self.watch = watch
+        self._last: Point | None = None
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Write what the checkpoint remembers, in place of what the file holds."""
         self._write(state, "w", points(state.log_history))
+        self._tell(state)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Add the last point.
-
-        Raises:
-            TrainingError: its loss is no number, so every weight will be none.
-        """
-        loss = state.log_history[-1].get("loss")
-        if loss is not None and not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss is {loss} at step {state.global_step}; lower the learning rate, or train in fp32"
-            )
+        """Add the last point."""
         self._write(state, "a", points(state.log_history[-1:]))
         self._tell(state)
 
@@ -113,11 +105,11 @@ class CurveWriter(TrainerCallback):
         self._tell(state)
 
     def _write(self, state: TrainerState, mode: str, new: Sequence[Point]) -> None:
+        self._last = new[-1] if new else self._last
         if state.is_world_process_zero:
             with self.path.open(mode, encoding="utf-8") as file:
                 file.writelines(json.dumps(vars(point)) + "\n" for point in new)
 
     def _tell(self, state: TrainerState) -> None:
         if self.watch is not None and state.is_world_process_zero:
-            known = points(state.log_history)
-            self.watch(Progress(state.global_step, state.max_steps, known[-1] if known else None))
+            self.watch(TrainingProgress(state.global_step, state.max_steps, self._last))

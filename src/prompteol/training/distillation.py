@@ -11,25 +11,25 @@ from sentence_transformers.util.distributed import all_gather_with_grad
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from prompteol.backbone import tied_language_model
-from prompteol.corpus import chunks
+from prompteol.data.training_examples import TrainingExamples
 from prompteol.errors import SettingError
+from prompteol.files import chunks
+from prompteol.model import tied_language_model
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.examples import Examples
 from prompteol.training.recipe import Recipe
 from prompteol.training.teacher import Vectors
 
 __all__ = ["DistillationLoss", "running_label", "running_rows"]
 
 _TOGETHER = 64
-# Texts that are tokenised at once.
+# Texts that are tokenized at once.
 _READ = 1000
 # Of the softmax over words by cosine to the teacher's vector: nearly all weight on the nearest dozen.
 _WORD_TEMPERATURE = 0.04
 
 
-def running_rows(running_text: Examples, model: PromptEOL, tokens: int) -> list[Tensor]:
-    """Return the ids of running text, letter for letter: no template is filled, so none normalises it.
+def running_rows(running_text: TrainingExamples, model: PromptEOL, tokens: int) -> list[Tensor]:
+    """Return the ids of running text, letter for letter: no template is filled, so none normalizes it.
 
     Args:
         running_text: of which only the first tokens are taken, after BOS or what else the model's prompts begin with.
@@ -100,7 +100,7 @@ class DistillationLoss(EmbedDistillLoss):
         """Return the loss of a batch.
 
         Args:
-            sentence_features: one column of texts, tokenised.
+            sentence_features: one column of texts, tokenized.
             labels: the rows of the targets, of shape (texts); or :func:`running_label`, and then the text is not read.
         """
         (features,) = sentence_features
@@ -142,7 +142,7 @@ class DistillationLoss(EmbedDistillLoss):
             output = self.model({"input_ids": ids[rows, :longest], "attention_mask": mask[rows, :longest]})
             embeddings.append(output["sentence_embedding"])
             if speaking:
-                total = total + self._surprise(output)
+                total = total + self._lm_loss(output)
         share = self._share(mask.sum() - len(mask)) if speaking else 0.0
         return torch.cat(embeddings)[order.argsort()], total * share
 
@@ -160,7 +160,7 @@ class DistillationLoss(EmbedDistillLoss):
         near = (teachers.float() @ words.T / _WORD_TEMPERATURE).masked_fill(~words.any(dim=1), -torch.inf)
         return nn.functional.cross_entropy(self._logits(students), near.softmax(dim=-1))
 
-    def _surprise(self, output: dict[str, Tensor]) -> Tensor:
+    def _lm_loss(self, output: dict[str, Tensor]) -> Tensor:
         """Return the summed cross-entropy of all tokens but the first of each row."""
         states, ids, mask = (output[name] for name in ("token_embeddings", "input_ids", "attention_mask"))
         real = mask[:, 1:] > 0

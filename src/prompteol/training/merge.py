@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from huggingface_hub import snapshot_download
 from numpy.typing import NDArray
-from torch import Tensor
 
-from prompteol.backbone import ADAPTER, find_source
-from prompteol.demonstrations import everyday
+from prompteol.demonstrations import default_demonstrations
 from prompteol.errors import ModelError
+from prompteol.extras import check_extra
+from prompteol.model import ADAPTER, find_source, has_adapter, merged_backbone
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.adapter import has_adapter
-from prompteol.training.card import base_licence
+from prompteol.training.card import base_license
 
 __all__ = ["Merged", "merge"]
 
@@ -72,18 +71,20 @@ def merge(
     Raises:
         ModelError: there is no adapter, it does not fit its base, or it changes nothing.
         MissingExtraError: peft is not installed.
+        IncompatibleVersionError: it is, in a version that transformers excludes.
     """
-    texts = list(texts or (one.sentence for one in everyday()))
+    check_extra("adapters", "peft")
+    texts = list(texts or (one.sentence for one in default_demonstrations()))
     full = {"dtype": torch.float32}
     files = {name: options[name] for name in _FILES if name in options}
     with _on_base(adapter, base, files | {"revision": options.get("revision")}) as folder:
         adapted = PromptEOL(folder, device=device, model_kwargs=full, **options)
-    if not has_adapter(adapted):
+    if not has_adapter(adapted.module):
         raise ModelError(f"{str(adapter)!r} is no adapter: it has no {ADAPTER}; there is nothing to merge")
     both = _vectors(adapted, texts)
     merged = _fresh_base(adapted, device, {**files, "trust_remote_code": options.get("trust_remote_code", False)})
     alone = _vectors(merged, texts)
-    merged.module.transformer.model.load_state_dict(_merged_weights(adapted))
+    _load_merged(adapted, merged, str(adapter))
     one = _vectors(merged, texts)
     from_parts, from_base = _difference(one, both), _difference(one, alone)
     if from_parts > _EQUAL:
@@ -138,28 +139,30 @@ def _fresh_base(adapted: PromptEOL, device: str | None, files: Mapping[str, Any]
         del model[-1]
     for module in list(adapted.children())[1:]:
         model.append(module)
-    model.notes = adapted.notes
-    model.model_card_data.license = base_licence(name) or adapted.model_card_data.license
-    model.chosen = {**adapted.chosen, "weights": f"{adapted.chosen.get('weights', 'an adapter')}, merged with {name}"}
+    model.training_notes = adapted.training_notes
+    model.model_card_data.license = base_license(name) or adapted.model_card_data.license
+    model.provenance = {
+        **adapted.provenance,
+        "weights": f"{adapted.provenance.get('weights', 'an adapter')}, merged with {name}",
+    }
     return model
 
 
-def _merged_weights(adapted: PromptEOL) -> dict[str, Tensor]:
-    """Return the backbone's weights with the adapter in them, named as the bare backbone names them."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    backbone = adapted.module.transformer.model
-    layers = {name: part for name, part in backbone.named_modules() if isinstance(part, BaseTunerLayer)}
-    for layer in layers.values():
-        layer.merge(safe_merge=True)
-    weights = {name: value for name, value in backbone.state_dict().items() if not _inside(name, layers)}
-    for name, layer in layers.items():
-        weights |= {f"{name}.{key}": value for key, value in layer.get_base_layer().state_dict().items()}
-    return weights
-
-
-def _inside(name: str, layers: dict[str, Any]) -> bool:
-    return any(name.startswith(f"{layer}.") for layer in layers)
+def _load_merged(adapted: PromptEOL, merged: PromptEOL, adapter: str) -> None:
+    whole, bare = merged_backbone(adapted.module.transformer.model), merged.module.transformer.model
+    rows, before = (next(part.get_input_embeddings().parameters()).shape[0] for part in (whole, bare))
+    if rows != before:
+        # The adapter was trained with more tokens than its base has.
+        bare.resize_token_embeddings(rows, mean_resizing=False)
+        merged.module.transformer.processor = adapted.tokenizer
+        merged.set_template(adapted.template)
+    try:
+        bare.load_state_dict(whole.state_dict())
+    except RuntimeError as error:
+        raise ModelError(
+            f"{adapter!r} cannot be merged, since it changes what layers its base has: "
+            f"{' '.join(str(error).split())[:300]}; use the adapter as it is"
+        ) from error
 
 
 def _vectors(model: PromptEOL, texts: Sequence[str]) -> NDArray[np.float32]:

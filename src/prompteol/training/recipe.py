@@ -22,7 +22,7 @@ class Lora:
         rank: of the two factors; 64 in the authors' code.
         alpha: the adapter is scaled by ``alpha / rank``; 16 in the authors' code.
         dropout: in front of the adapter; 0.05 in the authors' code.
-        quantize: hold the base in 4 bits (NF4, double quantisation) while training. ``None``: where there is a CUDA
+        quantize: hold the base in 4 bits (NF4, double quantization) while training. ``None``: where there is a CUDA
             device and bitsandbytes is installed.
     """
 

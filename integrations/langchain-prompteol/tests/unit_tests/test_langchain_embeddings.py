@@ -14,13 +14,14 @@ import warnings
 
 import numpy as np
 import torch
+from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_prompteol import PromptEOLEmbeddings
 from pydantic import ValidationError
 
 from prompteol import fingerprint
+from prompteol.embedder.index_safety import check_index, index_metadata
+from prompteol.embedder.long_texts import LongTextWarning
 from prompteol.errors import IndexMismatchError, InputError, ModelNotFoundError, SettingError
-from prompteol.index_safety import check_index, index_metadata
-from prompteol.long_texts import LongTextWarning
 from prompteol.prompts import resolve_template
 from small_models import base_model_folder, stock_model
 
@@ -74,12 +75,12 @@ def test_retrieval_templates_reach_the_model():
     assert differ(embeddings.embed_query("a"), embeddings.embed_documents(["a"])[0])
 
 
-def test_one_switch_normalises_both_roles(model):
+def test_one_switch_normalizes_both_roles(model):
     assert np.linalg.norm(both_roles(wrap(model)), axis=1) == pytest.approx(1, abs=1e-5)
     assert np.linalg.norm(both_roles(wrap(model, normalize_embeddings=False)), axis=1).min() > 1.1
 
 
-def test_cuts_are_normalised_in_both_roles(model):
+def test_cuts_are_normalized_in_both_roles(model):
     cut = both_roles(wrap(model, truncate_dim=8))
     np.testing.assert_allclose(cut, unit(both_roles(wrap(model))[:, :8]), atol=1e-5)
 
@@ -139,7 +140,7 @@ def test_settings_that_change_what_comes_back_are_refused_at_once(model, fields)
         wrap(model, **fields)
 
 
-@pytest.mark.parametrize("fields", [{"batch_size": 0}, {"truncate_dim": 0}, {"multi_process": True}, {"normalise": 1}])
+@pytest.mark.parametrize("fields", [{"batch_size": 0}, {"truncate_dim": 0}, {"multi_process": True}, {"normalize": 1}])
 def test_fields_are_checked(model, fields):
     with pytest.raises(ValidationError):
         wrap(model, **fields)
@@ -172,7 +173,7 @@ def test_a_pickle_by_name_is_small_and_keeps_every_field():
 
 def test_a_pickle_holds_the_prompt_and_the_model_that_embed_now():
     embeddings = by_name()
-    embeddings.client.set_prompt(resolve_template("pretended-cot"))
+    embeddings.client.set_template(resolve_template("pretended-cot"))
     twin = pickle.loads(pickle.dumps(embeddings))
     np.testing.assert_allclose(both_roles(twin), both_roles(embeddings), atol=1e-6)
     assert differ(both_roles(twin), both_roles(by_name()))
@@ -292,3 +293,63 @@ def test_the_fingerprint_guards_an_index(model):
     check_index(index_metadata(embeddings), embeddings)
     with pytest.raises(IndexMismatchError):
         check_index(index_metadata(embeddings), wrap(stock_model(seed=1)))
+
+
+def edit(model):
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.01)
+
+
+CHANGES = {
+    "template": lambda embeddings: embeddings.client.set_template(resolve_template("pretended-cot")),
+    "layer": lambda embeddings: embeddings.client.set_template(embeddings.client.template, layer=-2),
+    "weights": lambda embeddings: edit(embeddings.client),
+    "max_seq_length": lambda embeddings: setattr(embeddings.client, "max_seq_length", 40),
+    "saved prompt": lambda embeddings: embeddings.client.prompts.update(document="Another: "),
+    "truncate_dim": lambda embeddings: setattr(embeddings, "truncate_dim", 8),
+    "normalize": lambda embeddings: setattr(embeddings, "normalize_embeddings", False),
+    "query prompt": lambda embeddings: setattr(embeddings, "query_prompt", "Find: "),
+    "document prompt": lambda embeddings: setattr(embeddings, "document_prompt", "Read: "),
+    "encode_kwargs": lambda embeddings: setattr(
+        embeddings, "encode_kwargs", {"processing_kwargs": {"text": {"max_length": 24}}}
+    ),
+    "query_encode_kwargs": lambda embeddings: setattr(embeddings, "query_encode_kwargs", {"truncate_dim": 8}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_an_index_of_what_these_were_before_a_change_is_refused(change, tmp_path):
+    embeddings = by_name()
+    metadata = index_metadata(embeddings)
+    path = tmp_path / "notes.json"
+    InMemoryVectorStore.from_texts(["a", "b"], embeddings.for_index(path)).dump(str(path))
+    guarded = embeddings.for_index(path)
+    change(embeddings)
+    if guarded.fingerprint != embeddings.fingerprint:
+        change(guarded)
+    with pytest.raises(IndexMismatchError):
+        check_index(metadata, embeddings)
+    with pytest.raises(IndexMismatchError, match="build the index again"):
+        embeddings.for_index(path)
+    with pytest.raises(IndexMismatchError, match="build the index again"):
+        InMemoryVectorStore.load(str(path), guarded).similarity_search("a")
+    store = InMemoryVectorStore.load(str(path), by_name().for_index(path))
+    assert len(store.similarity_search("a", k=1)) == 1
+
+
+def test_a_thousand_texts_are_one_call_of_the_model(model, monkeypatch):
+    handed = []
+    original = model.encode
+    monkeypatch.setattr(
+        model, "encode", lambda inputs, **kw: (handed.append((len(inputs), kw)), original(inputs, **kw))[1]
+    )
+    assert len(wrap(model).embed_documents([f"text {number}" for number in range(1000)])) == 1000
+    [(count, options)] = handed
+    assert count == 1000
+    assert "batch_size" not in options or options["batch_size"] in (None, 32)
+
+
+def test_the_dimension_is_that_of_the_vectors(model, tmp_path):
+    assert wrap(model, truncate_dim=8).dimension == 8
+    with pytest.raises(IndexMismatchError, match="16 dimensions, and this embedder returns 32"):
+        wrap(model).for_index(tmp_path, dimension=16)

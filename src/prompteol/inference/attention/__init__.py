@@ -1,29 +1,27 @@
 """Attention of texts laid end to end: what one forward carries, and the ways to compute it."""
 
-from prompteol.inference.attention.flex import FlexAttention
-from prompteol.inference.attention.groups import GroupedAttention
-from prompteol.inference.attention.interface import NAME
-from prompteol.inference.attention.passes import (
+from prompteol.inference.attention.context import (
     Attention,
+    ForwardContext,
     KeyValue,
-    Pass,
     StopForward,
     UnsupportedError,
-    current_pass,
+    current_context,
     running,
 )
+from prompteol.inference.attention.grouped import GroupedAttention
+from prompteol.inference.attention.interface import NAME
 from prompteol.inference.attention.varlen import VariableLengthAttention
 
 __all__ = [
     "NAME",
     "Attention",
-    "FlexAttention",
+    "ForwardContext",
     "GroupedAttention",
     "KeyValue",
-    "Pass",
     "StopForward",
     "UnsupportedError",
     "VariableLengthAttention",
-    "current_pass",
+    "current_context",
     "running",
 ]

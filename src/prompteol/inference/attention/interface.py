@@ -8,13 +8,14 @@ chunked windows with it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from prompteol.inference.attention.passes import StopForward, UnsupportedError, current_pass
+from prompteol.inference.attention.context import StopForward, UnsupportedError, current_context
 
 __all__ = ["NAME"]
 
@@ -30,17 +31,30 @@ def _attend(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Let each text attend to the prefix and itself; shapes as in transformers, with a batch of one row."""
-    this = current_pass()
-    this.attended.add(module)
-    if this.recorded is not None:
-        this.recorded[module] = (key, value)
-    if this.stop_at_attention:
-        this.held = (key, value)
+    context = current_context()
+    context.attended.add(module)
+    if context.stop_at_attention:
+        context.cached_kv = (key, value)
         raise StopForward
-    if attention_mask is None or attention_mask.shape[-2:] != (this.span, this.span):
+    key, value = context.cached_kv or (key, value)
+    if attention_mask is None or attention_mask.shape[-2:] != (context.span, context.span):
         raise UnsupportedError(f"{type(module).__name__} has a mask of its own making")
     kwargs.pop("position_ids", None)
-    return this.attention(this, module, query, *(this.held or (key, value)), attention_mask, **kwargs), None
+    attend: Callable[..., Tensor] = partial(context.attention, mask=attention_mask, **kwargs)
+    if context.opening is None:
+        return attend(context, module, query, key, value), None
+    end = context.prefix_length
+    shared, texts = partial(_tokens, which=slice(end)), partial(_tokens, which=slice(end, None))
+    # Cloned, so that what is kept of the pack is the prefix alone.
+    context.prefix[module] = shared(key).clone(), shared(value).clone()
+    if context.last_only:
+        return attend(context, module, query, texts(key), texts(value)), None
+    before = attend(context.opening, module, shared(query), shared(key), shared(value))
+    return torch.cat([before, attend(context, module, texts(query), texts(key), texts(value))], dim=1), None
+
+
+def _tokens(states: Tensor, which: slice) -> Tensor:
+    return states[:, :, which]
 
 
 def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtype, **_: Any) -> Tensor:
@@ -48,11 +62,11 @@ def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtyp
 
     A shorter text's mask is a corner of it, since positions start at 0 in every text.
     """
-    this = current_pass()
-    positions = torch.arange(this.span, device=this.device)
-    zero = torch.zeros(1, 1, 1, 1, dtype=torch.long, device=this.device)
+    context = current_context()
+    positions = torch.arange(context.span, device=context.device)
+    zero = torch.zeros(1, 1, 1, 1, dtype=torch.long, device=context.device)
     seen = mask_function(zero, zero, positions[None, None, :, None], positions[None, None, None, :])
-    return this.attention.mask(seen.expand(1, 1, this.span, this.span), dtype)
+    return context.attention.mask(seen.expand(1, 1, context.span, context.span), dtype)
 
 
 AttentionInterface.register(NAME, _attend)

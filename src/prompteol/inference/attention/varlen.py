@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prompteol.inference.attention.groups import GroupedAttention
-from prompteol.inference.attention.passes import Pass
+from prompteol.inference.attention.context import ForwardContext
+from prompteol.inference.attention.grouped import GroupedAttention
 
 __all__ = ["VariableLengthAttention"]
 
@@ -28,7 +28,14 @@ class VariableLengthAttention:
         return seen
 
     def __call__(
-        self, this: Pass, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, **kwargs: Any
+        self,
+        context: ForwardContext,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor,
+        **kwargs: Any,
     ) -> Tensor:
         """Return (1, queries, heads, width).
 
@@ -39,13 +46,13 @@ class VariableLengthAttention:
 
         if kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None:
             raise ValueError("varlen_attn knows neither soft-capping nor sinks")
-        if not this.once(mask, partial(_sees_all_before, mask[0, 0])):
-            return self._groups(this, module, query, key, value, mask, **kwargs)
-        gather, query_ends, key_ends = this.once(("varlen", query.device), partial(_layout, this, query.device))
+        if not context.once(mask, partial(_sees_all_before, mask[0, 0])):
+            return self._groups(context, module, query, key, value, mask, **kwargs)
+        gather, query_ends, key_ends = context.once(("varlen", query.device), partial(_layout, context, query.device))
         keys, values = (
-            states[0].index_select(1, gather).transpose(0, 1) for states in this.with_prefix(module, key, value)
+            states[0].index_select(1, gather).transpose(0, 1) for states in context.with_prefix(module, key, value)
         )
-        if this.last_only:
+        if context.last_only:
             query_ends = torch.arange(len(query_ends), dtype=torch.int32, device=query.device)
         output = varlen_attn(
             query[0].transpose(0, 1),
@@ -53,8 +60,8 @@ class VariableLengthAttention:
             values,
             query_ends,
             key_ends,
-            1 if this.last_only else max(this.lengths),
-            this.span,
+            1 if context.last_only else max(context.lengths),
+            context.span,
             scale=kwargs.get("scaling"),
             # Causal, counted from the end: a text's last query sees all of its keys.
             window_size=(-1, 0),
@@ -68,12 +75,12 @@ def _sees_all_before(seen: Tensor) -> bool:
     return torch.equal(seen, torch.ones_like(seen).tril())
 
 
-def _layout(this: Pass, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _layout(context: ForwardContext, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Tell where each text's keys lie, prefix first, and where its queries and its keys end, after a zero."""
-    lengths = torch.tensor(this.lengths)
+    lengths = torch.tensor(context.lengths)
     ends = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    shared = torch.arange(this.prefix_length)
-    own = torch.arange(int(ends[-1])) + this.prefix_length
-    gather = torch.cat([part for text in own.split(this.lengths) for part in (shared, text)])
-    ends_with_prefix = ends + this.prefix_length * torch.arange(len(ends))
+    shared = torch.arange(context.prefix_length)
+    own = torch.arange(int(ends[-1])) + context.prefix_length
+    gather = torch.cat([part for text in own.split(context.lengths) for part in (shared, text)])
+    ends_with_prefix = ends + context.prefix_length * torch.arange(len(ends))
     return gather.to(device), ends.int().to(device), ends_with_prefix.int().to(device)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,14 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from pydantic import computed_field
 
-from prompteol.embedder import TextEmbedder
+from prompteol.embedder import TextEmbedder, model_state
+from prompteol.embedder.index_safety import IndexGuard
+from prompteol.embedder.long_texts import LongTextNotice
 from prompteol.errors import IndexMismatchError, SettingError
-from prompteol.long_texts import LongTextNotice
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from typing_extensions import Self
 
 __all__ = ["PromptEOLEmbedding"]
 
@@ -36,7 +39,8 @@ class PromptEOLEmbedding(BaseEmbedding):
     are those of :mod:`prompteol.errors`; nothing is retried. Pickles by name where the model was loaded by name, and
     with the model where it came as an object; callbacks and the rate limiter stay behind.
 
-    ``to_dict`` holds the model's fingerprint, so an ingestion cache never takes one model's vectors for another's.
+    ``to_dict`` holds the fingerprint of the model as it is at that moment, so an ingestion cache never takes one
+    model's vectors for another's. :meth:`for_index` does the same for an index.
 
     Args:
         model_name: folder or Hub name of a base language model, an adapter, or a saved PromptEOL model.
@@ -59,12 +63,11 @@ class PromptEOLEmbedding(BaseEmbedding):
     """
 
     model_name: str = Field(default="unknown", frozen=True, description="Folder or Hub name of the model.")
-    embed_batch_size: int = Field(default=32, gt=0, le=2048, description="Texts handed over at a time.")
+    embed_batch_size: int = Field(default=1024, gt=0, le=2048, description="Texts handed over at a time.")
     encode_batch_size: int | None = Field(
         default=None,
         gt=0,
-        description="Texts per forward pass; None: embed_batch_size. Hand over many and encode few at a time: "
-        "they are sorted by length first.",
+        description="Texts per forward pass; None: as many as the model itself takes, 256 for a PromptEOL.",
     )
     normalize: bool = Field(default=True, description="Scale vectors to length 1, after any cut.")
     truncate_dim: int | None = Field(default=None, gt=0, description="Keep this many leading dimensions.")
@@ -83,33 +86,32 @@ class PromptEOLEmbedding(BaseEmbedding):
     )
 
     _model: Any = PrivateAttr()
-    _owns_model: bool = PrivateAttr()
-    _fingerprint: str = PrivateAttr()
+    _loaded: Hashable = PrivateAttr(default=None)
+    _guard: IndexGuard | None = PrivateAttr(default=None)
     _notice: LongTextNotice = PrivateAttr(default_factory=LongTextNotice)
 
     def __init__(self, model_name: str, *, model: SentenceTransformer | None = None, **kwargs: Any) -> None:
         self._refuse_unknown(kwargs)
         dumped = kwargs.pop("fingerprint", None)
         super().__init__(model_name=model_name, **kwargs)
-        self._owns_model = model is None
         if model is None:
             from prompteol import PromptEOL
 
             model = PromptEOL(model_name, **self.model_kwargs)
+            self._loaded = model_state(model)
         self._model = model
-        # Here, where waiting is expected: it reads every weight, and the framework dumps the fields on the event loop.
-        self._fingerprint = self._embedder().fingerprint
-        if dumped not in (None, self._fingerprint):
+        self._embedder()
+        if dumped is not None and dumped != (current := self.fingerprint):
             raise IndexMismatchError(
-                f"the dump is of a model with the fingerprint {dumped}, and {model_name!r} has {self._fingerprint}: "
-                "load the model that was dumped, in the same dtype, or take 'fingerprint' out of the dump"
+                f"the dump is of a model with the fingerprint {dumped}, and {model_name!r} has {current}: load the "
+                "model that was dumped, in the same dtype, or take 'fingerprint' out of the dump"
             )
         if self.embeddings_cache is not None:
             self._warn_if_roles_differ()
 
     @classmethod
     def class_name(cls) -> str:
-        """Name the class in serialised form."""
+        """Name the class in serialized form."""
         return "PromptEOLEmbedding"
 
     @classmethod
@@ -128,19 +130,47 @@ class PromptEOLEmbedding(BaseEmbedding):
     @computed_field(repr=False)  # type: ignore[prop-decorator]
     @property
     def fingerprint(self) -> str:
-        """The model's fingerprint when this object was made, for :func:`prompteol.index_safety.check_index`."""
-        return self._fingerprint
+        """Hex digits over the model as it is now and the fields that decide vectors; every weight is read anew."""
+        return self._embedder().fingerprint
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers a vector has, which is what a store has to be made for."""
+        return self._embedder().dimension
+
+    def for_index(self, index: str | os.PathLike[str] | Any, *, name: str = "", dimension: int | None = None) -> Self:
+        """Return this embedding for one index, which is stamped when it is new and else must be its own.
+
+        Give the result as ``embed_model``, when the index is built and when it is loaded. A model or a field that is
+        changed afterwards is noticed before the next text is embedded; an edit of a few single weights, when the index
+        is opened.
+
+        Args:
+            index: the folder where the index lies or will lie (``persist_dir``, LanceDB's ``uri``), a Chroma
+                collection, or a Qdrant client.
+            name: of one of several indexes or tables in a folder; of the collection, for a Qdrant client.
+            dimension: of the vectors that the index is made for, such as ``faiss_index.d``.
+
+        Raises:
+            IndexMismatchError: another model or other fields built it, or nothing says which.
+            SettingError: no fingerprint can be stored there.
+        """
+        guarded = self.model_copy()
+        guarded._guard = IndexGuard(index, name, dimension)
+        guarded._embedder().check_guard()
+        return guarded
 
     def _embedder(self) -> TextEmbedder:
         """Read the fields as they are now: all but name and arguments of the model may be assigned to."""
         return TextEmbedder(
             self._model,
             normalize=self.normalize,
-            batch_size=self.encode_batch_size or self.embed_batch_size,
+            batch_size=self.encode_batch_size,
             truncate_dim=self.truncate_dim,
             show_progress=self.show_progress_bar,
             prompts={"query": self.query_instruction, "document": self.text_instruction},
             notice=self._notice,
+            guard=self._guard,
         )
 
     def _get_query_embedding(self, query: str) -> Embedding:
@@ -184,5 +214,6 @@ class PromptEOLEmbedding(BaseEmbedding):
     def __reduce__(self) -> tuple[Callable[..., PromptEOLEmbedding], tuple[()]]:
         """Pickle the fields, and the network only where no name can bring it back."""
         fields = {name: getattr(self, name) for name in type(self).model_fields if name not in _NOT_PICKLED}
-        model = None if self._owns_model else self._model
+        # A model that was changed since it was loaded is not the one that its name brings back.
+        model = None if self._loaded is not None and self._loaded == model_state(self._model) else self._model
         return partial(type(self), **fields, model=model), ()

@@ -1,8 +1,0 @@
-"""What is saved: the stock form that everybody loads, ``prompteol.json`` beside it, and the fingerprint."""
-
-from prompteol.artefact.card import TRAINING_HEADING, stated_licence, training_notes
-from prompteol.artefact.fingerprint import fingerprint
-from prompteol.artefact.manifest import Manifest
-from prompteol.artefact.portable import save_portable
-
-__all__ = ["TRAINING_HEADING", "Manifest", "fingerprint", "save_portable", "stated_licence", "training_notes"]

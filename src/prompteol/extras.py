@@ -1,0 +1,88 @@
+"""Check, before anything is loaded, that an extra's packages are installed and that their versions fit each other."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator
+from importlib.machinery import PathFinder
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from prompteol.errors import IncompatibleVersionError, MissingExtraError
+
+__all__ = ["check_extra"]
+
+
+def check_extra(extra: str, *packages: str) -> None:
+    """Raise where packages that an extra brings are absent, or of versions that exclude each other.
+
+    Only metadata is read, so this comes before anything is imported, loaded or written.
+
+    Args:
+        extra: of this distribution.
+        packages: of that extra, those that are about to be used.
+
+    Raises:
+        MissingExtraError: one is not installed.
+        IncompatibleVersionError: one is of a version that this package, transformers or the package itself excludes.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, extra)
+    own = list(_required_by("prompteol", extra))
+    for package in packages:
+        demands = [
+            *(("prompteol", one) for one in own if one.name == package),
+            *(("transformers", one) for one in _demanded_by_transformers() if one.name == package),
+            *((package, one) for one in _required_by(package) if one.name in _DECISIVE),
+        ]
+        for demander, demand in demands:
+            if not _satisfied(demand):
+                raise IncompatibleVersionError(_conflict(demander, demand, [one for one in own if not _satisfied(one)]))
+
+
+# Of what a package asks for itself, only these are judged: elsewhere pip's word is stricter than what works.
+_DECISIVE = {"accelerate", "huggingface-hub", "sentence-transformers", "tokenizers", "torch", "transformers"}
+
+
+def _required_by(distribution: str, extra: str = "") -> Iterator[Requirement]:
+    """Yield what the metadata of a distribution requires here, with an extra or without."""
+    try:
+        lines = requires(distribution) or []
+    except PackageNotFoundError:  # a module that is there without metadata makes no demands
+        return
+    for requirement in map(Requirement, lines):
+        wanted = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+        if wanted and requirement.name == distribution:
+            for inner in requirement.extras:
+                yield from _required_by(distribution, inner)
+        elif wanted:
+            yield requirement
+
+
+def _demanded_by_transformers() -> Iterator[Requirement]:
+    """Yield what transformers asks of packages that it does not require, from the table that it checks them by."""
+    found = PathFinder.find_spec("transformers")
+    table = Path(found.origin or "").with_name("dependency_versions_table.py") if found else Path()
+    if table.is_file():
+        yield from map(Requirement, runpy.run_path(str(table)).get("deps", {}).values())
+
+
+def _satisfied(demand: Requirement) -> bool:
+    try:
+        return demand.specifier.contains(version(demand.name), prereleases=True)
+    except PackageNotFoundError:
+        return True
+
+
+def _conflict(demander: str, demand: Requirement, unmet: list[Requirement]) -> str:
+    """Name both versions, what fits and the command; what this package allows comes before what it does not know."""
+    fitting = sorted({f"{one.name}{one.specifier}" for one in unmet or [demand]})
+    quoted = " ".join(f'"{one}"' for one in fitting)
+    return (
+        f"{demander} {version(demander)} needs {demand.name}{demand.specifier}, and {demand.name} "
+        f"{version(demand.name)} is installed; what fits is {' with '.join(fitting)}: pip install {quoted}"
+    )

@@ -1,0 +1,90 @@
+"""Decode the lines of a file or pipe: UTF-8, or UTF-16 and UTF-32 by their byte order mark."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+from typing import BinaryIO
+
+from prompteol.errors import CorpusError
+
+__all__ = ["decoded_lines"]
+
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_BLOCK = 1 << 16
+
+
+def decoded_lines(name: str) -> Iterator[tuple[int, str]]:
+    """Yield numbered lines, ends kept. Only a newline ends a line: a text may hold any other separator.
+
+    Raises:
+        CorpusError: the file cannot be read, or is no text; with the line.
+    """
+    try:
+        with _open(name) as file:
+            first = file.readline()
+            encoding = next((encoding for mark, encoding in _MARKS.items() if first.startswith(mark)), None)
+            yield from _utf8_lines(name, first, file) if encoding is None else _wide_lines(name, first, file, encoding)
+    except OSError as error:
+        raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
+
+
+def _open(name: str) -> BinaryIO:
+    if name != "-":
+        return open(name, "rb")
+    # Python sets it to None where the process was started without one, as by `<&-`.
+    if sys.stdin is None or sys.stdin.closed:
+        raise CorpusError("standard input is closed, or was read already; give a file, or - once")
+    return sys.stdin.buffer
+
+
+def _utf8_lines(name: str, first: bytes, file: BinaryIO) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(chain([first] if first else [], file), start=1):
+        where = f"{name!r}, line {number}"
+        try:
+            if b"\0" in line:
+                raise CorpusError(_without_mark(where, line))
+            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            # The newline of a wide encoding is a newline and zeros, of which the next line holds some.
+            if b"\0" in (following := file.read(_BLOCK)):
+                raise CorpusError(_without_mark(where, following)) from error
+            raise CorpusError(
+                f"{where}: byte 0x{line[error.start]:02x} is not UTF-8; "
+                "convert the file first, for instance: iconv -f latin1 -t utf-8"
+            ) from error
+
+
+def _without_mark(where: str, line: bytes) -> str:
+    order = "be" if line[:1] == b"\0" and line[-2:] == b"\0\n" else "le"
+    return (
+        f"{where}: a NUL byte, which no text holds; if the file is UTF-16 without a byte order mark, convert it first: "
+        f"iconv -f utf-16{order} -t utf-8"
+    )
+
+
+def _wide_lines(name: str, first: bytes, file: BinaryIO, encoding: str) -> Iterator[tuple[int, str]]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    blocks = chain([first], iter(partial(file.read, _BLOCK), b""))
+    number, rest = 0, ""
+    try:
+        for block in chain(blocks, [None]):
+            *whole, rest = (rest + decoder.decode(block or b"", final=block is None)).split("\n")
+            for number, line in enumerate(whole, start=number + 1):  # noqa: B020
+                yield number, line + "\n"
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{name!r}, after line {number}: damaged {encoding.upper()}, which its byte order mark says it is: "
+            f"{error.reason}"
+        ) from error
+    if rest:
+        yield number + 1, rest

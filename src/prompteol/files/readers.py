@@ -1,0 +1,271 @@
+"""Texts from a file or a pipe, one row at a time, with the file and line of whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from prompteol.errors import CorpusError
+from prompteol.extras import check_extra
+from prompteol.files.columns import (
+    FIRST,
+    TEXT,
+    check_header,
+    check_names,
+    column_named,
+    listed,
+    named,
+    text_columns,
+    without_numbers,
+)
+from prompteol.files.decoding import decoded_lines
+from prompteol.files.tables import parse_delimiter, separated_rows
+
+__all__ = ["Format", "TextRow", "TextSource", "chunks"]
+
+Format = Literal["txt", "csv", "tsv", "jsonl", "parquet"]
+TextRow = tuple[str, ...]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """One file of texts, or ``-`` for standard input, and how its rows are read.
+
+    ``columns`` are the wanted ones of a table, in order and in any case. Left empty, they are found by
+    :func:`~prompteol.files.columns.text_columns`. ``delimiter`` is what separates the fields of ``.csv`` and ``.tsv``;
+    ``None`` reads it from the header.
+    """
+
+    name: str
+    format: Format
+    columns: tuple[str, ...] = ()
+    width: int = 1
+    delimiter: str | None = None
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        format: str | None = None,
+        columns: Sequence[str] = (),
+        *,
+        width: int = 1,
+        delimiter: str | None = None,
+    ) -> TextSource:
+        """Check that a file is there and settle its format: the suffix's, or ``txt`` for a pipe."""
+        settled = _format(name, format)
+        if settled == "parquet":
+            check_extra("parquet", "pyarrow")
+        if delimiter is not None and settled not in ("csv", "tsv"):
+            raise CorpusError(f"{name!r} is read as {settled}, which has no delimiter; leave --delimiter out")
+        delimiter = None if delimiter is None else parse_delimiter(delimiter)
+        return cls(name, settled, tuple(columns), len(columns) or width, delimiter)
+
+    @property
+    def rereadable(self) -> bool:
+        """Whether the rows can be read twice; a pipe's cannot."""
+        return self.name != "-" and Path(self.name).is_file()
+
+    def rows(self) -> Iterator[TextRow]:
+        """Yield each row as ``width`` strings; raise :class:`CorpusError` where one cannot be read."""
+        return (row for _, row in self.numbered_rows())
+
+    def numbered_rows(self) -> Iterator[tuple[int, TextRow]]:
+        """Yield what :meth:`rows` does, each with the number of the line it ends on; in parquet, of its row."""
+        empty = True
+        for numbered in _READERS[self.format](self):
+            empty = False
+            yield numbered
+        if empty:
+            raise CorpusError(f"{self.name!r} holds no text")
+
+    def texts(self) -> Iterator[str]:
+        """Yield the first string of each row."""
+        return (row[0] for row in self.rows())
+
+    def count(self) -> int:
+        """Read all rows once and count them, so that a fault in the last line is found before any work."""
+        return sum(1 for _ in self.rows())
+
+    def choose(self, existing: Sequence[str]) -> tuple[str, ...]:
+        """Settle which of the ``existing`` columns are read."""
+        if self.columns:
+            return tuple(named(self.name, existing, column) for column in self.columns)
+        if self.format in ("csv", "tsv") and not column_named(existing, (*TEXT, *FIRST)):
+            check_header(self.name, existing)
+        return text_columns(self.name, existing, 2 if self.width == 2 else 1)
+
+    def numeric(self, chosen: Sequence[str]) -> Sequence[str]:
+        """Settle which of the ``chosen`` columns may hold numbers; they are handed on as Python writes them."""
+        return ()
+
+    def expand(self, values: Sequence[object], columns: Sequence[str], where: str) -> Iterator[tuple[object, ...]]:
+        """Yield the rows that a record of jsonl or parquet stands for; one, unless a subclass reads lists."""
+        yield tuple(values)
+
+
+def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Cut an iterable into lists of ``size`` items; the last may be shorter."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def _format(name: str, format: str | None) -> Format:
+    path = Path(name)
+    # Not Path.exists(), which raises where a name is too long to be one: a text in place of a file.
+    if name != "-" and not os.path.exists(name):
+        raise CorpusError(f"no such file: {name!r:.200}")
+    if path.is_dir():
+        raise CorpusError(f"{name!r} is a folder; give the files in it")
+    # A pipe, `-` or `<(command)`, has no suffix that says anything.
+    guess = format or (path.suffix.lstrip(".").lower() if path.is_file() else "txt") or "txt"
+    formats: dict[str, Format] = {known: known for known in get_args(Format)}
+    if guess in formats:
+        return formats[guess]
+    listed = ", ".join(formats)
+    raise CorpusError(f"{name!r}: {guess!r} is none of the formats {listed}; name one with --format")
+
+
+def _read_txt(source: TextSource) -> Iterator[tuple[int, TextRow]]:
+    if source.columns:
+        raise CorpusError(f"{source.name!r} is read as plain text, which has no columns; leave --column out")
+    for number, line in decoded_lines(source.name):
+        yield number, (line.removesuffix("\n").removesuffix("\r"),)
+
+
+def _read_separated(source: TextSource, *, default: str) -> Iterator[tuple[int, TextRow]]:
+    rows = separated_rows(source.name, default, source.delimiter, source.columns, rereadable=source.rereadable)
+    _, header = next(rows, (0, []))
+    if not header:
+        return
+    check_names(source.name, header)
+    columns = source.choose(header)
+    places = [header.index(column) for column in columns]
+    yield from _texts(source, columns, ((number, tuple(fields[place] for place in places)) for number, fields in rows))
+
+
+def _texts(
+    source: TextSource, columns: Sequence[str], rows: Iterable[tuple[int, TextRow]]
+) -> Iterator[tuple[int, TextRow]]:
+    """Yield the rows; a column that nobody named is no column of numbers."""
+    numbers = columns if source.columns else source.numeric(columns)
+    return without_numbers(source.name, columns, numbers, rows)
+
+
+def _read_jsonl(source: TextSource) -> Iterator[tuple[int, TextRow]]:
+    records = _records(source.name)
+    first = next(records, None)
+    if first is None:
+        return
+    columns = source.choose(list(first[1]))
+    yield from _texts(source, columns, _json_rows(source, columns, chain([first], records)))
+
+
+def _json_rows(
+    source: TextSource, columns: tuple[str, ...], records: Iterable[tuple[int, dict[str, Any]]]
+) -> Iterator[tuple[int, TextRow]]:
+    seen: set[frozenset[str]] = set()
+    numeric = source.numeric(columns)
+    for number, record in records:
+        where = f"{source.name!r}, line {number}"
+        missing = [name for name in columns if name not in record]
+        if missing:
+            raise CorpusError(
+                f"{where}: no key {missing[0]!r}, which the first line has; its keys: {listed(list(record))}"
+            )
+        for row in source.expand([record[name] for name in columns], columns, where):
+            yield number, _strings(row, columns, where, numeric)
+        names = frozenset(record)
+        if not source.columns and names not in seen:
+            seen.add(names)
+            if source.choose(list(record)) != columns:
+                raise CorpusError(
+                    f"{where}: with the columns {listed(list(record))} other ones would be read than in the lines "
+                    f"before, where they were {', '.join(columns)}; give every line the same, or name them with "
+                    "--column"
+                )
+
+
+def _strings(values: Sequence[object], columns: Sequence[str], where: str, numeric: Sequence[str]) -> TextRow:
+    cells = zip(columns, values, strict=True)
+    return tuple(_string(value, name, where, number=name in numeric) for name, value in cells)
+
+
+def _records(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in decoded_lines(name):
+        if not line.strip():
+            continue
+        where = f"{name!r}, line {number}"
+        try:
+            record = json.loads(line, object_pairs_hook=_without_duplicates)
+        except CorpusError as error:
+            raise CorpusError(f"{where}: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise CorpusError(f"{where}: not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise CorpusError(f'{where}: expected an object such as {{"text": "..."}}, not {line.strip()[:40]}')
+        yield number, record
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON; Python's own takes the last of two values in silence."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise CorpusError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice; keep one")
+    return record
+
+
+def _string(value: object, column: str, where: str, *, number: bool) -> str:
+    if number and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise CorpusError(f"{where}: {column!r} should be a {'number' if number else 'string'}, not {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise CorpusError(f"{where}: {column!r} holds half of a surrogate pair: {error}") from error
+    return value
+
+
+def _read_parquet(source: TextSource) -> Iterator[tuple[int, TextRow]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not source.rereadable:
+        raise CorpusError("parquet cannot be read from a pipe; save it to a file first")
+    try:
+        with pq.ParquetFile(source.name) as file:
+            check_names(source.name, file.schema_arrow.names)
+            columns = source.choose(file.schema_arrow.names)
+            yield from _texts(source, columns, _parquet_rows(source, columns, file))
+    except (pa.ArrowException, OSError) as error:
+        raise CorpusError(f"{source.name!r} is no readable parquet file: {error}") from error
+
+
+def _parquet_rows(source: TextSource, columns: tuple[str, ...], file: Any) -> Iterator[tuple[int, TextRow]]:
+    numeric = source.numeric(columns)
+    row = 0
+    for batch in file.iter_batches(columns=list(columns)):
+        for values in zip(*(batch.column(column).to_pylist() for column in columns), strict=True):
+            row += 1
+            where = f"{source.name!r}, row {row}"
+            for expanded in source.expand(values, columns, where):
+                yield row, _strings(expanded, columns, where, numeric)
+
+
+_READERS: dict[Format, Callable[[TextSource], Iterator[tuple[int, TextRow]]]] = {
+    "txt": _read_txt,
+    "csv": partial(_read_separated, default=","),
+    "tsv": partial(_read_separated, default="\t"),
+    "jsonl": _read_jsonl,
+    "parquet": _read_parquet,
+}

@@ -1,0 +1,110 @@
+"""Read the rows of separated tables, ``.csv`` and ``.tsv``, whatever separates their fields."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Literal
+
+from prompteol.errors import CorpusError
+from prompteol.files.columns import column_named
+from prompteol.files.decoding import decoded_lines
+
+__all__ = ["DELIMITERS", "parse_delimiter", "separated_rows"]
+
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+
+
+def parse_delimiter(given: str) -> str:
+    r"""Read a delimiter as people write it: itself, its name, or ``\t``.
+
+    Raises:
+        CorpusError: it is none of the four.
+    """
+    found = {**DELIMITERS, "\\t": "\t"}.get(given.strip(" ").lower() or given, given)
+    if found not in DELIMITERS.values():
+        raise CorpusError(f"--delimiter {given!r}: expected {', '.join(DELIMITERS)}, or the character itself")
+    return found
+
+
+def separated_rows(
+    name: str, default: str, delimiter: str | None, columns: Sequence[str], *, rereadable: bool
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the header and the rows of a table, each with the number of the line that it ends on.
+
+    Without a ``delimiter``, it is the one that the header holds; ``default`` where it holds none.
+
+    Raises:
+        CorpusError: the header holds several, or a row has not as many fields as the header.
+    """
+    lines = decoded_lines(name)
+    first = next(lines, None)
+    if first is None:
+        return
+    delimiter = delimiter or _delimiter(name, first[1], default, columns)
+    quoted = True
+    if delimiter == "\t" and rereadable and not _is_sound(name, delimiter, quoted=True):
+        # In tables such as GLUE's a quotation mark is a letter.
+        quoted = not _is_sound(name, delimiter, quoted=False)
+    yield from _fields(name, chain([first], lines), delimiter, quoted=quoted)
+
+
+def _delimiter(name: str, header: str, default: str, columns: Sequence[str]) -> str:
+    fields = {one: _split(header, one) for one in DELIMITERS.values()}
+    found = [one for one, names in fields.items() if len(names) > 1]
+    if len(found) > 1 and columns:
+        found = [one for one in found if all(column_named(fields[one], [c.strip().casefold()]) for c in columns)]
+    if len(found) > 1:
+        spelled = {character: spelling for spelling, character in DELIMITERS.items()}
+        raise CorpusError(
+            f"{name!r}: the header holds {' and '.join(repr(one) for one in found)}; say what separates the fields, "
+            f"with --delimiter {spelled[default if default in found else found[0]]}"
+        )
+    return found[0] if found else default
+
+
+def _split(header: str, delimiter: str) -> list[str]:
+    """Split a header, or give nothing where its quotation marks say that this does not separate it."""
+    try:
+        return next(csv.reader([header], delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        return []
+
+
+def _is_sound(name: str, delimiter: str, *, quoted: bool) -> bool:
+    """Tell whether each line has as many fields as the header; unquoted, none of them may seem to be quoted."""
+    try:
+        rows = _fields(name, decoded_lines(name), delimiter, quoted=quoted)
+        return not any(not quoted and _is_quoted(cell) for _, fields in rows for cell in fields)
+    except CorpusError:
+        return False
+
+
+def _is_quoted(cell: str) -> bool:
+    """Tell a cell in which quotation marks were written twice for those around it."""
+    inner = cell[1:-1]
+    return cell[:1] == cell[-1:] == '"' and '""' in inner and '"' not in inner.replace('""', "")
+
+
+def _fields(
+    name: str, lines: Iterator[tuple[int, str]], delimiter: str, *, quoted: bool
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the fields of the header and of each row, as many as the header has."""
+    # The default refuses cells of more than 128 KiB, which are sound.
+    csv.field_size_limit(2**31 - 1)
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    reader = csv.reader((line for _, line in lines), delimiter=delimiter, quoting=quoting, strict=True)
+    width = None
+    try:
+        for fields in reader:
+            if not fields and width is not None:
+                continue
+            width = len(fields) if width is None else width
+            if len(fields) != width:
+                raise CorpusError(
+                    f"{name!r}, line {reader.line_num}: {len(fields)} fields, where the header has {width}"
+                )
+            yield reader.line_num, fields
+    except csv.Error as error:
+        raise CorpusError(f"{name!r}, line {reader.line_num}: damaged table: {error}") from error

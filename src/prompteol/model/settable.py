@@ -1,0 +1,115 @@
+"""What can be set on a model that is loaded: its prompt, layer, tokenizer, and the dimension of its vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+from transformers import PreTrainedTokenizerBase
+
+from prompteol.model.module import PromptEOLModule
+from prompteol.prompts import (
+    Demonstration,
+    NormalizationMode,
+    PromptTemplate,
+    RetrievalTemplate,
+    choose_prompt,
+    keep_valid_provenance,
+    prompts_for,
+)
+from prompteol.validation import check_dimension
+
+__all__ = ["SettableModel"]
+
+
+class SettableModel(SentenceTransformer):
+    """Check what is set on a model before it takes effect; what is refused leaves the model as it was."""
+
+    #: How template, demonstrations and layer came to be.
+    provenance: dict[str, Any]
+
+    @property
+    def module(self) -> PromptEOLModule:
+        """The first module, which renders, tokenizes and runs the backbone."""
+        return self[0]  # type: ignore[return-value]
+
+    @property
+    def template(self) -> PromptTemplate | RetrievalTemplate:
+        """The template that texts are rendered with, demonstrations included; set as by :meth:`set_template`."""
+        return self.module.template
+
+    @template.setter
+    def template(self, template: str | PromptTemplate | RetrievalTemplate) -> None:
+        self.set_template(template)
+
+    @property
+    def layer(self) -> int:
+        """The layer that gives the embedding, as a negative index; set as by :meth:`set_template`."""
+        return self.module.layer
+
+    @layer.setter
+    def layer(self, layer: int | float) -> None:
+        self.set_template(layer=layer)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The backbone's tokenizer, which carries the template; another one with the same tokens may be set."""
+        return self.module.tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.module.tokenizer = tokenizer
+        self.model_card_data.base_model_revision = None
+
+    def set_template(
+        self,
+        template: str | PromptTemplate | RetrievalTemplate | None = None,
+        *,
+        demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
+        normalization: NormalizationMode | None = None,
+        layer: int | float | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Put another prompt around the same weights, in place.
+
+        Args:
+            template, demonstrations, normalization, layer: as for the constructor; ``None`` leaves each as it is, but
+                demonstrations come with the template that shows them.
+            provenance: how they came to be, for ``prompteol.json`` and the model card; added to :attr:`provenance`.
+
+        Raises:
+            TemplateError: the template cannot be used with this model's tokenizer.
+            LayerError: the layer is outside the backbone.
+        """
+        old = self.module
+        new, how = choose_prompt(
+            old.template, {}, template=template, demonstrations=demonstrations, normalization=normalization
+        )
+        depth = old.layer if layer is None else layer
+        self[0] = PromptEOLModule(old.transformer, new, layer=depth, engine=old.engine)
+        if new == old.template:
+            how = {}
+        if self.layer != old.layer:
+            how["layer"] = "given"
+        self.prompts = prompts_for(new, self.prompts)
+        self.provenance = {**keep_valid_provenance(self.provenance, old.template, new), **how, **(provenance or {})}
+        # Results would be filed under the old prompt's revision.
+        self.model_card_data.base_model_revision = None
+
+    @property
+    def truncate_dim(self) -> int | None:
+        """The dimension that vectors are cut to; ``None``: they are not."""
+        return self._truncate_dim
+
+    @truncate_dim.setter
+    def truncate_dim(self, dimension: int | None) -> None:
+        # sentence-transformers sets it first of all, before there are modules.
+        check_dimension(dimension, self.full_dimension if "_modules" in self.__dict__ else None)
+        self._truncate_dim = dimension
+
+    @property
+    def full_dimension(self) -> int:
+        """The dimension of vectors that are not cut."""
+        found = (getattr(module, "get_embedding_dimension", None) for module in reversed(list(self.children())))
+        return next(int(dimension()) for dimension in found if callable(dimension))

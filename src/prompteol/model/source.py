@@ -1,0 +1,165 @@
+"""What lies at a path or Hub name, found out from its small files before any weight is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from sentence_transformers.util import load_file_path
+from transformers import AutoConfig, PretrainedConfig
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+
+from prompteol.errors import ModelError, ModelNotFoundError
+from prompteol.model.file_errors import check_permission, reading
+
+__all__ = ["ADAPTER", "MANIFEST", "Kind", "ModelSource", "backbone_of", "check_causal", "find_source"]
+
+MANIFEST = "prompteol.json"
+ADAPTER = "adapter_config.json"
+
+Kind = Literal["base", "adapter", "artifact", "sentence-transformer"]
+# Of the files that tell a kind, the first that is there does.
+_MARKERS: dict[str, Kind] = {MANIFEST: "artifact", "modules.json": "sentence-transformer", ADAPTER: "adapter"}
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that was found.
+
+    Args:
+        name: the folder or the Hub name.
+        kind: ``"base"`` is a plain causal LM, ``"adapter"`` a PEFT folder, ``"artifact"`` what this package saves,
+            ``"sentence-transformer"`` any other model of that library.
+        files: how to reach its files: ``revision``, ``token``, ``cache_folder``, ``local_files_only``.
+    """
+
+    name: str
+    kind: Kind
+    files: Mapping[str, Any]
+
+    @property
+    def hub_kwargs(self) -> dict[str, Any]:
+        """How to reach its files, in transformers' words."""
+        kwargs = dict(self.files)
+        return {"cache_dir": kwargs.pop("cache_folder", None), **kwargs}
+
+    def file(self, name: str) -> Path | None:
+        """Return the local path of one of its files, fetched if need be; ``None`` where there is none."""
+        try:
+            found = load_file_path(self.name, name, **self.files)
+        except GatedRepoError as error:
+            raise ModelNotFoundError(
+                f"{self.name!r} is gated on the Hub: accept its license there, then pass token=... or set HF_TOKEN"
+            ) from error
+        except RepositoryNotFoundError as error:
+            raise ModelNotFoundError(
+                f"no model {self.name!r} on the Hub, and no such folder; a private one needs token=... or HF_TOKEN"
+            ) from error
+        except RevisionNotFoundError as error:
+            raise ModelNotFoundError(
+                f"{self.name!r} has no revision {self.files.get('revision')!r} on the Hub: give a branch, a tag or a "
+                "commit that it has"
+            ) from error
+        return Path(found) if found else None
+
+
+def find_source(name: str | Path, **files: Any) -> ModelSource:
+    """Find out what lies at a path or Hub name.
+
+    Raises:
+        ModelNotFoundError: nothing is there.
+    """
+    name = _existing(name)
+    for marker, kind in _MARKERS.items():
+        source = ModelSource(name, kind, files)
+        if source.file(marker):
+            return source
+    return ModelSource(name, "base", files)
+
+
+def backbone_of(source: ModelSource) -> ModelSource:
+    """Return where the full weights lie: the base model of an adapter, else the source itself.
+
+    Raises:
+        ModelError: the adapter does not say what it was trained on.
+    """
+    adapter = source.file(ADAPTER)
+    if adapter is None or source.file("config.json") is not None:
+        return source
+    with reading(source.name):
+        base = dict(json.loads(adapter.read_text(encoding="utf-8"))).get("base_model_name_or_path")
+    if not base:
+        raise ModelError(f"adapter {source.name!r} names no base model: write base_model_name_or_path into {adapter}")
+    return find_source(base, **{key: value for key, value in source.files.items() if key != "revision"})
+
+
+def check_causal(source: ModelSource, *, trust_remote_code: bool = False) -> PretrainedConfig:
+    """Return the configuration of a causal language model, or say why it is none.
+
+    Raises:
+        ModelNotFoundError: there is no model.
+        ModelError: an encoder, an encoder-decoder, or a decoder made bidirectional.
+    """
+    if source.file("config.json") is None:
+        raise ModelNotFoundError(
+            f"no config.json at {source.name!r}: give the folder of a model, or a Hub name such as 'facebook/opt-1.3b' "
+            "(the Hub may be out of reach, or HF_HUB_OFFLINE set)"
+        )
+    try:
+        config = AutoConfig.from_pretrained(source.name, trust_remote_code=trust_remote_code, **source.hub_kwargs)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise ModelError(f"config.json of {source.name!r} cannot be read as a model's: {said}") from error
+    reason = _why_not_causal(config)
+    if reason:
+        raise ModelError(
+            f"{source.name!r} is no causal language model: {reason}. PromptEOL reads the state from which the next "
+            "word is predicted, so it needs a decoder-only model such as OPT, Llama, GPT-2 or Qwen"
+        )
+    return config  # type: ignore[no-any-return]
+
+
+def _existing(name: str | Path) -> str:
+    path = Path(name).expanduser()
+    # Not the methods of Path, which raise where a name is too long to be one.
+    if os.path.isdir(path):
+        check_permission(path)
+        return str(path)
+    if os.path.isfile(path):
+        raise ModelNotFoundError(f"{str(name)!r} is a file: give the folder that holds config.json")
+    if path.is_absolute() or str(name).startswith((".", "~")) or str(name).count("/") > 1:
+        raise ModelNotFoundError(f"no such folder: {str(name)!r}")
+    return str(name)
+
+
+def _why_not_causal(config: PretrainedConfig) -> str | None:
+    kind = config.model_type
+    architecture = (config.architectures or [""])[0]
+    if config.is_encoder_decoder:
+        return f"{kind} is an encoder-decoder"
+    if getattr(config, "is_causal", True) is False or getattr(config, "use_bidirectional_attention", False) is True:
+        return f"this {kind} attends in both directions"
+    # Names of these end in LMHeadModel too, whichever way they attend.
+    if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not (
+        getattr(config, "is_decoder", False) or getattr(config, "causal", False)
+    ):
+        return f"{architecture or kind} is an encoder"
+    if getattr(config, "attn_type", "uni") == "bi":
+        return f"this {kind} attends in both directions"
+    if architecture.endswith(("ForCausalLM", "LMHeadModel")):
+        return None
+    if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        return f"{architecture or kind} is an encoder"
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and "AutoModelForCausalLM" not in getattr(config, "auto_map", {}):
+        return f"transformers knows no causal LM of type {kind!r}"
+    if architecture and not architecture.endswith("Model"):
+        return f"its architecture is {architecture}"
+    return None

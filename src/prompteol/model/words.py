@@ -1,0 +1,119 @@
+"""The words a language model would say next: the LM head put back on the backbone."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from prompteol.errors import ModelError, NonFiniteError
+from prompteol.model.source import ModelSource, backbone_of
+
+__all__ = ["LanguageModelHead", "Word", "tied_language_model"]
+
+# Tokens looked at before those that spell the same word are added up.
+_CANDIDATES = 512
+# What bytes that make no whole character are decoded to.
+_BROKEN = "\ufffd"
+
+
+class Word(NamedTuple):
+    """A word that the model would say next, and how likely."""
+
+    text: str
+    probability: float
+
+
+class LanguageModelHead:
+    """Predict next words with a backbone and the head that belongs to it.
+
+    A tied head is the backbone's own token embeddings. Any other is read once from where the base model came from.
+    The language model's own code runs, so that soft-capping, scaling and biases are right.
+
+    Args:
+        backbone: stays where it is; no weight is copied.
+        source: where it came from: a base model or an adapter of one, to take a head from, or another.
+
+    Raises:
+        ModelError: the head has weights of its own, and there is no base model to take them from.
+    """
+
+    def __init__(self, backbone: PreTrainedModel, source: ModelSource) -> None:
+        base = backbone_of(source)
+        tied = backbone.config.get_text_config().tie_word_embeddings
+        model = tied_language_model(backbone) if tied else None
+        if (model is None or _is_incomplete(model)) and base.kind == "base":
+            model = AutoModelForCausalLM.from_pretrained(base.name, **base.hub_kwargs, dtype=backbone.dtype)
+            setattr(model, model.base_model_prefix, backbone)
+        if model is None or _is_incomplete(model):
+            raise ModelError(
+                f"this model has no LM head: {type(backbone).__name__}'s is not its token embeddings alone, and a "
+                "saved embedding model leaves it out. Ask the base model for words: PromptEOL(BASE).words(...)"
+            )
+        self._model = model.eval()
+
+    @torch.inference_mode()
+    def next_words(self, features: dict[str, Tensor], tokenizer: PreTrainedTokenizerBase, k: int) -> list[list[Word]]:
+        """Return the ``k`` most likely words after each row of ``input_ids``, likeliest first.
+
+        Tokens that spell the same word but for blanks around it are added up; blanks alone are no word. Left out are
+        tokens of some of a character's bytes, such as a byte-level vocabulary has for rare scripts: which character
+        they begin only the tokens after them would say.
+
+        Raises:
+            NonFiniteError: the logits hold NaN or infinity.
+        """
+        # A head of its own does not move with the backbone.
+        backbone = self._model.base_model
+        for part in self._model.children():
+            if part is not backbone:
+                part.to(device=backbone.device, dtype=backbone.dtype)
+        last = self._last_logits(features)
+        if last.isnan().any() or last.isposinf().any():
+            raise NonFiniteError(
+                "the next word's logits hold NaN or infinity: compute in fp32 with "
+                'model_kwargs={"dtype": "float32"}, or in bf16 on an accelerator'
+            )
+        probabilities, tokens = last.float().softmax(dim=-1).topk(min(last.shape[-1], max(_CANDIDATES, 8 * k)))
+        return [
+            _spell(tokenizer, ids, likely, k)
+            for ids, likely in zip(tokens.tolist(), probabilities.tolist(), strict=True)
+        ]
+
+    def _last_logits(self, features: dict[str, Tensor]) -> Tensor:
+        """Return the logits after each row's last token, and let no others be computed where the model can."""
+        places = features["attention_mask"].sum(dim=1) - 1
+        if "logits_to_keep" in signature(self._model.forward).parameters:
+            kept, places = places.unique(return_inverse=True)
+            features = {**features, "logits_to_keep": kept}
+        logits: Tensor = self._model(**features).logits
+        return logits[torch.arange(len(places), device=logits.device), places.to(logits.device)]
+
+
+def tied_language_model(backbone: PreTrainedModel) -> PreTrainedModel:
+    """Return the language model around a backbone whose token embeddings are its head; no weight is copied.
+
+    What else a head has, such as a bias, is in no backbone and stays on the meta device.
+    """
+    with torch.device("meta"):
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(backbone.config, dtype=backbone.dtype)
+    setattr(model, model.base_model_prefix, backbone)
+    model.tie_weights()
+    return model
+
+
+def _is_incomplete(model: PreTrainedModel) -> bool:
+    return any(part.is_meta for part in (*model.parameters(), *model.buffers()))
+
+
+def _spell(tokenizer: PreTrainedTokenizerBase, ids: list[int], likely: list[float], k: int) -> list[Word]:
+    total: dict[str, float] = {}
+    for token, probability in zip(ids, likely, strict=True):
+        word = str(tokenizer.decode([token])).strip()
+        if word and _BROKEN not in word:
+            total[word] = total.get(word, 0.0) + probability
+    ranked = sorted(total.items(), key=lambda item: -item[1])
+    return [Word(word, probability) for word, probability in ranked[:k]]

@@ -1,0 +1,1 @@
+"""Draw every picture of the package with matplotlib, in one palette."""

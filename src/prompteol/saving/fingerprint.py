@@ -1,0 +1,127 @@
+"""The fingerprint of a model: equal if and only if its vectors are meant to be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Module
+from sentence_transformers.sentence_transformer.modules.tokenizer import WordTokenizer
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from prompteol.errors import ModelError
+
+__all__ = ["fingerprint"]
+
+
+def fingerprint(model: SentenceTransformer) -> str:
+    """Return 64 hex digits over all that decides a model's vectors.
+
+    These are the weights with their dtypes, the rotary settings, the tokenizer's vocabulary, normalizer, pre-tokenizer
+    and chat template (so prompt template, demonstrations and normalization; of a tokenizer that has no chat template,
+    all its settings), the layer, the pooling, the modules after it, the saved prompts, and the dimension vectors are
+    cut to. The device and the engine do not count, nor do further settings of the backbone that its weights do not
+    show, such as the width of a sliding window. Every weight is read, at about the speed of a copy to disk; keep the
+    result.
+
+    Raises:
+        ModelError: the weights are bitsandbytes' 4-bit ones and lie on a CPU, or are offloaded.
+    """
+    _check_readable(model)
+    digest = hashlib.sha256()
+    for module in _stock_modules(model):
+        digest.update(_canonical([type(module).__name__, _settings(module), _angles(module), *_inner(module)]))
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(_canonical([name, str(tensor.dtype), list(tensor.shape)]))
+            digest.update(_bytes(tensor))
+    digest.update(_canonical(_tokenizer(getattr(model, "tokenizer", None))))
+    digest.update(_canonical([model.prompts, model.default_prompt_name, model.truncate_dim, model.max_seq_length]))
+    return digest.hexdigest()
+
+
+def _check_readable(model: nn.Module) -> None:
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ModelError(
+            "some weights are not in memory but offloaded by device_map: load the model without it to compute its "
+            "fingerprint or to save it"
+        )
+    # Seen with bitsandbytes 0.50 on a processor with AVX512-BF16: reading the weights changes them, and the vectors
+    # with them, by 1 % of their largest entry under double quantization and beyond recognition without.
+    for module in model.modules():
+        if getattr(module, "is_loaded_in_4bit", False) and getattr(module, "device", None) == torch.device("cpu"):
+            raise ModelError(
+                f"{type(module).__name__} holds 4-bit weights on a CPU, which bitsandbytes damages when they are read "
+                "for a fingerprint or a saved model: load it without quantization_config, in 8 bits, or on CUDA"
+            )
+
+
+def _stock_modules(model: SentenceTransformer) -> Iterable[nn.Module]:
+    """Yield the modules as they are saved, so that a model and its saved form have one fingerprint."""
+    for module in model.children():
+        held = getattr(module, "stock_modules", None)
+        yield from held if isinstance(held, tuple) else (module,)
+
+
+def _settings(module: nn.Module) -> Any:
+    return _with_plain_keys(module.get_config_dict()) if isinstance(module, Module) else {}
+
+
+def _with_plain_keys(value: Any) -> Any:
+    return {str(key): _with_plain_keys(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def _inner(module: nn.Module) -> Iterator[Any]:
+    """Yield what decides the vectors of the modules within a module, as those of a router are."""
+    for name, part in module.named_modules():
+        if part is not module and isinstance(part, Module):
+            yield [
+                name,
+                type(part).__name__,
+                _settings(part),
+                _angles(part),
+                _tokenizer(getattr(part, "tokenizer", None)),
+            ]
+
+
+def _angles(module: nn.Module) -> Any:
+    config = getattr(getattr(module, "model", None), "config", None)
+    return getattr(config.get_text_config(), "rope_parameters", None) if config else None
+
+
+def _tokenizer(tokenizer: Any) -> Any:
+    """Return what decides a tokenizer's ids: of transformers' kind, of StaticEmbedding's, of the word models'."""
+    if tokenizer is None:
+        return None
+    if isinstance(tokenizer, Tokenizer):
+        return tokenizer.to_str()
+    if isinstance(tokenizer, WordTokenizer):
+        return [type(tokenizer).__name__, {name: _plain(value) for name, value in vars(tokenizer).items()}]
+    return [tokenizer.chat_template, sorted(tokenizer.get_vocab().items()), _reading(tokenizer)]
+
+
+def _reading(tokenizer: PreTrainedTokenizerBase) -> Any:
+    """Return how a fast tokenizer reads characters before it looks for pieces."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    parts = json.loads(backend.to_str()) if isinstance(backend, Tokenizer) else {}
+    return [parts.get(name) for name in ("normalizer", "pre_tokenizer")]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, PreTrainedTokenizerBase):
+        return _tokenizer(value)
+    # A set of words has another order in each process.
+    return sorted(value) if isinstance(value, (set, frozenset)) else value
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, default=str).encode()

@@ -1,0 +1,121 @@
+"""What must hold of every text that goes in and every vector that comes out, with the index where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+
+from prompteol.errors import InputError, NonFiniteError, SettingError
+
+__all__ = ["as_texts", "check_dimension", "check_finite", "check_texts"]
+
+
+def as_texts(inputs: Any) -> tuple[list[str], bool]:
+    """Return a list of texts, and whether a single text was given.
+
+    Args:
+        inputs: a string, or anything that holds strings in an order: a list, an array of numpy or pyarrow, a Series of
+            pandas or polars, a column of datasets, a generator.
+
+    Raises:
+        InputError: anything else, or an item that is no string; the message has its place, counted from 0.
+    """
+    single = isinstance(inputs, (str, bytes, bytearray, Mapping)) or getattr(inputs, "ndim", 1) == 0
+    if isinstance(inputs, (set, frozenset)):
+        raise InputError(
+            "the texts are a set, whose order no vector could be matched to: give a list, as in sorted(texts)"
+        )
+    if hasattr(inputs, "columns") or hasattr(inputs, "column_names"):
+        names = [str(name) for name in getattr(inputs, "column_names", None) or inputs.columns]
+        raise InputError(
+            f"the texts are a table ({type(inputs).__name__}) with the columns {', '.join(names):.200}: give one "
+            "column, as in table[NAME]"
+        )
+    # Arrays give their items as Python's own strings only so.
+    unpack = getattr(inputs, "to_pylist", None) or getattr(inputs, "tolist", None)
+    if unpack is not None:
+        inputs = unpack()
+    single = single or not isinstance(inputs, Iterable)
+    texts = [inputs] if single else list(inputs)
+    check_texts(texts)
+    return texts, single
+
+
+def check_texts(texts: Sequence[Any]) -> None:
+    """Make sure that every item is a string of Unicode characters.
+
+    Raises:
+        InputError: naming the index and the value of the first that is not.
+    """
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            shown = " ".join(repr(text).split())
+            hint = ": drop such rows, or fill them with text" if _is_missing(text) else ""
+            raise InputError(f"text {index} is {type(text).__name__} {shown:.60}, not a string{hint}")
+        if text.isascii():
+            continue
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"text {index} holds a lone surrogate {text[error.start]!a} at position {error.start}, which is no "
+                'Unicode character: repair it with text.encode("utf-8", "replace").decode()'
+            ) from None
+
+
+def check_finite(vectors: Any, texts: Sequence[str]) -> None:
+    """Make sure that no vector holds NaN or infinity.
+
+    Args:
+        vectors: what ``encode`` returned: an array or tensor of shape (texts, dimension), or a list of either, or of
+            feature dictionaries.
+        texts: that they stand for.
+
+    Raises:
+        NonFiniteError: naming the index of the first that does.
+    """
+    if _finite(vectors):
+        return
+    for index, vector in enumerate(vectors):
+        if not _finite(vector["sentence_embedding"] if isinstance(vector, dict) else vector):
+            raise NonFiniteError(
+                f"the embedding of text {index} ({texts[index]!r:.60}) holds NaN or infinity: compute in fp32 with "
+                'model_kwargs={"dtype": "float32"}, or in bf16 on an accelerator'
+            )
+
+
+def check_dimension(dimension: Any, most: int | None = None) -> None:
+    """Refuse a dimension that vectors cannot be cut to; ``None`` cuts nothing.
+
+    Raises:
+        SettingError: naming it, and the most there is where that is known.
+    """
+    if dimension is None:
+        return
+    if most is not None and isinstance(dimension, Integral) and int(dimension) > most:
+        raise SettingError(
+            f"truncate_dim={dimension}, but the model has {most} dimensions: give {most} or less, or None"
+        )
+    whole = isinstance(dimension, Integral) and not isinstance(dimension, bool)
+    if not whole or dimension < 1:
+        raise SettingError(
+            f"truncate_dim={dimension!r} is no dimension to cut vectors to: give a whole number from 1 to "
+            f"{most or 'the dimension that the model has'}, or None"
+        )
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a value is how Python or pandas writes that there is none."""
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
+
+
+def _finite(values: Any) -> bool:
+    if isinstance(values, torch.Tensor):
+        return bool(torch.isfinite(values).all())
+    return isinstance(values, np.ndarray) and bool(np.isfinite(values).all())

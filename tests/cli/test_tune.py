@@ -1,0 +1,85 @@
+"""``prompteol tune``: a table into a pipe, the best model in a folder, and faults said before anything runs."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from prompteol import PromptEOL
+from prompteol.demonstrations import write_demonstrations
+from prompteol.prompts import Demonstration
+from prompteol.tuning import HEADER
+
+
+@pytest.fixture
+def dev(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"A man {n} sings.\tA dog {n} {'sings' if n % 3 else 'runs'}.\t{n % 5}\n" for n in range(70)]
+    (tmp_path / "dev.tsv").write_text("sentence1\tsentence2\tscore\n" + "".join(rows))
+    shots = [Demonstration(f"A {word} runs.", word.title()) for word in ("dog", "cat", "bird")]
+    write_demonstrations(tmp_path / "set.jsonl", shots)
+    return ["--pairs", "dev.tsv", "--demonstrations", "set.jsonl", "--device", "cpu"]
+
+
+def test_a_search_and_its_model(prompteol, base, dev, tmp_path):
+    options = [
+        "-o",
+        "best",
+        "--plot-scores",
+        "scores.png",
+        "--plot-layers",
+        "layers.svg",
+        "-t",
+        "prompteol",
+        "-t",
+        "prompt",
+    ]
+    done = prompteol("search", base, *dev, *options, "--layer", "-1", "--layer", "0.5")
+    assert done.exit_code == 0, done.output
+    header, *rows = csv.reader(io.StringIO(done.stdout), delimiter="\t")
+    assert tuple(header) == HEADER
+    assert [row[0] for row in rows] == [str(rank) for rank in range(1, 9)]
+    assert {row[4] for row in rows} == {"prompteol", "prompt"}
+    for said in ("best: ", "gain over no demonstration", "of the authors' procedure", "dev.search.jsonl"):
+        assert said in done.stderr
+    best = PromptEOL(tmp_path / "best", device="cpu")
+    assert str(best.layer) == rows[0][2]
+    shown = "; ".join(f"{one.sentence} => {one.word}" for one in best.template.demonstrations) or "-"
+    assert shown == rows[0][5]
+    assert (
+        "70 pairs (dev.tsv)" in json.loads((tmp_path / "best" / "prompteol.json").read_text())["provenance"]["labels"]
+    )
+    assert (tmp_path / "scores.png").stat().st_size > 1000
+    assert (tmp_path / "layers.svg").stat().st_size > 1000
+
+    again = prompteol("search", base, *dev, *options[6:], "--layer", "-1", "--layer", "0.5")
+    assert again.stdout == done.stdout
+
+
+def test_the_live_table(prompteol, base, dev, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    done = prompteol("search", base, *dev, "--layer", "-1")
+    assert done.exit_code == 0, done.output
+    assert "candidate 3 of 3" in done.stderr
+    assert "A bird runs. => Bird" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--layer", "deep"], "--layer 'deep'"),
+        (["-t", "nonsense"], "no preset"),
+        (["-o", "missing/best"], "does not exist"),
+        (["--results", "missing/r.jsonl"], "does not exist"),
+        (["--plot-scores", "scores.doc"], "ends in"),
+        (["--demonstrations", "none.jsonl"], "no such file"),
+        (["-c", "sentence1"], "1 columns named"),
+    ],
+)
+def test_a_mistake_is_said_in_one_line_before_the_model_loads(prompteol, base, dev, monkeypatch, options, said):
+    monkeypatch.setattr("prompteol.cli.tune.load_model", lambda *_, **__: pytest.fail("a model was loaded"))
+    done = prompteol("search", base, *dev, *options)
+    assert done.exit_code == 2, done.output
+    assert said in done.stderr
+    assert done.stderr.startswith("error: ")
