@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, is_dataclass, replace
 from itertools import chain
 from typing import Any
 
-from prompteol.corpora.encoder import Encoder
-from prompteol.corpora.job import Job
-from prompteol.corpora.manifest import Manifest
-from prompteol.corpora.precision import Storage, int8_ranges
-from prompteol.corpora.rows import Located, Row, Wanted, located_rows, settle_types
-from prompteol.corpora.storage import LocalFolder, RemoteFolder
+from prompteol.corpus.encoder import Encoder
+from prompteol.corpus.job import Job
+from prompteol.corpus.manifest import Manifest
+from prompteol.corpus.precision import Storage, int8_ranges
+from prompteol.corpus.rows import Located, Row, Wanted, located_rows, settle_types
+from prompteol.corpus.storage import LocalFolder, RemoteFolder
 from prompteol.errors import CorpusError
 
 __all__ = ["Plan", "check_model", "make_plan"]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from prompteol.corpora.streams import Broken, open_stream, raw_lines
+from prompteol.corpus.streams import Broken, open_stream, raw_lines
 from prompteol.errors import CorpusError, MissingExtraError
 
 __all__ = ["READERS", "Mappings", "RawRow", "Reader"]

@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from prompteol.corpora.job import ERRORS
-from prompteol.corpora.manifest import MANIFEST, Manifest
-from prompteol.corpora.shards import ids_name
-from prompteol.corpora.storage import LocalFolder, RemoteFolder, open_folder
-from prompteol.corpora.streams import open_stream
-from prompteol.corpora.vectors import Vectors
+from prompteol.corpus.job import ERRORS
+from prompteol.corpus.manifest import MANIFEST, Manifest
+from prompteol.corpus.shards import ids_name
+from prompteol.corpus.storage import LocalFolder, RemoteFolder, open_folder
+from prompteol.corpus.streams import open_stream
+from prompteol.corpus.vectors import Vectors
 from prompteol.errors import CorpusError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
-from prompteol.corpora.precision import Storage
-from prompteol.corpora.rows import Row
+from prompteol.corpus.precision import Storage
+from prompteol.corpus.rows import Row
 from prompteol.errors import MissingExtraError
 
 if TYPE_CHECKING:

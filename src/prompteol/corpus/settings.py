@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from prompteol.corpora.precision import Precision, check_precision
-from prompteol.corpora.shards import ShardFormat
+from prompteol.corpus.precision import Precision, check_precision
+from prompteol.corpus.shards import ShardFormat
 from prompteol.errors import SettingError
 from prompteol.prompts import ROLES, Role
 

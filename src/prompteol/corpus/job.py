@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
-from prompteol.corpora.encoder import Encoder
-from prompteol.corpora.inputs import Source, raw_bytes
-from prompteol.corpora.manifest import Manifest
-from prompteol.corpora.progress import Meter
-from prompteol.corpora.rows import Fault, Located, Row, Wanted, located_rows
-from prompteol.corpora.settings import CHUNK_BYTES, CHUNK_ROWS, ModelSource, OnError, Settings
-from prompteol.corpora.shards import ids_name, open_shard, part_name, shard_name, write_ids
-from prompteol.corpora.storage import LocalFolder, RemoteFolder, said_in_one_line
+from prompteol.corpus.encoder import Encoder
+from prompteol.corpus.inputs import Source, raw_bytes
+from prompteol.corpus.manifest import Manifest
+from prompteol.corpus.progress import Meter
+from prompteol.corpus.rows import Fault, Located, Row, Wanted, located_rows
+from prompteol.corpus.settings import CHUNK_BYTES, CHUNK_ROWS, ModelSource, OnError, Settings
+from prompteol.corpus.shards import ids_name, open_shard, part_name, shard_name, write_ids
+from prompteol.corpus.storage import LocalFolder, RemoteFolder, said_in_one_line
 from prompteol.errors import CorpusError, NonFiniteError
 
 __all__ = ["ERRORS", "Job", "embed_shards", "finish"]

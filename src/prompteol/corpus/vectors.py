@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from prompteol.corpora.precision import Storage
-from prompteol.corpora.storage import LocalFolder, RemoteFolder
-from prompteol.corpora.streams import open_stream
+from prompteol.corpus.precision import Storage
+from prompteol.corpus.storage import LocalFolder, RemoteFolder
+from prompteol.corpus.streams import open_stream
 
 if TYPE_CHECKING:
     import numpy as np

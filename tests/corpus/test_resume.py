@@ -63,7 +63,7 @@ def test_killed_at_any_system_call_it_ends_in_the_same_bytes(model, corpus_file,
             renamed = Path.replace
             Path.replace = lambda path, target: os._exit(9) if next(calls) == call else renamed(path, target)
         else:
-            from prompteol.corpora.shards import ParquetShard
+            from prompteol.corpus.shards import ParquetShard
 
             written = ParquetShard.write
             ParquetShard.write = lambda *given: os._exit(9) if next(calls) == call else written(*given)
@@ -132,8 +132,8 @@ def test_a_folder_of_something_else_is_refused(model, corpus_file, tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_second_process_is_refused_until_the_first_ends(model, corpus_file, tmp_path):
-    from prompteol.corpora.lock import locked
-    from prompteol.corpora.storage import open_folder
+    from prompteol.corpus.lock import locked
+    from prompteol.corpus.storage import open_folder
 
     out = tmp_path / "out"
     ready, tell = os.pipe()

@@ -14,12 +14,12 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 from prompteol import errors
-from prompteol.corpora.encoder import Encoder
-from prompteol.corpora.job import Job, embed_shards
-from prompteol.corpora.manifest import Manifest
-from prompteol.corpora.planning import check_model, use_threads
-from prompteol.corpora.progress import Meter, Progress
-from prompteol.corpora.storage import open_folder
+from prompteol.corpus.encoder import Encoder
+from prompteol.corpus.job import Job, embed_shards
+from prompteol.corpus.manifest import Manifest
+from prompteol.corpus.planning import check_model, use_threads
+from prompteol.corpus.progress import Meter, Progress
+from prompteol.corpus.storage import open_folder
 from prompteol.errors import CorpusError, PromptEOLError
 
 __all__ = ["embed_as_rank", "run_workers"]
@@ -88,7 +88,7 @@ def _start(
     environment = {name: value for name, value in os.environ.items() if name not in _TORCHRUN}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     process = subprocess.Popen(
-        [sys.executable, "-c", "from prompteol.corpora.workers import main; main()"],
+        [sys.executable, "-c", "from prompteol.corpus.workers import main; main()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from prompteol.corpora.precision import Storage
-from prompteol.corpora.settings import Settings
-from prompteol.corpora.storage import LocalFolder, RemoteFolder
+from prompteol.corpus.precision import Storage
+from prompteol.corpus.settings import Settings
+from prompteol.corpus.storage import LocalFolder, RemoteFolder
 from prompteol.errors import CorpusError
 
 __all__ = ["MANIFEST", "Manifest"]

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from prompteol.corpora.inputs import Source
-from prompteol.corpora.records import RawRow, Reader
-from prompteol.corpora.streams import Broken
+from prompteol.corpus.inputs import Source
+from prompteol.corpus.records import RawRow, Reader
+from prompteol.corpus.streams import Broken
 from prompteol.errors import CorpusError
 
 __all__ = ["Fault", "Located", "Row", "Wanted", "located_rows", "settle_types"]

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prompteol.corpora.records import READERS, Mappings, Reader
-from prompteol.corpora.storage import file_system, is_url
-from prompteol.corpora.streams import content_hash, suffix_of
+from prompteol.corpus.records import READERS, Mappings, Reader
+from prompteol.corpus.storage import file_system, is_url
+from prompteol.corpus.streams import content_hash, suffix_of
 from prompteol.errors import CorpusError, MissingExtraError
 
 __all__ = ["Source", "find_sources"]
@@ -56,7 +56,7 @@ class Source:
         if self.kind == "hub":
             return Mappings(_hub_rows(self.name))
         if self.delimiter is not None and self.kind in ("csv", "tsv"):
-            from prompteol.corpora.records import SeparatedTable
+            from prompteol.corpus.records import SeparatedTable
 
             return SeparatedTable(self.name, self.delimiter)
         return READERS[self.kind](self.name, columns)

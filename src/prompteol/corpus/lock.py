@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prompteol.corpora.storage import LocalFolder, RemoteFolder
+from prompteol.corpus.storage import LocalFolder, RemoteFolder
 from prompteol.errors import CorpusError
 
 __all__ = ["LOCK", "locked"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from prompteol.corpora.storage import file_system, is_url
+from prompteol.corpus.storage import file_system, is_url
 from prompteol.errors import CorpusError, MissingExtraError
 
 __all__ = ["COMPRESSED", "Broken", "content_hash", "open_stream", "raw_lines", "suffix_of"]

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from prompteol.checks import check_finite
-from prompteol.corpora.precision import Storage
-from prompteol.corpora.settings import Settings
+from prompteol.validation import check_finite
+from prompteol.corpus.precision import Storage
+from prompteol.corpus.settings import Settings
 from prompteol.embedder import lock_for
 from prompteol.errors import NonFiniteError, SettingError
-from prompteol.long_texts import LongTextNotice
+from prompteol.embedder.long_texts import LongTextNotice
 
 if TYPE_CHECKING:
     import numpy as np

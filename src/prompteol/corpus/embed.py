@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from prompteol.corpora.encoder import Encoder
-from prompteol.corpora.inputs import find_sources
-from prompteol.corpora.job import Job, embed_shards, finish
-from prompteol.corpora.lock import locked
-from prompteol.corpora.manifest import MANIFEST, Manifest
-from prompteol.corpora.opened import Corpus, open_corpus
-from prompteol.corpora.planning import Plan, make_plan, torch_threads, use_threads
-from prompteol.corpora.precision import Precision
-from prompteol.corpora.progress import Meter, Progress
-from prompteol.corpora.settings import ModelSource, OnError, Settings, check_on_error
-from prompteol.corpora.shards import ShardFormat, check_format, shard_name
-from prompteol.corpora.storage import LocalFolder, RemoteFolder, open_folder, said_in_one_line
-from prompteol.corpora.workers import run_workers
+from prompteol.corpus.encoder import Encoder
+from prompteol.corpus.inputs import find_sources
+from prompteol.corpus.job import Job, embed_shards, finish
+from prompteol.corpus.lock import locked
+from prompteol.corpus.manifest import MANIFEST, Manifest
+from prompteol.corpus.opened import Corpus, open_corpus
+from prompteol.corpus.planning import Plan, make_plan, torch_threads, use_threads
+from prompteol.corpus.precision import Precision
+from prompteol.corpus.progress import Meter, Progress
+from prompteol.corpus.settings import ModelSource, OnError, Settings, check_on_error
+from prompteol.corpus.shards import ShardFormat, check_format, shard_name
+from prompteol.corpus.storage import LocalFolder, RemoteFolder, open_folder, said_in_one_line
+from prompteol.corpus.workers import run_workers
 from prompteol.errors import CorpusError, SettingError
 from prompteol.prompts import Role
 
@@ -138,7 +138,7 @@ def run(
         if world == 1 and not ray:
             total = _embed_share(job, plan, folder, meter)
         elif ray:
-            from prompteol.corpora.cluster import run_on_ray
+            from prompteol.corpus.cluster import run_on_ray
 
             del plan
             total = run_on_ray(job, ray, workers, devices[0], meter)

@@ -111,7 +111,7 @@ def test_precisions_agree_over_shards(model, corpus_file, texts, tmp_path, outpu
 
 
 def test_int8_never_wraps_around_beyond_the_ranges_of_the_sample(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("prompteol.corpora.planning._SAMPLE_ROWS", 2)
+    monkeypatch.setattr("prompteol.corpus.planning._SAMPLE_ROWS", 2)
     texts = ["One text.", "Another text.", "Что-то совсем другое 1234567890", "x", "zzz zzz zzz"]
     corpus = prompteol.embed_corpus(model, [{"text": text} for text in texts], tmp_path / "out", precision="int8")
     low, high = np.array(corpus.manifest["int8_ranges"])
