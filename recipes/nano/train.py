@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import bag
-import corpus
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +20,7 @@ import vocabulary
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from wordfreq import zipf_frequency
 
+import corpus
 from prompteol import PromptEOL
 from prompteol.data import TrainingExamples
 from prompteol.prompts.presets import TEMPLATES

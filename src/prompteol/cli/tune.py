@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
     from prompteol.tuning import TuningProgress, TuningResult
 
-__all__ = ["search"]
+__all__ = ["tune"]
 
 # Rows that a terminal shows without scrolling; a pipe gets all of them.
 _SHOWN = 15
 
 
-def search(
+def tune(
     model: Annotated[
         str | None,
         typer.Argument(

@@ -3,5 +3,6 @@
 from prompteol.corpus.embed import embed_corpus
 from prompteol.corpus.opened import Corpus, open_corpus
 from prompteol.corpus.progress import Progress
+from prompteol.corpus.search import CorpusSearch, Hit, search_corpus
 
-__all__ = ["Corpus", "Progress", "embed_corpus", "open_corpus"]
+__all__ = ["Corpus", "CorpusSearch", "Hit", "Progress", "embed_corpus", "open_corpus", "search_corpus"]

@@ -22,7 +22,7 @@ from prompteol.corpus.shards import ShardFormat, check_format, shard_name
 from prompteol.corpus.storage import LocalFolder, RemoteFolder, open_folder, said_in_one_line
 from prompteol.corpus.workers import run_workers
 from prompteol.errors import CorpusError, SettingError
-from prompteol.prompts import Role
+from prompteol.prompts import PromptTask
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -46,7 +46,7 @@ def embed_corpus(
     precision: Precision = "float32",
     normalize: bool = False,
     truncate_dim: int | None = None,
-    role: Role | None = None,
+    task: PromptTask | None = None,
     batch_size: int | None = None,
     device: str | Sequence[str] | None = None,
     workers: int | None = None,
@@ -79,7 +79,7 @@ def embed_corpus(
             dimension).
         normalize: scale each vector to length 1, after any cut.
         truncate_dim: keep this many leading dimensions.
-        role: take the prompt for ``"query"`` or ``"document"``.
+        task: take the prompt for ``"query"`` or ``"document"``.
         batch_size: texts handed to the model at once.
         device: one, or several for a process each.
         workers: processes; by default one a device.
@@ -101,7 +101,7 @@ def embed_corpus(
     """
     keep = (keep,) if isinstance(keep, str) else tuple(keep)
     settings = Settings(
-        column, keep, output_format, shard_rows, precision, normalize, truncate_dim, role, batch_size, threads
+        column, keep, output_format, shard_rows, precision, normalize, truncate_dim, task, batch_size, threads
     )
     check_on_error(on_error)
     check_format(output_format)

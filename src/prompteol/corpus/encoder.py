@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from prompteol.validation import check_finite
 from prompteol.corpus.precision import Storage
 from prompteol.corpus.settings import Settings
 from prompteol.embedder import lock_for
-from prompteol.errors import NonFiniteError, SettingError
 from prompteol.embedder.long_texts import LongTextNotice
+from prompteol.errors import NonFiniteError, SettingError
+from prompteol.validation import check_finite
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ class Encoder:
         if not texts:
             return np.empty((0, 0), dtype=np.float32), []
         with lock_for(self.model), self._counted():
-            self._notice.check(self.model, texts, self._settings.role)
+            self._notice.check(self.model, texts, self._settings.task)
             found = list(self._finite(list(texts), 0))
         whole = [vectors for _, vectors in found if vectors is not None]
         faults = [index for index, vectors in found if vectors is None]
@@ -75,7 +75,7 @@ class Encoder:
     def _encode(self, texts: list[str]) -> NDArray[np.float32]:
         import numpy as np
 
-        method = {None: "encode", "query": "encode_query", "document": "encode_document"}[self._settings.role]
+        method = {None: "encode", "query": "encode_query", "document": "encode_document"}[self._settings.task]
         options: dict[str, Any] = {
             "normalize_embeddings": self._settings.normalize,
             "truncate_dim": self._settings.truncate_dim,

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prompteol.corpus.records import READERS, Mappings, Reader
+from prompteol.corpus.records import READERS, Mappings, Reader, SeparatedTable
 from prompteol.corpus.storage import file_system, is_url
 from prompteol.corpus.streams import content_hash, suffix_of
-from prompteol.errors import CorpusError, MissingExtraError
+from prompteol.errors import CorpusError
+from prompteol.extras import check_extra
+from prompteol.files.tables import parse_delimiter
 
 __all__ = ["Source", "find_sources"]
 
@@ -55,10 +57,8 @@ class Source:
             return Mappings(self.given or ())
         if self.kind == "hub":
             return Mappings(_hub_rows(self.name))
-        if self.delimiter is not None and self.kind in ("csv", "tsv"):
-            from prompteol.corpus.records import SeparatedTable
-
-            return SeparatedTable(self.name, self.delimiter)
+        if self.delimiter is not None:
+            return SeparatedTable(self.name, columns, delimiter=self.delimiter)
         return READERS[self.kind](self.name, columns)
 
     def description(self) -> tuple[dict[str, Any], int | None]:
@@ -100,6 +100,7 @@ def find_sources(
         return [Source("rows", "rows", given=inputs)]
     if format is not None and format not in READERS:
         raise CorpusError(f"format {format!r} is none of {', '.join(READERS)}")
+    delimiter = None if delimiter is None else parse_delimiter(delimiter)
     sources = [found for name in inputs for found in _find(os.fspath(name), format, delimiter)]
     if sum(source.name == "-" for source in sources) > 1:
         raise CorpusError("standard input is named twice; give - once")
@@ -110,6 +111,8 @@ def find_sources(
 
 def _find(name: str, format: str | None, delimiter: str | None) -> Iterator[Source]:
     if name == "-":
+        if format == "parquet":
+            raise CorpusError("parquet cannot be read from a pipe; save it to a file first")
         yield Source(name, format or "txt", delimiter)
     elif is_url(name):
         yield from (_file(one, format, delimiter) for one in _remote(name))
@@ -134,6 +137,10 @@ def _file(name: str, format: str | None, delimiter: str | None) -> Source:
         raise CorpusError(f"{name!r}: {kind!r} is none of the formats {', '.join(READERS)}; name one with --format")
     if kind == "parquet" and compression:
         raise CorpusError(f"{name!r}: Parquet is compressed inside, and is not read through {compression}; unpack it")
+    if kind == "parquet" or compression == ".zst":
+        check_extra("parquet", "pyarrow")
+    if delimiter is not None and kind not in ("csv", "tsv"):
+        raise CorpusError(f"{name!r} is read as {kind}, which has no delimiter; leave --delimiter out")
     return Source(name, kind, delimiter)
 
 
@@ -165,11 +172,10 @@ def _remote(url: str) -> list[str]:
 
 
 def _hub_rows(name: str) -> Iterator[Mapping[str, Any]]:
-    try:
-        from datasets import load_dataset
-        from datasets.exceptions import DatasetsError
-    except ImportError as error:
-        raise MissingExtraError("datasets", "evaluation") from error
+    check_extra("evaluation", "datasets")
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
+
     path, _, split = name.partition("@")
     repository, _, config = path.partition(":")
     try:

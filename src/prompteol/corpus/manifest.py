@@ -28,7 +28,7 @@ _IDENTITY = {
     "precision": "precision",
     "normalize": "normalize",
     "truncate_dim": "truncate_dim",
-    "role": "role",
+    "task": "task",
     "batch_size": "batch_size",
     "dimension": "dimension",
 }
@@ -67,7 +67,7 @@ class Manifest:
                 "int8_ranges": storage.ranges and [list(side) for side in storage.ranges],
                 "normalize": settings.normalize,
                 "truncate_dim": settings.truncate_dim,
-                "role": settings.role,
+                "task": settings.task,
                 "batch_size": settings.batch_size,
                 "threads": settings.threads,
                 "column": settings.column,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from functools import partial
+from itertools import chain
+from typing import Any, Literal, Protocol
 
-from prompteol.corpus.streams import Broken, open_stream, raw_lines
-from prompteol.errors import CorpusError, MissingExtraError
+from prompteol.corpus.streams import Broken, open_stream, raw_lines, suffix_of
+from prompteol.errors import CorpusError
+from prompteol.files.columns import check_names
+from prompteol.files.tables import header_delimiter, quotes_cells
 
-__all__ = ["READERS", "Mappings", "RawRow", "Reader"]
+__all__ = ["READERS", "Mappings", "RawRow", "Reader", "SeparatedTable"]
 
 RawRow = tuple[int, Any]
 """The number of a row's line, or of the row in a table of Parquet, and the row as it was read."""
@@ -74,12 +79,23 @@ class JsonLines:
 
 
 class SeparatedTable:
-    """A table whose first line names the columns; a quoted cell may hold newlines."""
+    """A table whose first line names the columns; a quoted cell may hold newlines.
+
+    Args:
+        name: of the file, URL or pipe.
+        columns: that are wanted, which may tell what separates the fields.
+        default: between the fields where the header holds nothing that could be.
+        delimiter: in place of what the header tells.
+    """
 
     unit = "line"
 
-    def __init__(self, name: str, delimiter: str) -> None:
+    def __init__(
+        self, name: str, columns: Sequence[str] | None = None, *, default: str = ",", delimiter: str | None = None
+    ) -> None:
         self._name = name
+        self._columns = columns or ()
+        self._default = default
         self._delimiter = delimiter
         self._header: list[str] = []
 
@@ -87,7 +103,13 @@ class SeparatedTable:
         # The default refuses cells of more than 128 KiB, which are sound.
         csv.field_size_limit(2**31 - 1)
         broken: list[RawRow] = []
-        reader = csv.reader(self._lines(broken), delimiter=self._delimiter, strict=True)
+        lines = self._lines(broken)
+        first = next(lines, "")
+        delimiter = self._delimiter or header_delimiter(self._name, first, self._default, self._columns)
+        # Whether quotation marks quote shows in the whole file, which a pipe or an archive gives but once.
+        quoted = not os.path.isfile(self._name) or bool(suffix_of(self._name)[1]) or quotes_cells(self._name, delimiter)
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+        reader = csv.reader(chain([first], lines), delimiter=delimiter, quoting=quoting, strict=True)
         while True:
             try:
                 fields = next(reader)
@@ -98,6 +120,7 @@ class SeparatedTable:
                 continue
             if not self._header:
                 self._header = [_decoded(field.encode("utf-8", "surrogateescape")) for field in fields]
+                check_names(self._name, self._header)
             elif fields:
                 yield reader.line_num, fields
         yield from broken
@@ -128,11 +151,9 @@ class ParquetTable:
         self._columns = columns
 
     def __iter__(self) -> Iterator[RawRow]:
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError as error:
-            raise MissingExtraError("pyarrow", "parquet") from error
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         row = 0
         with open_stream(self._name) as stream:
             try:
@@ -203,8 +224,8 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 Opened = Callable[[str, Sequence[str] | None], Reader]
 READERS: dict[str, Opened] = {
     "txt": TextLines,
-    "csv": lambda name, _: SeparatedTable(name, ","),
-    "tsv": lambda name, _: SeparatedTable(name, "\t"),
+    "csv": SeparatedTable,
+    "tsv": partial(SeparatedTable, default="\t"),
     "jsonl": JsonLines,
     "parquet": ParquetTable,
 }

@@ -11,6 +11,7 @@ from prompteol.corpus.inputs import Source
 from prompteol.corpus.records import RawRow, Reader
 from prompteol.corpus.streams import Broken
 from prompteol.errors import CorpusError
+from prompteol.files.columns import TEXT, column_named
 
 __all__ = ["Fault", "Located", "Row", "Wanted", "located_rows", "settle_types"]
 
@@ -110,7 +111,7 @@ class Wanted:
             return located.fault(str(error))
 
     def _text(self, record: Mapping[str, Any]) -> str:
-        name = self._named(record, self.column) if self.column is not None else self._default(record)
+        name = self._named(record, self.column) if self.column is not None else self.default(record)
         text = record[name]
         if text is None:
             raise CorpusError(f"{name!r} is null, not a string")
@@ -119,13 +120,12 @@ class Wanted:
         _check_unicode(name, text)
         return text
 
-    def _default(self, record: Mapping[str, Any]) -> str:
-        plain = {str(name).strip().casefold(): name for name in record}
-        for usual in ("text", "sentence"):
-            if usual in plain:
-                return str(plain[usual])
-        if len(record) == 1:
-            return str(next(iter(record)))
+    def default(self, record: Mapping[str, Any]) -> str:
+        """Return the column that is read where none is named."""
+        names = [str(name) for name in record]
+        usual = column_named(names, TEXT) or (names[0] if len(names) == 1 else None)
+        if usual is not None:
+            return usual
         raise CorpusError(f"name the column to read with --column; its columns: {_listed(record)}")
 
     def _named(self, record: Mapping[str, Any], column: str) -> str:

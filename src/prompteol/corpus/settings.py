@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from prompteol.corpus.precision import Precision, check_precision
 from prompteol.corpus.shards import ShardFormat
 from prompteol.errors import SettingError
-from prompteol.prompts import ROLES, Role
+from prompteol.prompts import PROMPT_TASKS, PromptTask
 
 __all__ = ["CHUNK_BYTES", "CHUNK_ROWS", "ModelSource", "OnError", "Settings"]
 
@@ -32,7 +32,7 @@ class Settings:
         precision: ``"float32"``, ``"float16"``, ``"int8"`` or ``"ubinary"``.
         normalize: scale each vector to length 1, after any cut.
         truncate_dim: keep this many leading dimensions.
-        role: take the prompt for ``"query"`` or ``"document"``.
+        task: take the prompt for ``"query"`` or ``"document"``.
         batch_size: texts handed to the model at once; ``None``: what its ``encode`` says.
         threads: of torch in every process, for how many share a sum decides its last bits; ``None``: torch's own.
 
@@ -47,13 +47,13 @@ class Settings:
     precision: Precision = "float32"
     normalize: bool = False
     truncate_dim: int | None = None
-    role: Role | None = None
+    task: PromptTask | None = None
     batch_size: int | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
-        for name, choices in (("output_format", get_args(ShardFormat)), ("role", (None, *ROLES))):
+        for name, choices in (("output_format", get_args(ShardFormat)), ("task", (None, *PROMPT_TASKS))):
             if getattr(self, name) not in choices:
                 listed = ", ".join(repr(choice) for choice in choices)
                 raise SettingError(f"{name} {getattr(self, name)!r} is none of {listed}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from prompteol.corpus.precision import Storage
 from prompteol.corpus.rows import Row
-from prompteol.errors import MissingExtraError
+from prompteol.extras import check_extra
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,10 +46,7 @@ def part_name(index: int) -> str:
 def check_format(format: str) -> None:
     """Raise :class:`MissingExtraError` where what writes this format is not installed."""
     if format == "parquet":
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ImportError as error:
-            raise MissingExtraError("pyarrow", "parquet") from error
+        check_extra("parquet", "pyarrow")
 
 
 class ShardWriter(Protocol):

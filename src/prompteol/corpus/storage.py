@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from prompteol.errors import CorpusError, MissingExtraError
+from prompteol.errors import CorpusError
 
 __all__ = ["Folder", "LocalFolder", "RemoteFolder", "file_system", "is_url", "open_folder", "said_in_one_line"]
 
@@ -159,13 +159,11 @@ def file_system(url: str) -> tuple[Any, str]:
     """Return the fsspec file system of a URL, and the path in it.
 
     Raises:
-        MissingExtraError: fsspec is not installed.
         CorpusError: the scheme is unknown, or what serves it is not installed.
     """
-    try:
-        from fsspec.core import url_to_fs
-    except ImportError as error:
-        raise MissingExtraError("fsspec", "cloud") from error
+    # Comes with huggingface-hub; what serves a scheme, such as s3fs, does not.
+    from fsspec.core import url_to_fs
+
     try:
         system, path = url_to_fs(url)
     except (ValueError, ImportError, OSError) as error:

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 from prompteol.corpus.storage import file_system, is_url
-from prompteol.errors import CorpusError, MissingExtraError
+from prompteol.errors import CorpusError
 
 __all__ = ["COMPRESSED", "Broken", "content_hash", "open_stream", "raw_lines", "suffix_of"]
 
@@ -126,8 +126,6 @@ def _decompressed(raw: BinaryIO, suffix: str) -> BinaryIO:
 
 def _zstandard(raw: BinaryIO) -> Any:
     # Not the zstandard package, whose reader ends a stream that was cut off as if it were whole.
-    try:
-        import pyarrow as pa
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", "parquet") from error
+    import pyarrow as pa
+
     return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
