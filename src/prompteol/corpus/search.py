@@ -68,8 +68,8 @@ class CorpusSearch:
         if built_by != current:
             name = corpus.manifest["model"]["name"] or "the model that ships with the package"
             raise IndexMismatchError(
-                f"{corpus!r} was embedded with {name} ({built_by}), and the question would be with {current}: give that "
-                "model with --model, or embed the texts again"
+                f"{corpus!r} was embedded with {name} ({built_by}), and the question would be with {current}: give "
+                "that model with --model, or embed the texts again"
             )
 
     def find(self, questions: str | Sequence[str], k: int = 5) -> list[list[Hit]]:

@@ -22,7 +22,7 @@ from prompteol.corpus.progress import Meter, Progress
 from prompteol.corpus.storage import open_folder
 from prompteol.errors import CorpusError, PromptEOLError
 
-__all__ = ["embed_as_rank", "run_workers"]
+__all__ = ["embed_as_rank", "revived", "run_workers"]
 
 # What says that a process is one of torchrun's; our own workers are not.
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
@@ -65,7 +65,7 @@ def run_workers(job: Job, devices: Sequence[str | None], meter: Meter) -> int:
             elif "rows" in event:
                 totals[rank] = event["rows"]
             elif "error" in event:
-                raise _error(event["error"], event["message"])
+                raise revived(event["error"], event["message"])
             elif rank not in totals:
                 raise CorpusError(
                     f"worker {rank} ended with code {processes[rank].wait()} before its work was done; the shards that "
@@ -109,7 +109,8 @@ def _listen(process: subprocess.Popen[bytes], rank: int, events: queue.Queue[tup
     events.put((rank, {}))
 
 
-def _error(name: str, message: str) -> PromptEOLError:
+def revived(name: str, message: str) -> PromptEOLError:
+    """Make an error of our tree again that another process met."""
     kind = getattr(errors, name, CorpusError)
     error: PromptEOLError = kind.__new__(kind)
     # Not its constructor, which for some takes more than a message.
