@@ -19,9 +19,10 @@ from prompteol.cli.info import info
 from prompteol.cli.merge import merge
 from prompteol.cli.plot import plot
 from prompteol.cli.reproduce import reproduce
+from prompteol.cli.search import search
 from prompteol.cli.similarity import similarity
 from prompteol.cli.train import train
-from prompteol.cli.tune import search
+from prompteol.cli.tune import tune
 from prompteol.cli.words import words
 from prompteol.errors import PromptEOLError
 
@@ -43,9 +44,9 @@ class _Command(TyperCommand):
                 param.metavar = ""
         return params
 
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
+    def make_context(self, info_name: Any, args: list[str], *arguments: Any, **options: Any) -> Any:
         with _printing_help():
-            return super().make_context(*arguments, **options)
+            return super().make_context(info_name, _with_address(args), *arguments, **options)
 
 
 class _Commands(TyperGroup):
@@ -58,6 +59,16 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         with _in_one_line():
             return super().invoke(ctx)
+
+
+def _with_address(arguments: list[str]) -> list[str]:
+    """Give ``--ray`` an empty address where none follows; an address has a port or is a name of Ray's own."""
+    if "--ray" not in arguments:
+        return arguments
+    place = arguments.index("--ray") + 1
+    follows = arguments[place] if place < len(arguments) else ""
+    given = follows in ("auto", "local") or (follows.rpartition(":")[2].isdigit() and not follows.startswith("-"))
+    return arguments if given else [*arguments[:place], "", *arguments[place:]]
 
 
 @contextmanager
@@ -90,7 +101,21 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (encode, similarity, words, create, search, train, merge, info, evaluate, reproduce, plot, benchmark):
+for command in (
+    encode,
+    search,
+    similarity,
+    words,
+    create,
+    tune,
+    train,
+    merge,
+    info,
+    evaluate,
+    reproduce,
+    plot,
+    benchmark,
+):
     app.command(cls=_Command, help=_paragraphs(command.__doc__), no_args_is_help=command not in (info, benchmark))(
         command
     )

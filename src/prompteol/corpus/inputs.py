@@ -13,9 +13,10 @@ from typing import Any
 
 from prompteol.corpus.records import READERS, Mappings, Reader, SeparatedTable
 from prompteol.corpus.storage import file_system, is_url
-from prompteol.corpus.streams import content_hash, suffix_of
+from prompteol.corpus.streams import content_hash
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
+from prompteol.files.compression import suffix_of
 from prompteol.files.tables import parse_delimiter
 
 __all__ = ["Source", "find_sources"]

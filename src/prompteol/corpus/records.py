@@ -10,9 +10,10 @@ from functools import partial
 from itertools import chain
 from typing import Any, Literal, Protocol
 
-from prompteol.corpus.streams import Broken, open_stream, raw_lines, suffix_of
+from prompteol.corpus.streams import Broken, open_stream, raw_lines
 from prompteol.errors import CorpusError
 from prompteol.files.columns import check_names
+from prompteol.files.compression import suffix_of
 from prompteol.files.tables import header_delimiter, quotes_cells
 
 __all__ = ["READERS", "Mappings", "RawRow", "Reader", "SeparatedTable"]

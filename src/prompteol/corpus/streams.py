@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import hashlib
 import io
-import lzma
 import sys
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from prompteol.corpus.storage import file_system, is_url
 from prompteol.errors import CorpusError
+from prompteol.files.compression import DAMAGE, decompressed, suffix_of
 
-__all__ = ["COMPRESSED", "Broken", "content_hash", "open_stream", "raw_lines", "suffix_of"]
+__all__ = ["Broken", "content_hash", "open_stream", "raw_lines"]
 
-COMPRESSED = (".gz", ".zst", ".xz")
 _BLOCK = 1 << 20
-_DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, UnicodeError)
+_DAMAGED = (*DAMAGE, UnicodeError)
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -37,13 +33,6 @@ class Broken:
     """Stand for the row at which a source cannot be read on."""
 
     message: str
-
-
-def suffix_of(name: str) -> tuple[str, str]:
-    """Split off what says the format and the compression: ``"a.jsonl.gz"`` gives ``("jsonl", ".gz")``."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    compression = path.suffix.lower() if path.suffix.lower() in COMPRESSED else ""
-    return (PurePosixPath(path.stem) if compression else path).suffix.lstrip(".").lower(), compression
 
 
 @contextmanager
@@ -66,7 +55,7 @@ def open_stream(name: str, *, decompress: bool = True) -> Iterator[BinaryIO]:
             raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
         suffix = suffix_of(name)[1] if decompress else ""
         # What decompresses leaves the file below it open.
-        yield stack.enter_context(_decompressed(raw, suffix)) if suffix else raw
+        yield stack.enter_context(decompressed(raw, suffix)) if suffix else raw
 
 
 def raw_lines(name: str) -> Iterator[tuple[int, bytes | Broken]]:
@@ -79,7 +68,7 @@ def raw_lines(name: str) -> Iterator[tuple[int, bytes | Broken]]:
         try:
             for number, line in enumerate(_utf8(stream), start=1):
                 yield number, line
-        except _DAMAGE as error:
+        except _DAMAGED as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             yield number + 1, Broken(f"damaged or cut off here, so that the rest cannot be read: {reason}")
 
@@ -102,8 +91,13 @@ def _utf8(stream: BinaryIO) -> Iterator[bytes]:
     start: bytes = stream.peek(4)[:4]  # type: ignore[attr-defined]
     encoding = next((encoding for mark, encoding in _MARKS.items() if start.startswith(mark)), None)
     if encoding is not None:
-        for text in io.TextIOWrapper(stream, encoding=encoding, newline="\n"):
-            yield text.encode()
+        text = io.TextIOWrapper(stream, encoding=encoding, newline="\n")
+        try:
+            for line in text:
+                yield line.encode()
+        finally:
+            # Whoever opened the stream closes it.
+            text.detach()
         return
     first = stream.readline()
     if first:
@@ -114,18 +108,3 @@ def _utf8(stream: BinaryIO) -> Iterator[bytes]:
 def _open_remote(url: str) -> BinaryIO:
     system, path = file_system(url)
     return io.BufferedReader(system.open(path, "rb"), _BLOCK)
-
-
-def _decompressed(raw: BinaryIO, suffix: str) -> BinaryIO:
-    if suffix == ".gz":
-        return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[return-value]
-    if suffix == ".xz":
-        return lzma.LZMAFile(raw)
-    return io.BufferedReader(_zstandard(raw), _BLOCK)
-
-
-def _zstandard(raw: BinaryIO) -> Any:
-    # Not the zstandard package, whose reader ends a stream that was cut off as if it were whole.
-    import pyarrow as pa
-
-    return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
