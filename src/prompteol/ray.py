@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from prompteol.corpus.encoder import Encoder
-from prompteol.corpus.settings import ModelSource, Settings
+from prompteol.corpus.encoder import CorpusEncoder
+from prompteol.corpus.settings import ModelLoader, Settings
 from prompteol.errors import CorpusError, NonFiniteError, SettingError
 from prompteol.extras import check_extra
 from prompteol.prompts import PromptTask
@@ -74,7 +74,7 @@ def embed(
     )
     return dataset.map_batches(
         _Embedder,
-        fn_constructor_args=(ModelSource(model, dict(model_options or {})), settings, output_column, device),
+        fn_constructor_args=(ModelLoader(model, dict(model_options or {})), settings, output_column, device),
         concurrency=concurrency or 1,
         num_gpus=num_gpus,
         num_cpus=num_cpus if num_cpus is not None or num_gpus else threads or 1,
@@ -87,12 +87,12 @@ def embed(
 class _Embedder:
     """One actor, with one model."""
 
-    def __init__(self, model: ModelSource, settings: Settings, output_column: str, device: str | None) -> None:
+    def __init__(self, model: ModelLoader, settings: Settings, output_column: str, device: str | None) -> None:
         import torch
 
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
-        self._encoder = Encoder(model.open(device), settings)
+        self._encoder = CorpusEncoder(model.open(device), settings)
         self._column = settings.column or "text"
         self._output = output_column
 

@@ -101,21 +101,10 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    encode,
-    search,
-    similarity,
-    words,
-    create,
-    tune,
-    train,
-    merge,
-    info,
-    evaluate,
-    reproduce,
-    plot,
-    benchmark,
-):
+_COMMANDS = (
+    encode, search, similarity, words, create, tune, train, merge, info, evaluate, reproduce, plot, benchmark,
+)  # fmt: skip
+for command in _COMMANDS:
     app.command(cls=_Command, help=_paragraphs(command.__doc__), no_args_is_help=command not in (info, benchmark))(
         command
     )

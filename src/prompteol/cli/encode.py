@@ -28,7 +28,6 @@ from prompteol.cli.options import (
     load_model,
 )
 from prompteol.cli.progress import progress
-from prompteol.embedder.long_texts import LongTextNotice
 from prompteol.errors import CorpusError, NonFiniteError
 from prompteol.files import (
     TextSource,
@@ -52,6 +51,8 @@ __all__ = ["encode"]
 
 # Enough texts to sort by length, few enough that the bar moves and memory stays small.
 _TEXTS_PER_CHUNK = 512
+# As people write them, and as torch does.
+_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 def encode(
@@ -83,9 +84,7 @@ def encode(
     force: ForceOption = False,
     dtype: Annotated[
         str | None,
-        typer.Option(
-            "--dtype", metavar="DTYPE", help="Compute in float32, float16 or bfloat16.", show_default="the model's"
-        ),
+        typer.Option("--dtype", metavar="DTYPE", help="Compute in fp32, fp16 or bf16.", show_default="the model's"),
     ] = None,
     truncate_dim: Annotated[
         int | None,
@@ -157,6 +156,7 @@ def encode(
     """
     if column and len(column) > 1:
         raise CorpusError(f"--column: encode reads one column, not {len(column)}")
+    dtype = _DTYPES.get(dtype or "", dtype)
     given = FolderOptions(
         tuple(keep or ()), shard_format, shard_rows, precision, workers, ray, on_error, resume, metrics_json
     )
@@ -186,6 +186,8 @@ def encode(
         _check_destination(destination, files, force=force)
 
     embedder = load_model(model, **setting, dtype=dtype, threads=threads)
+    from prompteol.embedder.long_texts import LongTextNotice
+
     notice = LongTextNotice()
     rows = dimension = 0
     texts = (text for source in sources for text in source.texts())

@@ -23,7 +23,7 @@ from prompteol.files import atomic_write
 
 if TYPE_CHECKING:
     from prompteol import PromptEOL
-    from prompteol.corpus import Progress
+    from prompteol.corpus import CorpusProgress
 
 __all__ = ["FolderOptions", "encode_folder", "is_folder", "showing"]
 
@@ -78,7 +78,7 @@ def encode_folder(
     from prompteol.corpus.inputs import find_sources
     from prompteol.corpus.job import Job
     from prompteol.corpus.progress import Meter
-    from prompteol.corpus.settings import ModelSource, Settings, check_on_error
+    from prompteol.corpus.settings import ModelLoader, Settings, check_on_error
     from prompteol.corpus.shards import check_format
 
     chosen = {
@@ -91,7 +91,7 @@ def encode_folder(
     check_on_error(given.on_error or "stop")
     check_format(chosen["output_format"])
     sources = tuple(find_sources(files, **reading))
-    source = ModelSource(model, {"prompt": dict(prompt), "dtype": dtype}, load_quietly)
+    source = ModelLoader(model, {"prompt": dict(prompt), "dtype": dtype}, load_quietly)
     job = Job(source, sources, output, job_settings, given.on_error or "stop")  # type: ignore[arg-type]
     address = {None: False, "": True}.get(given.ray, given.ray)
     with showing("embedding", given.metrics_json) as listener:
@@ -113,7 +113,7 @@ def load_quietly(model: str | None, *, device: str | None, prompt: Mapping[str, 
 
 
 @contextmanager
-def showing(label: str, metrics: Path | None = None) -> Iterator[Callable[[Progress], None]]:
+def showing(label: str, metrics: Path | None = None) -> Iterator[Callable[[CorpusProgress], None]]:
     """Show rows and tokens a second and the time left: a bar on a terminal, a line now and then elsewhere."""
     err = Console(stderr=True)
     lines, written = Lines(), time.monotonic()
@@ -121,7 +121,7 @@ def showing(label: str, metrics: Path | None = None) -> Iterator[Callable[[Progr
     with Bar(*columns, console=err, disable=not err.is_terminal) as bar:
         task = bar.add_task(label, total=None, said="")
 
-        def listen(progress: Progress) -> None:
+        def listen(progress: CorpusProgress) -> None:
             nonlocal written
             done = progress.rows + progress.resumed
             bar.update(task, completed=done, total=progress.total, said=_said(progress))
@@ -134,13 +134,13 @@ def showing(label: str, metrics: Path | None = None) -> Iterator[Callable[[Progr
         yield listen
 
 
-def _said(progress: Progress) -> str:
+def _said(progress: CorpusProgress) -> str:
     said = pace(progress.rows + progress.resumed, progress.total, "texts", progress.rows_per_second)
     tokens = f", {progress.tokens_per_second:,.0f} tokens/s" if progress.tokens else ""
     return said + tokens + (f", {progress.errors} at fault" if progress.errors else "")
 
 
-def _write_metrics(path: Path | None, progress: Progress) -> None:
+def _write_metrics(path: Path | None, progress: CorpusProgress) -> None:
     if path is not None:
         with atomic_write(path) as partial:
             partial.write_text(json.dumps(progress.metrics(), indent=2) + "\n", encoding="utf-8")

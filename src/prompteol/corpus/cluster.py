@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from prompteol.corpus.job import Job
-from prompteol.corpus.progress import Meter, Progress
+from prompteol.corpus.progress import CorpusProgress, Meter
 from prompteol.corpus.workers import embed_as_rank, revived
 from prompteol.errors import CorpusError, PromptEOLError
 from prompteol.extras import check_extra
@@ -23,7 +23,7 @@ class ShardActor:
     """One process of the cluster, with one model; started again elsewhere, it goes on with the shards that are left."""
 
     def __init__(self) -> None:
-        self._latest: Progress | None = None
+        self._latest: CorpusProgress | None = None
 
     def embed(self, job: Job, rank: int, world: int, device: str | None) -> int | tuple[str, str]:
         """Embed a share of a corpus; return the rows of the input, or the name and message of our own error."""
@@ -32,11 +32,11 @@ class ShardActor:
         except PromptEOLError as error:
             return type(error).__name__, str(error)
 
-    def progress(self) -> Progress | None:
+    def progress(self) -> CorpusProgress | None:
         """Return how far this process has come."""
         return self._latest
 
-    def _tell(self, progress: Progress) -> None:
+    def _tell(self, progress: CorpusProgress) -> None:
         self._latest = progress
 
 
@@ -56,7 +56,7 @@ def run_on_ray(job: Job, address: str | bool, actors: int | None, device: str | 
             num_cpus=1,
             max_restarts=_RESTARTS,
             max_task_retries=_RESTARTS,
-            # Progress is asked for while the work goes on.
+            # CorpusProgress is asked for while the work goes on.
             max_concurrency=2,
         )(ShardActor)
         members = [actor.remote() for _ in range(world)]
@@ -75,7 +75,7 @@ def run_on_ray(job: Job, address: str | bool, actors: int | None, device: str | 
 
 def _wait(ray: Any, members: list[Any], job: Job, device: str | None, meter: Meter) -> int:
     waiting = {member.embed.remote(job, rank, len(members), device): rank for rank, member in enumerate(members)}
-    latest: dict[int, Progress] = {}
+    latest: dict[int, CorpusProgress] = {}
     totals = []
     while waiting:
         done, _ = ray.wait(list(waiting), timeout=_SECONDS_BETWEEN_LOOKS)

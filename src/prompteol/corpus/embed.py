@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from prompteol.corpus.encoder import Encoder
+from prompteol.corpus.encoder import CorpusEncoder
 from prompteol.corpus.inputs import find_sources
 from prompteol.corpus.job import Job, embed_shards, finish
 from prompteol.corpus.lock import locked
-from prompteol.corpus.manifest import MANIFEST, Manifest
+from prompteol.corpus.manifest import MANIFEST, CorpusManifest
 from prompteol.corpus.opened import Corpus, open_corpus
 from prompteol.corpus.planning import Plan, make_plan, torch_threads, use_threads
 from prompteol.corpus.precision import Precision
-from prompteol.corpus.progress import Meter, Progress
-from prompteol.corpus.settings import ModelSource, OnError, Settings, check_on_error
+from prompteol.corpus.progress import CorpusProgress, Meter
+from prompteol.corpus.settings import ModelLoader, OnError, Settings, check_on_error
 from prompteol.corpus.shards import ShardFormat, check_format, shard_name
 from prompteol.corpus.storage import LocalFolder, RemoteFolder, open_folder, said_in_one_line
 from prompteol.corpus.workers import run_workers
@@ -55,7 +55,7 @@ def embed_corpus(
     on_error: OnError = "stop",
     resume: bool = True,
     model_options: dict[str, Any] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[CorpusProgress], None] | None = None,
 ) -> Corpus:
     """Embed texts of any amount into a folder of shards, with constant memory.
 
@@ -107,7 +107,7 @@ def embed_corpus(
     check_format(output_format)
     name = os.fspath(model) if isinstance(model, os.PathLike) else model
     sources = tuple(find_sources(inputs, format, delimiter))
-    job = Job(ModelSource(name, model_options or {}), sources, os.fspath(output), settings, on_error)
+    job = Job(ModelLoader(name, model_options or {}), sources, os.fspath(output), settings, on_error)
     devices = [device] if device is None or isinstance(device, str) else list(device)
     run(job, devices, workers=workers, ray=ray, resume=resume, meter=Meter(listener=progress))
     return open_corpus(output)
@@ -121,7 +121,7 @@ def run(
     ray: str | bool = False,
     resume: bool = True,
     meter: Meter,
-) -> Manifest:
+) -> CorpusManifest:
     """Do a job with the processes that it may have; return the manifest of the finished corpus."""
     if not devices or (workers is not None and workers < 1):
         raise SettingError(f"workers={workers} on {len(devices)} devices: give 1 or more")
@@ -154,13 +154,13 @@ def _embed_share(
     job: Job, plan: Plan, folder: LocalFolder | RemoteFolder, meter: Meter, rank: int = 0, world: int = 1
 ) -> int:
     meter.total = plan.total
-    encoder = Encoder(plan.model, job.settings, plan.manifest.storage, meter.batch)
+    encoder = CorpusEncoder(plan.model, job.settings, plan.manifest.storage, meter.batch)
     total = embed_shards(job, plan.manifest, folder, encoder, meter, rank=rank, world=world, rows=plan.rows)
     meter.finish()
     return total
 
 
-def _finished(job: Job, manifest: Manifest, folder: LocalFolder | RemoteFolder, total: int) -> Manifest:
+def _finished(job: Job, manifest: CorpusManifest, folder: LocalFolder | RemoteFolder, total: int) -> CorpusManifest:
     if not manifest.is_complete:
         with said_in_one_line(f"the end of {job.location!r}", "make room, and run the same command to go on"):
             return finish(manifest, folder, total)
@@ -173,7 +173,7 @@ def _finished(job: Job, manifest: Manifest, folder: LocalFolder | RemoteFolder, 
     return manifest
 
 
-def _run_as_torchrun(job: Job, device: str | None, *, resume: bool, meter: Meter) -> Manifest:
+def _run_as_torchrun(job: Job, device: str | None, *, resume: bool, meter: Meter) -> CorpusManifest:
     """Embed the share of one of torchrun's processes, which may be on several machines with one folder."""
     rank, world, local = (int(os.environ.get(name, 0)) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if device is None:
@@ -185,7 +185,7 @@ def _run_as_torchrun(job: Job, device: str | None, *, resume: bool, meter: Meter
         _wait_until(lambda: folder.exists(MANIFEST))
         plan = make_plan(job, folder, device=device, resume=True)
         _embed_share(job, plan, folder, meter, rank, world)
-        _wait_until(lambda: (whole := Manifest.read(folder)) is not None and whole.is_complete)
+        _wait_until(lambda: (whole := CorpusManifest.read(folder)) is not None and whole.is_complete)
         return plan.manifest
     with locked(folder), _restored_threads():
         plan = make_plan(job, folder, device=device, resume=resume)

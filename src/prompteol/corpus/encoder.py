@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Encoder"]
+__all__ = ["CorpusEncoder"]
 
 _HALF_MAX = 65504.0
 
 
-class Encoder:
+class CorpusEncoder:
     """One model with the settings of a corpus.
 
     Args:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
-from prompteol.corpus.encoder import Encoder
+from prompteol.corpus.encoder import CorpusEncoder
 from prompteol.corpus.inputs import Source, raw_bytes
-from prompteol.corpus.manifest import Manifest
+from prompteol.corpus.manifest import CorpusManifest
 from prompteol.corpus.progress import Meter
 from prompteol.corpus.rows import Fault, Located, Row, Wanted, located_rows
-from prompteol.corpus.settings import CHUNK_BYTES, CHUNK_ROWS, ModelSource, OnError, Settings
+from prompteol.corpus.settings import CHUNK_BYTES, CHUNK_ROWS, ModelLoader, OnError, Settings
 from prompteol.corpus.shards import ids_name, open_shard, part_name, shard_name, write_ids
 from prompteol.corpus.storage import LocalFolder, RemoteFolder, said_in_one_line
 from prompteol.errors import CorpusError, NonFiniteError
@@ -37,7 +37,7 @@ class Job:
         on_error: stop at a row at fault, or list it in ``errors.jsonl``.
     """
 
-    model: ModelSource
+    model: ModelLoader
     sources: tuple[Source, ...]
     location: str
     settings: Settings
@@ -46,9 +46,9 @@ class Job:
 
 def embed_shards(
     job: Job,
-    manifest: Manifest,
+    manifest: CorpusManifest,
     folder: LocalFolder | RemoteFolder,
-    encoder: Encoder,
+    encoder: CorpusEncoder,
     meter: Meter,
     *,
     rank: int = 0,
@@ -84,7 +84,7 @@ def embed_shards(
     return total
 
 
-def finish(manifest: Manifest, folder: LocalFolder | RemoteFolder, total: int) -> Manifest:
+def finish(manifest: CorpusManifest, folder: LocalFolder | RemoteFolder, total: int) -> CorpusManifest:
     """Put together what is known of the shards, once all are there; return the manifest of the finished corpus."""
     if not total:
         raise CorpusError("the input holds no text")
@@ -112,7 +112,12 @@ class _Shards:
     """The shards of one job, as one process sees them."""
 
     def __init__(
-        self, job: Job, manifest: Manifest, folder: LocalFolder | RemoteFolder, encoder: Encoder, meter: Meter
+        self,
+        job: Job,
+        manifest: CorpusManifest,
+        folder: LocalFolder | RemoteFolder,
+        encoder: CorpusEncoder,
+        meter: Meter,
     ) -> None:
         self.wanted = Wanted(job.settings.column, job.settings.keep, manifest.types)
         self._job = job

@@ -12,7 +12,7 @@ from prompteol.corpus.settings import Settings
 from prompteol.corpus.storage import LocalFolder, RemoteFolder
 from prompteol.errors import CorpusError
 
-__all__ = ["MANIFEST", "Manifest"]
+__all__ = ["MANIFEST", "CorpusManifest"]
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
@@ -35,7 +35,7 @@ _IDENTITY = {
 
 
 @dataclass(frozen=True)
-class Manifest:
+class CorpusManifest:
     """All that decides the bytes of a corpus; once it is whole, also its shards and counts."""
 
     record: Mapping[str, Any]
@@ -50,7 +50,7 @@ class Manifest:
         template: Any,
         sources: Sequence[Mapping[str, Any]],
         types: Sequence[str],
-    ) -> Manifest:
+    ) -> CorpusManifest:
         """Describe a corpus that is about to be made."""
         from importlib.metadata import version
 
@@ -80,12 +80,12 @@ class Manifest:
         )
 
     @classmethod
-    def _as_read(cls, record: Mapping[str, Any]) -> Manifest:
+    def _as_read(cls, record: Mapping[str, Any]) -> CorpusManifest:
         # JSON knows no tuples: what is about to be made has to compare equal to what was read.
         return cls(json.loads(json.dumps(record)))
 
     @classmethod
-    def read(cls, folder: LocalFolder | RemoteFolder) -> Manifest | None:
+    def read(cls, folder: LocalFolder | RemoteFolder) -> CorpusManifest | None:
         """Read the manifest of a folder, or ``None`` where there is none.
 
         Raises:
@@ -127,7 +127,7 @@ class Manifest:
         """Whether every shard is there."""
         return bool(self.record["complete"])
 
-    def completed(self, shards: Sequence[Mapping[str, Any]], *, rows: int, errors: int) -> Manifest:
+    def completed(self, shards: Sequence[Mapping[str, Any]], *, rows: int, errors: int) -> CorpusManifest:
         """Return the manifest of the finished corpus."""
         counts = {"complete": True, "rows": rows, "errors": errors, "rows_read": rows + errors}
         return replace(self, record={**self.record, **counts, "shards": [dict(shard) for shard in shards]})
@@ -137,7 +137,7 @@ class Manifest:
         content = (json.dumps(self.record, indent=2, ensure_ascii=False) + "\n").encode()
         folder.publish([MANIFEST], lambda file: file.write(content))
 
-    def check_same(self, other: Manifest, location: str) -> None:
+    def check_same(self, other: CorpusManifest, location: str) -> None:
         """Raise :class:`CorpusError` where a folder holds another corpus than the one asked for, with both named."""
         for key, said in _IDENTITY.items():
             # Kept columns are found again by their names; what their types are, the first run settled.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prompteol.corpus.job import ERRORS
-from prompteol.corpus.manifest import MANIFEST, Manifest
+from prompteol.corpus.manifest import MANIFEST, CorpusManifest
 from prompteol.corpus.shards import ids_name
 from prompteol.corpus.storage import LocalFolder, RemoteFolder, open_folder
 from prompteol.corpus.streams import open_stream
@@ -30,7 +30,7 @@ class Corpus:
         manifest: of it.
     """
 
-    def __init__(self, folder: LocalFolder | RemoteFolder, manifest: Manifest) -> None:
+    def __init__(self, folder: LocalFolder | RemoteFolder, manifest: CorpusManifest) -> None:
         self._folder = folder
         self._manifest = manifest
         self._shards = [(str(shard["file"]), int(shard["rows"])) for shard in manifest.record["shards"]]
@@ -118,7 +118,7 @@ def open_corpus(location: str | os.PathLike[str]) -> Corpus:
         CorpusError: there is no corpus, or it is not finished.
     """
     folder = open_folder(location)
-    manifest = Manifest.read(folder)
+    manifest = CorpusManifest.read(folder)
     if manifest is None:
         raise CorpusError(f"{folder.location!r} holds no {MANIFEST}; give a folder that embed_corpus wrote")
     if not manifest.is_complete:

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, is_dataclass, replace
 from itertools import chain
 from typing import Any
 
-from prompteol.corpus.encoder import Encoder
+from prompteol.corpus.encoder import CorpusEncoder
 from prompteol.corpus.job import Job
-from prompteol.corpus.manifest import Manifest
+from prompteol.corpus.manifest import CorpusManifest
 from prompteol.corpus.precision import Storage, int8_ranges
 from prompteol.corpus.rows import Located, Row, Wanted, located_rows, settle_types
 from prompteol.corpus.storage import LocalFolder, RemoteFolder
@@ -32,7 +32,7 @@ class Plan:
         total: about how many rows there are, if that shows.
     """
 
-    manifest: Manifest
+    manifest: CorpusManifest
     model: Any
     rows: Iterable[Located] | None
     total: int | None
@@ -44,7 +44,7 @@ def make_plan(job: Job, folder: LocalFolder | RemoteFolder, *, device: str | Non
     Raises:
         CorpusError: the folder holds something else.
     """
-    existing = Manifest.read(folder)
+    existing = CorpusManifest.read(folder)
     _check_folder(folder, existing, resume=resume)
     described = [source.description() for source in job.sources]
     counts = [rows for _, rows in described]
@@ -60,17 +60,17 @@ def make_plan(job: Job, folder: LocalFolder | RemoteFolder, *, device: str | Non
     use_threads(settings.threads)
     rereadable = all(source.rereadable for source in job.sources)
     rows = None if rereadable else located_rows(job.sources, Wanted(settings.column, settings.keep).columns)
-    storage = Storage(settings.precision, _dimension(Encoder(model, settings)))
+    storage = Storage(settings.precision, _dimension(CorpusEncoder(model, settings)))
     types: tuple[str, ...] = ()
     if existing is None and (settings.keep or settings.precision == "int8"):
         sample, head = _sample(job, rows)
         types = settle_types(sample, settings.keep)
         if settings.precision == "int8":
-            storage = replace(storage, ranges=_ranges(sample, Encoder(model, settings)))
+            storage = replace(storage, ranges=_ranges(sample, CorpusEncoder(model, settings)))
         rows = None if rows is None else chain(head, rows)
     elif existing is not None:
         types = existing.types if existing.keep == settings.keep else ("string",) * len(settings.keep)
-    manifest = Manifest.of(
+    manifest = CorpusManifest.of(
         settings,
         storage,
         model={"name": job.model.name, "fingerprint": model_fingerprint(model)},
@@ -85,7 +85,7 @@ def make_plan(job: Job, folder: LocalFolder | RemoteFolder, *, device: str | Non
     return Plan(manifest, model, rows, total)
 
 
-def check_model(manifest: Manifest, model: Any) -> None:
+def check_model(manifest: CorpusManifest, model: Any) -> None:
     """Raise :class:`CorpusError` where a process has loaded another model than the corpus is made with."""
     fingerprint = model_fingerprint(model)
     if fingerprint != manifest.record["model"]["fingerprint"]:
@@ -117,7 +117,7 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def _check_folder(folder: LocalFolder | RemoteFolder, existing: Manifest | None, *, resume: bool) -> None:
+def _check_folder(folder: LocalFolder | RemoteFolder, existing: CorpusManifest | None, *, resume: bool) -> None:
     others = [name for name in folder.names() if not name.startswith(".")]
     if existing is None and others:
         raise CorpusError(f"{folder.location!r} holds {others[0]!r} and no corpus; give an empty folder, or a new one")
@@ -125,7 +125,7 @@ def _check_folder(folder: LocalFolder | RemoteFolder, existing: Manifest | None,
         raise CorpusError(f"{folder.location!r} holds a corpus already; leave --no-resume out to go on with it")
 
 
-def _dimension(encoder: Encoder) -> int:
+def _dimension(encoder: CorpusEncoder) -> int:
     # Not what the model says of itself, which not every one does.
     vectors, _ = encoder.vectors(["The dimension is the length of this sentence's embedding."])
     if not vectors.size:
@@ -150,7 +150,7 @@ def _sample(job: Job, rows: Iterator[Located] | None) -> tuple[list[Row], list[L
     return sample, read
 
 
-def _ranges(sample: list[Row], encoder: Encoder) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _ranges(sample: list[Row], encoder: CorpusEncoder) -> tuple[tuple[float, ...], tuple[float, ...]]:
     vectors, _ = encoder.vectors([row.text for row in sample])
     if not len(vectors):
         raise CorpusError(f"the first {_SAMPLE_ROWS} rows hold no text to take the ranges of int8 from")

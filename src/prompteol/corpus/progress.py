@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Meter", "Progress"]
+__all__ = ["CorpusProgress", "Meter"]
 
 _SECONDS_BETWEEN_REPORTS = 0.2
 
 
 @dataclass(frozen=True)
-class Progress:
+class CorpusProgress:
     """How far the work has come.
 
     Args:
@@ -73,11 +73,11 @@ class Meter:
 
     Args:
         total: rows, if that is known.
-        listener: gets a :class:`Progress`.
+        listener: gets a :class:`CorpusProgress`.
     """
 
     total: int | None = None
-    listener: Callable[[Progress], None] | None = None
+    listener: Callable[[CorpusProgress], None] | None = None
     _rows: int = 0
     _running: int = 0
     _resumed: int = 0
@@ -109,7 +109,7 @@ class Meter:
         """Count rows that an earlier run embedded."""
         self._resumed += rows
 
-    def listen_to(self, others: Iterable[Progress]) -> None:
+    def listen_to(self, others: Iterable[CorpusProgress]) -> None:
         """Take over what the meters of other processes count, all together."""
         known = list(others)
         self._rows = sum(other.rows for other in known)
@@ -119,11 +119,11 @@ class Meter:
         self._shards = sum(other.shards for other in known)
         self._tell()
 
-    def progress(self) -> Progress:
+    def progress(self) -> CorpusProgress:
         """Return the counts of now."""
         seconds = time.monotonic() - self._began
         rows = self._rows + self._running
-        return Progress(rows, self._resumed, self.total, self._tokens, self._errors, self._shards, seconds)
+        return CorpusProgress(rows, self._resumed, self.total, self._tokens, self._errors, self._shards, seconds)
 
     def finish(self) -> None:
         """Pass on the last counts."""

@@ -14,7 +14,7 @@ from prompteol.corpus.embed import embed_corpus
 from prompteol.corpus.inputs import find_sources
 from prompteol.corpus.manifest import MANIFEST
 from prompteol.corpus.opened import Corpus, open_corpus
-from prompteol.corpus.progress import Progress
+from prompteol.corpus.progress import CorpusProgress
 from prompteol.corpus.storage import is_url, open_folder
 from prompteol.embedder import lock_for
 from prompteol.errors import CorpusError, IndexMismatchError, InputError, SettingError
@@ -129,7 +129,7 @@ def open_search(
     model: Any = None,
     *,
     load: Callable[[str | None], Any] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[CorpusProgress], None] | None = None,
     **options: Any,
 ) -> CorpusSearch:
     """Open a corpus for questions, or embed its inputs first where it is none."""
@@ -161,7 +161,9 @@ def _finished_corpus(corpus: Any) -> Corpus | None:
     return open_corpus(name) if there and open_folder(name).exists(MANIFEST) else None
 
 
-def _embedded(inputs: Any, model: Any, progress: Callable[[Progress], None] | None, options: dict[str, Any]) -> Corpus:
+def _embedded(
+    inputs: Any, model: Any, progress: Callable[[CorpusProgress], None] | None, options: dict[str, Any]
+) -> Corpus:
     from prompteol import fingerprint
 
     column = options.get("column")

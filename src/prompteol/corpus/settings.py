@@ -11,7 +11,7 @@ from prompteol.corpus.shards import ShardFormat
 from prompteol.errors import SettingError
 from prompteol.prompts import PROMPT_TASKS, PromptTask
 
-__all__ = ["CHUNK_BYTES", "CHUNK_ROWS", "ModelSource", "OnError", "Settings"]
+__all__ = ["CHUNK_BYTES", "CHUNK_ROWS", "ModelLoader", "OnError", "Settings"]
 
 OnError = Literal["stop", "skip"]
 
@@ -64,7 +64,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class ModelSource:
+class ModelLoader:
     """A model, or how to load one in any process.
 
     Args:

@@ -14,11 +14,11 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 from prompteol import errors
-from prompteol.corpus.encoder import Encoder
+from prompteol.corpus.encoder import CorpusEncoder
 from prompteol.corpus.job import Job, embed_shards
-from prompteol.corpus.manifest import Manifest
+from prompteol.corpus.manifest import CorpusManifest
 from prompteol.corpus.planning import check_model, use_threads
-from prompteol.corpus.progress import Meter, Progress
+from prompteol.corpus.progress import CorpusProgress, Meter
 from prompteol.corpus.storage import open_folder
 from prompteol.errors import CorpusError, PromptEOLError
 
@@ -29,18 +29,18 @@ _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
 
 def embed_as_rank(
-    job: Job, rank: int, world: int, device: str | None, listener: Callable[[Progress], None] | None = None
+    job: Job, rank: int, world: int, device: str | None, listener: Callable[[CorpusProgress], None] | None = None
 ) -> int:
     """Load the model in this process and embed its share of a corpus whose manifest is there; return all rows."""
     folder = open_folder(job.location)
-    manifest = Manifest.read(folder)
+    manifest = CorpusManifest.read(folder)
     if manifest is None:
         raise CorpusError(f"{job.location!r} holds no manifest")
     use_threads(manifest.record["threads"])
     model = job.model.open(device)
     check_model(manifest, model)
     meter = Meter(listener=listener)
-    encoder = Encoder(model, job.settings, manifest.storage, meter.batch)
+    encoder = CorpusEncoder(model, job.settings, manifest.storage, meter.batch)
     total = embed_shards(job, manifest, folder, encoder, meter, rank=rank, world=world)
     meter.finish()
     return total
@@ -54,13 +54,13 @@ def run_workers(job: Job, devices: Sequence[str | None], meter: Meter) -> int:
     """
     events: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
     processes = [_start(job, rank, len(devices), device, events) for rank, device in enumerate(devices)]
-    latest: dict[int, Progress] = {}
+    latest: dict[int, CorpusProgress] = {}
     totals: dict[int, int] = {}
     try:
         while len(totals) < len(processes):
             rank, event = events.get()
             if "progress" in event:
-                latest[rank] = Progress(**event["progress"])
+                latest[rank] = CorpusProgress(**event["progress"])
                 meter.listen_to(latest.values())
             elif "rows" in event:
                 totals[rank] = event["rows"]
