@@ -161,3 +161,41 @@ def test_a_lock_of_another_host_is_never_taken(model, corpus_file, tmp_path):
 
     with pytest.raises(CorpusError, match=r"process 1 on elsewhere is writing this folder.*remove .*\.lock"):
         prompteol.embed_corpus(model, corpus_file, tmp_path / "out")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_processes_of_torchrun_share_the_shards(model, corpus_file, tmp_path, digest):
+    prompteol.embed_corpus(model, corpus_file, tmp_path / "whole", **OPTIONS)
+
+    def work(rank):
+        os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+        prompteol.embed_corpus(model, corpus_file, tmp_path / "out", **OPTIONS)
+        os._exit(7)
+
+    children = [in_a_fork(lambda rank=rank: work(rank)) for rank in range(2)]
+
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [7, 7]
+    assert digest(tmp_path / "out") == digest(tmp_path / "whole")
+
+
+def test_a_worker_that_dies_is_an_error_and_its_shards_stay(base, corpus_file, tmp_path, monkeypatch, digest):
+    from prompteol.corpus import workers
+
+    prompteol.embed_corpus(base, corpus_file, tmp_path / "whole", **OPTIONS, device="cpu")
+    started = []
+    start = workers._start
+
+    def start_and_kill(job, rank, *rest):
+        process = start(job, rank, *rest)
+        started.append(process)
+        if rank:
+            process.kill()
+        return process
+
+    monkeypatch.setattr(workers, "_start", start_and_kill)
+    with pytest.raises(CorpusError, match="worker 1 ended with code -9"):
+        prompteol.embed_corpus(base, corpus_file, tmp_path / "out", **OPTIONS, device="cpu", workers=2)
+    assert all(process.poll() is not None for process in started)
+    prompteol.embed_corpus(base, corpus_file, tmp_path / "out", **OPTIONS, device="cpu")
+
+    assert digest(tmp_path / "out") == digest(tmp_path / "whole")
