@@ -154,3 +154,26 @@ def test_rows_in_are_rows_out_and_rows_listed(model, tmp_path_factory, lines):
 
     assert len(corpus) + len(corpus.errors) == rows
     assert sorted([*corpus.ids, *(fault["row"] for fault in corpus.errors)]) == list(range(rows))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("id\n1\n2\n", "which are no texts; name the column"),
+        ("A whole sentence for a header.\nAnother sentence.\n", "the first line holds the names of the columns"),
+        ("text;text\na;b\n", "has 2 columns named 'text'"),
+        ("a,b\nx,y\n", "name the column to read with --column; its columns: 'a', 'b'"),
+    ],
+)
+def test_the_column_rules_are_those_of_every_command(model, tmp_path, content, said):
+    (tmp_path / "in.csv").write_text(content)
+    with pytest.raises(CorpusError, match=said):
+        prompteol.embed_corpus(model, tmp_path / "in.csv", tmp_path / "out")
+
+
+def test_delimiters_and_quotation_marks_are_read_as_elsewhere(model, tmp_path):
+    (tmp_path / "a.csv").write_text("id;text\n1;one, two\n")
+    (tmp_path / "b.tsv").write_text('id\ttext\n2\t"quoted\n3\tlast\n')
+    corpus = prompteol.embed_corpus(model, [tmp_path / "a.csv", tmp_path / "b.tsv"], tmp_path / "out", keep=["text"])
+
+    assert corpus.column("text") == ["one, two", '"quoted', "last"]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prompteol.corpus.storage import LocalFolder, RemoteFolder
+from prompteol.corpus.storage import LocalFolder, RemoteFolder, said_in_one_line
 from prompteol.errors import CorpusError
 
 __all__ = ["LOCK", "locked"]
@@ -33,8 +33,9 @@ def locked(folder: LocalFolder | RemoteFolder) -> Iterator[None]:
             yield
         return
     path = Path(folder.path(LOCK))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = _acquire(path)
+    with said_in_one_line(repr(str(path)), "make room, or give another folder"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = _acquire(path)
     try:
         yield
     finally:

@@ -9,11 +9,12 @@ from typing import Any
 
 from prompteol.corpus.encoder import CorpusEncoder
 from prompteol.corpus.job import Job
-from prompteol.corpus.manifest import CorpusManifest
+from prompteol.corpus.manifest import MANIFEST, CorpusManifest
 from prompteol.corpus.precision import Storage, int8_ranges
 from prompteol.corpus.rows import Located, Row, Wanted, located_rows, settle_types
-from prompteol.corpus.storage import LocalFolder, RemoteFolder
+from prompteol.corpus.storage import LocalFolder, RemoteFolder, said_in_one_line
 from prompteol.errors import CorpusError
+from prompteol.files.columns import TEXT, check_header, column_named, is_number
 
 __all__ = ["Plan", "check_model", "make_plan"]
 
@@ -62,11 +63,12 @@ def make_plan(job: Job, folder: LocalFolder | RemoteFolder, *, device: str | Non
     rows = None if rereadable else located_rows(job.sources, Wanted(settings.column, settings.keep).columns)
     storage = Storage(settings.precision, _dimension(CorpusEncoder(model, settings)))
     types: tuple[str, ...] = ()
-    if existing is None and (settings.keep or settings.precision == "int8"):
+    if existing is None:
         sample, head = _sample(job, rows)
-        types = settle_types(sample, settings.keep)
+        types = settle_types([row for _, row in sample], settings.keep)
+        _check_texts(job, sample)
         if settings.precision == "int8":
-            storage = replace(storage, ranges=_ranges(sample, CorpusEncoder(model, settings)))
+            storage = replace(storage, ranges=_ranges([row for _, row in sample], CorpusEncoder(model, settings)))
         rows = None if rows is None else chain(head, rows)
     elif existing is not None:
         types = existing.types if existing.keep == settings.keep else ("string",) * len(settings.keep)
@@ -81,7 +83,8 @@ def make_plan(job: Job, folder: LocalFolder | RemoteFolder, *, device: str | Non
     if existing is not None:
         existing.check_same(manifest, folder.location)
         return Plan(existing, model, rows, total)
-    manifest.write(folder)
+    with said_in_one_line(repr(folder.path(MANIFEST)), "make room, and run the same command again"):
+        manifest.write(folder)
     return Plan(manifest, model, rows, total)
 
 
@@ -133,21 +136,42 @@ def _dimension(encoder: CorpusEncoder) -> int:
     return int(vectors.shape[1])
 
 
-def _sample(job: Job, rows: Iterator[Located] | None) -> tuple[list[Row], list[Located]]:
+def _sample(job: Job, rows: Iterator[Located] | None) -> tuple[list[tuple[Located, Row]], list[Located]]:
     """Read the first sound rows; return them, and all that was read on the way."""
     wanted = Wanted(job.settings.column, job.settings.keep)
-    sample: list[Row] = []
+    sample: list[tuple[Located, Row]] = []
     read: list[Located] = []
     size = 0
     for located in located_rows(job.sources, wanted.columns) if rows is None else rows:
         read.append(located)
         row = wanted.take(located)
         if isinstance(row, Row):
-            sample.append(row)
+            sample.append((located, row))
             size += len(row.text)
         if len(read) >= _SAMPLE_ROWS or size >= _SAMPLE_BYTES:
             break
     return sample, read
+
+
+def _check_texts(job: Job, sample: list[tuple[Located, Row]]) -> None:
+    """Make sure that a column that nobody named holds texts, as every command does that reads a table.
+
+    Raises:
+        CorpusError: the first line of a table is no header, or the column holds numbers alone.
+    """
+    if job.settings.column is not None or not sample or sample[0][0].source.kind in ("txt", "rows"):
+        return
+    source = sample[0][0].source
+    record = sample[0][0].reader.parse(sample[0][0].raw[1])
+    names = [str(name) for name in record]
+    if source.kind in ("csv", "tsv") and not column_named(names, TEXT):
+        check_header(source.name, names)
+    texts = [row.text for located, row in sample if located.source is source and row.text.strip()]
+    if texts and all(map(is_number, texts)):
+        raise CorpusError(
+            f"{source.name!r}: the column holds {texts[0]!r:.40} and other numbers, which are no texts; name the column "
+            "that holds some with --column"
+        )
 
 
 def _ranges(sample: list[Row], encoder: CorpusEncoder) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from prompteol.errors import CorpusError
+from prompteol.errors import CorpusError, PromptEOLError
 
 __all__ = ["Folder", "LocalFolder", "RemoteFolder", "file_system", "is_url", "open_folder", "said_in_one_line"]
 
@@ -184,6 +184,9 @@ def said_in_one_line(what: str, then: str) -> Iterator[None]:
     """Turn a failure to write, such as a full disk, into a :class:`CorpusError`."""
     try:
         yield
+    except PromptEOLError:
+        # Of which some are an OSError too.
+        raise
     except OSError as error:
         raise CorpusError(f"{what} was not written: {error.strerror or error}; {then}") from error
 
