@@ -169,8 +169,8 @@ def _check_texts(job: Job, sample: list[tuple[Located, Row]]) -> None:
     texts = [row.text for located, row in sample if located.source is source and row.text.strip()]
     if texts and all(map(is_number, texts)):
         raise CorpusError(
-            f"{source.name!r}: the column holds {texts[0]!r:.40} and other numbers, which are no texts; name the column "
-            "that holds some with --column"
+            f"{source.name!r}: the column holds {texts[0]!r:.40} and other numbers, which are no texts; name the "
+            "column that holds some with --column"
         )
 
 
