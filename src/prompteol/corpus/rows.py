@@ -122,6 +122,8 @@ class Wanted:
 
     def default(self, record: Mapping[str, Any]) -> str:
         """Return the column that is read where none is named."""
+        if "text" in record:
+            return "text"
         names = [str(name) for name in record]
         usual = column_named(names, TEXT) or (names[0] if len(names) == 1 else None)
         if usual is not None:
