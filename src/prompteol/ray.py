@@ -69,13 +69,17 @@ def embed(
     check_extra("ray", "ray", "pyarrow")
     if rows_per_batch < 1:
         raise SettingError(f"rows_per_batch={rows_per_batch} is below 1")
+    from ray.data import ActorPoolStrategy
+
+    least_and_most = concurrency if isinstance(concurrency, tuple) else (concurrency or 1,) * 2
+    actors = dict(zip(("min_size", "max_size"), least_and_most, strict=True))
     settings = Settings(
         column, normalize=normalize, truncate_dim=truncate_dim, task=task, batch_size=batch_size, threads=threads
     )
     return dataset.map_batches(
         _Embedder,
         fn_constructor_args=(ModelLoader(model, dict(model_options or {})), settings, output_column, device),
-        concurrency=concurrency or 1,
+        compute=ActorPoolStrategy(**actors),
         num_gpus=num_gpus,
         num_cpus=num_cpus if num_cpus is not None or num_gpus else threads or 1,
         batch_size=rows_per_batch,
