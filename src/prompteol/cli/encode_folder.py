@@ -81,19 +81,19 @@ def encode_folder(
     from prompteol.corpus.settings import ModelLoader, Settings, check_on_error
     from prompteol.corpus.shards import check_format
 
-    chosen = {
+    chosen: dict[str, Any] = {
         "keep": tuple(given.keep),
         "output_format": given.shard_format or "parquet",
         "shard_rows": given.shard_rows or 100_000,
         "precision": given.precision or "float32",
     }
-    job_settings = Settings(**settings, **chosen)  # type: ignore[arg-type]
+    job_settings = Settings(**settings, **chosen)
     check_on_error(given.on_error or "stop")
     check_format(chosen["output_format"])
     sources = tuple(find_sources(files, **reading))
     source = ModelLoader(model, {"prompt": dict(prompt), "dtype": dtype}, load_quietly)
     job = Job(source, sources, output, job_settings, given.on_error or "stop")  # type: ignore[arg-type]
-    address = {None: False, "": True}.get(given.ray, given.ray)
+    address = False if given.ray is None else given.ray or True
     with showing("embedding", given.metrics_json) as listener:
         meter = Meter(listener=listener)
         whole = run(job, devices, workers=given.workers, ray=address, resume=given.resume, meter=meter)

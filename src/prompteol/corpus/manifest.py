@@ -140,16 +140,20 @@ class CorpusManifest:
     def check_same(self, other: CorpusManifest, location: str) -> None:
         """Raise :class:`CorpusError` where a folder holds another corpus than the one asked for, with both named."""
         for key, said in _IDENTITY.items():
-            # Kept columns are found again by their names; what their types are, the first run settled.
-            mine, theirs = (list(one.record[key]) if key == "keep" else one.record[key] for one in (self, other))
-            if key == "model":
-                # One model may be at several places.
-                mine, theirs = mine["fingerprint"], theirs["fingerprint"]
+            mine, theirs = _compared(key, self.record), _compared(key, other.record)
             if mine != theirs:
                 raise CorpusError(
                     f"{location!r} holds a corpus of another {said}: {_shown(key, self.record)} there, "
                     f"{_shown(key, other.record)} here; give another folder, or remove that one"
                 )
+
+
+def _compared(key: str, record: Mapping[str, Any]) -> Any:
+    if key == "model":
+        # One model may be at several places.
+        return record["model"]["fingerprint"]
+    # Of kept columns the names: what their types are, the first run settled.
+    return list(record["keep"]) if key == "keep" else record[key]
 
 
 def _shown(key: str, record: Mapping[str, Any]) -> str:

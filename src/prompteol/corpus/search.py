@@ -254,4 +254,5 @@ def _unit(vectors: Any) -> NDArray[np.float32]:
 
     array = np.ascontiguousarray(vectors, dtype=np.float32)
     lengths = np.linalg.norm(array, axis=1, keepdims=True)
-    return array / np.where(lengths == 0, 1, lengths)
+    unit: NDArray[np.float32] = array / np.where(lengths == 0, np.float32(1), lengths)
+    return unit

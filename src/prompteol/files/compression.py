@@ -30,7 +30,7 @@ def decompressed(raw: BinaryIO, compression: str) -> BinaryIO:
     if compression == ".gz":
         return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[return-value]
     if compression == ".xz":
-        return lzma.LZMAFile(raw)
+        return lzma.LZMAFile(raw)  # type: ignore[return-value]
     if compression == ".zst":
         # Not the zstandard package, whose reader ends a stream that was cut off as if it were whole.
         import pyarrow as pa
