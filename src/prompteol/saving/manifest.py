@@ -112,9 +112,9 @@ class Manifest:
         """
         if (bos, bos_separator) != (self.bos, self.bos_separator):
             raise ArtifactError(
-                f"{name!r}: {MANIFEST} has prompts begin with bos={self.bos}, bos_separator={self.bos_separator!r}, and "
-                f"the tokenizer with bos={bos}, bos_separator={bos_separator!r}: restore its files (tokenizer.json, "
-                "tokenizer_config.json), or save the model again"
+                f"{name!r}: {MANIFEST} has prompts begin with bos={self.bos}, bos_separator={self.bos_separator!r}, "
+                f"and the tokenizer with bos={bos}, bos_separator={bos_separator!r}: restore its files "
+                "(tokenizer.json, tokenizer_config.json), or save the model again"
             )
 
 
