@@ -103,7 +103,9 @@ def test_another_model_template_or_input_is_refused_with_both_named(model, base,
         prompteol.embed_corpus(model, corpus_file, out, **OPTIONS)
 
 
-def test_rows_of_a_program_are_known_again(model, texts, tmp_path, digest):
+def test_rows_of_a_program_are_known_again(model, texts, tmp_path, digest, monkeypatch):
+    monkeypatch.setattr("prompteol.corpus.planning._SAMPLE_ROWS", 10)
+
     def rows(end, change=None):
         for number, text in enumerate(texts[:end]):
             if number == 60:
