@@ -233,7 +233,7 @@ def _writer(destination: Path | None, *, force: bool) -> Iterator[VectorWriter]:
         return
     with (
         atomic_write(destination, force=force) as partial,
-        partial.open("xb") as file,
+        partial.open("wb") as file,
         vector_writer(file, writer_format(destination)) as writer,
     ):
         yield writer
