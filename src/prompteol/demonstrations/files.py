@@ -62,7 +62,7 @@ def write_demonstrations(path: str | Path, demonstrations: Iterable[Demonstratio
         raise CorpusError(f"{str(path)!r}: expected a name that ends in one of {', '.join(writers)}")
     refuse_overwrite(path, force=force)
     shown = [check_demonstration(one.sentence, one.word) for one in demonstrations]
-    with atomic_write(path, force=force) as partial, partial.open("x", encoding="utf-8", newline="") as file:
+    with atomic_write(path, force=force) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writers[path.suffix](file, shown)
 
 
