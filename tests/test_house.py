@@ -38,6 +38,8 @@ ROOMS = (
     "evaluation",
     "benchmark",
     "plots",
+    "corpus",
+    "ray",
     "cli",
     "__main__",
 )

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import BinaryIO
 
 from prompteol.errors import CorpusError
+from prompteol.files.compression import DAMAGE, decompressed, suffix_of
 
 __all__ = ["decoded_lines"]
 
@@ -30,12 +31,12 @@ def decoded_lines(name: str) -> Iterator[tuple[int, str]]:
         CorpusError: the file cannot be read, or is no text; with the line.
     """
     try:
-        with _open(name) as file:
+        with _open(name) as raw, decompressed(raw, suffix_of(name)[1]) as file:
             first = file.readline()
             encoding = next((encoding for mark, encoding in _MARKS.items() if first.startswith(mark)), None)
             yield from _utf8_lines(name, first, file) if encoding is None else _wide_lines(name, first, file, encoding)
-    except OSError as error:
-        raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
+    except DAMAGE as error:
+        raise CorpusError(f"cannot read {name!r}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _open(name: str) -> BinaryIO:

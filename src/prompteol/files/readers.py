@@ -23,6 +23,7 @@ from prompteol.files.columns import (
     text_columns,
     without_numbers,
 )
+from prompteol.files.compression import suffix_of
 from prompteol.files.decoding import decoded_lines
 from prompteol.files.tables import parse_delimiter, separated_rows
 
@@ -129,7 +130,10 @@ def _format(name: str, format: str | None) -> Format:
     if path.is_dir():
         raise CorpusError(f"{name!r} is a folder; give the files in it")
     # A pipe, `-` or `<(command)`, has no suffix that says anything.
-    guess = format or (path.suffix.lstrip(".").lower() if path.is_file() else "txt") or "txt"
+    suffix, compression = suffix_of(name) if path.is_file() else ("txt", "")
+    guess = format or suffix or "txt"
+    if compression == ".zst":
+        check_extra("parquet", "pyarrow")
     formats: dict[str, Format] = {known: known for known in get_args(Format)}
     if guess in formats:
         return formats[guess]

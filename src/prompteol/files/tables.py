@@ -11,7 +11,7 @@ from prompteol.errors import CorpusError
 from prompteol.files.columns import column_named
 from prompteol.files.decoding import decoded_lines
 
-__all__ = ["DELIMITERS", "parse_delimiter", "separated_rows"]
+__all__ = ["DELIMITERS", "header_delimiter", "parse_delimiter", "quotes_cells", "separated_rows"]
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 
@@ -42,15 +42,22 @@ def separated_rows(
     first = next(lines, None)
     if first is None:
         return
-    delimiter = delimiter or _delimiter(name, first[1], default, columns)
-    quoted = True
-    if delimiter == "\t" and rereadable and not _is_sound(name, delimiter, quoted=True):
-        # In tables such as GLUE's a quotation mark is a letter.
-        quoted = not _is_sound(name, delimiter, quoted=False)
+    delimiter = delimiter or header_delimiter(name, first[1], default, columns)
+    quoted = not rereadable or quotes_cells(name, delimiter)
     yield from _fields(name, chain([first], lines), delimiter, quoted=quoted)
 
 
-def _delimiter(name: str, header: str, default: str, columns: Sequence[str]) -> str:
+def quotes_cells(name: str, delimiter: str) -> bool:
+    """Tell whether quotation marks quote in a file; in tables such as GLUE's, between tabs, they are letters."""
+    return delimiter != "\t" or _is_sound(name, delimiter, quoted=True) or not _is_sound(name, delimiter, quoted=False)
+
+
+def header_delimiter(name: str, header: str, default: str, columns: Sequence[str]) -> str:
+    """Return what separates the names in a header; ``default`` where nothing does.
+
+    Raises:
+        CorpusError: it holds several such characters, and the ``columns`` that are wanted do not tell.
+    """
     fields = {one: _split(header, one) for one in DELIMITERS.values()}
     found = [one for one, names in fields.items() if len(names) > 1]
     if len(found) > 1 and columns:

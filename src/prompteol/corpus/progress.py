@@ -1,0 +1,132 @@
+"""Count rows and tokens while a corpus is embedded, and tell how fast it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["CorpusProgress", "Meter"]
+
+_SECONDS_BETWEEN_REPORTS = 0.2
+
+
+@dataclass(frozen=True)
+class CorpusProgress:
+    """How far the work has come.
+
+    Args:
+        rows: embedded in this run, those at fault included.
+        rows_resumed: that earlier runs embedded.
+        total: all that there are, as far as that is known before the end.
+        tokens: that went through the model in this run.
+        errors: rows at fault.
+        shards: written in this run.
+        seconds: since the start.
+    """
+
+    rows: int = 0
+    rows_resumed: int = 0
+    total: int | None = None
+    tokens: int = 0
+    errors: int = 0
+    shards: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows a second of this run."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens a second of this run."""
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What the rest takes at the rate so far."""
+        if self.total is None or not self.rows:
+            return None
+        return max(0, self.total - self.rows - self.rows_resumed) / self.rows_per_second
+
+    def metrics(self) -> dict[str, Any]:
+        """Return all of it for a file of JSON, with the largest memory of this process in bytes."""
+        rates = {"rows_per_second": self.rows_per_second, "tokens_per_second": self.tokens_per_second}
+        return {**asdict(self), **rates, "seconds_left": self.seconds_left, "peak_memory_bytes": _peak_memory()}
+
+
+@dataclass
+class Meter:
+    """Add up what is told to it, and pass it on a few times a second.
+
+    Args:
+        total: rows, if that is known.
+        listener: gets a :class:`CorpusProgress`.
+        pause: seconds between two calls of it.
+    """
+
+    total: int | None = None
+    listener: Callable[[CorpusProgress], None] | None = None
+    pause: float = _SECONDS_BETWEEN_REPORTS
+    _rows: int = 0
+    _running: int = 0
+    _resumed: int = 0
+    _tokens: int = 0
+    _errors: int = 0
+    _shards: int = 0
+    _began: float = field(default_factory=time.monotonic)
+    _told: float = 0.0
+
+    def batch(self, rows: int, tokens: int) -> None:
+        """Count a forward pass."""
+        self._running += rows
+        self._tokens += tokens
+        self.tell()
+
+    def chunk(self, rows: int, errors: int) -> None:
+        """Count a chunk of rows that is written; its forward passes were part of it."""
+        self._rows += rows
+        self._errors += errors
+        self._running = 0
+        self.tell()
+
+    def shard(self) -> None:
+        """Count a shard that is whole."""
+        self._shards += 1
+
+    def skip(self, rows: int) -> None:
+        """Count rows that an earlier run embedded."""
+        self._resumed += rows
+
+    def take_over(self, others: Iterable[CorpusProgress]) -> None:
+        """Take over what the meters of other processes count, all together."""
+        known = list(others)
+        self._rows = sum(other.rows for other in known)
+        self._resumed = sum(other.rows_resumed for other in known)
+        self._tokens = sum(other.tokens for other in known)
+        self._errors = sum(other.errors for other in known)
+        self._shards = sum(other.shards for other in known)
+        self.tell()
+
+    def progress(self) -> CorpusProgress:
+        """Return the counts of now."""
+        rows, seconds = self._rows + self._running, time.monotonic() - self._began
+        return CorpusProgress(rows, self._resumed, self.total, self._tokens, self._errors, self._shards, seconds)
+
+    def tell(self, *, at_once: bool = False) -> None:
+        """Pass the counts on, if it is time or ``at_once``."""
+        if self.listener is not None and (at_once or time.monotonic() - self._told >= self.pause):
+            self._told = time.monotonic()
+            self.listener(self.progress())
+
+
+def _peak_memory() -> int | None:
+    try:
+        import resource
+    except ImportError:
+        return None
+    import sys
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
