@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from prompteol import PromptEOL
+from prompteol.testing import tiny_tokenizer
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +18,15 @@ def base(tiny):
 @pytest.fixture(scope="session")
 def model(base):
     return PromptEOL(base, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def static():
+    """Return a model that takes no time: a bag of random byte vectors."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    return SentenceTransformer(modules=[StaticEmbedding(tiny_tokenizer(), embedding_dim=8)], device="cpu")
 
 
 @pytest.fixture

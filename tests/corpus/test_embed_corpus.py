@@ -121,13 +121,7 @@ def test_int8_never_wraps_around_beyond_the_ranges_of_the_sample(model, tmp_path
     assert (corpus.vectors[:][vectors <= low - 1e-4] == -128).all()
 
 
-def test_any_sentence_transformer_will_do(corpus_file, tmp_path):
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-
-    from prompteol.testing import tiny_tokenizer
-
-    static = SentenceTransformer(modules=[StaticEmbedding(tiny_tokenizer(), embedding_dim=8)], device="cpu")
+def test_any_sentence_transformer_will_do(static, corpus_file, tmp_path):
     corpus = prompteol.embed_corpus(static, corpus_file, tmp_path / "out")
 
     assert corpus.vectors.shape == (130, 8)

@@ -36,6 +36,15 @@ def test_a_folder_of_shards_and_on_again(run, model, base, corpus_file, texts, t
     assert run(*command, "--no-resume").exit_code == 2
 
 
+def test_two_workers_and_two_devices_write_what_one_process_writes(run, base, corpus_file, tmp_path, digest):
+    command = ["encode", corpus_file, "-m", base, "--shard-rows", 30, "--threads", 1, "-o"]
+    for name, share in {"one": [], "two": ["--workers", 2], "devices": ["--device", "cpu,cpu"]}.items():
+        result = run(*command, f"{tmp_path}/{name}/", *share)
+        assert result.exit_code == 0, result.output
+
+    assert digest(tmp_path / "one") == digest(tmp_path / "two") == digest(tmp_path / "devices")
+
+
 def test_a_compressed_pipe_to_a_folder(run, base, tmp_path):
     (tmp_path / "in.txt.gz").write_bytes(gzip.compress(b"one\ntwo\n"))
     assert run("encode", tmp_path / "in.txt.gz", "-o", f"{tmp_path}/1/", "-m", base).exit_code == 0

@@ -3,6 +3,8 @@
 import gzip
 import json
 import lzma
+import os
+import random
 import resource
 
 import numpy as np
@@ -154,6 +156,44 @@ def test_rows_in_are_rows_out_and_rows_listed(model, tmp_path_factory, lines):
 
     assert len(corpus) + len(corpus.errors) == rows
     assert sorted([*corpus.ids, *(fault["row"] for fault in corpus.errors)]) == list(range(rows))
+
+
+def test_of_many_hostile_rows_each_is_embedded_or_listed(static, tmp_path):
+    count = int(os.environ.get("PROMPTEOL_TEST_HOSTILE_ROWS", "4000"))
+    chance = random.Random(3)
+    bad = [line for line, _ in LINES[:-1]]
+    sound = [
+        SOUND,
+        SOUND.replace(b"\n", b"\r\n"),
+        '{"text": "\u00fc\u4e2d\U0001f600\u2028"}\n'.encode(),
+        b'{"text": ""}\n',
+    ]
+    lines = [chance.choice(bad if chance.random() < 0.1 else sound) for _ in range(count // 2)]
+    lines[count // 4] = b'{"text": "' + b"five megabytes " * 350_000 + b'"}\n'
+    (tmp_path / "a.jsonl").write_bytes(b"".join(lines))
+    cells = [b"fine", b'"two\nlines"', b"a,b", b"caf\xe9", b"a\0b", b"half \xe2\x82", b'"x"y', b"\xf0\x9f\x98\x80"]
+    cells = [chance.choice(cells) for _ in range(count // 4)]
+    (tmp_path / "b.csv").write_bytes(b"id,text\n" + b"".join(b"%d,%s\n" % (n, cell) for n, cell in enumerate(cells)))
+    texts = [f"line {chance.random()}" for _ in range(count - count // 2 - count // 4)]
+    packed = gzip.compress("".join(f"{text}\n" for text in texts).encode())
+    (tmp_path / "c.txt.gz").write_bytes(packed[: len(packed) // 2])
+
+    corpus = prompteol.embed_corpus(
+        static, tmp_path, tmp_path / "out", column="text", keep=["text"], shard_rows=1000, on_error="skip"
+    )
+
+    listed = corpus.errors
+    assert len(corpus) + len(listed) == corpus.manifest["rows_read"]
+    assert sorted([*corpus.column("row"), *(fault["row"] for fault in listed)]) == list(
+        range(len(corpus) + len(listed))
+    )
+    at = {file: [fault["at"] for fault in listed if fault["file"].endswith(file)] for file in ("a.jsonl", "b.csv")}
+    assert at["a.jsonl"] == [f"line {number}" for number, line in enumerate(lines, start=1) if line in bad]
+    faulty = {b"a,b", b"caf\xe9", b"a\0b", b"half \xe2\x82", b'"x"y'}
+    assert len(at["b.csv"]) == sum(cell in faulty for cell in cells)
+    unpacked = corpus.column("text")[-1]
+    assert listed[-1]["at"] == f"line {texts.index(unpacked) + 2}"
+    assert "damaged or cut off" in listed[-1]["error"]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_map_batches_gives_the_vectors_of_one_process_in_order(cluster, base, mo
     np.testing.assert_allclose(np.stack([row["embedding"] for row in embedded]), expected, atol=1e-6)
 
 
-def test_the_folder_has_the_same_bytes_though_an_actor_is_killed(cluster, base, corpus_file, tmp_path, digest):
+def test_the_folder_has_the_same_bytes_though_a_process_of_ray_is_killed(cluster, base, corpus_file, tmp_path, digest):
     options = {"keep": ["id"], "shard_rows": 10, "device": "cpu"}
     prompteol.embed_corpus(base, corpus_file, tmp_path / "whole", **options)
     killed = []
@@ -49,7 +49,7 @@ def test_the_folder_has_the_same_bytes_though_an_actor_is_killed(cluster, base, 
             if list((tmp_path / "out").glob("*.parquet")):
                 for process in Path("/proc").glob("[0-9]*"):
                     try:
-                        if b"ray::ShardActor" in (process / "cmdline").read_bytes():
+                        if b"ray::_embed_rank" in (process / "cmdline").read_bytes():
                             os.kill(int(process.name), signal.SIGKILL)
                             killed.append(process.name)
                             return
@@ -63,4 +63,26 @@ def test_the_folder_has_the_same_bytes_though_an_actor_is_killed(cluster, base, 
     killer.join()
 
     assert killed
+    assert digest(tmp_path / "out") == digest(tmp_path / "whole")
+
+
+def test_an_error_on_the_cluster_is_ours(cluster, base, tmp_path):
+    from prompteol.errors import CorpusError
+
+    rows = tmp_path / "in.jsonl"
+    rows.write_text('{"text": "fine"}\n{"text": null}\n')
+    with pytest.raises(CorpusError, match="line 2: 'text' is null, not a string"):
+        prompteol.embed_corpus(base, rows, tmp_path / "out", device="cpu", workers=2, ray=True, shard_rows=1)
+
+
+def test_the_command_writes_what_one_process_writes(cluster, base, corpus_file, tmp_path, digest):
+    from typer.testing import CliRunner
+
+    from prompteol.cli.app import app
+
+    command = ["encode", str(corpus_file), "-m", base, "--device", "cpu", "--shard-rows", "50", "--keep", "id", "-o"]
+    whole = CliRunner().invoke(app, [*command, f"{tmp_path}/whole/"])
+    shared = CliRunner().invoke(app, [*command, f"{tmp_path}/out/", "--ray", "--workers", "2"])
+
+    assert (whole.exit_code, shared.exit_code) == (0, 0), shared.output
     assert digest(tmp_path / "out") == digest(tmp_path / "whole")

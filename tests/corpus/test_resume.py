@@ -15,6 +15,8 @@ import prompteol
 from prompteol import PromptEOL
 from prompteol.errors import CorpusError
 
+# As many more as somebody has time for.
+KILLS = int(os.environ.get("PROMPTEOL_TEST_KILLS", "8"))
 OPTIONS = {"keep": ["id", "text"], "shard_rows": 10, "precision": "int8"}
 
 
@@ -38,7 +40,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(model, corpus_file, 
     took = time.monotonic() - began
     chance = random.Random(7)
     kills = 0
-    for _ in range(12):
+    for _ in range(KILLS):
         child = in_a_fork(lambda: prompteol.embed_corpus(model, corpus_file, tmp_path / "out", **options))
         time.sleep(chance.uniform(0, took * 0.7))
         os.kill(child, signal.SIGKILL)
@@ -176,6 +178,25 @@ def test_processes_of_torchrun_share_the_shards(model, corpus_file, tmp_path, di
     children = [in_a_fork(lambda rank=rank: work(rank)) for rank in range(2)]
 
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [7, 7]
+    assert digest(tmp_path / "out") == digest(tmp_path / "whole")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_two_workers_killed_with_their_parent_end_in_the_same_bytes(base, corpus_file, tmp_path, digest):
+    options = {**OPTIONS, "device": "cpu", "workers": 2}
+    began = time.monotonic()
+    prompteol.embed_corpus(base, corpus_file, tmp_path / "whole", **options)
+    took = time.monotonic() - began
+    chance = random.Random(7)
+    kills = 0
+    for _ in range(max(1, KILLS // 8)):
+        child = in_a_fork(lambda: prompteol.embed_corpus(base, corpus_file, tmp_path / "out", **options))
+        time.sleep(chance.uniform(took * 0.5, took))
+        os.kill(child, signal.SIGKILL)
+        kills += os.waitpid(child, 0)[1] == signal.SIGKILL
+    prompteol.embed_corpus(base, corpus_file, tmp_path / "out", **options)
+
+    assert kills
     assert digest(tmp_path / "out") == digest(tmp_path / "whole")
 
 

@@ -73,20 +73,9 @@ def embed_shards(
     world: int = 1,
     rows: Iterable[Located] | None = None,
 ) -> int:
-    """Write every shard whose number is ``rank`` modulo ``world`` and that is not there yet.
+    """Write each shard whose number is ``rank`` modulo ``world`` and that is not there; return the rows of the input.
 
-    Args:
-        job: what to do.
-        manifest: of the corpus, in ``folder``.
-        folder: of the output.
-        encoder: the model.
-        meter: is told of the work.
-        rank: of this process.
-        world: how many processes share the corpus.
-        rows: of the input from the start on, where they cannot be read again.
-
-    Returns:
-        How many rows the whole input has.
+    ``rows`` are those of the input from the start on, where they cannot be read again.
     """
     shards = _Shards(job, manifest, folder, encoder, meter)
     stamps = [source.stamp() for source in job.sources]
@@ -160,7 +149,7 @@ class _Shards:
                 f"{part['first_row'] + part['rows_read'] - 1} are others than those it was made of "
                 f"({str(part.get('input_sha256'))[:12]} there, {str(counted.digest)[:12]} here); give another folder"
             )
-        self._meter.skip(rows)
+        self._meter.count(rows_resumed=rows)
         return rows
 
     def _write(self, index: int, counted: _Counted) -> None:
@@ -178,7 +167,7 @@ class _Shards:
         # The vectors come last: a shard whose vectors are there is whole.
         ids = [ids_name(index)] if self._format == "npy" else []
         self._folder.publish([_part_name(index), *ids, name], write)
-        self._meter.shard()
+        self._meter.count(shards=1)
 
     def _embed(self, group: Iterable[Located], files: Sequence[BinaryIO], faults: list[Fault]) -> int:
         import numpy as np

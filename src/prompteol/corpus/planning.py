@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, is_dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from prompteol.corpus.encoder import CorpusEncoder
 from prompteol.corpus.job import Job
@@ -23,21 +23,14 @@ _SAMPLE_ROWS = 2048
 _SAMPLE_BYTES = 4 << 20
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a process starts with.
-
-    Args:
-        manifest: of the corpus, begun or whole.
-        model: loaded.
-        rows: of the input from the start on, where they cannot be read again.
-        total: about how many rows there are, if that shows.
-    """
+class Plan(NamedTuple):
+    """What a process starts with; ``total`` is about how many rows there are, if that shows."""
 
     manifest: CorpusManifest
     model: Any
-    rows: Iterable[Located] | None
-    total: int | None
+    # From the start on, where they cannot be read again.
+    rows: Iterable[Located] | None = None
+    total: int | None = None
 
 
 def make_plan(job: Job, folder: CorpusFolder, *, device: str | None, resume: bool) -> Plan:

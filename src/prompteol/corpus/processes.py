@@ -99,7 +99,7 @@ def _embed_rank(job: Job, rank: int, world: int, device: str | None, parent: int
     check_model(manifest, model)
     name = _progress_name(rank)
     meter = Meter(listener=lambda now: folder.publish_json(name, asdict(now)), pause=_SECONDS_BETWEEN_LOOKS)
-    return embed_share(job, Plan(manifest, model, None, None), folder, meter, rank, world)
+    return embed_share(job, Plan(manifest, model), folder, meter, rank, world)
 
 
 def _end_with(parent: int) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 __all__ = ["CorpusProgress", "Meter"]
 
-_SECONDS_BETWEEN_REPORTS = 0.2
+_COUNTED = ("rows", "rows_resumed", "tokens", "errors", "shards")
 
 
 @dataclass(frozen=True)
@@ -59,61 +60,42 @@ class CorpusProgress:
 
 @dataclass
 class Meter:
-    """Add up what is told to it, and pass it on a few times a second.
-
-    Args:
-        total: rows, if that is known.
-        listener: gets a :class:`CorpusProgress`.
-        pause: seconds between two calls of it.
-    """
+    """Add up what is told to it, and tell the listener at most once in ``pause`` seconds."""
 
     total: int | None = None
     listener: Callable[[CorpusProgress], None] | None = None
-    pause: float = _SECONDS_BETWEEN_REPORTS
-    _rows: int = 0
+    pause: float = 0.2
+    _counts: Counter[str] = field(default_factory=Counter)
     _running: int = 0
-    _resumed: int = 0
-    _tokens: int = 0
-    _errors: int = 0
-    _shards: int = 0
     _began: float = field(default_factory=time.monotonic)
     _told: float = 0.0
+
+    def count(self, **counts: int) -> None:
+        """Add to the counts of :class:`CorpusProgress`."""
+        self._counts.update(counts)
+        self.tell()
 
     def batch(self, rows: int, tokens: int) -> None:
         """Count a forward pass."""
         self._running += rows
-        self._tokens += tokens
-        self.tell()
+        self.count(rows=rows, tokens=tokens)
 
     def chunk(self, rows: int, errors: int) -> None:
         """Count a chunk of rows that is written; its forward passes were part of it."""
-        self._rows += rows
-        self._errors += errors
-        self._running = 0
-        self.tell()
-
-    def shard(self) -> None:
-        """Count a shard that is whole."""
-        self._shards += 1
-
-    def skip(self, rows: int) -> None:
-        """Count rows that an earlier run embedded."""
-        self._resumed += rows
+        rows, self._running = rows - self._running, 0
+        self.count(rows=rows, errors=errors)
 
     def take_over(self, others: Iterable[CorpusProgress]) -> None:
         """Take over what the meters of other processes count, all together."""
-        known = list(others)
-        self._rows = sum(other.rows for other in known)
-        self._resumed = sum(other.rows_resumed for other in known)
-        self._tokens = sum(other.tokens for other in known)
-        self._errors = sum(other.errors for other in known)
-        self._shards = sum(other.shards for other in known)
+        self._counts.clear()
+        for other in others:
+            self._counts.update({name: getattr(other, name) for name in _COUNTED})
         self.tell()
 
     def progress(self) -> CorpusProgress:
         """Return the counts of now."""
-        rows, seconds = self._rows + self._running, time.monotonic() - self._began
-        return CorpusProgress(rows, self._resumed, self.total, self._tokens, self._errors, self._shards, seconds)
+        counts = {name: self._counts[name] for name in _COUNTED}
+        return CorpusProgress(**counts, total=self.total, seconds=time.monotonic() - self._began)
 
     def tell(self, *, at_once: bool = False) -> None:
         """Pass the counts on, if it is time or ``at_once``."""

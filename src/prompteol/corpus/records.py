@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from prompteol.corpus.streams import Broken, open_stream, raw_lines
 from prompteol.errors import CorpusError
@@ -22,20 +22,12 @@ RawRow = tuple[int, Any]
 """The number of a row's line, or of the row in a table of Parquet, and the row as it was read."""
 
 
-class Reader(Protocol):
-    """The rows of one source, read once; ``unit`` is what their numbers count: ``"line"`` or ``"row"``."""
-
-    unit: str
-
-    def __iter__(self) -> Iterator[RawRow]:
-        """Yield the rows unparsed; :class:`Broken` in place of one that cannot be read."""
-
-    def parse(self, raw: Any) -> Mapping[str, Any]:
-        """Return a row by column; raise :class:`CorpusError`, without file and line, where it is damaged."""
-
-
 class TextLines:
-    """Plain text, a row a line, in the column ``text``."""
+    """Plain text, a row a line, in the column ``text``.
+
+    As of every reader: iteration yields unparsed rows, :class:`Broken` in place of one that cannot be read; ``parse``
+    raises :class:`CorpusError` without file and line; ``unit`` is what the rows' numbers count.
+    """
 
     unit = "line"
 
@@ -211,6 +203,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
+Reader = TextLines | SeparatedTable | ParquetTable | Mappings
 READERS: dict[str, Callable[[str, Sequence[str] | None], Reader]] = {
     "txt": TextLines,
     "csv": SeparatedTable,

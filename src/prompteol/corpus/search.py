@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["CorpusSearch", "Hit", "cache_folder", "search_corpus"]
+__all__ = ["CorpusSearch", "Hit", "search_corpus"]
 
 _BLOCK_ROWS = 65_536
 # From so many texts on, FAISS's own loop over a block is worth its import.
@@ -54,10 +54,6 @@ class Hit:
 
 class CorpusSearch:
     """A corpus and the model that embedded it, for question after question.
-
-    Args:
-        model: the one that the corpus was embedded with; a name is loaded.
-        corpus: to search.
 
     Raises:
         IndexMismatchError: another model embedded the corpus.
@@ -147,12 +143,10 @@ def open_search(
     return CorpusSearch(model, found)
 
 
-def cache_folder() -> Path:
-    """Return where corpora are kept that were embedded for a search: ``PROMPTEOL_CACHE``, else in the user's cache."""
+def _cache_folder() -> Path:
     base = os.environ.get("PROMPTEOL_CACHE")
-    if base:
-        return Path(base) / "corpora"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prompteol" / "corpora"
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base or Path(user, "prompteol"), "corpora")
 
 
 def _finished_corpus(corpus: Any) -> Corpus | None:
@@ -177,7 +171,7 @@ def _embedded(
     contents = [[said["sha256"], said["format"]] for said in described]
     settings = {name: value for name, value in options.items() if name not in _OF_NO_EFFECT}
     key = json.dumps([fingerprint(model), contents, settings], sort_keys=True, default=str)
-    folder = cache_folder() / hashlib.sha256(key.encode()).hexdigest()[:32]
+    folder = _cache_folder() / hashlib.sha256(key.encode()).hexdigest()[:32]
     manifest = CorpusManifest.read(CorpusFolder(folder))
     if manifest is not None and manifest.is_complete:
         return open_corpus(folder)
