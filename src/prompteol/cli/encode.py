@@ -25,8 +25,6 @@ from prompteol.cli.progress import progress
 from prompteol.errors import CorpusError
 from prompteol.prompts import PromptTask
 
-__all__ = ["encode"]
-
 
 def encode(
     *,

@@ -25,8 +25,6 @@ from prompteol.files import atomic_write
 if TYPE_CHECKING:
     from prompteol.corpus import CorpusProgress
 
-__all__ = ["FolderOptions", "encode_folder", "show_corpus_progress"]
-
 _SECONDS_BETWEEN_METRICS = 10.0
 
 

@@ -21,8 +21,6 @@ from prompteol.errors import CorpusError
 if TYPE_CHECKING:
     from prompteol.corpus import Hit
 
-__all__ = ["search"]
-
 
 def search(
     *,

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
+import torch
+
 from prompteol.corpus.inputs import find_sources
 from prompteol.corpus.job import Job, OnError, finish
 from prompteol.corpus.manifest import MANIFEST, CorpusManifest, Settings
@@ -24,8 +26,6 @@ from prompteol.prompts import PromptTask
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-__all__ = ["embed_corpus", "load_model", "run"]
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -156,8 +156,6 @@ def _run_as_torchrun(
     """Embed the share of one of torchrun's processes, which may be on several machines with one folder."""
     rank, world, local = (int(os.environ.get(name, 0)) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if device is None:
-        import torch
-
         device = f"cuda:{local}" if torch.cuda.is_available() else None
     if rank:
         _wait_until(lambda: folder.exists(MANIFEST))
@@ -193,8 +191,6 @@ def _wait_until(is_so: Callable[[], bool]) -> None:
 @contextmanager
 def _restored_threads() -> Iterator[None]:
     """Give torch back the threads that it had."""
-    import torch
-
     threads = torch.get_num_threads()
     try:
         yield

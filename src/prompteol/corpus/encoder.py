@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from prompteol.corpus.manifest import Settings
 from prompteol.embedder import LongTextNotice, lock_for
 from prompteol.embedder.encode_files import task_vectors
 from prompteol.errors import NonFiniteError, SettingError
 from prompteol.validation import check_finite
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-__all__ = ["CorpusEncoder"]
 
 _HALF_MAX = 65504.0
 
@@ -32,8 +29,6 @@ class CorpusEncoder:
 
     def vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
         """Return (texts - faults, dimension) and the indices of the texts whose vectors are not finite."""
-        import numpy as np
-
         with lock_for(self.model), self._counted():
             self._notice.check(self.model, texts, self._settings.task)
             found = list(self._finite(list(texts), 0)) if texts else []
@@ -56,8 +51,6 @@ class CorpusEncoder:
             yield from self._finite(texts[half:], first + half)
 
     def _encode(self, texts: list[str]) -> NDArray[np.float32]:
-        import numpy as np
-
         wanted, size = self._settings.truncate_dim, self._settings.batch_size
         given = {} if size is None else {"batch_size": size}
         vectors = task_vectors(

@@ -16,8 +16,6 @@ from prompteol.extras import check_extra
 from prompteol.files.compression import suffix_of
 from prompteol.files.tables import parse_delimiter
 
-__all__ = ["Source", "find_sources"]
-
 _ON_THE_HUB = re.compile(r"(?!\.)[\w.-]+/[\w.-]+(:[\w.-]+)?(@[\w.\[\]:%-]+)?")
 _FORMATS = ", ".join(READERS)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, BinaryIO, Literal
 
+import numpy as np
+
 from prompteol.corpus.encoder import CorpusEncoder
 from prompteol.corpus.inputs import Source
 from prompteol.corpus.manifest import CorpusManifest, Settings
@@ -17,8 +19,6 @@ from prompteol.corpus.rows import Fault, Located, Row, Wanted, located_rows
 from prompteol.corpus.shards import ShardWriter, ids_name, shard_name
 from prompteol.corpus.storage import CorpusFolder
 from prompteol.errors import CorpusError, NonFiniteError
-
-__all__ = ["ERRORS", "Job", "OnError", "embed_shards", "finish"]
 
 OnError = Literal["stop", "skip"]
 ERRORS = "errors.jsonl"
@@ -170,8 +170,6 @@ class _Shards:
         self._meter.count(shards=1)
 
     def _embed(self, group: Iterable[Located], files: Sequence[BinaryIO], faults: list[Fault]) -> int:
-        import numpy as np
-
         storage, rows = self._manifest.storage, 0
         with ShardWriter(files, storage, self._manifest.keep) as shard:
             for chunk in self._chunks(group):

@@ -12,8 +12,6 @@ from prompteol.corpus.storage import CorpusFolder
 from prompteol.errors import CorpusError, SettingError
 from prompteol.prompts import PROMPT_TASKS, PromptTask
 
-__all__ = ["MANIFEST", "CorpusManifest", "Settings"]
-
 MANIFEST = "manifest.json"
 _FORMAT = 1
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from prompteol.corpus.job import ERRORS
 from prompteol.corpus.manifest import MANIFEST, CorpusManifest
@@ -14,12 +17,6 @@ from prompteol.corpus.storage import CorpusFolder
 from prompteol.corpus.streams import open_stream
 from prompteol.corpus.vectors import Vectors
 from prompteol.errors import CorpusError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-__all__ = ["Corpus", "open_corpus"]
 
 
 class Corpus:

@@ -7,6 +7,8 @@ from dataclasses import asdict, is_dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
+import torch
+
 from prompteol.corpus.encoder import CorpusEncoder
 from prompteol.corpus.job import Job
 from prompteol.corpus.manifest import CorpusManifest
@@ -16,8 +18,6 @@ from prompteol.corpus.storage import CorpusFolder
 from prompteol.errors import CorpusError
 from prompteol.files.column_names import TEXT
 from prompteol.files.columns import check_header, column_named, is_number
-
-__all__ = ["Plan", "check_model", "make_plan"]
 
 _SAMPLE_ROWS = 2048
 _SAMPLE_BYTES = 4 << 20
@@ -39,8 +39,6 @@ def make_plan(job: Job, folder: CorpusFolder, *, device: str | None, resume: boo
     Raises:
         CorpusError: the folder holds something else.
     """
-    import torch
-
     existing = CorpusManifest.read(folder)
     _check_folder(folder, existing, resume=resume)
     described = [source.description() for source in job.sources]

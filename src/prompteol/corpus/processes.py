@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+import torch
+
 from prompteol.corpus.encoder import CorpusEncoder
 from prompteol.corpus.job import Job, embed_shards
 from prompteol.corpus.manifest import CorpusManifest
@@ -18,8 +20,6 @@ from prompteol.corpus.progress import CorpusProgress, Meter
 from prompteol.corpus.storage import CorpusFolder
 from prompteol.errors import CorpusError, PromptEOLError
 from prompteol.extras import check_extra
-
-__all__ = ["embed_share", "run_on_ray", "run_workers"]
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 # A task that dies so often dies of its work, not of its node.
@@ -86,8 +86,6 @@ def run_on_ray(job: Job, address: str | bool, actors: int | None, device: str | 
 
 def _embed_rank(job: Job, rank: int, world: int, device: str | None, parent: int | None = None) -> int:
     """Load the model in this process and embed its share of a corpus whose manifest is there; return all rows."""
-    import torch
-
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     folder = CorpusFolder(job.location)

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["CorpusProgress", "Meter"]
-
 _COUNTED = ("rows", "rows_resumed", "tokens", "errors", "shards")
 
 

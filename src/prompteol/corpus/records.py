@@ -16,8 +16,6 @@ from prompteol.files.columns import check_names
 from prompteol.files.compression import suffix_of
 from prompteol.files.tables import header_delimiter, quotes_cells
 
-__all__ = ["READERS", "Mappings", "RawRow", "Reader", "SeparatedTable"]
-
 RawRow = tuple[int, Any]
 """The number of a row's line, or of the row in a table of Parquet, and the row as it was read."""
 

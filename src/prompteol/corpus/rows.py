@@ -14,8 +14,6 @@ from prompteol.errors import CorpusError
 from prompteol.files.column_names import TEXT
 from prompteol.files.columns import column_named
 
-__all__ = ["Fault", "Located", "Row", "Wanted", "located_rows", "settle_types"]
-
 _TYPES: dict[type, str] = {bool: "bool", int: "int64", float: "double", str: "string"}
 _INT64 = 1 << 63
 

@@ -11,6 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from prompteol.corpus.embed import embed_corpus, load_model
 from prompteol.corpus.inputs import Source, find_sources
 from prompteol.corpus.manifest import MANIFEST, CorpusManifest
@@ -22,11 +25,7 @@ from prompteol.embedder import lock_for
 from prompteol.errors import CorpusError, IndexMismatchError, InputError, SettingError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
-
-__all__ = ["CorpusSearch", "Hit", "search_corpus"]
 
 _BLOCK_ROWS = 65_536
 # From so many texts on, FAISS's own loop over a block is worth its import.
@@ -191,8 +190,6 @@ def _text_column(source: Source) -> str:
 
 def _nearest(questions: NDArray[np.float32], corpus: Corpus, k: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return scores and places, (questions, k), of the largest cosines over all blocks."""
-    import numpy as np
-
     compare = _faiss if len(corpus) >= _LARGE and find_spec("faiss") else _numpy
     scores = np.empty((len(questions), 0), dtype=np.float32)
     places = np.empty((len(questions), 0), dtype=np.int64)
@@ -207,8 +204,6 @@ def _nearest(questions: NDArray[np.float32], corpus: Corpus, k: int) -> tuple[ND
 
 
 def _numpy(questions: NDArray[np.float32], block: NDArray[np.float32], k: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    import numpy as np
-
     scores = questions @ block.T
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(scores, best, 1), best
@@ -222,8 +217,6 @@ def _faiss(questions: NDArray[np.float32], block: NDArray[np.float32], k: int) -
 
 
 def _unit(vectors: Any) -> NDArray[np.float32]:
-    import numpy as np
-
     array = np.ascontiguousarray(vectors, dtype=np.float32)
     lengths = np.linalg.norm(array, axis=1, keepdims=True)
     unit: NDArray[np.float32] = array / np.where(lengths == 0, np.float32(1), lengths)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from prompteol.corpus.rows import Row
 from prompteol.files.vector_writers import NumpyWriter, ParquetWriter
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-__all__ = ["Precision", "ShardFormat", "ShardWriter", "Storage", "ids_name", "int8_ranges", "shard_name"]
 
 Precision = Literal["float32", "float16", "int8", "ubinary"]
 ShardFormat = Literal["parquet", "npy"]
@@ -56,7 +53,6 @@ class Storage:
 
     def store(self, vectors: NDArray[np.float32]) -> NDArray[Any]:
         """Return (texts, width) of what is stored for (texts, dimension)."""
-        import numpy as np
         from sentence_transformers.util.quantization import quantize_embeddings
 
         if self.precision == "int8":
@@ -71,8 +67,6 @@ class Storage:
 
     def restore(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Return float32 vectors to compare with others: of ``int8`` the middle of the step, of a bit -1 or 1."""
-        import numpy as np
-
         if self.precision == "int8":
             low, high = np.asarray(self.ranges, dtype=np.float32)
             restored: NDArray[np.float32] = low + (stored.astype(np.float32) + 128.5) * ((high - low) / 255)

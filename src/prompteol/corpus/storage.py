@@ -14,8 +14,6 @@ from typing import Any
 from prompteol.errors import CorpusError, PromptEOLError
 from prompteol.files import atomic_write
 
-__all__ = ["CorpusFolder", "file_system", "is_url", "locked", "write_errors"]
-
 WORK = ".parts"
 """Holds what is unfinished, and goes when the corpus is whole; readers of Parquet pass over names with a dot."""
 LOCK = ".lock"

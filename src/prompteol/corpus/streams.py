@@ -14,8 +14,6 @@ from prompteol.corpus.storage import file_system, is_url
 from prompteol.errors import CorpusError
 from prompteol.files.compression import DAMAGE, decompressed, suffix_of
 
-__all__ = ["Broken", "content_hash", "open_stream", "raw_lines"]
-
 _BLOCK = 1 << 20
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS = {

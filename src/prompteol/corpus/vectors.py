@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from prompteol.corpus.shards import Storage
 from prompteol.corpus.storage import CorpusFolder
 from prompteol.corpus.streams import open_stream
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-__all__ = ["Vectors"]
 
 _HELD = 16
 
@@ -43,16 +40,12 @@ class Vectors:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of the stored numbers."""
-        import numpy as np
-
         return np.dtype(self._storage.dtype)
 
     def __len__(self) -> int:
         return self._starts[-1]
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        import numpy as np
-
         if isinstance(key, tuple):
             rows: NDArray[Any] = self[key[0]]
             # A single row has lost its first axis.
@@ -77,8 +70,6 @@ class Vectors:
                 yield first, self[first : min(first + rows, end)]
 
     def _gather(self, index: NDArray[Any]) -> NDArray[Any]:
-        import numpy as np
-
         out = np.empty((len(index), self._storage.width), dtype=self.dtype)
         places = np.searchsorted(self._starts, index, side="right") - 1
         for place in np.unique(places):
@@ -87,8 +78,6 @@ class Vectors:
         return out
 
     def _open(self, place: int) -> Any:
-        import numpy as np
-
         path = self._folder.path(self._shards[place])
         if path.endswith(".parquet"):
             return _ParquetVectors(path)
@@ -113,8 +102,6 @@ class _ParquetVectors:
         self._read = lru_cache(2)(self._group)
 
     def __getitem__(self, index: NDArray[Any]) -> NDArray[Any]:
-        import numpy as np
-
         groups = np.searchsorted(self._starts, index, side="right") - 1
         places = [np.flatnonzero(groups == group) for group in np.unique(groups)]
         parts = [
