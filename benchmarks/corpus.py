@@ -3,10 +3,10 @@
     python benchmarks/corpus.py rate --rows 50000
     python benchmarks/corpus.py memory --rows 10000 1000000 --static
 
-``rate`` embeds the same lines by ``encode`` on a list and by ``embed_corpus`` from a file, in turns. ``memory`` embeds a
-file and a pipe of so many lines, each in a process of its own, and shows the peak of its resident memory. ``--static``
-takes a bag of random word vectors in place of the model that ships with the package: with it the pipeline is nearly all
-that there is, so that a million lines take minutes.
+``rate`` embeds the same lines by ``encode`` on a list and by ``embed_corpus`` from a file, in turns. ``memory``
+embeds a file and a pipe of so many lines, each in a process of its own, and shows the peak of its resident memory.
+``--static`` takes a bag of random word vectors in place of the model that ships with the package: with it the
+pipeline is nearly all that there is, so that a million lines take minutes.
 """
 
 from __future__ import annotations
