@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from ray.data import Dataset
 
-__all__ = ["embed"]
-
 
 def embed(
     dataset: Dataset,
@@ -40,32 +38,22 @@ def embed(
 ) -> Dataset:
     """Add a column of embeddings to a Ray data set, lazily.
 
+    What is not told here is as for :func:`prompteol.embed_corpus`.
+
     Args:
         dataset: with a column of texts.
         model: a name or folder that every machine can load, ``None`` for the one that ships with the package, or a
             model to send to the actors.
-        column: of the texts.
         output_column: of the embeddings, a fixed-size list of float32.
         concurrency: how many actors, or the least and the most; by default one.
         num_gpus: of one actor; a fraction puts several on one GPU.
         num_cpus: of one actor; by default ``threads``, else 1.
         rows_per_batch: rows handed to an actor at once; there they are sorted by length and packed by tokens.
-        task: take the prompt for ``"query"`` or ``"document"``.
-        normalize: scale each vector to length 1, after any cut.
-        truncate_dim: keep this many leading dimensions.
-        batch_size: texts handed to the model at once; ``None``: what its ``encode`` says.
-        threads: of torch in an actor; ``None``: as many as it has CPUs.
-        device: of the model in an actor; ``None``: the best there is for it.
-        model_options: for ``PromptEOL(...)``, such as ``template``.
         map_options: for ``Dataset.map_batches``, such as ``max_restarts``.
 
     Returns:
         The data set with ``output_column``, in the order that ``map_batches`` keeps: that of its blocks where
         ``DataContext.execution_options.preserve_order`` is set.
-
-    Raises:
-        MissingExtraError: Ray is not installed.
-        SettingError: an argument is outside what it may be.
     """
     check_extra("ray", "ray", "pyarrow")
     if rows_per_batch < 1:

@@ -48,22 +48,11 @@ class FolderOptions:
     ] = "float32"
     workers: Annotated[
         int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            min=1,
-            help="The number of processes that share the shards of OUT/.",
-            show_default="one a device",
-        ),
+        typer.Option("--workers", metavar="N", min=1, help="The processes for OUT/.", show_default="one a device"),
     ] = None
     ray: Annotated[
         str | None,
-        typer.Option(
-            "--ray",
-            metavar="[ADDRESS]",
-            help="Share the shards of OUT/ on the Ray cluster at an address, else the one that is there, else a local "
-            "one.",
-        ),
+        typer.Option("--ray", metavar="[ADDRESS]", help="The Ray cluster for OUT/: else one there, or a local one."),
     ] = None
     on_error: Annotated[
         Literal["stop", "skip"],
@@ -73,8 +62,7 @@ class FolderOptions:
         bool, typer.Option("--no-resume", help="Refuse an OUT/ that was begun, rather than go on with it.")
     ] = False
     metrics_json: Annotated[
-        Path | None,
-        typer.Option("--metrics-json", metavar="FILE", help="The file to write counts and rates of OUT/ to."),
+        Path | None, typer.Option("--metrics-json", metavar="FILE", help="Write counts and rates of OUT/ to a file.")
     ] = None
 
     def refuse(self, output: str) -> None:
@@ -168,9 +156,9 @@ def show_corpus_progress(metrics: Path | None = None) -> Iterator[Callable[[Corp
 
 
 def _said(progress: CorpusProgress) -> str:
-    done = progress.rows + progress.rows_resumed
-    said = pace(done, progress.total, "texts", progress.rows_per_second)
-    tokens = f", {progress.tokens_per_second:,.0f} tokens/s" if progress.tokens else ""
+    rates = progress.metrics()
+    said = pace(progress.rows + progress.rows_resumed, progress.total, "texts", rates["rows_per_second"])
+    tokens = f", {rates['tokens_per_second']:,.0f} tokens/s" if progress.tokens else ""
     return said + tokens + (f", {progress.errors} at fault" if progress.errors else "")
 
 

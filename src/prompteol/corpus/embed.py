@@ -67,14 +67,12 @@ def embed_corpus(
             (``"OWNER/NAME:CONFIGURATION@SPLIT"``), one or a list of them; or an iterable of dictionaries.
         output: a folder or URL; made if missing.
         column: of the text; ``None``: ``text`` or ``sentence``, or the only one.
-        format: of the files: ``"txt"``, ``"csv"``, ``"tsv"``, ``"jsonl"`` or ``"parquet"``; ``None``: by their
-            suffixes, before ``.gz``, ``.zst`` or ``.xz``.
+        format: of the files; ``None``: by their suffixes, before ``.gz``, ``.zst`` or ``.xz``.
         delimiter: of separated tables.
         keep: columns that are written beside the vectors.
         output_format: ``"parquet"``, or ``"npy"`` with a sidecar of ids.
         shard_rows: rows of the input a shard.
-        precision: ``"float32"``, ``"float16"``, ``"int8"`` (ranges from the first rows) or ``"ubinary"`` (a bit a
-            dimension).
+        precision: of what is stored; ``"int8"`` takes ranges from the first rows, ``"ubinary"`` a bit a dimension.
         normalize: scale each vector to length 1, after any cut.
         truncate_dim: keep this many leading dimensions.
         task: take the prompt for ``"query"`` or ``"document"``.
@@ -88,14 +86,10 @@ def embed_corpus(
         model_options: for ``PromptEOL(...)``, such as ``template`` and ``model_kwargs``.
         progress: is told a few times a second.
 
-    Returns:
-        The finished corpus.
-
     Raises:
         CorpusError: the input cannot be read, a row is at fault, the folder holds another corpus or another process is
             writing it, the disk is full.
         NonFiniteError: a vector is not finite.
-        SettingError: an argument is outside what it may be.
     """
     keep = (keep,) if isinstance(keep, str) else tuple(keep)
     settings = Settings(

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prompteol.corpus.records import READERS, Mappings, Reader, SeparatedTable
+from prompteol.corpus.records import READERS, Mappings, Reader, SeparatedTable, content_hash
 from prompteol.corpus.storage import file_system, is_url
-from prompteol.corpus.streams import content_hash
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
 from prompteol.files.compression import suffix_of
@@ -22,16 +21,10 @@ _FORMATS = ", ".join(READERS)
 
 @dataclass(frozen=True)
 class Source:
-    """One file, pipe, data set or iterable, whose rows are read from the start each time if that can be.
-
-    Args:
-        name: as it was given, or found by a glob or in a folder.
-        kind: a format, ``"hub"`` or ``"rows"``.
-        delimiter: between the fields of a separated table, where it is not the format's own.
-        given: the rows that a program hands over.
-    """
+    """One file, pipe, data set or iterable, whose rows are read from the start each time if that can be."""
 
     name: str
+    # A format, "hub" or "rows".
     kind: str
     delimiter: str | None = None
     given: Iterable[Any] | None = field(default=None, compare=False, repr=False)
@@ -80,14 +73,7 @@ def find_sources(
 ) -> list[Source]:
     """Find the sources that are meant, in order; the files of a glob or folder in the order of their names.
 
-    Args:
-        inputs: a name or several (path, glob, folder, ``-``, URL, ``OWNER/NAME`` on the Hub), or an iterable of
-            dictionaries or strings that are texts, if it is no list or tuple of names.
-        format: how files are read; ``None``: by their suffix, a pipe as ``txt``.
-        delimiter: of separated tables; ``None``: the format's own.
-
-    Raises:
-        CorpusError: there is no such thing, or its format is unknown.
+    A list or tuple of strings names sources; any other iterable holds dictionaries, or strings that are texts.
     """
     if isinstance(inputs, (str, os.PathLike)):
         inputs = [inputs]

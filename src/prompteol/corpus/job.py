@@ -29,18 +29,11 @@ _CHUNK_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class Job:
-    """All that a process needs to embed its share of a corpus.
+    """All that a process needs to embed its share of a corpus."""
 
-    Args:
-        model: a name or folder, ``None`` for the model that ships with the package, or a ``SentenceTransformer``.
-        load: makes a model of a name and ``device``; can be pickled where several processes share the work.
-        sources: what is read.
-        location: of the output.
-        settings: of the corpus.
-        on_error: stop at a row at fault, or list it in ``errors.jsonl``.
-    """
-
+    # A name, None for the model that ships with the package, or a SentenceTransformer.
     model: Any
+    # Makes a model of a name and a device.
     load: Callable[..., Any]
     sources: tuple[Source, ...]
     location: str
@@ -97,14 +90,14 @@ def finish(manifest: CorpusManifest, folder: CorpusFolder, total: int) -> Corpus
     if not total:
         raise CorpusError("the input holds no text")
     count = -(-total // manifest.record["shard_rows"])
-    parts = [_read_part(folder, index, with_errors=False) for index in range(count)]
+    parts = [_read_part(folder, index)[0] for index in range(count)]
     if None in parts:
         raise CorpusError(f"shard {parts.index(None)} of {folder.location!r} is missing; run the same command again")
     whole = manifest.completed([part for part in parts if part is not None])
 
     def list_errors(file: BinaryIO) -> None:
         for index in range(count):
-            for error in (_read_part(folder, index) or {"errors": []})["errors"]:
+            for error in _read_part(folder, index)[1]:
                 file.write((json.dumps(error, ensure_ascii=False) + "\n").encode())
 
     if whole.record["errors"]:
@@ -137,7 +130,7 @@ class _Shards:
         there = self._folder.exists(name)
         if self._whole and not there:
             raise CorpusError(f"{self._folder.path(name)!r} is missing; remove the folder and embed it again")
-        part = self._whole.get(name) or _read_part(self._folder, index, with_errors=False) if there else None
+        part = self._whole.get(name) or _read_part(self._folder, index)[0] if there else None
         counted = _Counted(group, hashed=self._hashed)
         if part is None:
             self._write(index, counted)
@@ -220,22 +213,19 @@ class _Counted:
 
     def __init__(self, rows: Iterable[Located], *, hashed: bool) -> None:
         self._rows = rows
-        self._digest = hashlib.sha256() if hashed else None
+        self._hash = hashlib.sha256() if hashed else None
         self.rows = 0
-
-    @property
-    def digest(self) -> str | None:
-        """Over the rows so far."""
-        return None if self._digest is None else self._digest.hexdigest()
+        self.digest: str | None = None
 
     def __iter__(self) -> Iterator[Located]:
         for located in self._rows:
             self.rows += 1
-            if self._digest is not None:
+            if self._hash is not None:
                 raw = located.raw[1]
                 row = raw if isinstance(raw, bytes) else json.dumps(raw, default=repr).encode("utf-8", "surrogatepass")
-                self._digest.update(len(row).to_bytes(8, "little") + row)
+                self._hash.update(len(row).to_bytes(8, "little") + row)
             yield located
+        self.digest = self._hash and self._hash.hexdigest()
 
 
 def _part_name(index: int) -> str:
@@ -243,9 +233,7 @@ def _part_name(index: int) -> str:
     return f".parts/{index:06d}.json"
 
 
-def _read_part(folder: CorpusFolder, index: int, *, with_errors: bool = True) -> dict[str, Any] | None:
-    try:
-        part: dict[str, Any] | None = folder.read_json(_part_name(index))
-    except ValueError:
-        return None
-    return part if part is None or with_errors else {key: value for key, value in part.items() if key != "errors"}
+def _read_part(folder: CorpusFolder, index: int) -> tuple[dict[str, Any] | None, list[Any]]:
+    """Return what is known of a shard, and its rows at fault; ``None`` and nothing where it is not whole."""
+    part: dict[str, Any] | None = folder.read_json(_part_name(index))
+    return part, part.pop("errors") if part else []

@@ -21,9 +21,6 @@ class Settings:
     """What decides the bytes of a corpus, beside model and input; as :func:`prompteol.embed_corpus` takes it.
 
     The threads of torch are part of it: how many share a sum decides its last bits.
-
-    Raises:
-        SettingError: one is outside what it may be.
     """
 
     column: str | None = None
@@ -87,22 +84,17 @@ class CorpusManifest:
 
     @classmethod
     def read(cls, folder: CorpusFolder) -> CorpusManifest | None:
-        """Read the manifest of a folder, or ``None`` where there is none.
-
-        Raises:
-            CorpusError: it is damaged, or of a later version.
-        """
+        """Read the manifest of a folder, or ``None`` where there is none."""
         where = folder.path(MANIFEST)
         try:
-            record = folder.read_json(MANIFEST)
-            later = record is not None and record["format"] > _FORMAT
-        except (ValueError, KeyError, TypeError) as error:
+            record = json.loads(folder.read(MANIFEST))
+            if record["format"] > _FORMAT:
+                raise CorpusError(f"{where!r} has format {record['format']}: pip install -U prompteol")
+        except FileNotFoundError:
+            return None
+        except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise CorpusError(f"{where!r} is damaged ({error!r}): give an empty folder") from error
-        except OSError as error:
-            raise CorpusError(f"cannot read {where!r}: {error.strerror or error}") from error
-        if later:
-            raise CorpusError(f"{where!r} has format {record['format']}: pip install -U prompteol")
-        return None if record is None else cls(record)
+        return cls(record)
 
     @property
     def storage(self) -> Storage:

@@ -34,11 +34,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(job: Job, folder: CorpusFolder, *, device: str | None, resume: bool) -> Plan:
-    """Describe the corpus, or check that what the folder holds is the same one.
-
-    Raises:
-        CorpusError: the folder holds something else.
-    """
+    """Describe the corpus, or check that what the folder holds is the same one."""
     existing = CorpusManifest.read(folder)
     _check_folder(folder, existing, resume=resume)
     described = [source.description() for source in job.sources]
@@ -128,11 +124,7 @@ def _sample(job: Job, rows: Iterator[Located] | None) -> tuple[list[Located], li
 
 
 def _check_texts(job: Job, sample: list[tuple[Located, Row]]) -> None:
-    """Make sure that a column that nobody named holds texts, as every command does that reads a table.
-
-    Raises:
-        CorpusError: the first line of a table is no header, or the column holds numbers alone.
-    """
+    """Refuse a column that nobody named and that holds no texts, as every command does that reads a table."""
     if job.settings.column is not None or not sample or sample[0][0].source.kind in ("txt", "rows"):
         return
     source = sample[0][0].source

@@ -35,11 +35,7 @@ def embed_share(job: Job, plan: Plan, folder: CorpusFolder, meter: Meter, rank: 
 
 
 def run_workers(job: Job, devices: Sequence[str | None], meter: Meter) -> int:
-    """Embed a corpus with one process for each of ``devices``; return how many rows the input has.
-
-    Raises:
-        CorpusError: a process died; what it had finished stays.
-    """
+    """Embed a corpus with one process for each of ``devices``; return how many rows the input has."""
     from concurrent.futures.process import BrokenProcessPool
 
     from joblib import Parallel, delayed
@@ -59,9 +55,6 @@ def run_on_ray(job: Job, address: str | bool, actors: int | None, device: str | 
 
     A task whose machine dies is started again on another one, and goes on with the shards that are not whole. The
     folder has to be one that every machine of the cluster sees.
-
-    Raises:
-        CorpusError: a task died again and again; what it had finished stays.
     """
     with _connected(address) as ray:
         gpus = int(ray.cluster_resources().get("GPU", 0)) if device != "cpu" else 0

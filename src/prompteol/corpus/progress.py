@@ -13,17 +13,7 @@ _COUNTED = ("rows", "rows_resumed", "tokens", "errors", "shards")
 
 @dataclass(frozen=True)
 class CorpusProgress:
-    """How far the work has come.
-
-    Args:
-        rows: embedded in this run, those at fault included.
-        rows_resumed: that earlier runs embedded.
-        total: all that there are, as far as that is known before the end.
-        tokens: that went through the model in this run.
-        errors: rows at fault.
-        shards: written in this run.
-        seconds: since the start.
-    """
+    """How far this run has come: ``rows`` without those ``resumed``, ``total`` as far as it is known, ``errors``."""
 
     rows: int = 0
     rows_resumed: int = 0
@@ -33,27 +23,13 @@ class CorpusProgress:
     shards: int = 0
     seconds: float = 0.0
 
-    @property
-    def rows_per_second(self) -> float:
-        """Rows a second of this run."""
-        return self.rows / self.seconds if self.seconds else 0.0
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Tokens a second of this run."""
-        return self.tokens / self.seconds if self.seconds else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """What the rest takes at the rate so far."""
-        if self.total is None or not self.rows:
-            return None
-        return max(0, self.total - self.rows - self.rows_resumed) / self.rows_per_second
-
     def metrics(self) -> dict[str, Any]:
-        """Return all of it for a file of JSON, with the largest memory of this process in bytes."""
-        rates = {"rows_per_second": self.rows_per_second, "tokens_per_second": self.tokens_per_second}
-        return {**asdict(self), **rates, "seconds_left": self.seconds_left, "peak_memory_bytes": _peak_memory()}
+        """Return all of it for a file of JSON, with rates, and the largest memory of this process in bytes."""
+        rate = self.rows / self.seconds if self.seconds else 0.0
+        left = None if self.total is None or not rate else (self.total - self.rows - self.rows_resumed) / rate
+        tokens = self.tokens / self.seconds if self.seconds else 0.0
+        rates = {"rows_per_second": rate, "tokens_per_second": tokens, "seconds_left": left}
+        return {**asdict(self), **rates, "peak_memory_bytes": _peak_memory()}
 
 
 @dataclass

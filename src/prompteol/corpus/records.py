@@ -1,23 +1,101 @@
-"""Read the rows of a source one by one, and parse only those that are wanted."""
+"""Open a source, and read its rows one by one; parse only those that are wanted."""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
-from prompteol.corpus.streams import Broken, open_stream, raw_lines
+from prompteol.corpus.storage import file_system, is_url
 from prompteol.errors import CorpusError
 from prompteol.files.columns import check_names
-from prompteol.files.compression import suffix_of
+from prompteol.files.compression import DAMAGE, decompressed, suffix_of
+from prompteol.files.decoding import MARKS, open_bytes
+from prompteol.files.readers import without_duplicates
 from prompteol.files.tables import header_delimiter, quotes_cells
+
+_BLOCK = 1 << 20
 
 RawRow = tuple[int, Any]
 """The number of a row's line, or of the row in a table of Parquet, and the row as it was read."""
+
+
+class Broken(str):
+    """Say why a source cannot be read on, in the place of its next row."""
+
+
+@contextmanager
+def open_stream(name: str, *, decompress: bool = True) -> Iterator[BinaryIO]:
+    """Open a path, a URL or ``-`` for reading bytes while the block runs."""
+    with ExitStack() as stack:
+        try:
+            raw = _open_remote(name) if is_url(name) else open_bytes(name)
+        except OSError as error:
+            raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
+        if name != "-":
+            stack.enter_context(raw)
+        suffix = suffix_of(name)[1] if decompress else ""
+        # What decompresses leaves the file below it open.
+        yield stack.enter_context(decompressed(raw, suffix)) if suffix else raw
+
+
+def raw_lines(name: str) -> Iterator[tuple[int, bytes | Broken]]:
+    """Yield numbered lines in UTF-8, ends kept; where the stream is damaged, one :class:`Broken` ends it.
+
+    Only a newline ends a line. UTF-16 and UTF-32 are known by their byte order mark; that of UTF-8 is left out.
+    """
+    number = 0
+    with open_stream(name) as stream:
+        try:
+            for number, line in enumerate(_utf8(stream), start=1):
+                yield number, line
+        except (*DAMAGE, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            yield number + 1, Broken(f"damaged or cut off here, so that the rest cannot be read: {reason}")
+
+
+def content_hash(name: str) -> tuple[int, str, int]:
+    """Read a whole file; return its size in bytes, its SHA-256 and how many newlines it holds."""
+    digest, size, lines = hashlib.sha256(), 0, 0
+    try:
+        with open_stream(name, decompress=False) as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+                size += len(block)
+                lines += block.count(b"\n")
+    except OSError as error:
+        raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
+    return size, digest.hexdigest(), lines
+
+
+def _utf8(stream: BinaryIO) -> Iterator[bytes]:
+    start: bytes = stream.peek(4)[:4]  # type: ignore[attr-defined]
+    encoding = next((encoding for mark, encoding in MARKS.items() if start.startswith(mark)), None)
+    if encoding is None:
+        if first := stream.readline().removeprefix(codecs.BOM_UTF8):
+            yield first
+        yield from stream
+        return
+    text = io.TextIOWrapper(stream, encoding=encoding, newline="\n")
+    try:
+        for line in text:
+            yield line.encode()
+    finally:
+        # Whoever opened the stream closes it.
+        text.detach()
+
+
+def _open_remote(url: str) -> BinaryIO:
+    system, path = file_system(url)
+    return io.BufferedReader(system.open(path, "rb"), _BLOCK)
 
 
 class TextLines:
@@ -49,7 +127,7 @@ class JsonLines(TextLines):
     def parse(self, raw: Any) -> Mapping[str, Any]:
         """Return the object."""
         try:
-            record = json.loads(_decoded(raw), object_pairs_hook=_without_duplicates)
+            record = json.loads(_decoded(raw), object_pairs_hook=without_duplicates)
         except CorpusError:
             raise
         except (ValueError, RecursionError) as error:
@@ -62,11 +140,7 @@ class JsonLines(TextLines):
 class SeparatedTable:
     """A table whose first line names the columns; a quoted cell may hold newlines.
 
-    Args:
-        name: of the file, URL or pipe.
-        columns: that are wanted, which may tell what separates the fields.
-        default: between the fields where the header holds nothing that could be.
-        delimiter: in place of what the header tells.
+    The ``columns`` that are wanted may tell what separates the fields; ``default`` does where the header does not.
     """
 
     unit = "line"
@@ -190,15 +264,6 @@ def _decoded(line: bytes) -> str:
 
 def _cell(field: str) -> str:
     return field if field.isascii() and "\0" not in field else _decoded(field.encode("utf-8", "surrogateescape"))
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of JSON; Python's own takes the last of two values in silence."""
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise CorpusError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice; keep one")
-    return record
 
 
 Reader = TextLines | SeparatedTable | ParquetTable | Mappings

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from prompteol.corpus.inputs import Source
-from prompteol.corpus.records import RawRow, Reader
-from prompteol.corpus.streams import Broken
+from prompteol.corpus.records import Broken, RawRow, Reader
 from prompteol.errors import CorpusError
 from prompteol.files.column_names import TEXT
 from prompteol.files.columns import column_named
@@ -64,13 +63,7 @@ def located_rows(sources: Iterable[Source], columns: Sequence[str] | None) -> It
 
 @dataclass(frozen=True)
 class Wanted:
-    """The columns that are wanted of every row.
-
-    Args:
-        column: of the text; ``None``: ``text`` or ``sentence``, or the only column.
-        keep: written beside the vectors.
-        types: of the kept columns in the output, by :func:`settle_types`.
-    """
+    """The columns that are wanted of every row; ``types`` are those of ``keep``, by :func:`settle_types`."""
 
     column: str | None = None
     keep: tuple[str, ...] = ()

@@ -36,14 +36,7 @@ _OF_NO_EFFECT = {"device", "workers", "threads", "resume", "ray"}
 
 @dataclass(frozen=True)
 class Hit:
-    """A text near to a question.
-
-    Args:
-        score: cosine of the angle between the two vectors.
-        row: place of the text in the input, from 0.
-        id: of the kept column ``id``, else the row.
-        text: as far as the corpus keeps it.
-    """
+    """A text near to a question: cosine, place in the input from 0, kept ``id`` or else that place, text if kept."""
 
     score: float
     row: int
@@ -52,11 +45,7 @@ class Hit:
 
 
 class CorpusSearch:
-    """A corpus and the model that embedded it, for question after question.
-
-    Raises:
-        IndexMismatchError: another model embedded the corpus.
-    """
+    """A corpus and the model that embedded it, for question after question; another model is refused."""
 
     def __init__(self, model: SentenceTransformer, corpus: Corpus) -> None:
         from prompteol.saving import fingerprint
@@ -109,10 +98,9 @@ def search_corpus(
 
     Args:
         questions: one or several.
-        corpus: what :func:`prompteol.embed_corpus` wrote, or its inputs: these are embedded on the spot, and kept in a
+        corpus: what :func:`prompteol.embed_corpus` wrote, or its inputs, which are embedded on the spot and kept in a
             cache by their content and the model's fingerprint.
-        model: a model or its name; ``None``: the one that the corpus was embedded with, else the one that ships with
-            the package.
+        model: a model or its name; ``None``: that of the corpus, else the one that ships with the package.
         k: how many texts a question.
         options: for :func:`prompteol.embed_corpus`, such as ``column`` and ``device``.
 

@@ -29,12 +29,10 @@ def ids_name(index: int) -> str:
 
 @dataclass(frozen=True)
 class Storage:
-    """How vectors are stored in fewer bits, the same way in every shard, and how they are read back.
+    """How vectors are stored, the same way in every shard, and how they are read back.
 
-    Args:
-        precision: ``float32``; ``float16``; ``int8``, 255 steps between the ranges; ``ubinary``, a bit a dimension.
-        dimension: of the vectors before they are stored.
-        ranges: for ``int8``, the least and the largest value of each dimension.
+    ``int8`` has 255 steps between the ranges, the least and the largest value of each dimension; ``ubinary`` a bit a
+    dimension, which is above 0 or not.
     """
 
     precision: Precision
@@ -85,13 +83,7 @@ def int8_ranges(vectors: NDArray[np.float32]) -> list[list[float]]:
 
 
 class ShardWriter:
-    """Write the rows of one shard: Parquet, or a ``.npy`` array and a sidecar of JSON lines.
-
-    Args:
-        files: open for writing: that of Parquet; or the sidecar, and then the array.
-        storage: of the vectors.
-        keep: the kept columns, by name, with their types.
-    """
+    """Write the rows of one shard to one file of Parquet, or to a sidecar of JSON lines and a ``.npy`` array."""
 
     def __init__(self, files: Sequence[BinaryIO], storage: Storage, keep: Mapping[str, str]) -> None:
         self._parquet = ParquetWriter(files[-1]) if len(files) == 1 else None

@@ -11,6 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from filelock import FileLock, Timeout
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
 from prompteol.errors import CorpusError, PromptEOLError
 from prompteol.files import atomic_write
 
@@ -23,8 +27,7 @@ class CorpusFolder:
     """The files of one corpus, at a path or a URL; a name may hold one ``/``, as in ``.parts/000001.json``."""
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
-        self.location = os.fspath(location).removeprefix("file://")
-        self.location = self.location.rstrip("/") or "/"
+        self.location = os.fspath(location).removeprefix("file://").rstrip("/") or "/"
         self.is_local = not is_url(self.location)
         self._system, self._root = file_system(self.location)
 
@@ -41,8 +44,8 @@ class CorpusFolder:
         return bytes(self._system.cat_file(f"{self._root}/{name}"))
 
     def read_json(self, name: str) -> Any:
-        """Return what a file of JSON holds; ``None`` where there is none."""
-        with suppress(FileNotFoundError):
+        """Return what a file of JSON holds; ``None`` where there is none, or it is damaged."""
+        with suppress(FileNotFoundError, ValueError):
             return json.loads(self.read(name))
         return None
 
@@ -58,10 +61,7 @@ class CorpusFolder:
     def publish(self, names: Sequence[str], write: Callable[..., object]) -> None:
         """Let ``write`` fill files that can seek, sync them, and show them under their names, in order.
 
-        A process killed on the way leaves at most hidden files, never half a file under a name.
-
-        Raises:
-            CorpusError: a file was not written, as on a full disk.
+        A process killed on the way leaves at most hidden files. A full disk is a :class:`CorpusError`.
         """
         with write_errors(self.path(names[-1])), ExitStack() as stack:
             paths = [stack.enter_context(self._published(name)) for name in reversed(names)]
@@ -107,16 +107,11 @@ class CorpusFolder:
 
 @contextmanager
 def locked(folder: CorpusFolder) -> Iterator[None]:
-    """Hold a corpus while the block runs, so that no second process writes it.
+    """Hold a corpus while the block runs, or raise :class:`CorpusError` where another process holds it.
 
     The operating system's lock ends with its process, so what a killed process of this host left is taken over. Whether
     a process of another host lives cannot be judged from here. An object store has no locks: there the note must do.
-
-    Raises:
-        CorpusError: another process holds it; with its id and host, and the file to remove if that is gone.
     """
-    from filelock import FileLock, Timeout
-
     with ExitStack() as stack:
         if folder.is_local:
             with write_errors(folder.path(LOCK)):
@@ -125,7 +120,7 @@ def locked(folder: CorpusFolder) -> Iterator[None]:
                     stack.enter_context(FileLock(folder.path(f"{WORK}/lock"), timeout=0))
                 except Timeout as error:
                     raise CorpusError(_refusal(folder)) from error
-        holder = _holder(folder)
+        holder = folder.read_json(LOCK) or {}
         elsewhere = holder.get("host", socket.gethostname()) != socket.gethostname()
         if elsewhere or (not folder.is_local and _is_alive(holder.get("pid"))):
             raise CorpusError(_refusal(folder))
@@ -136,31 +131,22 @@ def locked(folder: CorpusFolder) -> Iterator[None]:
             folder.remove(LOCK)
 
 
-def _holder(folder: CorpusFolder) -> dict[str, Any]:
-    with suppress(ValueError):
-        holder = folder.read_json(LOCK)
-        return holder if isinstance(holder, dict) else {}
-    return {}
-
-
 def _refusal(folder: CorpusFolder) -> str:
-    holder = _holder(folder)
-    who = f"process {holder['pid']} on {holder['host']}" if {"pid", "host"} <= holder.keys() else "another process"
+    holder = folder.read_json(LOCK)
+    who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
     return (
         f"{who} is writing this folder: wait for it, or share the work from the start with --workers; if it is gone, "
         f"remove {folder.path(LOCK)!r}"
     )
 
 
-def _is_alive(pid: Any) -> bool:
-    if not isinstance(pid, int) or pid == os.getpid():
+def _is_alive(pid: int | None) -> bool:
+    if pid in (None, os.getpid()):
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True
 
 
@@ -171,14 +157,7 @@ def is_url(name: str) -> bool:
 
 
 def file_system(name: str) -> tuple[Any, str]:
-    """Return the fsspec file system of a path or URL, and the path in it.
-
-    Raises:
-        CorpusError: the scheme is unknown, or what serves it, such as s3fs, is not installed.
-    """
-    from fsspec.core import url_to_fs
-    from fsspec.implementations.local import LocalFileSystem
-
+    """Return the fsspec file system of a path or URL, and the path in it."""
     if not is_url(name):
         return LocalFileSystem(), os.path.abspath(name)
     try:

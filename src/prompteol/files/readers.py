@@ -27,7 +27,7 @@ from prompteol.files.compression import suffix_of
 from prompteol.files.decoding import decoded_lines
 from prompteol.files.tables import parse_delimiter, separated_rows
 
-__all__ = ["Format", "TextRow", "TextSource", "chunks"]
+__all__ = ["Format", "TextRow", "TextSource", "chunks", "without_duplicates"]
 
 Format = Literal["txt", "csv", "tsv", "jsonl", "parquet"]
 TextRow = tuple[str, ...]
@@ -212,7 +212,7 @@ def _records(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         where = f"{name!r}, line {number}"
         try:
-            record = json.loads(line, object_pairs_hook=_without_duplicates)
+            record = json.loads(line, object_pairs_hook=without_duplicates)
         except CorpusError as error:
             raise CorpusError(f"{where}: {error}") from error
         except (ValueError, RecursionError) as error:
@@ -222,7 +222,7 @@ def _records(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, record
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make a dict of a JSON object; refuse a repeated key, of which Python would silently take the last."""
     record = dict(pairs)
     if len(record) < len(pairs):
