@@ -225,7 +225,7 @@ class _Counted:
                 row = raw if isinstance(raw, bytes) else json.dumps(raw, default=repr).encode("utf-8", "surrogatepass")
                 self._hash.update(len(row).to_bytes(8, "little") + row)
             yield located
-        self.digest = self._hash and self._hash.hexdigest()
+        self.digest = None if self._hash is None else self._hash.hexdigest()
 
 
 def _part_name(index: int) -> str:

@@ -90,7 +90,7 @@ class CorpusManifest:
             record = json.loads(folder.read(MANIFEST))
             if record["format"] > _FORMAT:
                 raise CorpusError(f"{where!r} has format {record['format']}: pip install -U prompteol")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise CorpusError(f"{where!r} is damaged ({error!r}): give an empty folder") from error

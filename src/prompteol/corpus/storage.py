@@ -141,7 +141,7 @@ def _refusal(folder: CorpusFolder) -> str:
 
 
 def _is_alive(pid: int | None) -> bool:
-    if pid in (None, os.getpid()):
+    if pid is None or pid == os.getpid():
         return False
     try:
         os.kill(pid, 0)
