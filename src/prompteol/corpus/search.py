@@ -207,5 +207,4 @@ def _faiss(questions: NDArray[np.float32], block: NDArray[np.float32], k: int) -
 def _unit(vectors: Any) -> NDArray[np.float32]:
     array = np.ascontiguousarray(vectors, dtype=np.float32)
     lengths = np.linalg.norm(array, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = array / np.where(lengths == 0, np.float32(1), lengths)
-    return unit
+    return (array / np.where(lengths == 0, 1, lengths)).astype(np.float32, copy=False)
