@@ -18,7 +18,7 @@ from prompteol.extras import check_extra
 OWN = """\
 Requires-Dist: transformers>=5.5
 Provides-Extra: adapters
-Requires-Dist: peft>=0.20; extra == "adapters"
+Requires-Dist: peft>=0.21; extra == "adapters"
 Requires-Dist: transformers<5.24; extra == "adapters"
 Provides-Extra: training
 Requires-Dist: prompteol[adapters]; extra == "training"
@@ -110,7 +110,7 @@ def test_what_a_package_demands_of_transformers_itself(install):
 @pytest.mark.parametrize(
     ("extra", "package", "old", "floor"),
     [
-        ("adapters", "peft", "0.12.0", ">=0.20"),
+        ("adapters", "peft", "0.12.0", ">=0.21"),
         ("evaluation", "datasets", "2.0", ">=3"),
         ("parquet", "pyarrow", "1.0", ">=18"),
         ("plot", "matplotlib", "3.0", ">=3.9"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from prompteol.inference import register_attention
     from prompteol.loading import model_info
     from prompteol.model import Word
-    from prompteol.plots.heatmap import plot_similarity
+    from prompteol.plots.picture import plot_similarity
     from prompteol.prompts import (
         DEMONSTRATIONS,
         TEMPLATES,
@@ -58,7 +58,7 @@ _EXPORTS = {
     "merge": "prompteol.training",
     "model_info": "prompteol.loading",
     "open_corpus": "prompteol.corpus",
-    "plot_similarity": "prompteol.plots.heatmap",
+    "plot_similarity": "prompteol.plots.picture",
     "register_attention": "prompteol.inference",
     "register_task": "prompteol.evaluation",
     "register_template": "prompteol.prompts",

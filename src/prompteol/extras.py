@@ -13,21 +13,12 @@ from packaging.requirements import Requirement
 
 from prompteol.errors import IncompatibleVersionError, MissingExtraError
 
-__all__ = ["check_extra"]
-
 
 def check_extra(extra: str, *packages: str) -> None:
-    """Raise where packages that an extra brings are absent, or of versions that exclude each other.
+    """Raise where packages of an extra that are about to be used are absent, or of versions that exclude each other.
 
-    Only metadata is read, so this comes before anything is imported, loaded or written.
-
-    Args:
-        extra: of this distribution.
-        packages: of that extra, those that are about to be used.
-
-    Raises:
-        MissingExtraError: one is not installed.
-        IncompatibleVersionError: one is of a version that this package, transformers or the package itself excludes.
+    Only metadata is read, so this comes before anything is imported, loaded or written. The versions that count are
+    those that this package, transformers or the package itself excludes.
     """
     for package in packages:
         if find_spec(package) is None:
@@ -41,7 +32,14 @@ def check_extra(extra: str, *packages: str) -> None:
         ]
         for demander, demand in demands:
             if not _satisfied(demand):
-                raise IncompatibleVersionError(_conflict(demander, demand, [one for one in own if not _satisfied(one)]))
+                # What this package allows comes before what it does not know.
+                unmet = [one for one in own if not _satisfied(one)] or [demand]
+                fitting = sorted({f"{one.name}{one.specifier}" for one in unmet})
+                raise IncompatibleVersionError(
+                    f"{demander} {version(demander)} needs {demand.name}{demand.specifier}, and {demand.name} "
+                    f"{version(demand.name)} is installed; what fits is {' with '.join(fitting)}: pip install "
+                    + " ".join(f'"{one}"' for one in fitting)
+                )
 
 
 # Of what a package asks for itself, only these are judged: elsewhere pip's word is stricter than what works.
@@ -76,13 +74,3 @@ def _satisfied(demand: Requirement) -> bool:
         return demand.specifier.contains(version(demand.name), prereleases=True)
     except PackageNotFoundError:
         return True
-
-
-def _conflict(demander: str, demand: Requirement, unmet: list[Requirement]) -> str:
-    """Name both versions, what fits and the command; what this package allows comes before what it does not know."""
-    fitting = sorted({f"{one.name}{one.specifier}" for one in unmet or [demand]})
-    quoted = " ".join(f'"{one}"' for one in fitting)
-    return (
-        f"{demander} {version(demander)} needs {demand.name}{demand.specifier}, and {demand.name} "
-        f"{version(demand.name)} is installed; what fits is {' with '.join(fitting)}: pip install {quoted}"
-    )

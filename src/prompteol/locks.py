@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
-__all__ = ["Lock"]
-
 
 class Lock:
     """Keep threads apart, as ``threading.RLock`` does, but never across a fork; copies and pickles start open.
@@ -19,7 +17,7 @@ class Lock:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self.renew()
         _locks.add(self)
 
     @contextmanager

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
-__all__ = ["Advance", "Progress", "batches", "no_progress"]
-
 Advance = Callable[[int], object]
 """A function that is called with how many more are done."""
 
@@ -16,13 +14,7 @@ class Progress(Protocol):
     """Open a stage of the work, and yield the function that advances it."""
 
     def __call__(self, label: str, total: int | None, unit: str = "texts") -> AbstractContextManager[Advance]:
-        """Begin a stage.
-
-        Args:
-            label: what is done.
-            total: how many there are; ``None`` where nobody knows.
-            unit: what is counted.
-        """
+        """Begin a stage that is called ``label``; ``total`` is ``None`` where nobody knows."""
         ...
 
 

@@ -7,7 +7,7 @@ object they are given, and quietly use another model where they do not find it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -24,8 +24,8 @@ from prompteol.model import LanguageModelHead, LoadOptions, Word, check_device, 
 from prompteol.model.module import Engine
 from prompteol.model.pools import remember_pool, using_pool
 from prompteol.model.settable import SettableModel
-from prompteol.prompts import Demonstration, NormalizationMode, PromptTemplate, RetrievalTemplate
-from prompteol.saving import Manifest, fingerprint, save_portable
+from prompteol.prompts import DemonstrationsLike, NormalizationMode, TemplateLike
+from prompteol.saving import Manifest, fingerprint, save_portable, stated_license, training_notes
 from prompteol.validation import as_texts, check_dimension, check_finite
 
 __all__ = ["PromptEOL"]
@@ -73,8 +73,8 @@ class PromptEOL(SettableModel):
         self,
         model_name_or_path: str | Path | None = None,
         *,
-        template: str | PromptTemplate | RetrievalTemplate | None = None,
-        demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
+        template: TemplateLike | None = None,
+        demonstrations: DemonstrationsLike | None = None,
         normalization: NormalizationMode | None = None,
         layer: int | float | None = None,
         engine: Engine = "auto",
@@ -98,7 +98,7 @@ class PromptEOL(SettableModel):
         parts = load_model(
             model_name_or_path,
             PromptConfig(template, demonstrations, layer, engine, normalization),
-            LoadOptions(model_kwargs, processor_kwargs, config_kwargs, trust_remote_code=trust_remote_code),
+            LoadOptions(model_kwargs or {}, processor_kwargs or {}, config_kwargs or {}, trust_remote_code),
             device=device,
             revision=revision,
             token=token,
@@ -114,7 +114,7 @@ class PromptEOL(SettableModel):
         super().__init__(
             modules=[parts.module, *parts.after],
             # A device map has placed the backbone already, and is not to be undone.
-            device=parts.device if "device_map" in (model_kwargs or {}) else device,
+            device=str(parts.module.transformer.model.device) if "device_map" in (model_kwargs or {}) else device,
             model_card_data=model_card_data,
             trust_remote_code=trust_remote_code,
             **parts.settings_with(given),
@@ -124,12 +124,12 @@ class PromptEOL(SettableModel):
         card = self.model_card_data
         card.model_name = card.model_name or parts.model_name
         card.base_model_revision = card.base_model_revision or parts.revision_with(given)
-        card.license = card.license or parts.license
+        card.license = card.license or stated_license(parts.card or "")
         self._source, self._card, self._saved_fingerprint = parts.source, parts.card, parts.fingerprint
         self._head: LanguageModelHead | None = None
         self.provenance = parts.provenance
         #: Markdown for the model card: how the weights came to be.
-        self.training_notes = parts.training_notes
+        self.training_notes = training_notes(parts.card or "")
 
     def train(self, mode: bool = True) -> PromptEOL:
         """Set training mode; from then on the weights may not be those that a revision was saved of."""
@@ -232,17 +232,10 @@ class PromptEOL(SettableModel):
     def words(self, texts: Sequence[str], k: int = 5) -> list[list[Word]]: ...
 
     def words(self, texts: str | Sequence[str], k: int = 5) -> list[Word] | list[list[Word]]:
-        """Return what each text means in one word: the words the model would say next.
+        """Return what each text means in one word: the ``k`` likeliest next words, with their probabilities.
 
-        They come from the last layer and the LM head, whatever layer gives the embedding.
-
-        Args:
-            texts: one or several.
-            k: how many words.
-
-        Returns:
-            For each text its ``k`` likeliest words with their probabilities, without tokens that are only some bytes
-            of a character.
+        They come from the last layer and the LM head, whatever layer gives the embedding; tokens that are only some
+        bytes of a character are left out.
 
         Raises:
             ModelError: the model has no LM head.

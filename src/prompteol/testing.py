@@ -7,14 +7,7 @@ from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    PretrainedConfig,
-    PreTrainedTokenizerFast,
-)
-
-__all__ = ["Architecture", "tiny_config", "tiny_model", "tiny_tokenizer"]
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerFast
 
 Architecture = Literal["llama", "opt", "gpt2", "qwen2"]
 
@@ -35,14 +28,12 @@ _SPECIAL: dict[Architecture, dict[str, str]] = {
     "gpt2": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"},
     "qwen2": {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},
 }
+# GPT-2's and Qwen's put none in front; Qwen's has none at all.
 _ADDS_BOS: frozenset[Architecture] = frozenset({"llama", "opt"})
 
 
 def tiny_tokenizer(architecture: Architecture = "llama", *, vocab_size: int = 640) -> PreTrainedTokenizerFast:
-    """Build a byte-level BPE tokenizer with the special tokens and the BOS habit of an architecture.
-
-    Llama's and OPT's put a BOS in front by themselves, GPT-2's and Qwen's do not; Qwen's has none at all.
-    """
+    """Build a byte-level BPE tokenizer with the special tokens and the BOS habit of an architecture."""
     special = _SPECIAL[architecture]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -72,32 +63,20 @@ def tiny_config(
     tied: bool = True,
     **overrides: Any,
 ) -> PretrainedConfig:
-    """Describe a causal language model of an architecture with a few thousand parameters.
-
-    ``overrides`` go to the architecture's own configuration class and win over the rest.
-    """
+    """Describe a causal language model of a few thousand parameters; ``overrides`` win over the rest."""
     shared = {"vocab_size": vocab_size, "tie_word_embeddings": tied, "initializer_range": 0.15}
-    rotary = {
+    common = {
         "hidden_size": hidden_size,
-        "intermediate_size": 2 * hidden_size,
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
-        "num_key_value_heads": max(1, heads // 2),
         "max_position_embeddings": 512,
     }
+    rotary = {**common, "intermediate_size": 2 * hidden_size, "num_key_value_heads": max(1, heads // 2)}
+    opt = {"init_std": 0.15, "word_embed_proj_dim": hidden_size, "ffn_dim": 2 * hidden_size, "dropout": 0.1}
     shape: dict[Architecture, dict[str, Any]] = {
         "llama": rotary,
         "qwen2": rotary,
-        "opt": {
-            "init_std": 0.15,
-            "hidden_size": hidden_size,
-            "word_embed_proj_dim": hidden_size,
-            "ffn_dim": 2 * hidden_size,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "max_position_embeddings": 512,
-            "dropout": 0.1,
-        },
+        "opt": {**common, **opt},
         "gpt2": {"n_embd": hidden_size, "n_layer": layers, "n_head": heads, "n_positions": 512},
     }
     if architecture not in shape:
@@ -106,24 +85,12 @@ def tiny_config(
 
 
 def tiny_model(
-    folder: str | Path,
-    architecture: Architecture = "llama",
-    *,
-    seed: int = 0,
-    vocab_size: int = 640,
-    **config: Any,
+    folder: str | Path, architecture: Architecture = "llama", *, seed: int = 0, vocab_size: int = 640, **config: Any
 ) -> str:
     """Write a small random causal LM with its tokenizer to a folder, as ``save_pretrained`` would.
 
-    Args:
-        folder: where to write; made if missing.
-        architecture: ``"llama"``, ``"opt"``, ``"gpt2"`` or ``"qwen2"``.
-        seed: of the random weights; the caller's random state is left as it was.
-        vocab_size: of the tokenizer, special tokens included.
-        config: passed on to :func:`tiny_config`.
-
-    Returns:
-        The folder as a string, ready for ``PromptEOL(...)``.
+    ``config`` goes to :func:`tiny_config`. The caller's random state is left as it was. The folder is returned, ready
+    for ``PromptEOL(...)``.
     """
     tokenizer = tiny_tokenizer(architecture, vocab_size=vocab_size)
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}

@@ -11,8 +11,6 @@ import torch
 
 from prompteol.errors import InputError, NonFiniteError, SettingError
 
-__all__ = ["as_texts", "check_dimension", "check_finite", "check_texts"]
-
 
 def as_texts(inputs: Any) -> tuple[list[str], bool]:
     """Return a list of texts, and whether a single text was given.
@@ -46,15 +44,14 @@ def as_texts(inputs: Any) -> tuple[list[str], bool]:
 
 
 def check_texts(texts: Sequence[Any]) -> None:
-    """Make sure that every item is a string of Unicode characters.
-
-    Raises:
-        InputError: naming the index and the value of the first that is not.
-    """
+    """Raise :class:`InputError` for the first item that is no string of Unicode characters."""
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             shown = " ".join(repr(text).split())
-            hint = ": drop such rows, or fill them with text" if _is_missing(text) else ""
+            # As Python or pandas writes that there is none.
+            nothing = type(text).__name__ in ("NoneType", "NAType", "NaTType")
+            missing = nothing or (isinstance(text, float) and text != text)
+            hint = ": drop such rows, or fill them with text" if missing else ""
             raise InputError(f"text {index} is {type(text).__name__} {shown:.60}, not a string{hint}")
         if text.isascii():
             continue
@@ -68,15 +65,9 @@ def check_texts(texts: Sequence[Any]) -> None:
 
 
 def check_finite(vectors: Any, texts: Sequence[str]) -> None:
-    """Make sure that no vector holds NaN or infinity.
+    """Raise :class:`NonFiniteError` for the first text whose vector holds NaN or infinity.
 
-    Args:
-        vectors: what ``encode`` returned: an array or tensor of shape (texts, dimension), or a list of either, or of
-            feature dictionaries.
-        texts: that they stand for.
-
-    Raises:
-        NonFiniteError: naming the index of the first that does.
+    ``vectors`` is what ``encode`` returned: an array or tensor, or a list of either, or of feature dictionaries.
     """
     if _finite(vectors):
         return
@@ -89,30 +80,19 @@ def check_finite(vectors: Any, texts: Sequence[str]) -> None:
 
 
 def check_dimension(dimension: Any, most: int | None = None) -> None:
-    """Refuse a dimension that vectors cannot be cut to; ``None`` cuts nothing.
-
-    Raises:
-        SettingError: naming it, and the most there is where that is known.
-    """
+    """Refuse a dimension that vectors cannot be cut to, of ``most`` there are; ``None`` cuts nothing."""
     if dimension is None:
         return
-    if most is not None and isinstance(dimension, Integral) and int(dimension) > most:
+    whole = isinstance(dimension, Integral) and not isinstance(dimension, bool)
+    if most is not None and whole and dimension > most:
         raise SettingError(
             f"truncate_dim={dimension}, but the model has {most} dimensions: give {most} or less, or None"
         )
-    whole = isinstance(dimension, Integral) and not isinstance(dimension, bool)
     if not whole or dimension < 1:
         raise SettingError(
             f"truncate_dim={dimension!r} is no dimension to cut vectors to: give a whole number from 1 to "
             f"{most or 'the dimension that the model has'}, or None"
         )
-
-
-def _is_missing(value: Any) -> bool:
-    """Return whether a value is how Python or pandas writes that there is none."""
-    return (
-        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
-    )
 
 
 def _finite(values: Any) -> bool:

@@ -84,7 +84,7 @@ def test_the_command(tiny, tmp_path):
 
 def test_a_shape_is_a_model(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "prompteol.benchmark.shapes.SHAPES",
+        "prompteol.benchmark.ways.SHAPES",
         {
             "small": {
                 "model_type": "qwen3",

@@ -5,7 +5,7 @@ import torch
 
 from prompteol import PromptEOL
 from prompteol.cli import progress as shown
-from prompteol.plots.heatmap import plot_similarity
+from prompteol.plots.picture import plot_similarity
 from prompteol.progress import batches, no_progress
 
 
@@ -75,7 +75,7 @@ def test_threads_are_those_asked_for(prompteol, base, monkeypatch):
 
 def test_the_colors_of_a_heatmap_are_spread_over_different_texts(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr("prompteol.plots.heatmap.save_picture", lambda figure, *_, **__: figures.append(figure))
+    monkeypatch.setattr("prompteol.plots.picture.save_picture", lambda figure, *_, **__: figures.append(figure))
     plot_similarity(["a cat", "", "$1"], [[1, 0.90, 0.91], [0.90, 1, 0.95], [0.91, 0.95, 1]], tmp_path / "a.png")
 
     axes = figures[0].axes[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prompteol.evaluation.senteval_folder import _SUBSETS
+from prompteol.evaluation.sources import _SUBSETS
 
 _NOUNS = ["man", "woman", "dog", "cat", "guitar", "horse", "river", "engine", "senator", "market", "planet", "doctor"]
 _VERBS = ["plays", "rides", "sees", "builds", "sells", "paints", "repairs", "follows"]

@@ -8,7 +8,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from prompteol import PromptEOL
 from prompteol.errors import ModelError
-from prompteol.evaluation.baselines import MeanPooling, tfidf
+from prompteol.evaluation.runner import MeanPooling, tfidf
 
 SENTENCES = ["A man is playing a guitar.", "Two dogs", "The woman is riding a horse in the snow.", "Two dogs"]
 

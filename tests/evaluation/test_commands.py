@@ -12,7 +12,7 @@ from prompteol.evaluation import read_results
 
 @pytest.fixture(autouse=True)
 def _few_folds(monkeypatch):
-    monkeypatch.setattr("prompteol.evaluation.transfer._FOLDS", 3)
+    monkeypatch.setattr("prompteol.evaluation.scoring._FOLDS", 3)
 
 
 @pytest.fixture(autouse=True)

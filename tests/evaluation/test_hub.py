@@ -20,7 +20,7 @@ STS = {
 
 @pytest.fixture(autouse=True)
 def _few_folds(monkeypatch):
-    monkeypatch.setattr("prompteol.evaluation.transfer._FOLDS", 3)
+    monkeypatch.setattr("prompteol.evaluation.scoring._FOLDS", 3)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from sentence_transformers import SentenceTransformer
 
 from prompteol import PromptEOL, fingerprint
 from prompteol.evaluation import SentEvalFolder, load_benchmark
-from prompteol.evaluation.sts import score_sts
+from prompteol.evaluation.scoring import score_sts
 from prompteol.prompts import resolve_template
 
 mteb = pytest.importorskip("mteb")

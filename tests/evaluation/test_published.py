@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from prompteol.evaluation import published_for
-from prompteol.evaluation.description import ModelDescription
-from prompteol.evaluation.paper_models import PAPER_MODELS
-from prompteol.evaluation.published import published_scores
+from prompteol.evaluation.published import PAPER_MODELS, published_scores
+from prompteol.evaluation.results import ModelDescription
 from prompteol.prompts import DEMONSTRATIONS
 
 STS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STS-B", "SICK-R")

@@ -8,9 +8,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from prompteol import PromptEOL
 from prompteol.evaluation import SentEvalFolder, evaluate, load_benchmark
-from prompteol.evaluation.baselines import tfidf
-from prompteol.evaluation.description import ModelDescription
-from prompteol.evaluation.runner import evaluate_features
+from prompteol.evaluation.results import ModelDescription
+from prompteol.evaluation.runner import evaluate_features, tfidf
 
 
 def by_hand(folder, sentences):

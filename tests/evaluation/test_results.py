@@ -10,8 +10,8 @@ from rich.console import Console
 
 from prompteol.errors import EvaluationError
 from prompteol.evaluation import Evaluation, TaskScore, read_results, results_json
-from prompteol.evaluation.description import ModelDescription
 from prompteol.evaluation.report import labels, markdown, tables
+from prompteol.evaluation.results import ModelDescription
 
 STS = {"STS12": 62.0, "STS13": 73.2, "STS14": 61.9, "STS15": 71.1, "STS16": 72.0, "STS-B": 68.0, "SICK-R": 64.1}
 MODEL = ModelDescription(

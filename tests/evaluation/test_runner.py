@@ -14,7 +14,7 @@ from prompteol.evaluation import SentEvalFolder, evaluate, load_benchmark
 
 @pytest.fixture(autouse=True)
 def _few_folds(monkeypatch):
-    monkeypatch.setattr("prompteol.evaluation.transfer._FOLDS", 3)
+    monkeypatch.setattr("prompteol.evaluation.scoring._FOLDS", 3)
 
 
 def test_every_sentence_is_embedded_once_over_all_tasks(whole_senteval, encoder):

@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 
 from prompteol.errors import EvaluationError, NonFiniteError
 from prompteol.evaluation import SentEvalFolder, evaluate, load_benchmark
-from prompteol.evaluation.sts import paired_cosines, score_sts
+from prompteol.evaluation.scoring import paired_cosines, score_sts
 from prompteol.evaluation.tasks import StsData, StsSubset
 
 

@@ -9,8 +9,8 @@ from sklearn.model_selection import StratifiedKFold
 
 from prompteol.errors import EvaluationError
 from prompteol.evaluation import TASKS, SentEvalFolder, evaluate, load_benchmark
+from prompteol.evaluation.scoring import score_transfer
 from prompteol.evaluation.tasks import LabeledTexts, TransferData
-from prompteol.evaluation.transfer import score_transfer
 
 
 def load(folder, task):

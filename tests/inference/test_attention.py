@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from prompteol.errors import SettingError
-from prompteol.inference import SharedPrefixEngine, kernel_selector
-from prompteol.inference.attention import ForwardContext
+from prompteol.inference import SharedPrefixEngine
+from prompteol.inference import attention as kernels
+from prompteol.inference.context import ForwardContext
 
 pytestmark = [
     pytest.mark.usefixtures("without_gradients"),
@@ -116,8 +117,8 @@ class TestTiming:
             return keep(context, entry, states)
 
         monkeypatch.setattr(ForwardContext, "keep", kept)
-        monkeypatch.setattr("prompteol.inference.kernel_selector.time.perf_counter", lambda: now[0])
-        monkeypatch.setattr(kernel_selector, "TIMED_ON", {"cpu"})
+        monkeypatch.setattr("prompteol.inference.attention.time.perf_counter", lambda: now[0])
+        monkeypatch.setattr(kernels, "TIMED_ON", {"cpu"})
 
         def ask():
             found = set(names)

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModel, BitsAndBytesConfig
 
 from prompteol.inference import SharedPrefixEngine
-from prompteol.inference.reference_forward import ReferenceForward
+from prompteol.inference.reference_forward import reference_states
 
 pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed; pip install bitsandbytes to run these")
 pytestmark = [
@@ -96,5 +96,5 @@ def test_the_reference_forward_shares_quantized_weights(quantized, quantization,
     monkeypatch.setattr(
         torch.Tensor, "__deepcopy__", lambda self, memo: copied.append(self.numel()) or tensor_copy(self, memo)
     )
-    ReferenceForward(model, torch.device("cpu")).states(rows, [-2])
+    reference_states(model, rows, [-2])
     assert sum(copied) == 0

@@ -10,14 +10,15 @@ import torch
 import prompteol
 from prompteol.errors import SettingError
 from prompteol.inference import SharedPrefixEngine
-from prompteol.inference.attention import GroupedAttention, registry
+from prompteol.inference import attention as kernels
+from prompteol.inference.attention import GroupedAttention
 
 PAGE = Path(__file__).parents[2] / "docs" / "extend" / "attention.md"
 
 
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch):
-    monkeypatch.setattr(registry, "_factories", dict(registry._factories))
+    monkeypatch.setattr(kernels, "_factories", dict(kernels._factories))
 
 
 class Doubled:

@@ -163,6 +163,13 @@ def test_a_device_or_dtype_that_does_not_exist(tiny, options, said):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(("key", "value"), [("attn_implementation", "nope"), ("no_such_option", 1)])
+def test_an_argument_that_the_model_does_not_take(tiny, key, value):
+    with pytest.raises(ModelError, match=f"cannot be loaded with {key}={value!r}") as refused:
+        PromptEOL(tiny("llama"), device="cpu", model_kwargs={key: value})
+    assert "\n" not in str(refused.value)
+
+
 def test_a_device_of_one_call(model):
     for device in ("tpu", ["cpu", "cuda:99"]):
         with pytest.raises(PromptEOLError, match="cannot be used here"):

@@ -6,7 +6,7 @@ import pytest
 
 from prompteol.errors import CorpusError, EvaluationError
 from prompteol.evaluation import Evaluation, TaskScore
-from prompteol.evaluation.description import ModelDescription
+from prompteol.evaluation.results import ModelDescription
 from prompteol.plots.evaluation import plot_scaling, plot_tasks
 
 pytest.importorskip("matplotlib")

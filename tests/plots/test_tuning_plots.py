@@ -4,7 +4,7 @@ import pytest
 
 from prompteol import tune_prompt
 from prompteol.errors import CorpusError
-from prompteol.plots import tuning as plots
+from prompteol.plots import picture as plots
 
 SIGNATURE = {".png": b"\x89PNG", ".svg": b"<?xml"}
 

@@ -9,8 +9,7 @@ from sentence_transformers import SentenceTransformerTrainingArguments
 
 from prompteol.errors import SettingError
 from prompteol.training import train
-from prompteol.training.arguments import check_arguments
-from prompteol.training.trainer_setup import training_arguments
+from prompteol.training.trainer import check_arguments, training_arguments
 
 # The trainer refuses these itself where the machine, or another argument, does not allow them.
 NEEDS_MORE = {"fp16", "tf32", "fp16_full_eval", "dataloader_persistent_workers", "torch_compile", "use_liger_kernel"}

@@ -12,7 +12,7 @@ from sentence_transformers import SentenceTransformer
 from prompteol import PromptEOL
 from prompteol.errors import TrainingError
 from prompteol.training import fit_dimension, teacher_vectors, train
-from prompteol.training.distillation import DistillationLoss
+from prompteol.training.losses import DistillationLoss
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,7 @@ def test_the_authors_form_loads_by_name_with_their_template(adapter, tiny, tmp_p
     assert np.abs(merged.model.encode(SENTENCES) - vectors).max() < 1e-4 * np.abs(vectors).max()
 
 
-@pytest.mark.filterwarnings("ignore::peft.utils.warning.PeftWarning")
+@pytest.mark.filterwarnings("ignore:.*bias:UserWarning")
 def test_what_cannot_be_merged_is_said_in_one_line(tiny, tmp_path):
     from peft import LoraConfig
 

@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 from prompteol import PromptEOL
 from prompteol.data import TrainingExamples
 from prompteol.errors import ModelError, SettingError, TrainingError
-from prompteol.plots.training import plot_curve
+from prompteol.plots.picture import plot_curve
 from prompteol.prompts import resolve_template
 from prompteol.training import Lora, Point, Recipe, curve, read_curve, train
 from prompteol.training.curve import points
@@ -80,7 +80,7 @@ def test_the_curve_is_written_while_it_runs(adapter, tmp_path):
 )
 def test_the_picture_of_a_few_steps(tmp_path, monkeypatch, curve, title):
     drawn = []
-    monkeypatch.setattr("prompteol.plots.training.save_picture", lambda figure, path, **_: drawn.append(figure))
+    monkeypatch.setattr("prompteol.plots.picture.save_picture", lambda figure, path, **_: drawn.append(figure))
     plot_curve(curve, tmp_path / "curve.png")
     drawn[0].draw_without_rendering()
     loss = drawn[0].axes[0]

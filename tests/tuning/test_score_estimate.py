@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from prompteol.tuning.score_estimate import estimate
-from prompteol.tuning.scoring import score
+from prompteol.tuning.scoring import estimate, score
 
 SEEN, COUNT = 96, 1500
 

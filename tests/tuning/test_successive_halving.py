@@ -6,11 +6,9 @@ import pytest
 from prompteol import PromptTemplate
 from prompteol.data import ScoredPairs
 from prompteol.demonstrations import default_demonstrations
-from prompteol.tuning.candidate import Candidate
-from prompteol.tuning.evaluator import Cost, PromptScores
+from prompteol.tuning.evaluator import Candidate, Cost, PromptScores
 from prompteol.tuning.results_log import ResultsLog
-from prompteol.tuning.schedule import BUDGET, round_sizes, rungs
-from prompteol.tuning.successive_halving import SuccessiveHalving
+from prompteol.tuning.successive_halving import BUDGET, SuccessiveHalving, round_sizes, rungs
 
 COUNT = 1500
 SHARED = 0.4

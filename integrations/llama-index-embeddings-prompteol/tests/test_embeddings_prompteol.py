@@ -1,16 +1,12 @@
-"""LlamaIndex's class check, and what it does not ask: tasks, prompts, batches, events, pickles, caches."""
+"""LlamaIndex's class check, and what tests/others/test_adapters.py does not ask: batches, events, pickles, caches."""
 
 from __future__ import annotations
 
 import pytest
 
 pytest.importorskip("llama_index.core")
-import asyncio
-import copy
 import json
 import pickle
-import time
-import warnings
 
 import llama_index.core.instrumentation as instrument
 import numpy as np
@@ -27,8 +23,8 @@ from llama_index.embeddings.prompteol import PromptEOLEmbedding
 from pydantic import ValidationError
 
 from prompteol import fingerprint
-from prompteol.embedder import LongTextWarning, check_index, index_metadata
-from prompteol.errors import IndexMismatchError, InputError, ModelNotFoundError, SettingError
+from prompteol.embedder import check_index, index_metadata
+from prompteol.errors import IndexMismatchError, SettingError
 from prompteol.prompts import resolve_template
 from small_models import base_model_folder, stock_model
 
@@ -63,39 +59,18 @@ def test_the_class_is_a_base_embedding():
     assert PromptEOLEmbedding.class_name() == "PromptEOLEmbedding"
 
 
-def test_queries_and_texts_take_the_models_own_prompts(model):
+async def test_one_text_is_embedded_as_a_batch_is(model):
     embedding = wrap(model)
-    np.testing.assert_allclose(embedding.get_query_embedding("a\nb"), unit(model.encode_query("a\nb")), atol=1e-5)
     np.testing.assert_allclose(embedding.get_text_embedding("a\nb"), unit(model.encode_document("a\nb")), atol=1e-5)
-    batch = embedding.get_text_embedding_batch(TEXTS)
-    np.testing.assert_allclose(batch, unit(model.encode_document(TEXTS)), atol=1e-5)
     assert differ(embedding.get_query_embedding("a"), embedding.get_text_embedding("a"))
-
-
-@pytest.mark.parametrize("prompt", ["", "Find: "])
-def test_instructions_replace_or_remove_the_models_own_one_task_at_a_time(model, prompt):
-    queries, texts = wrap(model, query_instruction=prompt), wrap(model, text_instruction=prompt)
-    expected = unit(model.encode("a", prompt=prompt))
-    np.testing.assert_allclose(queries.get_query_embedding("a"), expected, atol=1e-5)
-    np.testing.assert_allclose(texts.get_text_embedding("a"), expected, atol=1e-5)
-    np.testing.assert_allclose(texts.get_text_embedding_batch(["a"]), [expected], atol=1e-5)
-    assert queries.get_text_embedding("a") == wrap(model).get_text_embedding("a")
-    assert texts.get_query_embedding("a") == wrap(model).get_query_embedding("a")
+    assert await embedding.aget_text_embedding("a") == embedding.get_text_embedding("a")
+    prompted = wrap(model, text_instruction="Find: ").get_text_embedding("a")
+    np.testing.assert_allclose(prompted, unit(model.encode("a", prompt="Find: ")), atol=1e-5)
 
 
 def test_retrieval_templates_reach_the_model():
     embedding = PromptEOLEmbedding(base_model_folder(), model_kwargs={"template": "promptreps", "device": "cpu"})
     assert differ(embedding.get_query_embedding("a"), embedding.get_text_embedding("a"))
-
-
-def test_one_switch_normalizes_both_tasks(model):
-    assert np.linalg.norm(both_tasks(wrap(model)), axis=1) == pytest.approx(1, abs=1e-5)
-    assert np.linalg.norm(both_tasks(wrap(model, normalize=False)), axis=1).min() > 1.1
-
-
-def test_cuts_are_normalized_in_both_tasks(model):
-    cut = both_tasks(wrap(model, truncate_dim=8))
-    np.testing.assert_allclose(cut, unit(both_tasks(wrap(model))[:, :8]), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -121,12 +96,6 @@ async def test_batches_reach_the_model(model, monkeypatch, sizes, forward, async
     assert sorted(seen) == sorted(forward)
 
 
-def test_a_field_assigned_later_counts(model):
-    embedding = wrap(model)
-    embedding.truncate_dim = 8
-    assert len(embedding.get_query_embedding("a")) == 8
-
-
 def test_numbers_are_python_floats_that_json_takes(model):
     vectors = [*wrap(model).get_text_embedding_batch(TEXTS), wrap(model).get_query_embedding("a")]
     assert {type(number) for vector in vectors for number in vector} == {float}
@@ -140,13 +109,6 @@ def test_a_progress_bar_is_drawn_when_asked(model, capsys):
     assert "Batches" in capsys.readouterr().err
 
 
-def test_odd_input(model):
-    embedding = wrap(model)
-    assert embedding.get_text_embedding_batch([]) == []
-    with pytest.raises(InputError, match="text 1"):
-        embedding.get_text_embedding_batch(["a", None])
-
-
 @pytest.mark.parametrize("fields", [{"embed_batch_size": 0}, {"encode_batch_size": 0}, {"truncate_dim": 0}])
 def test_fields_are_checked(model, fields):
     with pytest.raises(ValidationError):
@@ -158,47 +120,6 @@ def test_an_unknown_argument_is_an_error_that_lists_the_known(unknown):
     name = next(iter(unknown))
     with pytest.raises(SettingError, match=rf"'{name}'; it has model, .*normalize.*model_kwargs"):
         by_name(**unknown)
-
-
-def test_a_model_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(ModelNotFoundError):
-        PromptEOLEmbedding(str(tmp_path / "nothing"))
-
-
-async def test_async_equals_sync(model):
-    embedding = wrap(model)
-    assert await embedding.aget_query_embedding("a") == embedding.get_query_embedding("a")
-    assert await embedding.aget_text_embedding("a") == embedding.get_text_embedding("a")
-    assert await embedding.aget_text_embedding_batch(TEXTS) == embedding.get_text_embedding_batch(TEXTS)
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda e: e.aget_query_embedding("a"),
-        lambda e: e.aget_text_embedding("a"),
-        lambda e: e.aget_text_embedding_batch(TEXTS),
-    ],
-)
-async def test_the_loop_goes_on_while_a_text_is_encoded(model, monkeypatch, call):
-    original = model.preprocess
-    monkeypatch.setattr(model, "preprocess", lambda *args, **kw: (time.sleep(0.2), original(*args, **kw))[1])
-    task = asyncio.ensure_future(call(wrap(model)))
-    ticks = 0
-    while not task.done():
-        await asyncio.sleep(0.01)
-        ticks += 1
-    assert ticks >= 5
-    assert await task
-
-
-async def test_concurrent_calls_never_mix_vectors(model):
-    embeddings = [wrap(model), wrap(model, query_instruction="Find: ")]
-    expected = [[e.get_query_embedding(text) for text in TEXTS] for e in embeddings]
-    jobs = [(which, index) for which in (0, 1) for index in range(len(TEXTS))] * 10
-    found = await asyncio.gather(*(embeddings[which].aget_query_embedding(TEXTS[index]) for which, index in jobs))
-    for (which, index), vector in zip(jobs, found, strict=True):
-        np.testing.assert_allclose(vector, expected[which][index], atol=1e-5)
 
 
 def test_one_pair_of_events_a_batch(model):
@@ -242,22 +163,6 @@ def test_a_pickle_by_name_is_small_and_keeps_every_field():
     np.testing.assert_allclose(both_tasks(copied), both_tasks(embedding), atol=1e-6)
 
 
-def test_a_model_in_memory_is_pickled_with_its_weights(model):
-    embedding = wrap(stock_model(seed=1), truncate_dim=8)
-    copied = pickle.loads(pickle.dumps(embedding))
-    np.testing.assert_allclose(both_tasks(copied), both_tasks(embedding), atol=1e-6)
-    assert differ(both_tasks(copied), both_tasks(wrap(model, truncate_dim=8)))
-
-
-@pytest.mark.parametrize(
-    "duplicate", [copy.copy, copy.deepcopy, lambda e: e.model_copy(), lambda e: e.model_copy(deep=True)]
-)
-def test_copies_embed_the_same(model, duplicate):
-    embedding = wrap(model, truncate_dim=8)
-    embedding.get_query_embedding("so that a lock exists")
-    np.testing.assert_allclose(both_tasks(duplicate(embedding)), both_tasks(embedding), atol=1e-6)
-
-
 def test_dict_and_json_build_the_same_embedding():
     embedding = by_name(**EVERY_FIELD)
     for copied in (
@@ -272,17 +177,6 @@ def test_a_dump_of_another_model_is_refused(model):
     tuned = wrap(stock_model(seed=1), model_name=str(base_model_folder()))
     with pytest.raises(IndexMismatchError, match="take 'fingerprint' out of the dump"):
         PromptEOLEmbedding.from_dict(tuned.to_dict())
-
-
-@pytest.mark.parametrize("field", ["model_name", "model_kwargs"])
-def test_what_the_model_was_loaded_from_cannot_be_exchanged(model, field):
-    with pytest.raises(ValidationError, match="frozen"):
-        setattr(wrap(model), field, {})
-
-
-def test_a_name_is_no_model():
-    with pytest.raises(SettingError, match="not a SentenceTransformer; load it first"):
-        PromptEOLEmbedding.from_sentence_transformer("facebook/opt-125m")
 
 
 @pytest.mark.parametrize("field", ["normalize", "truncate_dim", "query_instruction", "text_instruction"])
@@ -307,13 +201,10 @@ def test_the_ingestion_hash_tells_models_in_memory_apart(model):
     assert get_transformation_hash(nodes, wrap(model)) != get_transformation_hash(nodes, wrap(stock_model(seed=1)))
 
 
-def test_the_fingerprint_guards_an_index_and_stays_out_of_repr(model):
+def test_the_fingerprint_is_dumped_and_stays_out_of_repr(model):
     embedding = wrap(model)
-    assert embedding.fingerprint == fingerprint(model) == embedding.to_dict()["fingerprint"]
+    assert embedding.fingerprint == embedding.to_dict()["fingerprint"]
     assert embedding.fingerprint not in repr(embedding)
-    check_index(index_metadata(embedding), embedding)
-    with pytest.raises(IndexMismatchError):
-        check_index(index_metadata(embedding), wrap(stock_model(seed=1)))
 
 
 async def test_weights_are_read_for_a_dump_and_for_nothing_else(monkeypatch):
@@ -394,28 +285,6 @@ def test_a_pickle_by_name_holds_a_model_that_was_changed_in_place(change):
     copied = pickle.loads(pickle.dumps(embedding))
     np.testing.assert_allclose(both_tasks(copied), both_tasks(embedding), atol=1e-6)
     assert differ(both_tasks(copied), both_tasks(by_name()))
-
-
-def test_a_thousand_texts_are_one_call_of_the_model(model, monkeypatch):
-    handed = []
-    original = model.encode
-    monkeypatch.setattr(
-        model, "encode", lambda inputs, **kw: (handed.append((len(inputs), kw)), original(inputs, **kw))[1]
-    )
-    assert len(wrap(model).get_text_embedding_batch([f"text {number}" for number in range(1000)])) == 1000
-    [(count, options)] = handed
-    assert count == 1000
-    assert "batch_size" not in options or options["batch_size"] in (None, 32)
-
-
-def test_long_texts_are_mentioned_once_an_adapter(model):
-    embedding = wrap(model)
-    with pytest.warns(LongTextWarning):
-        embedding.get_text_embedding("The cat sat on the mat. " * 100)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        embedding.get_query_embedding("The cat sat on the mat. " * 100)
-        embedding.get_text_embedding_batch(["The cat sat on the mat. " * 100])
 
 
 def test_a_cache_is_warned_about_where_tasks_differ(model):

@@ -1,9 +1,6 @@
 """Measure how fast the ways to embed are, in one run with the same texts, weights and threads."""
 
-from prompteol.benchmark.machine import describe_machine
-from prompteol.benchmark.methods import Method, methods
-from prompteol.benchmark.shapes import SHAPES, build_shape
-from prompteol.benchmark.timing import Measurement, compare
-from prompteol.benchmark.workload import sentences
+from prompteol.benchmark.timing import Measurement, compare, describe_machine
+from prompteol.benchmark.ways import SHAPES, Method, build_shape, methods, sentences
 
 __all__ = ["SHAPES", "Measurement", "Method", "build_shape", "compare", "describe_machine", "methods", "sentences"]

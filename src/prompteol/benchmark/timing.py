@@ -1,34 +1,32 @@
-"""Time methods in turns, so that whatever else the machine does slows all of them."""
-
-from __future__ import annotations
+"""Time methods in turns, so that whatever else the machine does slows all of them, and describe the machine."""
 
 import gc
+import os
+import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from prompteol.benchmark.machine import gemm_rate, peak_memory, synchronize
-from prompteol.benchmark.methods import STOCK, Method
+from prompteol.benchmark.ways import STOCK, Method
 from prompteol.progress import Progress, no_progress
 
-__all__ = ["Measurement", "Spread", "compare"]
+_TOKENS = 1024
+_PACKAGES = ("prompteol", "torch", "transformers", "sentence-transformers")
+_RESET = Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Hold the median and range of a figure over interleaved repeats.
-
-    Args:
-        median: of all repeats.
-        low: the smallest.
-        high: the largest.
-    """
+    """Hold the median and range of a figure over interleaved repeats."""
 
     median: float
     low: float
@@ -37,29 +35,17 @@ class Spread:
 
 @dataclass
 class Measurement:
-    """Hold the figures of one method.
-
-    Args:
-        name: of the method.
-        texts: how many were embedded each time.
-        tokens: that went through the backbone each time, padding included, what was cached before not.
-        operations: floating-point operations of its matrix products and attention each time.
-        peak_mebibytes: the most memory in use while it ran.
-        difference: largest distance of a unit vector's entry from stock's; None for another layer.
-        seconds: of each repeat.
-        gemm_rates: of the machine just before each repeat, in the method's dtype, operations a second.
-        times_stock: stock's time over that of the method, by repeat.
-    """
+    """Hold the figures of one method."""
 
     name: str
-    texts: int
-    tokens: int
-    operations: int
-    peak_mebibytes: float | None
-    difference: float | None
-    seconds: list[float] = field(default_factory=list)
-    gemm_rates: list[float] = field(default_factory=list)
-    times_stock: list[float] = field(default_factory=list)
+    texts: int  # embedded each time
+    tokens: int  # through the backbone each time, padding included, what was cached before not
+    operations: int  # floating-point operations of its matrix products and attention each time
+    peak_mebibytes: float | None  # the most memory in use while it ran
+    difference: float | None  # largest distance of a unit vector's entry from stock's; None for another layer
+    seconds: list[float] = field(default_factory=list)  # of each repeat
+    gemm_rates: list[float] = field(default_factory=list)  # just before each repeat, in the method's dtype
+    times_stock: list[float] = field(default_factory=list)  # stock's time over that of the method, by repeat
 
     @property
     def sentences_per_second(self) -> float:
@@ -92,16 +78,7 @@ def compare(
     label: str = "benchmark",
     progress: Progress = no_progress,
 ) -> list[Measurement]:
-    """Let every method embed the same texts several times, in turns.
-
-    Args:
-        methods: one of them is stock.
-        texts: to embed.
-        repeats: timed rounds, after one that is not timed.
-        clock: in seconds; ``time.process_time`` leaves out what other processes take.
-        label: what the stage is called.
-        progress: shows how many times the texts were embedded.
-    """
+    """Let every method, of which one is stock, embed the same texts in turns, once untimed and then several times."""
     # The models of an earlier comparison would count as memory of this one.
     gc.collect()
     methods = list(methods)
@@ -117,7 +94,7 @@ def compare(
                 result.difference = float((vectors[method.name] - vectors[STOCK]).abs().max())
         for _ in range(repeats):
             for method, result in zip(methods, results, strict=True):
-                result.gemm_rates.append(gemm_rate(method.backbone, clock))
+                result.gemm_rates.append(_gemm_rate(method.backbone, clock))
                 result.seconds.append(_seconds(method, batch, clock))
                 advance(1)
     stock_seconds = next(result.seconds for result in results if result.name == STOCK)
@@ -126,24 +103,39 @@ def compare(
     return results
 
 
+def describe_machine(device: torch.device) -> dict[str, object]:
+    """Return what a reader needs to judge a figure: processor, threads, device, versions."""
+    return {
+        "processor": _processor(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "python": platform.python_version(),
+        **{package: version(package) for package in _PACKAGES},
+    }
+
+
 def _counted(method: Method, texts: list[str]) -> Measurement:
     """Embed once to count tokens and see the memory, and twice to count operations."""
-    with _TokenCount(method.backbone) as count, peak_memory(method.backbone.device) as peak:
+    _reset_peak_memory(method.backbone.device)
+    with _TokenCount(method.backbone) as count:
         method.encode(texts)
+    peak = _peak_memory(method.backbone.device)
     # The counter hooks every module, so the engine repeats its equivalence check in the first of these.
     with FlopCounterMode(display=False) as flops:
         method.encode(texts)
         checked = flops.get_total_flops()
         method.encode(texts)
     operations = flops.get_total_flops() - checked
-    return Measurement(method.name, len(texts), count.tokens, operations, peak.mebibytes, None)
+    return Measurement(method.name, len(texts), count.tokens, operations, peak, None)
 
 
 def _seconds(method: Method, texts: list[str], clock: Callable[[], float]) -> float:
-    synchronize(method.backbone.device)
+    _synchronize(method.backbone.device)
     start = clock()
     method.encode(texts)
-    synchronize(method.backbone.device)
+    _synchronize(method.backbone.device)
     return clock() - start
 
 
@@ -163,3 +155,48 @@ class _TokenCount(TorchFunctionMode):
 
 def _spread(values: Sequence[float]) -> Spread:
     return Spread(median(values), min(values), max(values))
+
+
+def _gemm_rate(backbone: nn.Module, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Measure how many floating-point operations a second the matrix products of a backbone's layers alone reach."""
+    embeddings = {id(module.weight) for module in backbone.modules() if isinstance(module, nn.Embedding)}
+    weights = [p.detach() for p in backbone.parameters() if p.ndim == 2 and id(p) not in embeddings]
+    dtype, device = weights[0].dtype, weights[0].device
+    widths = {weight.shape[1] for weight in weights}
+    inputs = {width: torch.randn(_TOKENS, width, dtype=dtype, device=device) for width in widths}
+    _synchronize(device)
+    start = clock()
+    for weight in weights:
+        nn.functional.linear(inputs[weight.shape[1]], weight)
+    _synchronize(device)
+    return 2 * _TOKENS * sum(weight.numel() for weight in weights) / (clock() - start)
+
+
+def _synchronize(device: torch.device) -> None:
+    """Wait until an accelerator has finished."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _reset_peak_memory(device: torch.device) -> None:
+    """Begin to measure :func:`peak_memory`."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif _RESET.exists():
+        _RESET.write_text("5")
+
+
+def _peak_memory(device: torch.device) -> float | None:
+    """Return the peak memory in MiB: the accelerator's, or on Linux the process's; None where nobody reports it."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if not _RESET.exists():
+        return None
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

@@ -1,15 +1,16 @@
-"""Run the command line, ``prompteol``, which has one file for each command."""
+"""Run the command line, ``prompteol``, whose files parse the arguments of a command and print its results."""
+
+import io
+import os
+import signal
+import sys
+import warnings
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line; the entry point of ``prompteol`` and ``python -m prompteol``."""
-    import io
-    import signal
-    import sys
-    import warnings
-
     _open_closed_streams()
     from prompteol.cli import console
     from prompteol.cli.app import app
@@ -31,9 +32,6 @@ def _open_closed_streams() -> None:
 
     Python leaves ``None`` there, and the next file to be opened would get its number: an output could become stdout.
     """
-    import os
-    import sys
-
     streams = (sys.stdin, sys.stdout, sys.stderr)
     for number, stream in enumerate(streams):
         if stream is None:

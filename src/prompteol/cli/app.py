@@ -1,7 +1,5 @@
 """Put the commands together, and turn every known failure into one line."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import cleandoc
@@ -12,27 +10,16 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from prompteol.cli import console
 from prompteol.cli.benchmark import benchmark
-from prompteol.cli.create import create
 from prompteol.cli.encode import encode
-from prompteol.cli.evaluate import evaluate
-from prompteol.cli.info import info
-from prompteol.cli.merge import merge
+from prompteol.cli.evaluate import evaluate, plot
 from prompteol.cli.model_options import with_option_groups
-from prompteol.cli.plot import plot
+from prompteol.cli.models import create, info, merge
 from prompteol.cli.reproduce import reproduce
 from prompteol.cli.search import search
-from prompteol.cli.similarity import similarity
+from prompteol.cli.texts import similarity, words
 from prompteol.cli.train import train
 from prompteol.cli.tune import tune
-from prompteol.cli.words import words
 from prompteol.errors import PromptEOLError
-
-__all__ = ["app"]
-
-
-def _paragraphs(docstring: str | None) -> str:
-    """Join the lines of each paragraph."""
-    return "\n\n".join(" ".join(part.split()) for part in cleandoc(docstring or "").split("\n\n"))
 
 
 class _Command(TyperCommand):
@@ -109,13 +96,13 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS = (
+for command in (
     encode, search, similarity, words, create, tune, train, merge, info, evaluate, reproduce, plot, benchmark,
-)  # fmt: skip
-for command in _COMMANDS:
-    app.command(cls=_Command, help=_paragraphs(command.__doc__), no_args_is_help=command not in (info, benchmark))(
-        with_option_groups(command)
-    )
+):  # fmt: skip
+    # Lines are joined, paragraphs stay.
+    shown = "\n\n".join(" ".join(part.split()) for part in cleandoc(command.__doc__ or "").split("\n\n"))
+    alone = command in (info, benchmark)
+    app.command(cls=_Command, help=shown, no_args_is_help=not alone)(with_option_groups(command))
 
 
 def _version(wanted: bool) -> None:

@@ -11,27 +11,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
 from rich.table import Table
 
 from prompteol.cli import console
+from prompteol.cli import options as shared
 from prompteol.cli.model_options import ModelOptions
-from prompteol.cli.options import (
-    ColumnOption,
-    DelimiterOption,
-    DeviceOption,
-    DtypeOption,
-    ForceOption,
-    FormatOption,
-    ThreadsOption,
-)
+from prompteol.cli.options import option
 from prompteol.cli.progress import progress
 from prompteol.files import TextSource, atomic_write, refuse_overwrite
 
 if TYPE_CHECKING:
     from prompteol.benchmark import Measurement
-
-__all__ = ["benchmark"]
 
 # The paper's example of a demonstration, and none.
 _DEMONSTRATIONS = ("none", "opt-2.7b")
@@ -41,50 +31,37 @@ def benchmark(
     *,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="MODEL",
-            help="The folder or Hub name of a causal LM.",
-            show_default="random ones of the shapes of OPT-125m and Qwen3-0.6B",
+        option(
+            "--model -m MODEL [random ones of the shapes of OPT-125m and Qwen3-0.6B]",
+            "The folder or Hub name of a causal LM.",
         ),
     ] = None,
     sentences: Annotated[
         str | None,
-        typer.Option(
-            "--sentences",
-            metavar="FILE",
-            help="The file of texts to embed: one a line, or a column of a table.",
-            show_default="made up, with the lengths of STS-B's",
+        option(
+            "--sentences FILE [made up, with the lengths of STS-B's]",
+            "The file of texts to embed: one a line, or a column of a table.",
         ),
     ] = None,
-    count: Annotated[
-        int, typer.Option("--count", "-n", metavar="N", min=1, help="The number of sentences to embed.")
-    ] = 96,
-    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="The number of timed rounds.")] = 5,
-    column: ColumnOption = None,
-    format: FormatOption = None,
-    delimiter: DelimiterOption = None,
-    dtype: DtypeOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
+    count: Annotated[int, option("--count -n N", "The number of sentences to embed.", min=1)] = 96,
+    repeats: Annotated[int, option("--repeats N", "The number of timed rounds.", min=1)] = 5,
+    column: shared.ColumnOption = None,
+    format: shared.FormatOption = None,
+    delimiter: shared.DelimiterOption = None,
+    dtype: shared.DtypeOption = None,
+    device: shared.DeviceOption = None,
+    threads: shared.ThreadsOption = None,
     processor_time: Annotated[
-        bool,
-        typer.Option(
-            "--processor-time", help="Measure the CPU time of all threads; for a busy machine, with --threads 1."
-        ),
+        bool, option("--processor-time", "Measure the CPU time of all threads; for a busy machine, with --threads 1.")
     ] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The JSON file to write every figure to.")
-    ] = None,
-    force: ForceOption = False,
+    output: Annotated[Path | None, option("--output -o FILE", "The JSON file to write every figure to.")] = None,
+    force: shared.ForceOption = False,
 ) -> None:
     """Compare prompteol with stock sentence-transformers and the authors' way."""
-    texts = (
-        list(islice(TextSource.open(sentences, format, column or (), delimiter=delimiter).texts(), count))
-        if sentences
-        else None
-    )
+    texts = None
+    if sentences:
+        source = TextSource.open(sentences, format, column or (), delimiter=delimiter)
+        texts = list(islice(source.texts(), count))
     options = ModelOptions(layer="-1", dtype=dtype, device=device, threads=threads)
     options.check(model)
     if output:
@@ -96,25 +73,19 @@ def benchmark(
     texts = texts or made_up(count)
     clock = time.process_time if processor_time else time.perf_counter
     runs: list[dict[str, Any]] = []
-    for name, source in _sources(model):
+    for name, folder in _sources(model):
         for demonstration in _DEMONSTRATIONS:
-            loaded = replace(options, demonstration=[] if demonstration == "none" else [demonstration]).load(source)
+            loaded = replace(options, demonstration=[] if demonstration == "none" else [demonstration]).load(folder)
             used = str(loaded.dtype).removeprefix("torch.")
             title = f"{name}, {used}, demonstration: {demonstration}"
             with console.waiting("building the models"):
-                contestants = methods(source, loaded)
+                contestants = methods(folder, loaded)
             results = compare(contestants, texts, repeats=repeats, clock=clock, label=title, progress=progress)
             console.show(_table(title, results))
-            runs.append(
-                {"model": name, "demonstration": demonstration, "results": [_figures(result) for result in results]}
-            )
+            runs.append({"model": name, "demonstration": demonstration, "results": list(map(_figures, results))})
     if output:
-        report = {
-            "machine": describe_machine(loaded.device),
-            "dtype": used,
-            "clock": clock.__name__,
-            "runs": runs,
-        }
+        machine = describe_machine(loaded.device)
+        report = {"machine": machine, "dtype": used, "clock": clock.__name__, "runs": runs}
         with atomic_write(output, force=force) as partial:
             partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
@@ -134,16 +105,9 @@ def _sources(model: str | None) -> Iterator[tuple[str, str]]:
 def _table(title: str, results: list[Measurement]) -> Table:
     table = Table(title=title)
     table.add_column("way")
-    for column in (
-        "sentences/s",
-        "tokens",
-        "tokens/s",
-        "times stock (range)",
-        "of GEMM rate",
-        "peak MiB",
-        "difference",
-    ):
-        table.add_column(column, justify="right")
+    figures = ("sentences/s", "tokens", "tokens/s", "times stock (range)", "of GEMM rate", "peak MiB", "difference")
+    for figure in figures:
+        table.add_column(figure, justify="right")
     for result in results:
         ratio = result.ratio
         table.add_row(
@@ -160,10 +124,5 @@ def _table(title: str, results: list[Measurement]) -> Table:
 
 
 def _figures(result: Measurement) -> dict[str, Any]:
-    return {
-        **asdict(result),
-        "sentences_per_second": result.sentences_per_second,
-        "tokens_per_second": result.tokens_per_second,
-        "ratio": asdict(result.ratio),
-        "gemm_share": asdict(result.gemm_share),
-    }
+    derived = {name: getattr(result, name) for name in ("sentences_per_second", "tokens_per_second")}
+    return {**asdict(result), **derived, "ratio": asdict(result.ratio), "gemm_share": asdict(result.gemm_share)}

@@ -1,13 +1,11 @@
 """Print results on stdout and everything else on stderr."""
 
-from __future__ import annotations
-
 import csv
 import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import typer
@@ -16,26 +14,8 @@ from rich.text import Text
 
 from prompteol.errors import CorpusError
 
-__all__ = [
-    "READER_GONE",
-    "Terminated",
-    "cell",
-    "echo",
-    "error",
-    "is_terminal",
-    "note",
-    "note_saved",
-    "rows",
-    "show",
-    "stdout",
-    "waiting",
-    "warning",
-    "when_stopped",
-]
-
-INTERRUPTED, TERMINATED = 130, 143
-READER_GONE = 141
-"""The exit code where the reader of stdout went away, as shells report it of every program."""
+# The exit codes that shells report of every program; the first where the reader of stdout went away.
+READER_GONE, INTERRUPTED, TERMINATED = 141, 130, 143
 
 
 class Terminated(KeyboardInterrupt):
@@ -50,32 +30,20 @@ def is_terminal() -> bool:
 
 @contextmanager
 def stdout() -> Iterator[None]:
-    """Flush stdout at the end of the block, and turn a failure to write into one error.
-
-    Raises:
-        CorpusError: stdout cannot be written.
-        typer.Exit: the reader went away.
-    """
+    """Flush stdout at the end of the block; raise CorpusError where it cannot be written, Exit where no reader is."""
     try:
         yield
         sys.stdout.flush()
     except OSError as error:
-        _abandon()
+        # What stdout still buffers, Python would try to write once more at exit. In tests stdout is no file.
+        with suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
         if isinstance(error, BrokenPipeError):
             raise typer.Exit(READER_GONE) from None
         reason = "it is closed" if error.errno == errno.EBADF else error.strerror
         raise CorpusError(f"standard output cannot be written: {reason}") from error
-
-
-def _abandon() -> None:
-    """Discard what stdout still buffers, which Python would try to write once more at exit."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except OSError:
-        # In tests stdout is no file.
-        return
 
 
 class _Stdout(Console):
@@ -119,24 +87,17 @@ def note_saved(folder: Path) -> None:
 
 def warning(message: str) -> None:
     """Warn on stderr, in one line."""
-    _labeled("warning: ", "yellow", message)
+    Console(stderr=True).print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)
 
 
 def error(message: str) -> None:
     """Report a failure on stderr, in one line."""
-    _labeled("error: ", "bold red", message)
-
-
-def _labeled(label: str, style: str, message: str) -> None:
-    Console(stderr=True).print(Text.assemble((label, style), message), soft_wrap=True)
+    Console(stderr=True).print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
 
 
 @contextmanager
 def when_stopped(left: str | None) -> Iterator[None]:
-    """Report Ctrl-C or SIGTERM in the block in one line that says what is left, and exit with its code.
-
-    ``None`` reports nothing: of several processes, only the first one prints.
-    """
+    """Report Ctrl-C or SIGTERM in the block in one line, unless ``left`` is None, and exit with its code."""
     try:
         yield
     except KeyboardInterrupt as signal:
@@ -150,8 +111,5 @@ def when_stopped(left: str | None) -> Iterator[None]:
 def waiting(message: str) -> Iterator[None]:
     """Show a spinner on stderr while the block runs, if stderr is a terminal."""
     err = Console(stderr=True)
-    if not err.is_terminal:
-        yield
-        return
-    with err.status(message):
+    with err.status(message) if err.is_terminal else nullcontext():
         yield

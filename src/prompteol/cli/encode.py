@@ -11,16 +11,9 @@ from typing import Annotated
 import typer
 
 from prompteol.cli import console
+from prompteol.cli import options as shared
 from prompteol.cli.encode_folder import FolderOptions, encode_folder
 from prompteol.cli.model_options import ModelOptions
-from prompteol.cli.options import (
-    BatchSizeOption,
-    ColumnOption,
-    DelimiterOption,
-    ForceOption,
-    FormatOption,
-    ModelOption,
-)
 from prompteol.cli.progress import progress
 from prompteol.errors import CorpusError
 from prompteol.prompts import PromptTask
@@ -38,31 +31,26 @@ def encode(
     ],
     output: Annotated[
         str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUTPUT",
-            help="The .npy, .parquet or .jsonl file to write; - writes JSON lines to standard output. A folder OUT/ or "
-            "URL gets shards.",
+        shared.option(
+            "--output -o OUTPUT",
+            "The .npy, .parquet or .jsonl file to write; - writes JSON lines to standard output. A folder OUT/ or URL "
+            "gets shards.",
         ),
     ],
-    model: ModelOption = None,
+    model: shared.ModelOption = None,
     options: ModelOptions,
     task: Annotated[
         PromptTask | None, typer.Option("--task", help="Use the prompt for queries or the one for documents.")
     ] = None,
-    normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
+    normalize: Annotated[bool, shared.option("--normalize", "Scale each vector to length 1.")] = False,
     truncate_dim: Annotated[
-        int | None,
-        typer.Option(
-            "--truncate-dim", metavar="N", min=1, help="Keep the first N dimensions.", show_default="all of them"
-        ),
+        int | None, shared.option("--truncate-dim N [all of them]", "Keep the first N dimensions.", min=1)
     ] = None,
-    batch_size: BatchSizeOption = None,
-    column: ColumnOption = None,
-    format: FormatOption = None,
-    delimiter: DelimiterOption = None,
-    force: ForceOption = False,
+    batch_size: shared.BatchSizeOption = None,
+    column: shared.ColumnOption = None,
+    format: shared.FormatOption = None,
+    delimiter: shared.DelimiterOption = None,
+    force: shared.ForceOption = False,
     folder: FolderOptions,
 ) -> None:
     """Turn texts into vectors, one row a text, in order.

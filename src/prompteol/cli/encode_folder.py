@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from prompteol.cli import console
 from prompteol.cli.model_options import ModelOptions
+from prompteol.cli.options import option
 from prompteol.cli.progress import Lines, pace
 from prompteol.errors import CorpusError
 from prompteol.files import atomic_write
@@ -33,37 +34,30 @@ class FolderOptions:
     """Describe a folder of shards, and how its work is shared."""
 
     keep: Annotated[
-        list[str] | None,
-        typer.Option("--keep", metavar="NAME", help="A column to write beside the vectors of OUT/. May be repeated."),
+        list[str] | None, option("--keep NAME", "A column to write beside the vectors of OUT/. May be repeated.")
     ] = None
     shard_format: Annotated[
-        Literal["parquet", "npy"], typer.Option("--shard-format", help="The format of the shards of OUT/.")
+        Literal["parquet", "npy"], option("--shard-format", "The format of the shards of OUT/.")
     ] = "parquet"
-    shard_rows: Annotated[
-        int, typer.Option("--shard-rows", metavar="N", min=1, help="The rows of the input in a shard of OUT/.")
-    ] = 100_000
+    shard_rows: Annotated[int, option("--shard-rows N", "The rows of the input in a shard of OUT/.", min=1)] = 100_000
     precision: Annotated[
         Literal["float32", "float16", "int8", "ubinary"],
-        typer.Option("--precision", help="The precision in which OUT/ stores vectors."),
+        option("--precision", "The precision in which OUT/ stores vectors."),
     ] = "float32"
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", metavar="N", min=1, help="The processes for OUT/.", show_default="one a device"),
-    ] = None
+    workers: Annotated[int | None, option("--workers N [one a device]", "The processes for OUT/.", min=1)] = None
     ray: Annotated[
-        str | None,
-        typer.Option("--ray", metavar="[ADDRESS]", help="The Ray cluster for OUT/: else one there, or a local one."),
+        str | None, typer.Option(metavar="[ADDRESS]", help="The Ray cluster for OUT/: else one there, or a local one.")
     ] = None
     on_error: Annotated[
         Literal["stop", "skip"],
-        typer.Option("--on-error", help="stop at a row at fault, or skip it and list it in OUT/errors.jsonl."),
+        option("--on-error", "stop at a row at fault, or skip it and list it in OUT/errors.jsonl."),
     ] = "stop"
-    no_resume: Annotated[
-        bool, typer.Option("--no-resume", help="Refuse an OUT/ that was begun, rather than go on with it.")
-    ] = False
-    metrics_json: Annotated[
-        Path | None, typer.Option("--metrics-json", metavar="FILE", help="Write counts and rates of OUT/ to a file.")
-    ] = None
+    no_resume: Annotated[bool, option("--no-resume", "Refuse an OUT/ that was begun, rather than go on with it.")] = (
+        False
+    )
+    metrics_json: Annotated[Path | None, option("--metrics-json FILE", "Write counts and rates of OUT/ to a file.")] = (
+        None
+    )
 
     def refuse(self, output: str) -> None:
         """Raise where an option of a folder is given for a file."""

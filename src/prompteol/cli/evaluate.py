@@ -1,77 +1,64 @@
-"""Run ``prompteol evaluate``: score models on the paper's tasks, beside the paper's figures."""
+"""Run ``prompteol evaluate`` and ``prompteol plot``: score models beside the paper's figures, and draw the scores."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from prompteol.cli import console
 from prompteol.cli.model_options import ModelOptions
-from prompteol.cli.options import BatchSizeOption, ForceOption, PlotOption, SentEvalOption
+from prompteol.cli.options import IMAGES, BatchSizeOption, ForceOption, PlotOption, SentEvalOption, option
 from prompteol.cli.progress import progress
 from prompteol.errors import EvaluationError, ModelNotFoundError
 from prompteol.files import atomic_write, refuse_overwrite
-from prompteol.plots.picture_file import check_picture
+from prompteol.plots.picture import check_picture
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from prompteol.evaluation import Benchmark, Evaluation
 
-__all__ = ["evaluate", "read_benchmark", "write"]
-
-_EMBEDDED = "embedded default"
-
 
 def evaluate(
     *,
     model: Annotated[
         list[str] | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="MODEL",
-            help="The folder or Hub name of a causal LM, an adapter or a saved model. May be repeated.",
-            show_default="the model that ships with the package",
+        option(
+            "--model -m MODEL [the model that ships with the package]",
+            "The folder or Hub name of a causal LM, an adapter or a saved model. May be repeated.",
         ),
     ] = None,
     options: ModelOptions,
     tasks: Annotated[
         list[str] | None,
-        typer.Option(
-            "--tasks",
-            metavar="NAMES",
-            help="The tasks, with commas between them: groups (sts, transfer, all, dev) or names such as STS-B,MR.",
-            show_default="sts",
+        option(
+            "--tasks NAMES [sts]",
+            "The tasks, with commas between them: groups (sts, transfer, all, dev) or names such as STS-B,MR.",
         ),
     ] = None,
     senteval: SentEvalOption = None,
     baseline: Annotated[
         list[str] | None,
-        typer.Option(
-            "--baseline",
-            metavar="NAME",
-            help="A model to compare with: tfidf, mean (the backbones without a prompt) or the folder or Hub name of a "
+        option(
+            "--baseline NAME",
+            "A model to compare with: tfidf, mean (the backbones without a prompt) or the folder or Hub name of a "
             "sentence-transformers model. May be repeated.",
         ),
     ] = None,
     batch_size: BatchSizeOption = None,
     output: Annotated[
         str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="The JSON file to write results to, for prompteol plot; - writes to standard output.",
+        option(
+            "--output -o FILE", "The JSON file to write results to, for prompteol plot; - writes to standard output."
         ),
     ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="Write the tables to a Markdown file.")
-    ] = None,
+    markdown: Annotated[Path | None, option("--markdown FILE", "Write the tables to a Markdown file.")] = None,
     plot: PlotOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -87,32 +74,64 @@ def evaluate(
         raise EvaluationError("--output, --markdown and --plot name one file twice; give each its own")
     names: list[str | None] = [*(model or ())] or [None]
     baselines = [name for name in baseline or () if name != "mean"]
-    tasks_named = [name for given in tasks or () for name in given.split(",") if name] or ["sts"]
-    _check_baselines(baselines)
-    benchmark = read_benchmark(tasks_named, senteval)
+    for name in baselines:
+        _check_baseline(name)
+    wanted = [name for given in tasks or () for name in given.split(",") if name]
+    benchmark = read_benchmark(wanted or ["sts"], senteval)
     if plot is not None:
         _check_drawn(benchmark)
     # A later one may fail: what is done before it is kept.
     options.check(names[0])
     for file in filter(None, (json, markdown)):
         refuse_overwrite(file, force=force)
-    if plot is not None:
-        check_picture(plot, force=force)
+    check_picture(plot, force=force)
 
+    from prompteol.evaluation import evaluate as evaluate_model
+    from prompteol.evaluation.runner import MeanPooling
+
+    run = partial(evaluate_model, tasks=benchmark, batch_size=batch_size, progress=progress)
     results: list[Evaluation] = []
     try:
-        for name in names:
-            loaded = options.load(name)
-            results.append(_run(loaded, benchmark, name or _EMBEDDED, batch_size))
+        for given in names:
+            name = given or "embedded default"
+            loaded = options.load(given)
+            results.append(run(loaded, name=name))
             if "mean" in (baseline or ()):
-                results.append(_mean_pooling(loaded, benchmark, name or _EMBEDDED, batch_size))
+                results.append(run(MeanPooling(loaded), name=f"{name}, mean pooling"))
             del loaded
         for name in baselines:
-            results.append(_baseline(name, benchmark, options.device, batch_size))
+            results.append(_tfidf(benchmark) if name == "tfidf" else run(_load(name, options.device), name=name))
     finally:
         # One model that is gone, or too large, must not cost the others their hours.
         if results:
-            _report(results, json, markdown, plot, force=force, on_stdout=output == "-")
+            _report(results, json, markdown, plot, force=force, echo=output == "-")
+
+
+def plot(
+    *,
+    results: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="The files that prompteol evaluate --output wrote.")
+    ],
+    output: Annotated[Path, option("--output -o IMAGE", f"The picture to draw, a {IMAGES}.")],
+    kind: Annotated[
+        Literal["sts", "transfer", "scaling"],
+        option(
+            "--kind", "Draw bars for each task of sts or transfer, or for scaling STS against the number of parameters."
+        ),
+    ] = "sts",
+    force: ForceOption = False,
+) -> None:
+    """Draw results: bars for each task, or scores against model size beside the paper's."""
+    from prompteol.evaluation import read_results
+    from prompteol.plots.evaluation import plot_scaling, plot_tasks
+
+    evaluations = read_results(results)
+    check_picture(output, force=force)
+    if kind == "scaling":
+        plot_scaling(evaluations, output, force=force)
+    else:
+        plot_tasks(evaluations, output, suite=kind, force=force)
+    console.note(f"{output}: {len(evaluations)} results")
 
 
 def read_benchmark(tasks: Sequence[str], senteval: Path | None) -> Benchmark:
@@ -132,96 +151,65 @@ def write(file: Path, text: str, *, force: bool = True) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def _check_baselines(names: Sequence[str]) -> None:
+def _check_baseline(name: str) -> None:
     """Refuse a baseline that is not there by its small files alone, before any model runs."""
-    for name in names:
-        # sentence-transformers finds its own models without the first part of their names.
-        spellings = [name] if "/" in name else [name, f"sentence-transformers/{name}"]
-        if name != "tfidf" and not any(map(_is_model, spellings)):
-            raise ModelNotFoundError(
-                f"--baseline {name!r} is neither tfidf, mean nor a model: there is no such folder, and nothing by that "
-                "name on the Hub (or the Hub is out of reach, or HF_HUB_OFFLINE set)"
-            )
-
-
-def _is_model(name: str) -> bool:
     from prompteol.model import find_source
 
-    try:
-        # Where SentenceTransformer looks by default.
-        source = find_source(name, cache_folder=os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
-        return source.kind != "base" or source.file("config.json") is not None
-    except ModelNotFoundError:
-        return False
+    if name == "tfidf":
+        return
+    # sentence-transformers finds its own models without the first part of their names.
+    for spelling in [name] if "/" in name else [name, f"sentence-transformers/{name}"]:
+        with suppress(ModelNotFoundError):
+            # Where SentenceTransformer looks by default.
+            source = find_source(spelling, cache_folder=os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
+            if source.kind != "base" or source.file("config.json") is not None:
+                return
+    reason = "there is no such folder, and the Hub has none or is out of reach"
+    raise ModelNotFoundError(f"--baseline {name!r} is neither tfidf, mean nor a model: {reason}")
 
 
 def _check_drawn(benchmark: Benchmark) -> None:
     from prompteol.evaluation import TASKS
 
     if not any(TASKS[name].suite == "sts" for name in benchmark.tasks):
-        raise EvaluationError(
-            f"--plot draws STS, and of its tasks none is here, only {', '.join(benchmark.tasks)}: add --tasks sts, or "
-            "leave --plot out"
-        )
+        there = ", ".join(benchmark.tasks)
+        raise EvaluationError(f"--plot draws STS, and of its tasks none is here, only {there}: add --tasks sts")
 
 
-def _run(model: SentenceTransformer, benchmark: Benchmark, name: str, batch_size: int | None) -> Evaluation:
-    from prompteol.evaluation import evaluate as evaluate_model
+def _tfidf(benchmark: Benchmark) -> Evaluation:
+    from prompteol.evaluation.results import ModelDescription
+    from prompteol.evaluation.runner import evaluate_features, tfidf
 
-    return evaluate_model(model, benchmark, name=name, batch_size=batch_size, progress=progress)
-
-
-def _mean_pooling(model: SentenceTransformer, benchmark: Benchmark, name: str, batch_size: int | None) -> Evaluation:
-    from prompteol.evaluation import evaluate as evaluate_model
-    from prompteol.evaluation.baselines import MeanPooling
-
-    pooled = MeanPooling(model)
-    return evaluate_model(pooled, benchmark, name=f"{name}, mean pooling", batch_size=batch_size, progress=progress)
+    return evaluate_features(tfidf, benchmark, description=ModelDescription("tf-idf"), progress=progress)
 
 
-def _baseline(name: str, benchmark: Benchmark, device: str | None, batch_size: int | None) -> Evaluation:
-    if name == "tfidf":
-        from prompteol.evaluation.baselines import tfidf
-        from prompteol.evaluation.description import ModelDescription
-        from prompteol.evaluation.runner import evaluate_features
-
-        return evaluate_features(tfidf, benchmark, description=ModelDescription("tf-idf"), progress=progress)
+def _load(baseline: str, device: str | None) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     try:
-        with console.waiting(f"loading {name}"):
-            model = SentenceTransformer(name, device=device)
+        with console.waiting(f"loading {baseline}"):
+            return SentenceTransformer(baseline, device=device)
     except OSError as error:
         reason = str(error).strip().partition("\n")[0]
-        raise ModelNotFoundError(f"--baseline {name!r} is neither tfidf, mean nor a model: {reason}") from error
-    return _run(model, benchmark, name, batch_size)
+        raise ModelNotFoundError(f"--baseline {baseline!r} is neither tfidf, mean nor a model: {reason}") from error
 
 
 def _report(
-    results: list[Evaluation],
-    json: Path | None,
-    markdown: Path | None,
-    plot: Path | None,
-    *,
-    force: bool,
-    on_stdout: bool,
+    results: list[Evaluation], json: Path | None, markdown: Path | None, plot: Path | None, *, force: bool, echo: bool
 ) -> None:
-    from prompteol.evaluation import results_json
-    from prompteol.evaluation.report import markdown as as_markdown
-    from prompteol.evaluation.report import tables
+    from prompteol.evaluation import report, results_json
+    from prompteol.plots.evaluation import plot_tasks
 
     # A reader that goes away, such as less, ends the program: the files come first.
     try:
         if json:
             write(json, results_json(results), force=force)
         if markdown:
-            write(markdown, as_markdown(results), force=force)
+            write(markdown, report.markdown(results), force=force)
         if plot:
-            from prompteol.plots.evaluation import plot_tasks
-
             plot_tasks(results, plot, force=force)
     finally:
-        if on_stdout:
+        if echo:
             console.echo(results_json(results))
         else:
-            console.show(tables(results))
+            console.show(report.tables(results))

@@ -5,39 +5,28 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from prompteol.cli import console
-from prompteol.cli.options import (
-    DemonstrationOption,
-    DeviceOption,
-    DtypeOption,
-    EngineOption,
-    LayerOption,
-    NormalizationOption,
-    RevisionOption,
-    TemplateOption,
-    ThreadsOption,
-    TrustRemoteCodeOption,
-)
+from prompteol.cli import options as shared
 from prompteol.errors import LayerError
+from prompteol.files.folders import atomic_folder
 from prompteol.prompts import resolve_demonstrations, resolve_template
 
 if TYPE_CHECKING:
     from prompteol import PromptEOL
-
-__all__ = ["LoadingOptions", "ModelOptions", "PromptOptions", "parse_layer", "quiet", "with_option_groups"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
     """Describe the prompt around a text, and the layer to read."""
 
-    template: TemplateOption = None
-    demonstration: DemonstrationOption = None
-    layer: LayerOption = None
-    normalization: NormalizationOption = None
+    template: shared.TemplateOption = None
+    demonstration: shared.DemonstrationOption = None
+    layer: shared.LayerOption = None
+    normalization: shared.NormalizationOption = None
 
     def prompt(self) -> dict[str, Any]:
         """Return the arguments of ``PromptEOL``; raise where one is wrong, before anything loads."""
@@ -46,24 +35,20 @@ class PromptOptions:
         shown = None
         if self.demonstration is not None:
             shown = [one for given in self.demonstration for one in resolve_demonstrations(given)]
-        return {
-            # By its name, which a saved model then records.
-            "template": self.template,
-            "normalization": self.normalization,
-            "demonstrations": shown,
-            "layer": None if self.layer is None else parse_layer(self.layer),
-        }
+        layer = None if self.layer is None else parse_layer(self.layer)
+        # The template by its name, which a saved model then records.
+        return {"template": self.template, "normalization": self.normalization, "demonstrations": shown, "layer": layer}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadingOptions:
     """Describe how a model is loaded."""
 
-    engine: EngineOption = "auto"
-    device: DeviceOption = None
-    revision: RevisionOption = None
-    trust_remote_code: TrustRemoteCodeOption = False
-    threads: ThreadsOption = None
+    engine: shared.EngineOption = "auto"
+    device: shared.DeviceOption = None
+    revision: shared.RevisionOption = None
+    trust_remote_code: shared.TrustRemoteCodeOption = False
+    threads: shared.ThreadsOption = None
 
     def loading(self) -> dict[str, Any]:
         """Return the arguments of ``PromptEOL``, but for the device."""
@@ -72,9 +57,9 @@ class LoadingOptions:
     def check(self, model: str | None) -> None:
         """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""
         if self.device is not None:
-            from prompteol.model import placement
+            from prompteol.model import check_device
 
-            placement.check_device(self.device, "--device ")
+            check_device(self.device, "--device ")
         if model is None:
             return
         quiet()
@@ -88,23 +73,22 @@ class LoadingOptions:
 
     def use_threads(self) -> None:
         """Compute with the given number of CPU threads; ``None`` leaves it to the libraries."""
-        if self.threads is None:
-            return
-        # Read by the tokenizers when they first run in parallel.
-        os.environ["RAYON_NUM_THREADS"] = str(self.threads)
-        import torch
+        if self.threads is not None:
+            import torch
 
-        torch.set_num_threads(self.threads)
+            # Read by the tokenizers when they first run in parallel.
+            os.environ["RAYON_NUM_THREADS"] = str(self.threads)
+            torch.set_num_threads(self.threads)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(LoadingOptions, PromptOptions):
     """Describe a model: its prompt, and how it is loaded."""
 
-    dtype: DtypeOption = None
+    dtype: shared.DtypeOption = None
 
     def check(self, model: str | None) -> None:
-        """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""
+        """Check the prompt, too."""
         self.prompt()
         super().check(model)
 
@@ -121,11 +105,6 @@ class ModelOptions(LoadingOptions, PromptOptions):
             kwargs = {"dtype": self.dtype} if self.dtype else None
             return PromptEOL(model, **prompt, **self.loading(), device=self.device, model_kwargs=kwargs)
 
-    @classmethod
-    def of(cls, loading: LoadingOptions, **options: Any) -> ModelOptions:
-        """Add the prompt and the data type to options of loading."""
-        return cls(**asdict(loading), **options)
-
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of each dataclass among its parameters, as Typer reads them from a signature."""
@@ -134,16 +113,12 @@ def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
         if not is_dataclass(parameter.annotation):
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            parameters.append(parameter)
             continue
         groups[name] = parameter.annotation
         hints = get_type_hints(groups[name], include_extras=True)
-        parameters += [
-            inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
-            )
-            for field in fields(groups[name])
-        ]
+        for field in fields(groups[name]):
+            parameters.append(parameter.replace(name=field.name, default=field.default, annotation=hints[field.name]))
 
     def call(**given: Any) -> None:
         for name, group in groups.items():
@@ -164,6 +139,12 @@ def parse_layer(text: str) -> int | float:
         except ValueError:
             continue
     raise LayerError(f"--layer {text!r} is neither a layer such as -2 nor a share of the depth such as 0.9")
+
+
+def save(model: PromptEOL, folder: Path, *, force: bool) -> None:
+    """Save a model whole or not at all."""
+    with console.waiting("saving"), atomic_folder(folder, force=force) as partial:
+        model.save_pretrained(str(partial))
 
 
 def quiet() -> None:

@@ -1,41 +1,27 @@
 """Define each option that several commands share, once."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from prompteol.files import Format
 from prompteol.files.tables import DELIMITERS
-from prompteol.plots.picture_file import PICTURES
+from prompteol.plots.picture import PICTURES
 from prompteol.prompts import TEMPLATES, NormalizationMode
 
-__all__ = [
-    "IMAGES",
-    "BatchSizeOption",
-    "ColumnOption",
-    "DelimiterOption",
-    "DemonstrationOption",
-    "DeviceOption",
-    "Dtype",
-    "DtypeOption",
-    "EngineOption",
-    "ForceOption",
-    "FormatOption",
-    "LayerOption",
-    "ModelFolderOption",
-    "ModelOption",
-    "NormalizationOption",
-    "PlotOption",
-    "ResumeOption",
-    "RevisionOption",
-    "SentEvalOption",
-    "TemplateOption",
-    "ThreadsOption",
-    "TrustRemoteCodeOption",
-]
+
+def option(usage: str, help: str, **settings: Any) -> Any:
+    """Make an option of a usage such as ``--seed -s N [42]``: its flags, its metavar, and a default to be shown.
+
+    Without one in brackets, the parameter's own default is shown.
+    """
+    spelled, _, default = usage.removesuffix("]").partition(" [")
+    words = spelled.split()
+    flags = [word for word in words if word.startswith("-")]
+    metavar = next((word for word in words if word not in flags), None)
+    return typer.Option(*flags, metavar=metavar, help=help, show_default=default or True, **settings)
+
 
 IMAGES = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]} file"
 """The kinds of pictures, for the help of an option."""
@@ -44,151 +30,89 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 # The model, and the prompt around a text.
 ModelOption = Annotated[
     str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="The folder or Hub name of a causal LM, an adapter or a saved model.",
-        show_default="the model that ships with the package",
+    option(
+        "--model -m MODEL [the model that ships with the package]",
+        "The folder or Hub name of a causal LM, an adapter or a saved model.",
     ),
 ]
 TemplateOption = Annotated[
     str | None,
-    typer.Option(
-        "--template",
-        "-t",
-        metavar="TEMPLATE",
-        help=f"A preset ({', '.join(TEMPLATES)}) or your own wording, with {{text}} where the text goes.",
-        show_default="the saved model's, else prompteol",
+    option(
+        "--template -t TEMPLATE [the saved model's, else prompteol]",
+        f"A preset ({', '.join(TEMPLATES)}) or your own wording, with {{text}} where the text goes.",
     ),
 ]
 DemonstrationOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--demonstration",
-        "-d",
-        metavar="SENTENCE=>WORD",
-        help="An example to show before the text, or a preset such as opt-2.7b. May be repeated.",
-        show_default="the saved model's, else none",
+    option(
+        "--demonstration -d SENTENCE=>WORD [the saved model's, else none]",
+        "An example to show before the text, or a preset such as opt-2.7b. May be repeated.",
     ),
 ]
 LayerOption = Annotated[
     str | None,
-    typer.Option(
-        "--layer",
-        metavar="LAYER",
-        help="The layer to read: counted from the end (-1, -2, ...) or a share of the depth (0.9).",
-        show_default="the saved model's, else -1",
+    option(
+        "--layer LAYER [the saved model's, else -1]",
+        "The layer to read: counted from the end (-1, -2, ...) or a share of the depth (0.9).",
     ),
 ]
 NormalizationOption = Annotated[
     NormalizationMode | None,
-    typer.Option(
-        "--normalization",
-        help="How a text is normalized before it is put into the template.",
-        show_default="the template's own",
-    ),
+    option("--normalization [the template's own]", "How a text is normalized before it is put into the template."),
 ]
 
 # How the model is loaded.
 EngineOption = Annotated[
     Literal["auto", "stock"],
-    typer.Option(
-        "--engine", help="auto runs the packed forward once it is verified; stock always runs the reference forward."
-    ),
+    option("--engine", "auto runs the packed forward once it is verified; stock always runs the reference forward."),
 ]
 DtypeOption = Annotated[
-    Dtype | None,
-    typer.Option(
-        "--dtype", help="The data type of the weights.", show_default="float32 on a CPU, else the checkpoint's"
-    ),
+    Dtype | None, option("--dtype [float32 on a CPU, else the checkpoint's]", "The data type of the weights.")
 ]
 DeviceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        metavar="DEVICE",
-        help="The device to compute on, such as cpu, cuda or mps.",
-        show_default="the best there is",
-    ),
+    str | None, option("--device DEVICE [the best there is]", "The device to compute on, such as cpu, cuda or mps.")
 ]
 RevisionOption = Annotated[
-    str | None,
-    typer.Option(
-        "--revision",
-        metavar="REVISION",
-        help="The branch, tag or commit of a model on the Hub.",
-        show_default="its main branch",
-    ),
+    str | None, option("--revision REVISION [its main branch]", "The branch, tag or commit of a model on the Hub.")
 ]
 TrustRemoteCodeOption = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Run Python code that the model's repository brings.")
+    bool, option("--trust-remote-code", "Run Python code that the model's repository brings.")
 ]
 ThreadsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--threads", metavar="N", min=1, help="The number of CPU threads to compute with.", show_default="PyTorch's own"
-    ),
+    int | None, option("--threads N [PyTorch's own]", "The number of CPU threads to compute with.", min=1)
 ]
 BatchSizeOption = Annotated[
-    int | None,
-    typer.Option(
-        "--batch-size",
-        "-b",
-        metavar="N",
-        min=1,
-        help="The number of texts the model gets at once.",
-        show_default="what runs fastest",
-    ),
+    int | None, option("--batch-size -b N [what runs fastest]", "The number of texts the model gets at once.", min=1)
 ]
 
 # Input files.
 ColumnOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--column",
-        "-c",
-        metavar="NAME",
-        help="A column of the table to read, in upper or lower case. May be repeated where several are read.",
-        show_default="found by common names",
+    option(
+        "--column -c NAME [found by common names]",
+        "A column of the table to read, in upper or lower case. May be repeated where several are read.",
     ),
 ]
 FormatOption = Annotated[
-    Format | None,
-    typer.Option(
-        "--format", help="The format of the input.", show_default="what the file's suffix names; txt for a pipe"
-    ),
+    Format | None, option("--format [what the file's suffix names; txt for a pipe]", "The format of the input.")
 ]
 DelimiterOption = Annotated[
     str | None,
-    typer.Option(
-        "--delimiter",
-        metavar="CHARACTER",
-        help=f"What separates the fields of a .csv or .tsv file: {', '.join(DELIMITERS)}, or the character itself.",
-        show_default="the one that the header holds",
+    option(
+        "--delimiter CHARACTER [the one that the header holds]",
+        f"What separates the fields of a .csv or .tsv file: {', '.join(DELIMITERS)}, or the character itself.",
     ),
 ]
 SentEvalOption = Annotated[
     Path | None,
-    typer.Option(
-        "--senteval",
-        metavar="FOLDER",
-        help="SentEval's folder data/downstream, or a folder of the raw STS folders.",
-        show_default="the Hub, through datasets",
+    option(
+        "--senteval FOLDER [the Hub, through datasets]",
+        "SentEval's folder data/downstream, or a folder of the raw STS folders.",
     ),
 ]
 
 # Outputs.
-ModelFolderOption = Annotated[
-    Path, typer.Option("--output", "-o", metavar="FOLDER", help="The folder to save the model in.")
-]
-PlotOption = Annotated[
-    Path | None,
-    typer.Option("--plot", metavar="IMAGE", help=f"Draw a picture of the results, to a {IMAGES}."),
-]
-ForceOption = Annotated[
-    bool, typer.Option("--force", "-f", help="Replace what is at the output; of a folder, only a saved model.")
-]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Keep the work that the output holds already, and do the rest.")
-]
+ModelFolderOption = Annotated[Path, option("--output -o FOLDER", "The folder to save the model in.")]
+PlotOption = Annotated[Path | None, option("--plot IMAGE", f"Draw a picture of the results, to a {IMAGES}.")]
+ForceOption = Annotated[bool, option("--force -f", "Replace what is at the output; of a folder, only a saved model.")]
+ResumeOption = Annotated[bool, option("--resume", "Keep the work that the output holds already, and do the rest.")]

@@ -1,12 +1,9 @@
 """Show progress on stderr: a bar on a terminal, a line now and then elsewhere."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,35 +13,23 @@ from rich.text import Text
 from prompteol.cli import console
 from prompteol.progress import Advance
 
-__all__ = ["Lines", "Report", "pace", "progress", "stage", "stages"]
-
 # In seconds: short work prints nothing, and long work ends up with a line a minute.
 _FIRST_LINE, _LONGEST_PAUSE = 10.0, 60.0
 
 
-class Report(Protocol):
-    """Show how far a stage of the work is, in absolute numbers."""
+Report = Callable[..., None]
+"""Shows how far a stage of the work is: label, how many are done, of how many (or None), what is counted, and a note.
 
-    def __call__(self, label: str, done: int, total: int | None, unit: str, note: str | None = None) -> None:
-        """Show a stage.
-
-        Args:
-            label: names the stage.
-            done: how many are done.
-            total: how many there are; ``None`` where that is not known.
-            unit: what is counted.
-            note: what else there is to show. Where there is no terminal, a new note is printed at once.
-        """
-        ...
+Where there is no terminal, a new note is printed at once.
+"""
 
 
 def pace(done: int, total: int | None, unit: str, rate: float | None) -> str:
     """Describe how many are done, how fast, and how long the rest takes."""
     shown = f"{done:,} {unit}" if total is None else f"{done:,} of {total:,} {unit}"
-    if not rate:
-        return shown
-    shown += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.2g}/s"
-    if total is not None and done < total:
+    if rate:
+        shown += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.2g}/s"
+    if rate and total is not None and done < total:
         shown += f", {timedelta(seconds=round((total - done) / rate))} left"
     return shown
 
@@ -79,7 +64,7 @@ def stages(*, hidden: bool = False) -> Iterator[Report]:
     """Show the stages of the work that are reported in the block; where ``hidden``, show nothing."""
     err = Console(stderr=True)
     if not err.is_terminal or hidden:
-        yield _report_nothing if hidden else _report_lines()
+        yield (lambda *_, **__: None) if hidden else _report_lines()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), _Pace(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, console=err) as bar:
@@ -95,7 +80,7 @@ def stages(*, hidden: bool = False) -> Iterator[Report]:
 
 @contextmanager
 def progress(label: str, total: int | None, unit: str = "texts") -> Iterator[Advance]:
-    """Show one stage of the work, as a :class:`~prompteol.progress.Progress`."""
+    """Show one stage of the work; a :class:`~prompteol.progress.Progress`."""
     with stages() as report, stage(report, label, total, unit) as advance:
         yield advance
 
@@ -112,10 +97,6 @@ def stage(report: Report, label: str, total: int | None, unit: str = "texts") ->
         report(label, done, total, unit)
 
     yield advance
-
-
-def _report_nothing(label: str, done: int, total: int | None, unit: str, note: str | None = None) -> None:
-    """Show nothing."""
 
 
 def _report_lines() -> Report:

@@ -11,17 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from prompteol.cli import console
+from prompteol.cli import options as shared
 from prompteol.cli.evaluate import read_benchmark, write
 from prompteol.cli.model_options import ModelOptions
-from prompteol.cli.options import (
-    BatchSizeOption,
-    DeviceOption,
-    Dtype,
-    ForceOption,
-    ResumeOption,
-    SentEvalOption,
-    ThreadsOption,
-)
+from prompteol.cli.options import option
 from prompteol.cli.progress import progress
 from prompteol.errors import CorpusError, EvaluationError, PromptEOLError
 from prompteol.files import refuse_overwrite
@@ -29,11 +22,7 @@ from prompteol.prompts import resolve_demonstrations
 
 if TYPE_CHECKING:
     from prompteol.evaluation import Benchmark, Evaluation
-    from prompteol.evaluation.reproduction import Run
-
-__all__ = ["reproduce"]
-
-_COMPARISON = "comparison.md"
+    from prompteol.evaluation.published import Run
 
 
 def reproduce(
@@ -47,58 +36,52 @@ def reproduce(
         ),
     ],
     output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="FOLDER", help="The folder for results: a .json for each model, comparison.md."
-        ),
+        Path, option("--output -o FOLDER", "The folder for results: a .json for each model, comparison.md.")
     ],
     model: Annotated[
         list[str] | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME",
-            help="A model of the table, such as opt-125m. May be repeated.",
-            show_default="all of the table",
-        ),
+        option("--model -m NAME [all of the table]", "A model of the table, such as opt-125m. May be repeated."),
     ] = None,
     model_path: Annotated[
-        list[str] | None,
-        typer.Option("--model-path", metavar="NAME=FOLDER", help="A local copy of a model. May be repeated."),
+        list[str] | None, option("--model-path NAME=FOLDER", "A local copy of a model. May be repeated.")
     ] = None,
-    senteval: SentEvalOption = None,
+    senteval: shared.SentEvalOption = None,
     dtype: Annotated[
-        Dtype,
-        typer.Option("--dtype", help="The data type of the weights; the paper has float32, and float16 for OPT-66B."),
+        shared.Dtype, option("--dtype", "The data type of the weights; the paper has float32, and float16 for OPT-66B.")
     ] = "float32",
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    batch_size: BatchSizeOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
-    resume: ResumeOption = False,
-    force: ForceOption = False,
+    device: shared.DeviceOption = None,
+    threads: shared.ThreadsOption = None,
+    batch_size: shared.BatchSizeOption = None,
+    yes: Annotated[bool, option("--yes -y", "Start without asking.")] = False,
+    resume: shared.ResumeOption = False,
+    force: shared.ForceOption = False,
 ) -> None:
     """Run a table of the paper and write our figures beside its own.
 
     The downloads and the memory that the weights need are shown first; nothing starts before you agree. A large table
     takes days; after a stop, --resume goes on.
     """
-    from prompteol.evaluation import results_json
+    from prompteol.evaluation import evaluate, results_json
+    from prompteol.evaluation.published import plan
     from prompteol.evaluation.report import markdown, tables
-    from prompteol.evaluation.reproduction import plan
 
     runs = plan(table, model or (), _folders(model_path or ()))
+    comparison = output / "comparison.md"
+    files = {run.name: output / f"{run.name}.json" for run in runs}
     options = ModelOptions(template="prompteol", dtype=dtype, device=device, threads=threads)
     options.check(None)
     # What lies here is read at once; what is on the Hub only when everything is agreed.
     local = None if senteval is None else read_benchmark([runs[0].suite], senteval)
-    _check_output(output, [*(run.name + ".json" for run in runs), _COMPARISON], force=force or resume)
-    wanted = [run for run in runs if not (resume and _file(output, run).exists())]
+    _check_output(output, [*files.values(), comparison], force=force or resume)
+    wanted = [run for run in runs if not (resume and files[run.name].exists())]
     if wanted:
         _show_plan(wanted, senteval, dtype)
-        _ask(yes)
+        if not yes and (sys.stdin is None or not sys.stdin.isatty()):
+            raise EvaluationError("nothing was started: add --yes to agree to the plan above")
+        if not yes:
+            typer.confirm("Start?", abort=True)
     benchmark = local or read_benchmark([runs[0].suite], senteval)
-    kept = {run.name: _kept(_file(output, run), run, benchmark, dtype) for run in runs if run not in wanted}
+    kept = {run.name: _kept(files[run.name], run, benchmark, dtype) for run in runs if run not in wanted}
     output.mkdir(parents=True, exist_ok=True)
     done: list[Evaluation] = []
     for run in runs:
@@ -106,43 +89,39 @@ def reproduce(
             done.append(kept[run.name])
             continue
         try:
-            done.append(_run(run, benchmark, options, batch_size))
+            shown = [run.demonstrations] if run.demonstrations else []
+            setup = replace(options, demonstration=shown)
+            name = run.model.repository
+            # No name is bound to the model, so that it is gone before the next one is loaded.
+            done.append(
+                evaluate(setup.load(run.source), benchmark, name=name, batch_size=batch_size, progress=progress)
+            )
         except PromptEOLError as error:
             # One model that is gated or gone must not cost the others their hours.
             console.error(f"{run.name}: {error}")
             continue
-        write(_file(output, run), results_json(done[-1:]))
-        write(output / _COMPARISON, markdown(done))
+        write(files[run.name], results_json(done[-1:]))
+        write(comparison, markdown(done))
     if not done:
         raise EvaluationError("no model could be run")
-    write(output / _COMPARISON, markdown(done))
+    write(comparison, markdown(done))
     console.show(tables(done))
-    console.note(f"{output / _COMPARISON}: {len(done)} of {len(runs)} models")
+    console.note(f"{comparison}: {len(done)} of {len(runs)} models")
 
 
-def _file(output: Path, run: Run) -> Path:
-    return output / f"{run.name}.json"
-
-
-def _kept(file: Path, run: Run, benchmark: Benchmark, dtype: Dtype) -> Evaluation:
+def _kept(file: Path, run: Run, benchmark: Benchmark, dtype: shared.Dtype) -> Evaluation:
     """Read results that are there, if they are of this model with this demonstration, precision and data."""
     from prompteol.evaluation import read_results
 
     shown = [(one.sentence, one.word) for one in resolve_demonstrations(run.demonstrations or ())]
-    wanted = (
-        run.model.repository,
-        shown,
-        dtype,
-        {name: dict(getattr(task, "parts", {})) for name, task in benchmark.tasks.items()},
-    )
+    parts = {name: dict(getattr(task, "parts", {})) for name, task in benchmark.tasks.items()}
+    wanted = (run.model.repository, shown, dtype, parts)
     for found in read_results([file]):
-        data = {name: dict(score.data) for name, score in found.scores.items()}
+        data = {name: score.data for name, score in found.scores.items()}
         if (found.model.name, list(found.model.demonstrations), found.model.dtype, data) == wanted:
             return found
-    raise EvaluationError(
-        f"{str(file)!r} holds results of another model, demonstration, precision or data: name another folder, or "
-        "leave --resume out and add --force"
-    )
+    other = "another model, demonstration, precision or data"
+    raise EvaluationError(f"{str(file)!r} holds results of {other}: name another folder, or --force without --resume")
 
 
 def _folders(given: Sequence[str]) -> dict[str, str]:
@@ -153,15 +132,15 @@ def _folders(given: Sequence[str]) -> dict[str, str]:
     return {name: folder for name, _, folder in pairs}
 
 
-def _check_output(output: Path, files: Sequence[str], *, force: bool) -> None:
+def _check_output(output: Path, files: Sequence[Path], *, force: bool) -> None:
     for folder in (output, *output.parents):
         if folder.exists() and not folder.is_dir():
             raise CorpusError(f"{str(folder)!r} is a file; --output names a folder")
     for file in files if output.is_dir() else ():
-        refuse_overwrite(output / file, force=force)
+        refuse_overwrite(file, force=force)
 
 
-def _show_plan(runs: Sequence[Run], senteval: Path | None, dtype: Dtype) -> None:
+def _show_plan(runs: Sequence[Run], senteval: Path | None, dtype: shared.Dtype) -> None:
     from rich.table import Table
 
     table = Table("model", "from", "base", "demonstration", title="What will run", title_justify="left")
@@ -171,29 +150,11 @@ def _show_plan(runs: Sequence[Run], senteval: Path | None, dtype: Dtype) -> None
         cells = (run.name, run.source, run.model.base or "", run.demonstrations or "")
         table.add_row(*map(console.cell, cells), f"{run.download_gb:.1f}", f"{run.memory_gb(dtype):.1f}")
     console.show(table)
-    console.note(
-        f"In all about {sum(run.download_gb for run in runs):.1f} GB from the Hub; "
-        f"the largest needs more than {max(run.memory_gb(dtype) for run in runs):.1f} GB of memory. "
-        f"Tasks: {senteval or 'from the Hub'}."
-    )
+    download, memory = sum(run.download_gb for run in runs), max(run.memory_gb(dtype) for run in runs)
+    console.note(f"In all about {download:.1f} GB from the Hub; the largest needs more than {memory:.1f} GB of memory.")
+    console.note(f"Tasks: {senteval or 'from the Hub'}.")
     if any("decapoda-research" in (run.model.base or "") and not run.folder for run in runs):
+        folder = "--model-path prompteol-llama-7b=FOLDER"
         console.warning(
-            "decapoda-research/llama-*-hf is no longer on the Hub; give the adapter with a base you have: "
-            "--model-path prompteol-llama-7b=FOLDER"
+            f"decapoda-research/llama-*-hf has left the Hub; give the adapter with a base you have: {folder}"
         )
-
-
-def _ask(yes: bool) -> None:
-    if yes:
-        return
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise EvaluationError("nothing was started: add --yes to agree to the plan above")
-    typer.confirm("Start?", abort=True)
-
-
-def _run(run: Run, benchmark: Benchmark, options: ModelOptions, batch_size: int | None) -> Evaluation:
-    from prompteol.evaluation import evaluate
-
-    shown = [run.demonstrations] if run.demonstrations else []
-    model = replace(options, demonstration=shown).load(run.source)
-    return evaluate(model, benchmark, name=run.model.repository, batch_size=batch_size, progress=progress)

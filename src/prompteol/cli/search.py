@@ -13,9 +13,9 @@ import typer
 from rich.table import Table
 
 from prompteol.cli import console
+from prompteol.cli import options as shared
 from prompteol.cli.encode_folder import show_corpus_progress
 from prompteol.cli.model_options import ModelOptions
-from prompteol.cli.options import ColumnOption, DelimiterOption, FormatOption, ModelOption
 from prompteol.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -31,16 +31,15 @@ def search(
             metavar="TEXTS...", help="Files, globs or folders of texts; or one folder that encode -o OUT/ wrote."
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="The number of texts to show.")] = 5,
+    k: Annotated[int, shared.option("-k N", "The number of texts to show.", min=1)] = 5,
     interactive: Annotated[
-        bool,
-        typer.Option("--interactive", "-i", help="Ask one question a line; all arguments are then texts."),
+        bool, shared.option("--interactive -i", "Ask one question a line; all arguments are then texts.")
     ] = False,
-    model: ModelOption = None,
+    model: shared.ModelOption = None,
     options: ModelOptions,
-    column: ColumnOption = None,
-    format: FormatOption = None,
-    delimiter: DelimiterOption = None,
+    column: shared.ColumnOption = None,
+    format: shared.FormatOption = None,
+    delimiter: shared.DelimiterOption = None,
 ) -> None:
     """Find the texts that are nearest to a question.
 

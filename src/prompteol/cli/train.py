@@ -5,169 +5,129 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-import typer
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from prompteol.cli import console
+from prompteol.cli import options as shared
 from prompteol.cli.model_options import LoadingOptions, PromptOptions, quiet
-from prompteol.cli.options import (
-    ColumnOption,
-    DelimiterOption,
-    ForceOption,
-    ModelFolderOption,
-    ModelOption,
-    PlotOption,
-    ResumeOption,
-)
+from prompteol.cli.options import option
 from prompteol.cli.progress import stage, stages
 from prompteol.errors import SettingError
 from prompteol.extras import check_extra
-from prompteol.plots.picture_file import check_picture
+from prompteol.plots.picture import check_picture
 
 if TYPE_CHECKING:
     from prompteol.data import TrainingExamples
     from prompteol.training import Point, Recipe, Training
 
-__all__ = ["train"]
-
 
 def train(
     *,
-    model: ModelOption = None,
-    output: ModelFolderOption,
+    model: shared.ModelOption = None,
+    output: shared.ModelFolderOption,
     data: Annotated[
         str,
-        typer.Option(
-            "--data",
-            metavar="DATA",
-            help="The rows to train on, in a file or a data set on the Hub: anchor, positive and perhaps hard "
-            "negative; or texts.",
+        option(
+            "--data DATA",
+            "The rows to train on, in a file or a data set on the Hub: anchor, positive and perhaps hard negative; or "
+            "texts.",
         ),
     ],
-    column: ColumnOption = None,
-    delimiter: DelimiterOption = None,
-    dev: Annotated[
-        Path | None,
-        typer.Option("--dev", metavar="FILE", help="The file of scored pairs to evaluate checkpoints on."),
-    ] = None,
+    column: shared.ColumnOption = None,
+    delimiter: shared.DelimiterOption = None,
+    dev: Annotated[Path | None, option("--dev FILE", "The file of scored pairs to evaluate checkpoints on.")] = None,
     dev_column: Annotated[
         list[str] | None,
-        typer.Option(
-            "--dev-column",
-            metavar="NAME",
-            help="A column of the file that --dev names: given for each of the two sentences and for the score.",
-            show_default="found by common names",
+        option(
+            "--dev-column NAME [found by common names]",
+            "A column of the file that --dev names: given for each of the two sentences and for the score.",
         ),
     ] = None,
     objective: Annotated[
         Literal["contrastive", "unsupervised", "distillation"],
-        typer.Option(
+        option(
             "--objective",
-            help="What the model learns: contrastive from positives, unsupervised from dropout, or distillation from "
-            "a teacher.",
+            "What the model learns: contrastive from positives, unsupervised from dropout, or distillation from a "
+            "teacher.",
         ),
     ] = "contrastive",
     teacher: Annotated[
         str | None,
-        typer.Option(
-            "--teacher",
-            metavar="TEACHER",
-            help="The teacher for distillation: a sentence-transformers model, or its vectors of the texts as .npy.",
+        option(
+            "--teacher TEACHER",
+            "The teacher for distillation: a sentence-transformers model, or its vectors of the texts as .npy.",
         ),
     ] = None,
     negatives: Annotated[
         Literal["sample", "all"],
-        typer.Option(
+        option(
             "--negatives",
-            help="What is done where a row lists several negatives: draw one for each positive, or make a row of each.",
+            "What is done where a row lists several negatives: draw one for each positive, or make a row of each.",
         ),
     ] = "sample",
     data_license: Annotated[
         str | None,
-        typer.Option(
-            "--data-license",
-            metavar="LICENSE",
-            help="The license of the data, for the model card.",
-            show_default="what the Hub states",
-        ),
+        option("--data-license LICENSE [what the Hub states]", "The license of the data, for the model card."),
     ] = None,
     prompt: PromptOptions,
     lora_rank: Annotated[
-        int,
-        typer.Option("--lora-rank", metavar="R", min=0, help="The rank of the LoRA adapter; 0 trains all weights."),
+        int, option("--lora-rank R", "The rank of the LoRA adapter; 0 trains all weights.", min=0)
     ] = 64,
     lora_alpha: Annotated[
-        int, typer.Option("--lora-alpha", metavar="A", min=1, help="Scale the LoRA adapter by A divided by its rank.")
+        int, option("--lora-alpha A", "Scale the LoRA adapter by A divided by its rank.", min=1)
     ] = 16,
     lora_dropout: Annotated[
-        float, typer.Option("--lora-dropout", metavar="P", min=0, help="The dropout in front of the LoRA adapter.")
+        float, option("--lora-dropout P", "The dropout in front of the LoRA adapter.", min=0)
     ] = 0.05,
     quantize: Annotated[
         bool | None,
-        typer.Option(
-            "--quantize/--no-quantize",
-            help="Load the base model of the LoRA adapter in 4 bits.",
-            show_default="on CUDA where bitsandbytes is installed",
+        option(
+            "--quantize/--no-quantize [on CUDA where bitsandbytes is installed]",
+            "Load the base model of the LoRA adapter in 4 bits.",
         ),
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option(metavar="T", help="The temperature of the contrastive loss.", show_default="0.05")
+        float | None, option("--temperature T [0.05]", "The temperature of the contrastive loss.")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(metavar="RATE", help="The highest learning rate of AdamW.", show_default="5e-4")
+        float | None, option("--learning-rate RATE [5e-4]", "The highest learning rate of AdamW.")
     ] = None,
     warmup_steps: Annotated[
         float | None,
-        typer.Option(
-            metavar="N",
-            help="The steps in which the learning rate rises; below 1, a share of all steps.",
-            show_default="100",
-        ),
+        option("--warmup-steps N [100]", "The steps in which the learning rate rises; below 1, a share of all steps."),
     ] = None,
     batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size", "-b", metavar="N", help="The rows of a batch, over all devices.", show_default="256"
-        ),
+        int | None, option("--batch-size -b N [256]", "The rows of a batch, over all devices.")
     ] = None,
     mini_batch_size: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            help="The rows embedded at once: fewer need less memory and give the same gradients.",
-            show_default="the whole batch",
+        option(
+            "--mini-batch-size N [the whole batch]",
+            "The rows embedded at once: fewer need less memory and give the same gradients.",
         ),
     ] = None,
-    epochs: Annotated[
-        float | None, typer.Option(metavar="N", help="The number of passes over the data.", show_default="1")
-    ] = None,
+    epochs: Annotated[float | None, option("--epochs N [1]", "The number of passes over the data.")] = None,
     max_text_tokens: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="The number of tokens after which a text is cut.", show_default="32"),
+        int | None, option("--max-text-tokens N [32]", "The number of tokens after which a text is cut.")
     ] = None,
     eval_steps: Annotated[
-        int | None, typer.Option(metavar="N", help="The number of steps between two checkpoints.", show_default="50")
+        int | None, option("--eval-steps N [50]", "The number of steps between two checkpoints.")
     ] = None,
     patience: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Stop after N checkpoints in a row that are not better.", show_default="never"),
+        int | None, option("--patience N [never]", "Stop after N checkpoints in a row that are not better.")
     ] = None,
     keep: Annotated[
         Literal["best", "last"],
-        typer.Option("--keep", help="The checkpoint that is saved: the best on the --dev pairs, or the last."),
+        option("--keep", "The checkpoint that is saved: the best on the --dev pairs, or the last."),
     ] = "best",
     no_duplicates: Annotated[
-        bool, typer.Option("--no-duplicates", help="Keep rows that share a text out of the same batch of a process.")
+        bool, option("--no-duplicates", "Keep rows that share a text out of the same batch of a process.")
     ] = False,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", metavar="N", help="The seed of everything that is drawn at random.", show_default="42"),
-    ] = None,
-    plot: PlotOption = None,
+    seed: Annotated[int | None, option("--seed N [42]", "The seed of everything that is drawn at random.")] = None,
+    plot: shared.PlotOption = None,
     loading: LoadingOptions,
-    resume: ResumeOption = False,
-    force: ForceOption = False,
+    resume: shared.ResumeOption = False,
+    force: shared.ForceOption = False,
 ) -> None:
     """Train a model to embed; by default the paper's recipe, which saves a LoRA adapter.
 
@@ -176,9 +136,9 @@ def train(
     On several devices: torchrun --nproc-per-node N -m prompteol train ...
     """
     check_extra("training", "accelerate", "datasets", *(["peft"] if lora_rank else []))
-    options = prompt.prompt() | loading.loading()
+    loaded_as = prompt.prompt() | loading.loading()
     from prompteol.data import read_examples, read_pairs
-    from prompteol.plots.training import plot_curve
+    from prompteol.plots.picture import plot_curve
     from prompteol.training import Lora, Recipe
     from prompteol.training import train as train_model
 
@@ -197,24 +157,22 @@ def train(
     }
     lora = Lora(lora_rank, lora_alpha, lora_dropout, quantize) if lora_rank else None
     recipe = Recipe(objective, lora, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    examples = read_examples(
-        data,
-        recipe.objective,
-        column or (),
-        license=data_license,
-        delimiter=delimiter,
-        negatives=negatives,
-        seed=recipe.seed,
-    )
+    reading: dict[str, Any] = {
+        "license": data_license,
+        "delimiter": delimiter,
+        "negatives": negatives,
+        "seed": recipe.seed,
+    }
+    examples = read_examples(data, objective, column or (), **reading)
     if dev_column and dev is None:
         raise SettingError(f"--dev-column {dev_column[0]} says nothing without --dev")
     pairs = None if dev is None else read_pairs(dev, dev_column or ())
     # The model is looked at by the training, after recipe and data.
     loading.check(None)
     loading.use_threads()
-    if plot is not None:
-        check_picture(plot, force=force)
-    first = _is_first_process()
+    check_picture(plot, force=force)
+    # The one process that prints; torchrun and accelerate number them.
+    first = os.environ.get("RANK", "0") == "0"
     if first:
         _advise(examples, recipe, no_duplicates=no_duplicates)
     quiet()
@@ -232,18 +190,13 @@ def train(
             watch=lambda now: report("training", now.step, now.steps, "steps", _point(now.last)),
             progress=partial(stage, report),
             arguments={"batch_sampler": "no_duplicates"} if no_duplicates else None,
-            **options,
+            **loaded_as,
         )
     if first:
         _conclude(done, recipe)
         if plot is not None:
             plot_curve(done.curve, plot, force=force)
             console.note(f"{plot}: loss and score by step")
-
-
-def _is_first_process() -> bool:
-    """Tell whether this process prints; torchrun and accelerate number the processes."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _advise(examples: TrainingExamples, recipe: Recipe, *, no_duplicates: bool) -> None:

@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from prompteol.cli import console
-from prompteol.cli.model_options import LoadingOptions, ModelOptions, parse_layer
-from prompteol.cli.options import (
-    IMAGES,
-    ColumnOption,
-    DelimiterOption,
-    DtypeOption,
-    ForceOption,
-    ModelOption,
-    NormalizationOption,
-)
+from prompteol.cli import options as shared
+from prompteol.cli.model_options import LoadingOptions, ModelOptions, parse_layer, save
+from prompteol.cli.options import option
 from prompteol.cli.progress import Lines
 from prompteol.errors import CorpusError
-from prompteol.files.folders import atomic_folder, check_folder
-from prompteol.plots.picture_file import check_picture
-from prompteol.prompts import (
-    DEMONSTRATIONS,
-    TEMPLATES,
-    Demonstration,
-    NormalizationMode,
-    PromptTemplate,
-    RetrievalTemplate,
-    resolve_demonstrations,
-    resolve_template,
-)
+from prompteol.files.folders import check_folder
+from prompteol.plots import picture
+from prompteol.prompts import DEMONSTRATIONS, TEMPLATES, Demonstration, resolve_demonstrations, resolve_template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from prompteol.tuning import TuningProgress, TuningResult
-
-__all__ = ["tune"]
 
 # The rows that a terminal shows without scrolling; a pipe gets all rows.
 _SHOWN = 15
@@ -52,88 +32,59 @@ _SHOWN = 15
 
 def tune(
     *,
-    model: ModelOption = None,
+    model: shared.ModelOption = None,
     pairs: Annotated[
         Path,
-        typer.Option(
-            "--pairs",
-            "-p",
-            metavar="FILE",
-            help="The file of pairs to score on: two columns of sentences, and a third of human scores if there are "
-            "any.",
+        option(
+            "--pairs -p FILE",
+            "The file of pairs to score on: two columns of sentences, and a third of human scores if there are any.",
         ),
     ],
-    column: ColumnOption = None,
-    delimiter: DelimiterOption = None,
+    column: shared.ColumnOption = None,
+    delimiter: shared.DelimiterOption = None,
     demonstration: Annotated[
         list[str] | None,
-        typer.Option(
-            "--demonstration",
-            "-d",
-            metavar="SENTENCE=>WORD",
-            help="A demonstration to try, a preset, or a file of demonstrations (.jsonl, .csv, .tsv, or .txt in the "
+        option(
+            "--demonstration -d SENTENCE=>WORD [124 that ship with the package]",
+            "A demonstration to try, a preset, or a file of demonstrations (.jsonl, .csv, .tsv, or .txt in the "
             "authors' form). May be repeated.",
-            show_default="124 that ship with the package",
         ),
     ] = None,
     template: Annotated[
         list[str] | None,
-        typer.Option(
-            "--template",
-            "-t",
-            metavar="TEMPLATE",
-            help=f"A template to try: a preset ({', '.join(TEMPLATES)}) or your own wording. May be repeated.",
-            show_default="the model's own",
+        option(
+            "--template -t TEMPLATE [the model's own]",
+            f"A template to try: a preset ({', '.join(TEMPLATES)}) or your own wording. May be repeated.",
         ),
     ] = None,
     layer: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--layer",
-            metavar="LAYER",
-            help="A layer to try, such as -2 or 0.9. May be repeated.",
-            show_default="all",
-        ),
+        list[str] | None, option("--layer LAYER [all]", "A layer to try, such as -2 or 0.9. May be repeated.")
     ] = None,
-    normalization: NormalizationOption = None,
+    normalization: shared.NormalizationOption = None,
     max_demonstrations: Annotated[
-        int,
-        typer.Option(
-            "--max-demonstrations", metavar="N", min=1, help="The most demonstrations in a prompt, added one by one."
-        ),
+        int, option("--max-demonstrations N", "The most demonstrations in a prompt, added one by one.", min=1)
     ] = 1,
-    exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Score every candidate on all pairs.")] = False,
+    exhaustive: Annotated[bool, option("--exhaustive", "Score every candidate on all pairs.")] = False,
     results: Annotated[
         Path | None,
-        typer.Option(
-            "--results",
-            metavar="FILE",
-            help="The file that logs finished work, from which the same command goes on after a stop.",
-            show_default="PAIRS.tuning.jsonl in this folder",
+        option(
+            "--results FILE [PAIRS.tuning.jsonl in this folder]",
+            "The file that logs finished work, from which the same command goes on after a stop.",
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="The seed of everything that is drawn at random.")
-    ] = 0,
+    seed: Annotated[int, option("--seed N", "The seed of everything that is drawn at random.", min=0)] = 0,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FOLDER", help="The folder to save the model with the best prompt and layer in."
-        ),
+        Path | None, option("--output -o FOLDER", "The folder to save the model with the best prompt and layer in.")
     ] = None,
     plot_scores: Annotated[
-        Path | None,
-        typer.Option(
-            "--plot-scores", metavar="IMAGE", help=f"Draw how scores spread over demonstrations, to a {IMAGES}."
-        ),
+        Path | None, option("--plot-scores IMAGE", f"Draw how scores spread over demonstrations, to a {shared.IMAGES}.")
     ] = None,
     plot_layers: Annotated[
-        Path | None,
-        typer.Option("--plot-layers", metavar="IMAGE", help=f"Draw the score at each layer, to a {IMAGES}."),
+        Path | None, option("--plot-layers IMAGE", f"Draw the score at each layer, to a {shared.IMAGES}.")
     ] = None,
     loading: LoadingOptions,
-    dtype: DtypeOption = None,
-    force: ForceOption = False,
+    dtype: shared.DtypeOption = None,
+    force: shared.ForceOption = False,
 ) -> None:
     """Find the template, demonstration and layer that do best on pairs of sentences.
 
@@ -144,28 +95,33 @@ def tune(
     template, demonstrations.
     """
     depths = [parse_layer(text) for text in layer] if layer else None
-    templates = None if template is None else [_template(text, normalization) for text in template]
-    shots = _demonstrations(demonstration)
-
+    templates = None if template is None else list(map(resolve_template, template))
+    if templates and normalization:
+        templates = [one.with_normalization(normalization) for one in templates]
     from prompteol.data import read_pairs
+    from prompteol.demonstrations import read_demonstrations
     from prompteol.tuning import tune_prompt
 
+    shots: list[Demonstration] = []
+    for one in demonstration or ():
+        shots += resolve_demonstrations(one) if "=>" in one or one in DEMONSTRATIONS else read_demonstrations(one)
+
     scored = read_pairs(pairs, column or (), delimiter=delimiter)
-    options = ModelOptions.of(loading, dtype=dtype, normalization=normalization)
+    options = ModelOptions(**asdict(loading), dtype=dtype, normalization=normalization)
     options.check(model)
     if output is not None:
         check_folder(output, force=force)
     log = results or Path(f"{pairs.stem}.tuning.jsonl")
     if not log.resolve().parent.is_dir():
         raise CorpusError(f"--results {str(log)!r}: the folder does not exist; make it first")
-    for image in filter(None, (plot_scores, plot_layers)):
-        check_picture(image, force=force)
+    picture.check_picture(plot_scores, force=force)
+    picture.check_picture(plot_layers, force=force)
     loaded = options.load(model)
     with console.when_stopped(f"what is done is in {log}: the same command goes on from it"), _live() as watch:
         found = tune_prompt(
             loaded,
             scored,
-            shots,
+            shots if demonstration else None,
             templates=templates,
             layers=depths,
             max_demonstrations=max_demonstrations,
@@ -178,33 +134,17 @@ def tune(
     try:
         if output is not None:
             found.apply_to(loaded)
-            with console.waiting("saving"), atomic_folder(output, force=force) as partial:
-                loaded.save_pretrained(str(partial))
-        _draw(found, plot_scores, plot_layers, force=force)
+            save(loaded, output, force=force)
+        if plot_scores is not None:
+            picture.plot_scores(found, plot_scores, force=force)
+            console.note(f"{plot_scores}: the distribution of scores")
+        if plot_layers is not None:
+            picture.plot_layers(found, plot_layers, force=force)
+            console.note(f"{plot_layers}: the score at each layer")
     finally:
-        _show(found)
         _conclude(found, log)
     if output is not None:
         console.note_saved(output)
-
-
-def _template(text: str, normalization: NormalizationMode | None) -> PromptTemplate | RetrievalTemplate:
-    template = resolve_template(text)
-    return template if normalization is None else template.with_normalization(normalization)
-
-
-def _demonstrations(given: list[str] | None) -> list[Demonstration]:
-    """Read demonstrations, presets and files of demonstrations."""
-    from prompteol.demonstrations import default_demonstrations, read_demonstrations
-
-    if given is None:
-        return list(default_demonstrations())
-    written = [one for one in given if "=>" in one or one in DEMONSTRATIONS]
-    return [
-        shown
-        for one in given
-        for shown in (resolve_demonstrations(one) if one in written else read_demonstrations(Path(one)))
-    ]
 
 
 @contextmanager
@@ -235,34 +175,20 @@ def _state(progress: TuningProgress) -> str:
     return state if not progress.leaders else f"{state}; best {progress.leaders[0].score:.2f}"
 
 
-def _show(found: TuningResult) -> None:
+def _conclude(found: TuningResult, log: Path) -> None:
     from prompteol.tuning import HEADER
 
     rows = found.rows()
-    if not console.is_terminal():
+    if console.is_terminal():
+        table = Table(*HEADER)
+        for row in rows[:_SHOWN]:
+            table.add_row(*map(console.cell, row))
+        console.show(table)
+    else:
         console.rows([HEADER, *rows])
-        return
-    table = Table(*HEADER)
-    for row in rows[:_SHOWN]:
-        table.add_row(*map(console.cell, row))
-    console.show(table)
-
-
-def _conclude(found: TuningResult, log: Path) -> None:
     console.note(f"best: {found.candidate.demonstration_text}, template {found.candidate.name}, layer {found.layer}")
     console.note(f"{found.best.score:.2f} by {found.measure}")
     console.note(f"gain over no demonstration ({found.baseline.score:.2f}): {found.gain}")
     console.note(f"{found.tokens}; every result is in {log}")
     if found.warning is not None:
         console.warning(found.warning)
-
-
-def _draw(found: TuningResult, scores: Path | None, layers: Path | None, *, force: bool) -> None:
-    from prompteol.plots import tuning as plots
-
-    if scores is not None:
-        plots.plot_scores(found, scores, force=force)
-        console.note(f"{scores}: the distribution of scores")
-    if layers is not None:
-        plots.plot_layers(found, layers, force=force)
-        console.note(f"{layers}: the score at each layer")

@@ -16,8 +16,7 @@ from prompteol.corpus.rows import Located, Row, Wanted, located_rows, settle_typ
 from prompteol.corpus.shards import Storage, int8_ranges
 from prompteol.corpus.storage import CorpusFolder
 from prompteol.errors import CorpusError
-from prompteol.files.column_names import TEXT
-from prompteol.files.columns import check_header, column_named, is_number
+from prompteol.files.columns import TEXT, check_header, column_named, is_number
 
 _SAMPLE_ROWS = 2048
 _SAMPLE_BYTES = 4 << 20

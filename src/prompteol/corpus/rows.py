@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from prompteol.corpus.inputs import Source
 from prompteol.corpus.records import Broken, RawRow, Reader
 from prompteol.errors import CorpusError
-from prompteol.files.column_names import TEXT
-from prompteol.files.columns import column_named
+from prompteol.files.columns import TEXT, column_named
 
 _TYPES: dict[type, str] = {bool: "bool", int: "int64", float: "double", str: "string"}
 _INT64 = 1 << 63

@@ -5,12 +5,4 @@ from prompteol.data.hub import hub_table, license_on_hub
 from prompteol.data.scored_pairs import ScoredPairs, read_pairs
 from prompteol.data.training_examples import TrainingExamples, read_examples
 
-__all__ = [
-    "Objective",
-    "ScoredPairs",
-    "TrainingExamples",
-    "hub_table",
-    "license_on_hub",
-    "read_examples",
-    "read_pairs",
-]
+__all__ = ["Objective", "ScoredPairs", "TrainingExamples", "hub_table", "license_on_hub", "read_examples", "read_pairs"]

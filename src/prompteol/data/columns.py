@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from prompteol.errors import CorpusError
-from prompteol.files.column_names import FIRST, NEGATIVE, NO_TEXT, POSITIVE, SCORE, TEXT
-from prompteol.files.columns import column_named, is_number, is_text, listed
-
-__all__ = ["Objective", "choose_columns", "refuse_labels"]
+from prompteol.files.columns import FIRST, POSITIVE, TEXT, column_named, is_number, is_text, listed, no_texts
 
 Objective = Literal["contrastive", "unsupervised", "distillation"]
 """What a model is trained to do, which decides the columns: two or three texts in a row for the first, else one."""
 
+# Common names in lower case: of hard negatives, those of miners being negative_1, hard_neg_2 and so on,
+_NEGATIVE = re.compile(r"(hard[_-]?)?neg(ative)?s?([_-]?\d+)?|contradiction")
+# of how well the texts of a pair go together,
+SCORE = (
+    "score", "similarity_score", "relatedness_score", "similarity", "label", "gold", "gold_label", "is_duplicate",
+)  # fmt: skip
+# and of what is neither a text nor a score.
+_NO_TEXT = ("id", "idx", "index", "uid", "source", "split")
 # Labels are few: so many, or one to so many rows.
 _FEW, _ROWS_PER_LABEL = 3, 20
 
 
 def choose_columns(name: str, existing: Sequence[str], objective: Objective) -> tuple[str, ...]:
-    """Choose the columns of an example: by common names, else all of a table that has just so many.
-
-    Raises:
-        CorpusError: the columns do not tell, or one says how well the texts of a row go together.
-    """
+    """Choose the columns of an example: by common names, else all of a table that has just so many."""
     if objective == "contrastive":
         anchor, positive = column_named(existing, FIRST), column_named(existing, POSITIVE)
         _refuse_scores(name, existing, [column for column in (anchor, positive) if column])
@@ -44,12 +46,18 @@ def choose_columns(name: str, existing: Sequence[str], objective: Objective) -> 
     )
 
 
-def _negatives(name: str, existing: Sequence[str]) -> tuple[str, ...]:
-    """Return the column of hard negatives, if there is one.
+def refuse_labels(name: str, names: Iterable[str], columns: Iterable[Sequence[str]]) -> None:
+    """Refuse columns of labels or numbers among those that were taken by position, not by name."""
+    for column, texts in zip(names, columns, strict=True):
+        values = set(texts)
+        few = len(texts) >= _ROWS_PER_LABEL and len(values) <= max(_FEW, len(texts) // _ROWS_PER_LABEL)
+        labels = all(map(is_number, values)) or (few and not any(map(is_text, values)))
+        if labels and not _is_known(column.strip().casefold()):
+            raise no_texts(name, column, sorted(values))
 
-    Raises:
-        CorpusError: there are several, of which an example takes one.
-    """
+
+def _negatives(name: str, existing: Sequence[str]) -> tuple[str, ...]:
+    """Return the column of hard negatives, if there is one; an example takes no more."""
     found = tuple(column for column in existing if _is_negative(column.strip().casefold()))
     if len(found) > 1:
         raise CorpusError(
@@ -60,36 +68,17 @@ def _negatives(name: str, existing: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_negative(plain: str) -> bool:
-    return NEGATIVE.fullmatch(plain) is not None
+    return _NEGATIVE.fullmatch(plain) is not None
 
 
-def refuse_labels(name: str, names: Iterable[str], columns: Iterable[Sequence[str]]) -> None:
-    """Refuse columns of labels or numbers among those that were taken by position, not by name.
-
-    Raises:
-        CorpusError: one holds numbers, or the same few words in all rows.
-    """
-    for column, texts in zip(names, columns, strict=True):
-        if _is_known(column.strip().casefold()):
-            continue
-        values = set(texts)
-        few = len(texts) >= _ROWS_PER_LABEL and len(values) <= max(_FEW, len(texts) // _ROWS_PER_LABEL)
-        if all(map(is_number, values)) or (few and not any(map(is_text, values))):
-            shown = ", ".join(map(repr, sorted(values)[:_FEW]))
-            raise CorpusError(
-                f"{name!r}: {column!r} holds {shown}{', ...' * (len(values) > _FEW)}, which are no texts; name the "
-                "columns that hold some with --column"
-            )
+def _is_known(plain: str) -> bool:
+    return plain in (*FIRST, *POSITIVE, *TEXT) or _is_negative(plain)
 
 
 def _may_hold(column: str, is_usual: Callable[[str], bool]) -> bool:
     """Tell whether a column may hold what such names stand for: not if its name stands for something else."""
     plain = column.strip().casefold()
-    return is_usual(plain) or not (_is_known(plain) or plain in NO_TEXT or is_text(column))
-
-
-def _is_known(plain: str) -> bool:
-    return plain in (*FIRST, *POSITIVE, *TEXT) or _is_negative(plain)
+    return is_usual(plain) or not (_is_known(plain) or plain in _NO_TEXT or is_text(column))
 
 
 def _refuse_scores(name: str, existing: Sequence[str], known: Sequence[str]) -> None:

@@ -12,23 +12,17 @@ from prompteol.saving import stated_license
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["hub_table", "license_on_hub"]
-
 
 def hub_table(name: str) -> Dataset:
-    """Return the rows of ``OWNER/NAME``, ``OWNER/NAME:CONFIGURATION`` or either with ``@SPLIT`` behind it.
-
-    Raises:
-        CorpusError: there is no such data set, configuration or split, or it cannot be read.
-        MissingExtraError: datasets is not installed.
-    """
+    """Return the rows of ``OWNER/NAME``, ``OWNER/NAME:CONFIGURATION`` or either with ``@SPLIT`` behind it."""
     check_extra("training", "datasets")
     from datasets import load_dataset
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
-    repository, config, split = _parts(name)
+    data_set, _, split = name.partition("@")
+    repository, _, config = data_set.partition(":")
     try:
-        return load_dataset(repository, config, split=split)
+        return load_dataset(repository, config or None, split=split or "train")
     # An old data set that is a script is a RuntimeError.
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         reason = " ".join(str(error).split())
@@ -45,14 +39,8 @@ def license_on_hub(name: str) -> str | None:
     from huggingface_hub import hf_hub_download
 
     try:
-        card = hf_hub_download(_parts(name)[0], "README.md", repo_type="dataset")
+        card = hf_hub_download(name.partition("@")[0].partition(":")[0], "README.md", repo_type="dataset")
         return stated_license(Path(card).read_text(encoding="utf-8"))
     # Also what the Hub's own errors are.
     except (OSError, ValueError):
         return None
-
-
-def _parts(name: str) -> tuple[str, str | None, str]:
-    name, _, split = name.partition("@")
-    repository, _, config = name.partition(":")
-    return repository, config or None, split or "train"

@@ -13,31 +13,26 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from prompteol.data.columns import SCORE
 from prompteol.errors import CorpusError, TuningError
 from prompteol.files import TextSource
-from prompteol.files.column_names import FIRST, SCORE, SCORE_WORDS, SECOND
-from prompteol.files.columns import check_header, column_named, listed
+from prompteol.files.columns import FIRST, SECOND, check_header, column_named, listed
 from prompteol.validation import check_texts
 
-__all__ = ["ScoredPairs", "read_pairs"]
-
-# Fewer say nothing, whatever the model.
-_FEWEST = 8
+# Parts of the names of columns that say how well the texts of a pair go together.
+_SCORE_WORDS = frozenset(
+    {
+        "score", "scores", "rating", "ratings", "label", "labels", "gold", "gs", "sim", "similarity", "relatedness",
+        "relevance", "human", "mean", "target", "value", "judgement", "judgment",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ScoredPairs:
-    """Hold pairs of sentences, in the order in which tuning takes them.
+    """Hold pairs of sentences, with how similar people find each, on any scale, or as anchors with their positives.
 
-    Args:
-        first: one sentence of each pair; the anchors where there are no scores.
-        second: the other one; the positives.
-        scores: how similar people find each pair, on any scale; ``None`` where each pair belongs together.
-        name: where they come from, for the model card.
-
-    Raises:
-        TuningError: too few, of different number, or all with one score.
-        InputError: a sentence is no Unicode.
+    Pairs that are too few, of different number, or all of one score are a :class:`TuningError`.
     """
 
     first: Sequence[str]
@@ -51,10 +46,8 @@ class ScoredPairs:
             raise TuningError(
                 f"{self.name}: {len(self.first)} first and {len(self.second)} second sentences and scores"
             )
-        if len(self) < _FEWEST:
-            raise TuningError(
-                f"{self.name}: {len(self)} pairs are too few to compare prompts on; give {_FEWEST} or more"
-            )
+        if len(self) < 8:
+            raise TuningError(f"{self.name}: {len(self)} pairs are too few to compare prompts on; give 8 or more")
         check_texts(self.first)
         check_texts(self.second)
         if self.scores is not None and (not all(map(math.isfinite, self.scores)) or len(set(self.scores)) == 1):
@@ -84,8 +77,7 @@ class ScoredPairs:
         order = list(range(len(self)))
         generator.shuffle(order)
         if self.scores is not None:
-            scores = self.scores
-            ranked = sorted(order, key=lambda index: scores[index])
+            ranked = sorted(order, key=self.scores.__getitem__)
             order = [ranked[place] for place in _spread(len(ranked), generator.random())]
         return ScoredPairs(
             [self.first[index] for index in order],
@@ -113,25 +105,27 @@ def read_pairs(path: str | Path, columns: Sequence[str] = (), *, delimiter: str 
         columns: the names of the two or three columns. Default: names in common use (``sentence1``, ``sentence2``,
             ``score``; ``anchor``, ``positive``), else the only two or three there are.
         delimiter: what separates the fields of a ``.csv`` or ``.tsv``; ``None`` reads it from the header.
-
-    Raises:
-        CorpusError: the file cannot be read; with the line where one is at fault.
-        SearchError: the pairs cannot be searched on.
     """
     name = str(path)
     if columns and len(columns) not in (2, 3):
         raise CorpusError(
             f"{name!r}: {len(columns)} columns named; name two of sentences and, if there is one, the score's"
         )
-    table = columns or delimiter or not _is_benchmark(name)
-    rows = list(_table(name, columns, delimiter) if table else _benchmark(name))
+    if columns or delimiter or not _is_benchmark(name):
+        table = _PairSource.open(name, columns=columns, delimiter=delimiter)
+        if table.format == "txt":
+            raise CorpusError(f"{name!r} is plain text; pairs come from a table: .tsv, .csv, .jsonl or .parquet")
+        rows = list(table.numbered_rows())
+    else:
+        rows = list(_benchmark(name))
     unit = "row" if Path(name).suffix.lower() == ".parquet" else "line"
     places = [f"{name!r}, {unit} {number}" for number, _ in rows]
     for place, (_, row) in zip(places, rows, strict=True):
         if not all(text.strip() for text in row[:2]):
             raise CorpusError(f"{place}: a sentence is empty; remove the pair")
-    scored = len(rows[0][1]) == 3
-    scores = [_number(place, row[2]) for place, (_, row) in zip(places, rows, strict=True)] if scored else None
+        if len(row) == 3 and not _is_number(row[2]):
+            raise CorpusError(f"{place}: the score {row[2]!r} is no finite number")
+    scores = [float(row[2]) for _, row in rows] if len(rows[0][1]) == 3 else None
     return ScoredPairs([row[0] for _, row in rows], [row[1] for _, row in rows], scores, Path(name).name)
 
 
@@ -143,9 +137,11 @@ class _PairSource(TextSource):
         if self.columns:
             return super().choose(existing)
         first, second, score = (column_named(existing, names) for names in (FIRST, SECOND, SCORE))
+        if first and second and score:
+            return first, second, score
         if first and second:
-            self._refuse_unknown_scores(existing, scored=score is not None)
-            return (first, second, score) if score else (first, second)
+            self._refuse_unknown_scores(existing)
+            return first, second
         if self.format in ("csv", "tsv"):
             check_header(self.name, existing)
         if len(existing) in (2, 3):
@@ -155,10 +151,10 @@ class _PairSource(TextSource):
             f"sentences and, if there is one, the score's; its columns: {listed(existing)}"
         )
 
-    def _refuse_unknown_scores(self, existing: Sequence[str], *, scored: bool) -> None:
+    def _refuse_unknown_scores(self, existing: Sequence[str]) -> None:
         """Refuse a column of scores under an unusual name: without its scores, every pair would count as a match."""
-        unusual = [name for name in existing if SCORE_WORDS & set(re.split(r"[^a-z]+", name.casefold()))]
-        if unusual and not scored:
+        unusual = [name for name in existing if _SCORE_WORDS & set(re.split(r"[^a-z]+", name.casefold()))]
+        if unusual:
             raise CorpusError(
                 f"{self.name!r}: does {unusual[0]!r} say how similar the sentences are? Call it score, or name the "
                 "columns (--column, of train --dev-column): three with it, two without"
@@ -166,13 +162,6 @@ class _PairSource(TextSource):
 
     def numeric(self, columns: Sequence[str]) -> Sequence[str]:
         return columns[2:]
-
-
-def _table(name: str, columns: Sequence[str], delimiter: str | None) -> Iterator[tuple[int, tuple[str, ...]]]:
-    source = TextSource.open(name, delimiter=delimiter)
-    if source.format == "txt":
-        raise CorpusError(f"{name!r} is plain text; pairs come from a table: .tsv, .csv, .jsonl or .parquet")
-    return _PairSource(source.name, source.format, tuple(columns), delimiter=source.delimiter).numbered_rows()
 
 
 def _is_benchmark(name: str) -> bool:
@@ -198,9 +187,3 @@ def _is_number(text: str) -> bool:
         return math.isfinite(float(text))
     except ValueError:
         return False
-
-
-def _number(place: str, text: str) -> float:
-    if not _is_number(text):
-        raise CorpusError(f"{place}: the score {text!r} is no finite number")
-    return float(text)

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Literal, get_args
 
 from prompteol.data.columns import Objective, choose_columns, refuse_labels
 from prompteol.data.hub import hub_table, license_on_hub
-from prompteol.data.positives import Negatives, example_rows
 from prompteol.errors import CorpusError, InputError, TrainingError
 from prompteol.files import Format, TextSource
 from prompteol.prompts import PROMPTEOL
 from prompteol.validation import check_texts
 
-__all__ = ["TrainingExamples", "read_examples"]
+Negatives = Literal["sample", "all"]
+_WANTED = "an anchor, a positive and, if there is one, a negative"
 
 
 @dataclass(frozen=True)
 class TrainingExamples:
     """Hold rows of texts: ``anchor``, ``positive`` and perhaps ``negative``; or ``text`` alone.
 
-    Args:
-        columns: of equal length, in this order.
-        name: where they come from, for messages and the model card.
-        license: as its publisher states it; ``None`` where nobody does.
-        places: where each row stands, for messages; by default its index.
-
-    Raises:
-        TrainingError: naming the row of an empty text, or of a negative that equals its anchor, its positive, or a
-            positive of the same anchor in another row.
-        InputError: naming the column and index of a text that is no Unicode.
+    A text that is empty, or a negative that equals its anchor or a positive of that anchor in any row, is a
+    :class:`TrainingError`. ``places`` say in messages where each row stands; by default its index.
     """
 
     columns: Mapping[str, Sequence[str]]
@@ -55,6 +48,8 @@ class TrainingExamples:
         for column, texts in self.columns.items():
             _check_column(self.name, column, texts)
         self._check_rows()
+        if len(self.columns) == 3:
+            self._check_negatives()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -80,37 +75,28 @@ class TrainingExamples:
         for index, row in enumerate(zip(*self.columns.values(), strict=True)):
             for name, text in zip(self.columns, row, strict=True):
                 if not text.strip():
-                    raise TrainingError(f"{self._where(index)}: {name} is empty; remove the row")
-            for name, text in zip(self.columns, row[:-1], strict=False):
-                if len(row) == 3 and _as_read(text) == _as_read(row[2]):
-                    raise TrainingError(
-                        f"{self._where(index)}: the negative equals the {name}, {text!r:.60}: the loss would push a "
-                        "text from itself; remove the row"
-                    )
-        if len(self.columns) == 3:
-            self._check_contradictions()
+                    raise TrainingError(f"{self.name}, {self._place(index)}: {name} is empty; remove the row")
 
-    def _check_contradictions(self) -> None:
-        anchors, positives, negatives = (list(map(_as_read, texts)) for texts in self.columns.values())
+    def _check_negatives(self) -> None:
+        # As the default template normalizes them, so that texts equal to the model are equal here.
+        anchors, positives, negatives = (list(map(PROMPTEOL.normalize, texts)) for texts in self.columns.values())
         positive_in = {pair: index for index, pair in enumerate(zip(anchors, positives, strict=True))}
-        for index, pair in enumerate(zip(anchors, negatives, strict=True)):
-            if pair in positive_in:
-                negative = self.columns["negative"][index]
+        for index, (anchor, positive, negative) in enumerate(zip(anchors, positives, negatives, strict=True)):
+            where, shown = f"{self.name}, {self._place(index)}", repr(self.columns["negative"][index])
+            if negative in (anchor, positive):
+                equal = "anchor" if negative == anchor else "positive"
                 raise TrainingError(
-                    f"{self._where(index)}: the negative {negative!r:.60} is the positive of the same anchor in "
-                    f"{self._place(positive_in[pair])}; remove one of the two rows"
+                    f"{where}: the negative equals the {equal}, {shown:.60}: the loss would push a text from itself; "
+                    "remove the row"
                 )
-
-    def _where(self, index: int) -> str:
-        return f"{self.name}, {self._place(index)}"
+            if (anchor, negative) in positive_in:
+                raise TrainingError(
+                    f"{where}: the negative {shown:.60} is the positive of the same anchor in "
+                    f"{self._place(positive_in[anchor, negative])}; remove one of the two rows"
+                )
 
     def _place(self, index: int) -> str:
         return self.places[index] if self.places else f"row {index}"
-
-
-def _as_read(text: str) -> str:
-    """Normalize a text as the default template does, so that texts equal to the model are equal here."""
-    return PROMPTEOL.normalize(text)
 
 
 def _check_column(name: str, column: str, texts: Sequence[str]) -> None:
@@ -145,29 +131,36 @@ def read_examples(
         negatives: where positives and negatives are lists, ``{"query": "...", "pos": ["..."], "neg": ["...", "..."]}``,
             each positive is a row, and ``"sample"`` draws one of the negatives for it; ``"all"`` makes a row with each.
         seed: of that draw.
-
-    Raises:
-        CorpusError: the file cannot be read, or lacks a column; with the line.
-        TrainingError: a row cannot be trained on; with the line.
-        MissingExtraError: a Hub name, and no datasets.
     """
     name = str(source)
-    wanted = (2, 3) if objective == "contrastive" else (1,)
-    if columns and len(columns) not in wanted:
-        raise CorpusError(f"{name!r}: {len(columns)} columns named; {objective} training takes {_wanted(wanted)}")
+    contrastive = objective == "contrastive"
+    if columns and len(columns) not in ((2, 3) if contrastive else (1,)):
+        wanted = _WANTED if contrastive else "one column of text"
+        raise CorpusError(f"{name!r}: {len(columns)} columns named; {objective} training takes {wanted}")
     # A dot alone makes no file: names on the Hub have them, as in wikimedia/wikipedia:20231101.en.
-    if Path(name).exists() or Path(name).suffix.lstrip(".").lower() in get_args(Format) or name == "-":
-        return _from_file(name, objective, columns, license, delimiter, negatives, seed)
-    return _from_hub(name, objective, columns, license, negatives, seed)
-
-
-def _wanted(widths: Sequence[int]) -> str:
-    return "an anchor, a positive and, if there is one, a negative" if 2 in widths else "one column of text"
-
-
-def _columns(rows: Iterable[Sequence[Any]], width: int) -> dict[str, list[str]]:
-    names = ("text",) if width == 1 else ("anchor", "positive", "negative")[:width]
-    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    on_hub = not (Path(name).exists() or Path(name).suffix.lstrip(".").lower() in get_args(Format) or name == "-")
+    if on_hub:
+        taken, rows = _hub_rows(name, objective, columns, negatives, seed)
+        unit = "row"
+    else:
+        table = _ExampleSource.open(name, columns=columns, delimiter=delimiter)
+        if table.format == "txt" and contrastive:
+            raise CorpusError(
+                f"{name!r} is plain text; contrastive training takes a table with {_WANTED}: .csv, .tsv, .jsonl or "
+                ".parquet. Plain text suits --objective unsupervised"
+            )
+        table = replace(table, objective=objective, negatives=negatives, seed=seed)
+        rows = list(table.numbered_rows())
+        taken, unit = table.guessed, "row" if table.format == "parquet" else "line"
+    names = ("anchor", "positive", "negative") if contrastive else ("text",)
+    columns_of_texts = map(list, zip(*(row for _, row in rows), strict=True))
+    named = dict(zip(names, columns_of_texts, strict=False))
+    if taken:
+        refuse_labels(name, taken, named.values())
+    places = [f"{unit} {number}" for number, _ in rows]
+    if on_hub:
+        return TrainingExamples(named, name, license or license_on_hub(name), places)
+    return TrainingExamples(named, Path(name).name, license, places)
 
 
 @dataclass(frozen=True)
@@ -187,61 +180,56 @@ class _ExampleSource(TextSource):
 
     def expand(self, values: Sequence[object], columns: Sequence[str], where: str) -> Iterator[tuple[object, ...]]:
         if self.objective == "contrastive":
-            return example_rows(values, columns, where, negatives=self.negatives, seed=self.seed)
+            return _example_rows(values, columns, where, self.negatives, self.seed)
         return super().expand(values, columns, where)
 
 
-def _from_file(
-    name: str,
-    objective: Objective,
-    columns: Sequence[str],
-    license: str | None,
-    delimiter: str | None,
-    negatives: Negatives,
-    seed: int,
-) -> TrainingExamples:
-    source = TextSource.open(name, delimiter=delimiter)
-    if source.format == "txt" and objective == "contrastive":
-        raise CorpusError(
-            f"{name!r} is plain text; contrastive training takes a table with {_wanted((2, 3))}: .csv, .tsv, .jsonl or "
-            ".parquet. Plain text suits --objective unsupervised"
-        )
-    table = _ExampleSource(
-        source.name,
-        source.format,
-        tuple(columns),
-        delimiter=source.delimiter,
-        objective=objective,
-        negatives=negatives,
-        seed=seed,
-    )
-    rows = list(table.numbered_rows())
-    unit = "row" if table.format == "parquet" else "line"
-    named = _columns((row for _, row in rows), len(rows[0][1]))
-    if table.guessed:
-        refuse_labels(name, table.guessed, named.values())
-    return TrainingExamples(named, Path(name).name, license, [f"{unit} {number}" for number, _ in rows])
-
-
-def _from_hub(
-    name: str, objective: Objective, columns: Sequence[str], license: str | None, negatives: Negatives, seed: int
-) -> TrainingExamples:
+def _hub_rows(
+    name: str, objective: Objective, columns: Sequence[str], negatives: Negatives, seed: int
+) -> tuple[Sequence[str], list[tuple[int, tuple[str, ...]]]]:
+    """Return the columns that were chosen where none is named, and numbered rows."""
     table = hub_table(name)
     missing = [column for column in columns if column not in table.column_names]
     if missing:
         raise CorpusError(f"{name!r} has no column {missing[0]!r}; its columns: {', '.join(table.column_names)}")
     taken = tuple(columns) or choose_columns(name, table.column_names, objective)
-    records = zip(*(table[column] for column in taken), strict=True)
-    numbered: list[tuple[int, Sequence[object]]] = list(enumerate(records))
+    rows = list(enumerate(zip(*(table[column] for column in taken), strict=True)))
     if objective == "contrastive":
-        numbered = [
+        rows = [
             (number, row)
-            for number, values in numbered
-            for row in example_rows(values, taken, f"{name!r}, row {number}", negatives=negatives, seed=seed)
+            for number, values in rows
+            for row in _example_rows(values, taken, f"{name!r}, row {number}", negatives, seed)
         ]
-    named = _columns((row for _, row in numbered), len(taken))
-    for column, texts in zip(taken, named.values(), strict=True):
+    for column, texts in zip(taken, zip(*(row for _, row in rows), strict=True), strict=False):
         _check_column(name, column, texts)
-    if not columns:
-        refuse_labels(name, taken, named.values())
-    return TrainingExamples(named, name, license or license_on_hub(name), [f"row {number}" for number, _ in numbered])
+    return () if columns else taken, rows
+
+
+def _example_rows(
+    values: Sequence[object], columns: Sequence[str], where: str, negatives: Negatives, seed: int
+) -> Iterator[tuple[object, ...]]:
+    """Yield a record of anchor, positive and perhaps negative, or a row for each positive where they are lists.
+
+    ``"sample"`` draws a negative for each positive, none twice while there are others; ``"all"`` takes each. The draw
+    depends on the anchor and not on the order of the records.
+    """
+    if not any(isinstance(value, list) for value in values):
+        yield tuple(values)
+        return
+    anchor, *lists = values
+    if isinstance(anchor, list):
+        raise CorpusError(f"{where}: {columns[0]!r} is a list; expected one text, and lists of positives and negatives")
+    for column, texts in zip(columns[1:], lists, strict=True):
+        if texts == []:
+            without = " ".join(f"--column {name}" for name in columns[:-1])
+            hint = f", or train without negatives ({without})" if (column,) == tuple(columns[2:]) else ""
+            raise CorpusError(f"{where}: {column!r} is an empty list; remove the row{hint}")
+    positives, *given = (texts if isinstance(texts, list) else [texts] for texts in lists)
+    if not given:
+        yield from ((anchor, positive) for positive in positives)
+    elif negatives == "all":
+        yield from ((anchor, positive, negative) for positive in positives for negative in given[0])
+    else:
+        # Seeded with a string, so that the draw is the same in each process and each version of Python.
+        drawn = random.Random(f"{seed} {anchor}").sample(given[0], len(given[0]))  # noqa: S311
+        yield from ((anchor, positive, drawn[index % len(drawn)]) for index, positive in enumerate(positives))

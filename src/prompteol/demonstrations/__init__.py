@@ -3,15 +3,19 @@
 :func:`prompteol.tuning.tune_prompt` finds the one that suits a model.
 """
 
-from prompteol.demonstrations.checking import check_demonstration, distinct
-from prompteol.demonstrations.defaults import default_demonstrations
-from prompteol.demonstrations.files import read_demonstrations, write_demonstrations
+from prompteol.demonstrations.files import (
+    check_demonstration,
+    default_demonstrations,
+    distinct,
+    read_demonstrations,
+    write_demonstrations,
+)
 from prompteol.demonstrations.making import (
     demonstrations_from_definitions,
     demonstrations_from_model,
     demonstrations_from_sentences,
+    read_wordnet,
 )
-from prompteol.demonstrations.wordnet import read_wordnet
 
 __all__ = [
     "check_demonstration",

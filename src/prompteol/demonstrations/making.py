@@ -1,76 +1,56 @@
-"""Make demonstrations from definitions, or from sentences and a model that finds the word."""
+"""Make demonstrations from definitions, WordNet's or others, or from sentences and a model that finds the word."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from prompteol.demonstrations.checking import check_demonstration, distinct
-from prompteol.errors import InputError, TemplateError
+from prompteol.demonstrations.files import check_demonstration, distinct
+from prompteol.errors import CorpusError, InputError, TemplateError
 from prompteol.prompts import PROMPTEOL, Demonstration
 
-__all__ = ["demonstrations_from_definitions", "demonstrations_from_model", "demonstrations_from_sentences"]
+if TYPE_CHECKING:
+    from prompteol.sentence_transformers import PromptEOL
 
 # A model's first word may be a piece of one, or a mark; the next ones are often better.
 _CANDIDATE_WORDS = 10
-
-
-class NextWordModel(Protocol):
-    """What :func:`demonstrations_from_model` needs of a model; ``PromptEOL`` has it."""
-
-    def words(self, texts: Any, k: int = 5) -> Any:
-        """Return the ``k`` likeliest words of each text, each with its ``text``."""
-        ...
+_PARTS = ("noun", "verb", "adj", "adv")
 
 
 def demonstrations_from_definitions(
     entries: Iterable[tuple[str, str]], *, count: int | None = None, seed: int | None = None
 ) -> list[Demonstration]:
-    """Make demonstrations of dictionary entries, in the manner of the paper's 201.
+    """Make demonstrations of (definition, word) pairs, in the manner of the paper's 201.
 
     The definition becomes the sentence, with a full stop, and the headword the word, with a capital. Entries that
-    cannot be used, such as headwords of two words, are passed over.
+    cannot be used, such as headwords of two words, are passed over; if none can, it is a TemplateError.
 
     Args:
-        entries: (definition, word) pairs, from WordNet (:func:`~prompteol.demonstrations.read_wordnet`) or anywhere.
+        entries: from WordNet (:func:`read_wordnet`) or anywhere.
         count: at most so many; ``None``: all.
         seed: of the choice of ``count``; ``None`` takes the first ones.
-
-    Raises:
-        TemplateError: no entry can be used.
     """
-    return _some(_usable((_sentence(definition), _headword(word)) for definition, word in entries), count, seed)
+    return _some(((_sentence(definition), _headword(word)) for definition, word in entries), count, seed)
 
 
 def demonstrations_from_model(
-    sentences: Sequence[str], model: NextWordModel, *, count: int | None = None, seed: int | None = None
+    sentences: Sequence[str], model: PromptEOL, *, count: int | None = None, seed: int | None = None
 ) -> list[Demonstration]:
     """Make demonstrations of sentences, each with the likeliest whole word that the model itself would say.
 
-    Sentences for which none of its ten likeliest words has two letters or more are passed over.
-
-    Args:
-        sentences: of the kind that will be embedded.
-        model: with a language model's head; see ``PromptEOL.words``.
-        count: at most so many; ``None``: all.
-        seed: of the choice of ``count``; ``None`` takes the first ones.
-
-    Raises:
-        TemplateError: no sentence can be used.
-        ModelError: the model has no head.
+    Sentences for which none of its ten likeliest words has two letters or more are passed over. ``count`` and ``seed``
+    are those of :func:`demonstrations_from_definitions`; a model without a head is a ModelError.
     """
     questioned = _some_sentences(sentences, seed)
     spoken = model.words(questioned, k=_CANDIDATE_WORDS)
     pairs = ((text, _first_word([word.text for word in words])) for text, words in zip(questioned, spoken, strict=True))
-    return _some(_usable(pairs), count, None)
+    return _some(pairs, count, None)
 
 
 def demonstrations_from_sentences(
-    sentences: Sequence[str],
-    ask: Callable[[str], Any] | Any,
-    *,
-    count: int | None = None,
-    seed: int | None = None,
+    sentences: Sequence[str], ask: Callable[[str], Any] | Any, *, count: int | None = None, seed: int | None = None
 ) -> list[Demonstration]:
     """Make demonstrations of sentences, with the word that a callable or a LangChain chat model answers.
 
@@ -83,17 +63,13 @@ def demonstrations_from_sentences(
             ``content`` is one.
         count: at most so many; no further question is sent. ``None``: all.
         seed: of the choice of ``count``; ``None`` takes the first ones.
-
-    Raises:
-        TemplateError: no answer can be used.
-        InputError: ``ask`` is neither, or answers with something else than text.
     """
     invoke = getattr(ask, "invoke", ask)
     if not callable(invoke):
         raise InputError(f"ask={ask!r} is no callable and has no invoke method: give a function or a chat model")
     questioned = _some_sentences(sentences, seed)
     pairs = ((text, _answer(invoke(PROMPTEOL.render(text)))) for text in questioned)
-    return _some(_usable(pairs), count, None)
+    return _some(pairs, count, None)
 
 
 def _some_sentences(sentences: Sequence[str], seed: int | None) -> list[str]:
@@ -102,8 +78,8 @@ def _some_sentences(sentences: Sequence[str], seed: int | None) -> list[str]:
     return [shown.sentence for shown in distinct((Demonstration(text, "-") for text in texts), seed=seed)]
 
 
-def _some(made: Iterator[Demonstration], count: int | None, seed: int | None) -> list[Demonstration]:
-    kept = distinct(made, count=count, seed=seed)
+def _some(pairs: Iterable[tuple[str, str]], count: int | None, seed: int | None) -> list[Demonstration]:
+    kept = distinct(_usable(pairs), count=count, seed=seed)
     if not kept and count != 0:
         raise TemplateError("none of these makes a demonstration: each needs a sentence and exactly one word for it")
     return kept
@@ -111,10 +87,8 @@ def _some(made: Iterator[Demonstration], count: int | None, seed: int | None) ->
 
 def _usable(pairs: Iterable[tuple[str, str]]) -> Iterator[Demonstration]:
     for sentence, word in pairs:
-        try:
+        with suppress(TemplateError):
             yield check_demonstration(sentence, word)
-        except TemplateError:
-            continue
 
 
 def _sentence(definition: str) -> str:
@@ -138,3 +112,33 @@ def _answer(reply: Any) -> str:
         raise InputError(f"the answer {text!r:.60} is {type(text).__name__}, not a string: ask for one word of text")
     lines = text.strip().splitlines()
     return _headword(lines[0].strip().strip("\"'“”.,;:!? ")) if lines else ""
+
+
+def read_wordnet(folder: str | Path, parts: tuple[str, ...] = _PARTS) -> Iterator[tuple[str, str]]:
+    """Yield (definition, word) for every synset of WordNet's files ``data.noun`` and so on in a folder.
+
+    The word is the first of the synset, a compound with blanks; examples and notes in brackets are left out of the
+    definition. Debian's ``wordnet-base`` has them in ``/usr/share/wordnet``. A file that is missing or none of
+    WordNet's is a CorpusError.
+    """
+    for part in parts:
+        path = Path(folder) / f"data.{part}"
+        if not path.is_file():
+            raise CorpusError(f"no such file: {str(path)!r}; expected the database files of WordNet 3")
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                # The license comes first, indented.
+                if not line.startswith(" "):
+                    yield _entry(line, f"{str(path)!r}, line {number}")
+
+
+def _entry(line: str, where: str) -> tuple[str, str]:
+    fields, bar, gloss = line.partition("|")
+    values = fields.split()
+    # synset_offset lex_filenum ss_type w_cnt word lex_id ...: see wndb(5WN).
+    if not bar or len(values) < 6:
+        raise CorpusError(f"{where}: not a synset of WordNet: {line.strip()[:60]!r}")
+    definition = gloss.split('; "')[0].strip().rstrip(";")
+    if definition.startswith("("):
+        definition = definition.partition(")")[2].strip() or definition
+    return definition, values[4].partition("(")[0].replace("_", " ")

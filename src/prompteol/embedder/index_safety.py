@@ -7,25 +7,25 @@ is stored with the index: :func:`guard_index` does it on a disk, in a Chroma col
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from prompteol.embedder.index_stamps import METADATA_KEY, stamp_of
-from prompteol.errors import IndexMismatchError
+from prompteol.errors import IndexMismatchError, SettingError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = [
-    "METADATA_KEY",
-    "Fingerprinted",
-    "IndexGuard",
-    "check_index",
-    "guard_index",
-    "index_metadata",
-    "stamp_index",
-]
+METADATA_KEY = "prompteol_fingerprint"
+"""Under this key a fingerprint travels in an index's metadata."""
+
+# The file that holds fingerprints, in an index's folder; for an index of one file, beside it. The stem is also that of
+# what a killed process leaves of it.
+_STAMP_STEM = "prompteol-index."
+_STAMP_FILE = _STAMP_STEM + "json"
+_BY_HAND = "store index_metadata(embedder) in it yourself, and call check_index(stored, embedder) when you open it"
 
 
 class Fingerprinted(Protocol):
@@ -60,26 +60,22 @@ def guard_index(
     """
     if dimension is not None:
         _check_dimension(dimension, embedder)
-    stamp = stamp_of(index, name)
-    current = _fingerprint(embedder)
-    if (stored := stamp.read()) is None and stamp.is_new():
+    stamp, current = _stamp_of(index, name), _fingerprint(embedder)
+    stored = stamp.read()
+    if stored is not None:
+        _check_equal(stored, current, str(stamp))
+    elif stamp.is_new():
         stamp.write(current)
-        return
-    if stored is None:
+    else:
         raise IndexMismatchError(
             f"{stamp} is not empty, and nothing says which model built it; this one is {current}. Call this before a "
             "store first opens the folder; or, if you know that this model built it, say so once: from "
             "prompteol.embedder import stamp_index; stamp_index(index, embedder)"
         )
-    _check_equal(stored, current, str(stamp))
 
 
 class IndexGuard:
-    """Guard one index for an embedder that stays in memory, where its model may be changed in place.
-
-    Args:
-        index, name, dimension: as for :func:`guard_index`.
-    """
+    """Guard one index, as :func:`guard_index` does, for an embedder whose model may be changed in place."""
 
     def __init__(self, index: str | os.PathLike[str] | Any, name: str = "", dimension: int | None = None) -> None:
         self.index, self.name, self.dimension = index, name, dimension
@@ -97,23 +93,13 @@ def stamp_index(
 ) -> None:
     """Store that an index was built by this embedder, whatever was stored with it before.
 
-    Args:
-        index: as for :func:`guard_index`.
-        embedder: an adapter, a :class:`prompteol.TextEmbedder`, or a model.
-        name: as for :func:`guard_index`.
-
-    Raises:
-        SettingError: nothing can be stored there.
+    The arguments are those of :func:`guard_index`; a :class:`SettingError` says that nothing can be stored there.
     """
-    stamp_of(index, name).write(_fingerprint(embedder))
+    _stamp_of(index, name).write(_fingerprint(embedder))
 
 
 def index_metadata(embedder: Fingerprinted | SentenceTransformer) -> dict[str, str]:
-    """Return what to store beside an index, ready for a collection's or a table's metadata.
-
-    Args:
-        embedder: an adapter, a :class:`prompteol.TextEmbedder`, or a model.
-    """
+    """Return what to store beside an index of this embedder, ready for a collection's or a table's metadata."""
     return {METADATA_KEY: _fingerprint(embedder)}
 
 
@@ -128,14 +114,15 @@ def check_index(stored: str | Mapping[str, Any] | None, embedder: Fingerprinted 
     Raises:
         IndexMismatchError: the fingerprints differ, with both in the message; or none is stored.
     """
-    built_by = _stored_fingerprint(stored)
+    metadata: Mapping[Any, Any] = stored if isinstance(stored, Mapping) else {METADATA_KEY: stored}
+    built_by = metadata.get(METADATA_KEY, metadata.get(METADATA_KEY.encode()))
     current = _fingerprint(embedder)
     if built_by is None:
         raise IndexMismatchError(
             f"the index holds no {METADATA_KEY!r}, so nothing says which model built it; this one is {current}. "
             "Build the index again and store index_metadata(embedder) with it"
         )
-    _check_equal(built_by, current, "the index")
+    _check_equal(built_by.decode() if isinstance(built_by, bytes) else built_by, current, "the index")
 
 
 def _check_equal(built_by: str, current: str, index: str) -> None:
@@ -164,7 +151,118 @@ def _fingerprint(embedder: Fingerprinted | SentenceTransformer) -> str:
     return fingerprint(embedder) if isinstance(embedder, SentenceTransformer) else embedder.fingerprint
 
 
-def _stored_fingerprint(stored: str | Mapping[Any, Any] | None) -> str | None:
-    # Arrow keeps metadata as bytes.
-    value: Any = stored.get(METADATA_KEY, stored.get(METADATA_KEY.encode())) if isinstance(stored, Mapping) else stored
-    return value.decode() if isinstance(value, bytes) else value
+def _stamp_of(index: str | os.PathLike[str] | Any, name: str) -> _FileStamp | _ChromaStamp | _QdrantStamp:
+    if isinstance(index, (str, os.PathLike)):
+        return _FileStamp(index, name)
+    if hasattr(index, "update_collection"):
+        return _QdrantStamp(index, name)
+    if hasattr(index, "modify") and hasattr(index, "metadata"):
+        return _ChromaStamp(index)
+    raise SettingError(
+        f"index is {type(index).__name__}, not a folder, a file, a Chroma collection or a Qdrant client: {_BY_HAND}"
+    )
+
+
+class _FileStamp:
+    """Keep fingerprints by name in a JSON file; the empty name means all that lies in the folder."""
+
+    def __init__(self, index: str | os.PathLike[str], name: str) -> None:
+        if "://" in str(index) or str(index) == ":memory:":
+            raise SettingError(f"index={str(index)!r} is no folder or file: {_BY_HAND}")
+        self.index, self.name = Path(index), name
+        self.inside = self.index / _STAMP_FILE
+        self.beside = self.index.parent / f"{self.index.name}.{_STAMP_FILE}"
+
+    def __str__(self) -> str:
+        return f"{str(self.index)!r}" + (f" ({self.name!r})" if self.name else "")
+
+    def read(self) -> str | None:
+        if not self._holds_data():
+            return None
+        record = self._record()
+        if self.name:
+            return record.get(self.name, record.get(""))
+        if len(found := set(record.values())) > 1:
+            raise IndexMismatchError(f"{self} holds indexes of several models: give the name= of one of {[*record]}")
+        return found.pop() if found else None
+
+    def is_new(self) -> bool:
+        # A name that a stamped folder does not know yet will be built.
+        return not self._holds_data() or bool(self._record())
+
+    def write(self, fingerprint: str) -> None:
+        record = {**self._record(), self.name: fingerprint} if self.name else {"": fingerprint}
+        try:
+            # A path with a suffix that is not there yet will be a file, such as notes.json.
+            a_file = self.index.is_file() or (self.index.suffix and not self.index.is_dir())
+            path = self.beside if a_file else self.inside
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_suffix(f".{os.getpid()}.partial")
+            draft.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            os.replace(draft, path)
+        except OSError as error:
+            raise SettingError(f"no fingerprint can be stored for {self}: {error}") from error
+
+    def _holds_data(self) -> bool:
+        if self.index.is_dir():
+            return any(not path.name.startswith(_STAMP_STEM) for path in self.index.iterdir())
+        return self.index.exists()
+
+    def _record(self) -> dict[str, str]:
+        path = self.inside if self.inside.is_file() else self.beside
+        if not path.is_file():
+            return {}
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            return {str(key): str(value) for key, value in record.items()}
+        except (OSError, ValueError, AttributeError) as error:
+            raise IndexMismatchError(
+                f"{str(path)!r} is damaged or cannot be read ({error}), so nothing says which model built "
+                "the index: build it again"
+            ) from error
+
+
+class _ChromaStamp:
+    """Keep a fingerprint in the metadata of a Chroma collection."""
+
+    def __init__(self, collection: Any) -> None:
+        self.collection = collection
+
+    def __str__(self) -> str:
+        return f"the collection {self.collection.name!r}"
+
+    def read(self) -> str | None:
+        return (self.collection.metadata or {}).get(METADATA_KEY)
+
+    def is_new(self) -> bool:
+        return bool(self.collection.count() == 0)
+
+    def write(self, fingerprint: str) -> None:
+        # Chroma replaces all metadata, and refuses the keys that describe its graph although they do not change.
+        kept = {key: value for key, value in (self.collection.metadata or {}).items() if not key.startswith("hnsw:")}
+        self.collection.modify(metadata={**kept, METADATA_KEY: fingerprint})
+
+
+class _QdrantStamp:
+    """Keep a fingerprint in the metadata of a Qdrant collection, which Qdrant holds from version 1.16 on."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        if not name or not client.collection_exists(name):
+            raise SettingError(
+                f"name={name!r} is no collection of this Qdrant client: create it first, and give its name"
+            )
+        self.client, self.name = client, name
+
+    def __str__(self) -> str:
+        return f"the collection {self.name!r}"
+
+    def read(self) -> str | None:
+        return (self.client.get_collection(self.name).config.metadata or {}).get(METADATA_KEY)
+
+    def is_new(self) -> bool:
+        return not self.client.count(self.name).count
+
+    def write(self, fingerprint: str) -> None:
+        self.client.update_collection(self.name, metadata={METADATA_KEY: fingerprint})
+        if self.read() != fingerprint:
+            raise SettingError(f"{self} keeps no metadata: Qdrant does so from version 1.16 on; upgrade it")

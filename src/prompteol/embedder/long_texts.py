@@ -11,7 +11,6 @@ from prompteol.prompts import PromptTask
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["SENSIBLE_TOKENS", "LongTextNotice", "LongTextWarning"]
 
 SENSIBLE_TOKENS = 256
 """Tokens of text up to which one vector may stand for it.
@@ -23,7 +22,6 @@ or where the model itself begins to cut.
 
 # No tokenizer in use makes fewer tokens of ordinary text than one to 16 characters: enough to see that a text is long.
 _CHARACTERS_READ_PER_TOKEN = 16
-
 # A text of so few bytes fits beside any prompt that leaves room for a sentence: the prompt need not be measured.
 _CERTAIN_SHARE = 0.25
 
@@ -41,18 +39,19 @@ class LongTextNotice:
     def check(self, model: SentenceTransformer, texts: Sequence[str], task: PromptTask | None = None) -> None:
         """Warn with :class:`LongTextWarning` if the longest text, beside its prompt, is beyond the sensible length.
 
-        Tokenizes the prompt and at most two texts, none that is too short to matter. Call it while holding the model's
-        lock.
+        Call it while holding the model's lock: it tokenizes the prompt and at most two texts.
         """
         # A bag of static word vectors has a bare tokenizer, and no last word to put a text into.
         tokenizer = getattr(model, "tokenizer", None)
         if self.given or not texts or not callable(tokenizer):
             return
         limit = min(SENSIBLE_TOKENS, model.max_seq_length or SENSIBLE_TOKENS)
-        sizes = [_bytes(text) for text in texts]
+        sizes = [len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts]
         if max(sizes) <= limit * _CERTAIN_SHARE:
             return
-        limit = min(limit, _room(model, task))
+        if model.max_seq_length:
+            prompt = model.preprocess([""], **({} if task is None else {"task": task}))["input_ids"][0]
+            limit = min(limit, max(0, model.max_seq_length - len(prompt)))
         # The longest, and the longest of a script of which a tokenizer may take every byte for itself.
         rows = range(len(texts))
         longest = max(rows, key=sizes.__getitem__), max(rows, key=lambda row: sizes[row] - len(texts[row]))
@@ -76,15 +75,3 @@ class LongTextNotice:
             stacklevel=4,
         )
         return True
-
-
-def _room(model: SentenceTransformer, task: PromptTask | None) -> int:
-    """Return how many tokens of text the model takes, its prompt aside."""
-    if not model.max_seq_length:
-        return SENSIBLE_TOKENS
-    given = {} if task is None else {"task": task}
-    return max(0, model.max_seq_length - len(model.preprocess([""], **given)["input_ids"][0]))
-
-
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -21,6 +21,7 @@ from prompteol.embedder.index_safety import IndexGuard
 from prompteol.embedder.long_texts import LongTextNotice
 from prompteol.errors import InputError, SettingError
 from prompteol.inference import weights_sample
+from prompteol.locks import Lock
 from prompteol.prompts import PROMPT_TASKS, PromptTask
 from prompteol.validation import as_texts, check_finite
 
@@ -29,19 +30,16 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["TextEmbedder", "lock_for", "model_state"]
 
 # They decide what `encode` returns, and an embedder returns lists of floats of a text for its task.
 _REFUSED = frozenset({"convert_to_tensor", "convert_to_numpy", "output_value", "task"})
-
 # They decide how vectors are computed, and not which. All other options belong to what an index was built with.
 _OF_NO_EFFECT = frozenset({"batch_size", "show_progress_bar", "device", "pool", "chunk_size", "engine"})
 _DEFAULTS = {"normalize_embeddings": True, "precision": "float32"}
 
 # Outside the models, so that pickling or copying one never meets a lock.
 _locks: WeakKeyDictionary[SentenceTransformer, threading.RLock] = WeakKeyDictionary()
-_locks_guard = threading.Lock()
-
+_guard = Lock()
 # One thread a model for asynchronous calls, which wait in its queue, where they can be cancelled: waiting for the lock
 # in threads of the event loop's own pool, they would keep everything else there from running.
 _workers: WeakKeyDictionary[SentenceTransformer, ThreadPoolExecutor] = WeakKeyDictionary()
@@ -49,8 +47,6 @@ _workers: WeakKeyDictionary[SentenceTransformer, ThreadPoolExecutor] = WeakKeyDi
 
 def _forget_threads() -> None:
     """Leave behind in a forked child what belongs to threads that did not come along: workers, and their locks."""
-    global _locks_guard
-    _locks_guard = threading.Lock()
     _locks.clear()
     _workers.clear()
 
@@ -65,12 +61,12 @@ def lock_for(model: SentenceTransformer) -> threading.RLock:
     A tokenizer's truncation and padding are shared state: two threads that encode with one model can silently get
     wrong vectors. Whoever calls ``encode`` from several threads holds this lock.
     """
-    with _locks_guard:
+    with _guard.locked():
         return _locks.setdefault(model, threading.RLock())
 
 
 def _worker_for(model: SentenceTransformer) -> ThreadPoolExecutor:
-    with _locks_guard:
+    with _guard.locked():
         if model not in _workers:
             _workers[model] = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompteol")
         return _workers[model]
@@ -113,15 +109,16 @@ class TextEmbedder:
     """
 
     model: SentenceTransformer
-    normalize: bool = field(default=True, kw_only=True)
-    batch_size: int | None = field(default=None, kw_only=True)
-    truncate_dim: int | None = field(default=None, kw_only=True)
-    show_progress: bool = field(default=False, kw_only=True)
-    prompts: Mapping[str, str | None] | None = field(default=None, kw_only=True)
-    encode_kwargs: Mapping[str, Any] | None = field(default=None, kw_only=True)
-    query_encode_kwargs: Mapping[str, Any] | None = field(default=None, kw_only=True)
-    notice: LongTextNotice = field(default_factory=LongTextNotice, kw_only=True, repr=False, compare=False)
-    guard: IndexGuard | None = field(default=None, kw_only=True, repr=False, compare=False)
+    _: KW_ONLY
+    normalize: bool = True
+    batch_size: int | None = None
+    truncate_dim: int | None = None
+    show_progress: bool = False
+    prompts: Mapping[str, str | None] | None = None
+    encode_kwargs: Mapping[str, Any] | None = None
+    query_encode_kwargs: Mapping[str, Any] | None = None
+    notice: LongTextNotice = field(default_factory=LongTextNotice, repr=False, compare=False)
+    guard: IndexGuard | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not hasattr(self.model, "encode_query"):
@@ -130,33 +127,31 @@ class TextEmbedder:
             )
         for task in self.prompts or {}:
             _check_task(task)
-        for name in ("batch_size", "truncate_dim"):
-            size = getattr(self, name)
+        for name, size in (("batch_size", self.batch_size), ("truncate_dim", self.truncate_dim)):
             if size is not None and size < 1:
                 raise SettingError(f"{name}={size} is below 1")
-        for encode_kwargs in (self.encode_kwargs, self.query_encode_kwargs):
-            _check_encode_kwargs(encode_kwargs or {})
+        _check_encode_kwargs(self.encode_kwargs or {})
+        _check_encode_kwargs(self.query_encode_kwargs or {})
 
     def embed(self, texts: Sequence[str], task: PromptTask) -> list[list[float]]:
         """Embed texts for a task, in their order.
 
-        Args:
-            texts: any strings, the empty one too; ``[]`` gives ``[]``.
-            task: ``"query"`` or ``"document"``.
-
         Returns:
-            One list of Python floats a text, of the model's dimension or ``truncate_dim``.
+            One list of Python floats a text, of the model's dimension or ``truncate_dim``; ``[]`` of ``[]``.
 
         Raises:
             InputError: a bare string where a list belongs, or an item that is not a string (with its index).
-            SettingError: a task that does not exist, or ``truncate_dim`` is more than there is.
+            SettingError: an unknown task, or ``truncate_dim`` is more than there is.
             NonFiniteError: a vector holds NaN or infinity.
             IndexMismatchError: this embedder is for an index, and was changed since it was built.
         """
+        from prompteol.sentence_transformers import PromptEOL
+
         _check_task(task)
         if isinstance(texts, str):
             raise InputError(f"texts is the string {texts[:40]!r}, not a list of strings: write [text]")
-        if not isinstance(texts, list) or not _checks_texts(self.model):
+        # PromptEOL's own `encode` looks at every text of a list.
+        if not isinstance(texts, list) or not isinstance(self.model, PromptEOL):
             texts = as_texts(texts)[0]
         if not texts:
             return []
@@ -171,8 +166,7 @@ class TextEmbedder:
         wanted = options["truncate_dim"]
         if wanted is not None and vectors.shape[1] < wanted and options.get("precision", "float32") == "float32":
             raise SettingError(f"truncate_dim={wanted}, but the model has {vectors.shape[1]} dimensions; lower it")
-        floats: list[list[float]] = vectors.tolist()
-        return floats
+        return vectors.tolist()  # type: ignore[no-any-return]
 
     async def aembed(self, texts: Sequence[str], task: PromptTask) -> list[list[float]]:
         """Do what :meth:`embed` does in a thread of the model's own, while the event loop goes on."""
@@ -188,8 +182,7 @@ class TextEmbedder:
         """
         from prompteol.saving import fingerprint
 
-        of_the_model = fingerprint(self.model)
-        added = self._added()
+        of_the_model, added = fingerprint(self.model), self._added()
         return hashlib.sha256(f"{of_the_model} {added}".encode()).hexdigest() if added else of_the_model
 
     @property
@@ -209,11 +202,7 @@ class TextEmbedder:
         return guarded
 
     def check_guard(self) -> None:
-        """Raise if this embedder is for an index that another one built.
-
-        Raises:
-            IndexMismatchError: as :func:`prompteol.embedder.guard_index` does.
-        """
+        """Raise :class:`IndexMismatchError` if this embedder is for an index that another one built."""
         if self.guard is not None:
             self.guard.check(self, (model_state(self.model), self._added()))
 
@@ -230,18 +219,16 @@ class TextEmbedder:
         return json.dumps(by_task, sort_keys=True, default=repr) if any(by_task.values()) else ""
 
     def _encode_kwargs(self, task: PromptTask) -> dict[str, Any]:
-        defaults: dict[str, Any] = {
+        given = {**(self.encode_kwargs or {}), **((self.query_encode_kwargs or {}) if task == "query" else {})}
+        prompt = None if "prompt_name" in given else (self.prompts or {}).get(task)
+        return {
             "show_progress_bar": self.show_progress,
             "normalize_embeddings": self.normalize,
             "truncate_dim": self.truncate_dim,
+            **({} if self.batch_size is None else {"batch_size": self.batch_size}),
+            **({} if prompt is None else {"prompt": prompt}),
+            **given,
         }
-        if self.batch_size is not None:
-            defaults["batch_size"] = self.batch_size
-        given = {**(self.encode_kwargs or {}), **((self.query_encode_kwargs or {}) if task == "query" else {})}
-        prompt = (self.prompts or {}).get(task)
-        if prompt is not None and "prompt_name" not in given:
-            defaults["prompt"] = prompt
-        return {**defaults, **given}
 
 
 def _check_task(task: str) -> None:
@@ -261,10 +248,3 @@ def _check_encode_kwargs(encode_kwargs: Mapping[str, Any]) -> None:
             f"encode_kwargs holds precision={precision!r}, whose steps are chosen anew from each call's texts: vectors "
             "of two calls cannot be compared; leave it out, and let the vector store quantize, or use 'binary'"
         )
-
-
-def _checks_texts(model: SentenceTransformer) -> bool:
-    """Tell whether the model's ``encode`` itself looks at every text."""
-    from prompteol.sentence_transformers import PromptEOL
-
-    return isinstance(model, PromptEOL)

@@ -1,10 +1,9 @@
 """Evaluate models on the paper's fourteen tasks, or on tasks of your own."""
 
-from prompteol.evaluation.hub import HubDatasets
 from prompteol.evaluation.published import PublishedScores, published_for
 from prompteol.evaluation.results import Evaluation, TaskScore, read_results, results_json
 from prompteol.evaluation.runner import Benchmark, evaluate, load_benchmark
-from prompteol.evaluation.senteval_folder import SentEvalFolder
+from prompteol.evaluation.sources import HubDatasets, SentEvalFolder
 from prompteol.evaluation.tasks import (
     TASKS,
     LabeledTexts,

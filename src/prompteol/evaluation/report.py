@@ -1,21 +1,17 @@
 """Show results as tables beside the paper's figures, on the terminal and as Markdown."""
 
-from __future__ import annotations
-
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from prompteol.evaluation.description import ModelDescription
-from prompteol.evaluation.published import PublishedScores, published_for
-from prompteol.evaluation.results import Evaluation
+from prompteol.evaluation.published import published_for
+from prompteol.evaluation.results import Evaluation, ModelDescription
 from prompteol.evaluation.tasks import SUITES, TASKS, Suite
-
-__all__ = ["labels", "markdown", "tables"]
 
 _AVERAGED: dict[str, Suite] = {"sts": "sts", "transfer": "transfer"}
 _TITLES: dict[str, str] = {
@@ -23,35 +19,23 @@ _TITLES: dict[str, str] = {
     "dev": "Development splits, Spearman × 100",
     "transfer": "Transfer, accuracy in percent",
 }
-_ABSENT = "–"
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     label: str
     cells: list[str]
     style: str = ""
 
 
-@dataclass(frozen=True)
-class _Section:
-    title: str
-    columns: list[str]
-    rows: list[_Row]
-
-
 def tables(evaluations: Sequence[Evaluation]) -> RenderableType:
-    """Return the results for a terminal: a table for each suite, then what was missing, what was run and with what.
-
-    Of fingerprints and of the data's SHA-256 the first 12 digits are shown; Markdown and JSON have them whole.
-    """
+    """Return the results for a terminal: a table for each suite, then what was missing, what was run and with what."""
     parts: list[RenderableType] = []
-    for section in _sections(evaluations):
-        table = Table(title=section.title, title_justify="left", title_style="bold")
+    for title, columns, rows in _sections(evaluations):
+        table = Table(title=title, title_justify="left", title_style="bold")
         table.add_column("", overflow="fold")
-        for column in section.columns:
+        for column in columns:
             table.add_column(column, justify="right", no_wrap=True)
-        for row in section.rows:
+        for row in rows:
             table.add_row(Text(row.label), *(Text(cell) for cell in row.cells), style=row.style)
         parts.append(table)
     parts += [Text(note, style="dim") for note in _notes(evaluations, digits=12)]
@@ -61,54 +45,46 @@ def tables(evaluations: Sequence[Evaluation]) -> RenderableType:
 def markdown(evaluations: Sequence[Evaluation]) -> str:
     """Return the results as Markdown: the same tables and notes."""
     blocks = []
-    for section in _sections(evaluations):
-        head = ["", *section.columns]
-        lines = [head, ["---", *["---:"] * len(section.columns)]]
-        lines += [[row.label, *row.cells] for row in section.rows]
+    for title, columns, rows in _sections(evaluations):
+        lines = [["", *columns], ["---", *["---:"] * len(columns)], *([row.label, *row.cells] for row in rows)]
         table = "\n".join("| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines)
-        blocks.append(f"## {section.title}\n\n{table}\n")
+        blocks.append(f"## {title}\n\n{table}\n")
     notes = "\n".join(f"- {_escape(note)}" for note in _notes(evaluations, digits=64))
     return "\n".join([*blocks, notes, ""])
 
 
 def labels(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Return short names for rows, all different where the settings are.
-
-    Of a folder the last part of its path, unless another one shares it. One model that was set up in several ways
-    goes by name and what differs: demonstrations, template, layer, dtype.
-    """
+    """Return short names for rows: the last part of a path, and what differs where one model was set up twice."""
     models = [evaluation.model for evaluation in evaluations]
-    paths: dict[str, set[str]] = {}
-    for model in models:
-        paths.setdefault(_last_part(model.name), set()).add(model.name)
-    named = [model.name if len(paths[_last_part(model.name)]) > 1 else _last_part(model.name) for model in models]
-    return [
-        ", ".join([label, *_telling(model, [other for other in models if other.name == model.name])])
-        for model, label in zip(models, named, strict=True)
-    ]
+    sharing = Counter(map(_last_part, {model.name for model in models}))
+    named = [model.name if sharing[_last_part(model.name)] > 1 else _last_part(model.name) for model in models]
+    setups = [_setup(model) for model in models]
+    found = []
+    for model, label, setup in zip(models, named, setups, strict=True):
+        namesakes = [other for other, one in zip(setups, models, strict=True) if one.name == model.name]
+        telling = [own for own, *others in zip(setup, *namesakes, strict=True) if len(set(others)) > 1]
+        found.append(", ".join([label, *telling]))
+    return found
 
 
 def _last_part(name: str) -> str:
     return name.rstrip("/").rpartition("/")[2] if name.startswith(("/", ".", "~")) else name
 
 
-def _telling(model: ModelDescription, namesakes: list[ModelDescription]) -> list[str]:
-    """Return the settings of a model in which its namesakes are not all alike."""
-    columns = zip(*map(_setup, namesakes), strict=True)
-    return [own for own, column in zip(_setup(model), columns, strict=True) if len(set(column)) > 1]
-
-
 def _setup(model: ModelDescription) -> tuple[str, ...]:
-    words = [word for _, word in model.demonstrations]
-    if len(words) == 1:
-        shown = f"demonstration {words[0]!r}"
-    else:
-        shown = f"{len(words)} demonstrations" if words else "no demonstration"
+    match model.demonstrations:
+        case ():
+            shown = "no demonstration"
+        case ((_, word),):
+            shown = f"demonstration {word!r}"
+        case several:
+            shown = f"{len(several)} demonstrations"
     layer = "no layer" if model.layer is None else f"layer {model.layer}"
     return shown, model.template or "no template", layer, model.dtype or "no dtype"
 
 
-def _sections(evaluations: Sequence[Evaluation]) -> list[_Section]:
+def _sections(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[str], list[_Row]]]:
+    """Yield title, columns and rows of each table."""
     present = dict.fromkeys(name for each in evaluations for name in (*each.scores, *each.missing))
     suites: dict[str, list[str]] = {suite: [name for name in SUITES[suite] if name in present] for suite in SUITES}
     for name in present:
@@ -116,14 +92,12 @@ def _sections(evaluations: Sequence[Evaluation]) -> list[_Section]:
         suite = TASKS[name].suite if name in TASKS else "other tasks"
         if name not in suites.setdefault(suite, []):
             suites[suite].append(name)
-    sections = []
     for suite, names in suites.items():
         if names:
             average = ["Avg."] if suite in _AVERAGED else []
             labeled = zip(evaluations, labels(evaluations), strict=True)
             rows = [row for each, label in labeled for row in _rows(each, label, suite, names)]
-            sections.append(_Section(_TITLES.get(suite, suite), names + average, rows))
-    return sections
+            yield _TITLES.get(suite, suite), names + average, rows
 
 
 def _rows(evaluation: Evaluation, label: str, suite: str, names: list[str]) -> list[_Row]:
@@ -133,15 +107,12 @@ def _rows(evaluation: Evaluation, label: str, suite: str, names: list[str]) -> l
     if suite in _AVERAGED:
         ours.append(evaluation.average(_AVERAGED[suite]))
         theirs += [paper.average(_AVERAGED[suite])] if paper else []
-    rows = [_Row(label, [_number(score) for score in ours])]
-    if paper is None or all(score is None for score in theirs):
-        return rows
-    difference = [o - t if o is not None and t is not None else None for o, t in zip(ours, theirs, strict=True)]
-    return [
-        *rows,
-        _Row(f"  paper, {paper.method}", [_number(score) for score in theirs], "dim"),
-        _Row("  difference", [_number(value, signed=True) for value in difference], "italic"),
-    ]
+    rows = [_Row(label, _numbers(ours))]
+    if paper and any(score is not None for score in theirs):
+        difference = [o - t if o is not None and t is not None else None for o, t in zip(ours, theirs, strict=True)]
+        rows.append(_Row(f"  paper, {paper.method}", _numbers(theirs), "dim"))
+        rows.append(_Row("  difference", _numbers(difference, "+.2f"), "italic"))
+    return rows
 
 
 def _notes(evaluations: Sequence[Evaluation], *, digits: int) -> list[str]:
@@ -151,7 +122,7 @@ def _notes(evaluations: Sequence[Evaluation], *, digits: int) -> list[str]:
     notes += _once("data, SHA-256", [_data(each, digits) for each in evaluations], evaluations)
     notes += _once("versions", [_named(each.versions) for each in evaluations], evaluations)
     papers = [paper for each in evaluations if (paper := published_for(each.model))]
-    return notes + [_source(paper) for paper in papers]
+    return notes + [f"paper's figures for {paper.model}, {paper.method}: {paper.source}" for paper in papers]
 
 
 def _once(what: str, texts: list[str], evaluations: Sequence[Evaluation]) -> list[str]:
@@ -163,8 +134,8 @@ def _once(what: str, texts: list[str], evaluations: Sequence[Evaluation]) -> lis
 
 def _data(evaluation: Evaluation, digits: int) -> str:
     """Give each task one SHA-256, over those of the files it was read from."""
-    parts = {name: sorted(score.data.items()) for name, score in evaluation.scores.items() if score.data}
-    joined = {name: "".join(digest for _, digest in files).encode() for name, files in parts.items()}
+    parts = {name: score.data for name, score in evaluation.scores.items() if score.data}
+    joined = {name: "".join(data[file] for file in sorted(data)).encode() for name, data in parts.items()}
     return _named({name: hashlib.sha256(digests).hexdigest()[:digits] for name, digests in joined.items()})
 
 
@@ -186,14 +157,8 @@ def _settings(evaluation: Evaluation, digits: int) -> str:
     return ", ".join(filter(None, settings))
 
 
-def _source(paper: PublishedScores) -> str:
-    return f"paper's figures for {paper.model}, {paper.method}: {paper.source}"
-
-
-def _number(value: float | None, *, signed: bool = False) -> str:
-    if value is None:
-        return _ABSENT
-    return f"{value:+.2f}" if signed else f"{value:.2f}"
+def _numbers(values: Sequence[float | None], form: str = ".2f") -> list[str]:
+    return ["–" if value is None else format(value, form) for value in values]
 
 
 def _escape(text: str) -> str:

@@ -1,28 +1,48 @@
-"""Hold the results of an evaluation, and read and write them as JSON."""
+"""Hold the results of an evaluation, what is needed to repeat it, and read and write them as JSON."""
 
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prompteol.errors import EvaluationError
-from prompteol.evaluation.description import ModelDescription
 from prompteol.evaluation.tasks import SUITES, Suite
 
-__all__ = ["Evaluation", "TaskScore", "read_results", "results_json"]
+if TYPE_CHECKING:
+    from prompteol.prompts import PromptTemplate
 
 _FORMAT = 1
+_PACKAGES = "prompteol sentence-transformers transformers torch tokenizers peft scikit-learn scipy numpy datasets"
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """Describe an evaluated model; what does not apply to it is None.
+
+    ``template`` shows the prompt with ``{text}`` where the sentence goes and no demonstrations; those stand in
+    ``demonstrations`` as (sentence, word). ``layer`` is negative, -1 the last.
+    """
+
+    name: str
+    template: str | None = None
+    normalization: str | None = None
+    demonstrations: tuple[tuple[str, str], ...] = ()
+    layer: int | None = None
+    dtype: str | None = None
+    dimensions: int | None = None
+    parameters: int | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
 class TaskScore:
-    """Hold one task's score in percent: Spearman x 100 or accuracy.
-
-    ``details`` are further figures (subsets, dev accuracy, F1), ``data`` the SHA-256 of every part read.
-    """
+    """Hold one task's score in percent, further figures, and the SHA-256 of every part read."""
 
     task: str
     metric: str
@@ -51,6 +71,33 @@ class Evaluation:
         return sum(self.scores[name].score for name in names) / len(names)
 
 
+def describe(model: Any, name: str) -> ModelDescription:
+    """Describe a model by its attributes: a PromptEOL in full, any other encoder as far as it has them."""
+    templates = getattr(model, "template", None)
+    template: PromptTemplate | None = templates.for_task(None) if templates is not None else None
+    parameters = list(model.parameters()) if hasattr(model, "parameters") else []
+    return ModelDescription(
+        name=name,
+        template=str(template.with_demonstrations(())) if template else None,
+        normalization=template.normalization if template else None,
+        demonstrations=tuple((d.sentence, d.word) for d in template.demonstrations) if template else (),
+        layer=getattr(model, "layer", None),
+        dtype=str(parameters[0].dtype).removeprefix("torch.") if parameters else None,
+        dimensions=model.get_embedding_dimension() if hasattr(model, "get_embedding_dimension") else None,
+        parameters=sum(parameter.numel() for parameter in parameters) or None,
+        fingerprint=model.fingerprint() if hasattr(model, "fingerprint") else None,
+    )
+
+
+def versions() -> dict[str, str]:
+    """List the versions that a score may depend on: Python's and those of the packages installed."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES.split():
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
 def results_json(evaluations: Sequence[Evaluation]) -> str:
     """Return evaluations as JSON text, to be read by :func:`read_results` of this and later releases."""
     record = {"format": _FORMAT, "evaluations": [asdict(evaluation) for evaluation in evaluations]}
@@ -58,11 +105,7 @@ def results_json(evaluations: Sequence[Evaluation]) -> str:
 
 
 def read_results(files: Iterable[str | Path]) -> list[Evaluation]:
-    """Read the evaluations of several result files, one after the other.
-
-    Raises:
-        EvaluationError: a file that is no result file, or one of a later format.
-    """
+    """Read the evaluations of several result files, one after the other; EvaluationError where one is none."""
     return [evaluation for file in files for evaluation in _read(Path(file))]
 
 
@@ -79,9 +122,10 @@ def _read(file: Path) -> list[Evaluation]:
 
 
 def _evaluation(record: dict[str, Any]) -> Evaluation:
+    # Fields of other releases are passed over.
+    known = {field.name for field in fields(ModelDescription)}
+    model = {name: value for name, value in record["model"].items() if name in known}
+    shown = tuple((sentence, word) for sentence, word in model.pop("demonstrations", ()))
     scores = {name: TaskScore(**score) for name, score in record["scores"].items()}
-    return Evaluation(
-        ModelDescription.from_json(record["model"]),
-        scores,
-        **{key: record[key] for key in ("missing", "versions", "created", "seconds") if key in record},
-    )
+    rest = {key: record[key] for key in ("missing", "versions", "created", "seconds") if key in record}
+    return Evaluation(ModelDescription(**model, demonstrations=shown), scores, **rest)

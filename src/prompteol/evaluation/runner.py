@@ -1,43 +1,48 @@
-"""Evaluate a model: load the tasks, embed every sentence once, score each task."""
+"""Evaluate a model or a baseline: load the tasks, embed every sentence once, score each task."""
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from prompteol.errors import EvaluationError
-from prompteol.evaluation.description import ModelDescription, describe, versions
-from prompteol.evaluation.embedding_store import EmbeddingStore, Encoder
-from prompteol.evaluation.hub import HubDatasets
-from prompteol.evaluation.results import Evaluation, TaskScore
-from prompteol.evaluation.senteval_folder import SentEvalFolder
-from prompteol.evaluation.sts import score_sts
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from prompteol.errors import EvaluationError, ModelError, NonFiniteError
+from prompteol.evaluation.results import Evaluation, ModelDescription, TaskScore, describe, versions
+from prompteol.evaluation.scoring import score_sts, score_transfer
+from prompteol.evaluation.sources import HubDatasets, SentEvalFolder
 from prompteol.evaluation.tasks import (
     TASKS,
     Embed,
     StsData,
-    Task,
     TaskData,
     TaskNotFoundError,
     TransferData,
     parse_tasks,
 )
-from prompteol.evaluation.transfer import score_transfer
-from prompteol.progress import Progress, no_progress
+from prompteol.files import chunks
+from prompteol.progress import Progress, batches, no_progress
 from prompteol.sentence_transformers import PromptEOL
 
-__all__ = ["Benchmark", "TaskSource", "evaluate", "evaluate_features", "load_benchmark"]
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_CHUNK = 1024
 
 
-class TaskSource(Protocol):
-    """Read the paper's tasks: from a SentEval folder, or from the Hub."""
+class Encoder(Protocol):
+    """Turn sentences into an array of shape (sentences, dimensions); the options that it knows are given to it."""
 
-    def load(self, task: Task) -> StsData | TransferData:
-        """Read a task, or raise TaskNotFoundError."""
+    def encode(self, sentences: list[str], /) -> Any:
+        """Embed the sentences."""
         ...
 
 
@@ -58,17 +63,8 @@ class Benchmark:
         return {sentence for data in self.tasks.values() for sentence in data.sentences()}
 
 
-def load_benchmark(source: TaskSource, tasks: Sequence[str] = ("sts",)) -> Benchmark:
-    """Read tasks from a source.
-
-    Args:
-        source: a :class:`SentEvalFolder` or :class:`HubDatasets`.
-        tasks: names of tasks and groups, see :func:`~prompteol.evaluation.tasks.parse_tasks`.
-
-    Raises:
-        EvaluationError: no task has such a name.
-        EvaluationError: a file is damaged (file and line are named), or none of the tasks is there.
-    """
+def load_benchmark(source: SentEvalFolder | HubDatasets, tasks: Sequence[str] = ("sts",)) -> Benchmark:
+    """Read tasks by names and groups; EvaluationError where a name is unknown, a file damaged, or nothing is there."""
     found: dict[str, TaskData] = {}
     missing: dict[str, str] = {}
     for task in parse_tasks(tasks):
@@ -157,8 +153,7 @@ def _score(name: str, data: TaskData, embed: Embed) -> TaskScore:
         return TaskScore(name, task.metric, float(task.score(data, embed)), len(data.sentences()), data=parts)
     if isinstance(data, StsData):
         score, subsets = score_sts(data, embed)
-        count = sum(len(subset.gold) for subset in data.subsets)
-        return TaskScore(name, "spearman", score, count, {"subsets": subsets}, parts)
+        return TaskScore(name, "spearman", score, len(data.sentences()) // 2, {"subsets": subsets}, parts)
     if isinstance(data, TransferData):
         result = score_transfer(data, embed)
         details: dict[str, Any] = {"dev_accuracy": result.dev_accuracy, "C": result.regularization}
@@ -167,3 +162,82 @@ def _score(name: str, data: TaskData, embed: Embed) -> TaskScore:
         count = len(data.splits["test" if "test" in data.splits else "all"].labels)
         return TaskScore(name, "accuracy", result.accuracy, count, details, parts)
     raise EvaluationError(f"{type(data).__name__} is neither StsData nor TransferData: give the task a score function")
+
+
+class EmbeddingStore:
+    """Keep one float32 embedding for each distinct sentence; NaN or infinity is a NonFiniteError with the sentence."""
+
+    def __init__(self, model: Encoder, *, batch_size: int | None = None) -> None:
+        self._model = model
+        given = {"show_progress_bar": False} | ({"batch_size": batch_size} if batch_size else {})
+        takes = inspect.signature(model.encode).parameters
+        everything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values())
+        self._options = {name: value for name, value in given.items() if everything or name in takes}
+        self._row: dict[str, int] = {}
+        self._chunks: list[NDArray[np.float32]] = []
+
+    def add(self, sentences: Iterable[str], *, advance: Callable[[int], object] = lambda _count: None) -> None:
+        """Embed those sentences that are new, long ones first; ``advance`` is called with the size of every batch."""
+        new = sorted({s for s in sentences if s not in self._row}, key=lambda s: (-len(s), s))
+        with batches(self._model, advance) as done:
+            for chunk in chunks(new, _CHUNK):
+                self._chunks.append(self._encode(chunk))
+                for sentence in chunk:
+                    self._row[sentence] = len(self._row)
+                done(len(chunk))
+
+    def embed(self, sentences: Sequence[str]) -> NDArray[np.float32]:
+        """Return the embeddings of the sentences, shape (sentences, dimensions), embedding what is new."""
+        self.add(sentences)
+        if len(self._chunks) > 1:
+            self._chunks = [np.concatenate(self._chunks)]
+        return np.asarray(self._chunks[0][[self._row[sentence] for sentence in sentences]])
+
+    def _encode(self, sentences: list[str]) -> NDArray[np.float32]:
+        embeddings = np.asarray(self._model.encode(sentences, **self._options), dtype=np.float32)
+        finite = np.isfinite(embeddings).all(axis=1)
+        if not finite.all():
+            sentence = sentences[int(np.argmin(finite))]
+            raise NonFiniteError(f"the embedding of {sentence[:80]!r} holds NaN or infinity; try dtype float32")
+        return embeddings
+
+
+def tfidf(sentences: Sequence[str]) -> Any:
+    """Return scikit-learn's tf-idf vectors, a sparse row each, fitted on these very sentences, as SentEval permits."""
+    return TfidfVectorizer().fit_transform(sentences)
+
+
+class MeanPooling:
+    """Embed sentences as the mean of the backbone's last hidden states over all tokens, with no prompt.
+
+    The paper's "avg" row: the same weights, the same tokenizer (with the BOS it adds), another vector.
+    """
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        module: Any = getattr(model[0], "transformer", model[0])
+        self._backbone: Any = getattr(module, "model", None)
+        self._tokenizer: Any = getattr(module, "tokenizer", None)
+        if self._backbone is None or self._tokenizer is None:
+            raise ModelError(f"{type(model[0]).__name__} holds no backbone and tokenizer to pool over")
+
+    def parameters(self) -> Iterator[Any]:
+        """Iterate over the backbone's weights, for its size and dtype."""
+        return iter(self._backbone.parameters())
+
+    def encode(self, sentences: list[str], *, batch_size: int = 32, **_: Any) -> NDArray[np.float32]:
+        """Embed sentences: float32, shape (sentences, hidden size)."""
+        import torch
+
+        # A text of no token, an empty one without BOS, is taken for the end of a text.
+        end = self._tokenizer.eos_token_id or 0
+        tokens = [ids or [end] for ids in self._tokenizer(list(sentences), truncation=True)["input_ids"]]
+        order = sorted(range(len(tokens)), key=lambda number: len(tokens[number]))
+        rows: list[NDArray[np.float32]] = []
+        with torch.inference_mode():
+            # In batches of equal length there is no padding, so nothing depends on a pad token or on positions.
+            for _length, equal in groupby(order, key=lambda number: len(tokens[number])):
+                for batch in chunks(equal, batch_size):
+                    inputs = torch.tensor([tokens[number] for number in batch], device=self._backbone.device)
+                    states = self._backbone(input_ids=inputs, attention_mask=torch.ones_like(inputs)).last_hidden_state
+                    rows.append(states.float().mean(dim=1).cpu().numpy())
+        return np.concatenate(rows)[np.argsort(order)]

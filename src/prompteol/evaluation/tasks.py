@@ -1,7 +1,5 @@
 """Name the evaluation tasks, the paper's sixteen and those that others register, and the data that they are made of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -9,22 +7,6 @@ from itertools import chain
 from typing import Any, Literal, Protocol, TypeAlias
 
 from prompteol.errors import EvaluationError
-
-__all__ = [
-    "SUITES",
-    "TASKS",
-    "Embed",
-    "LabeledTexts",
-    "StsData",
-    "StsSubset",
-    "Suite",
-    "Task",
-    "TaskData",
-    "TaskNotFoundError",
-    "TransferData",
-    "parse_tasks",
-    "register_task",
-]
 
 Embed: TypeAlias = Callable[[Sequence[str]], Any]
 """Returns one row for each sentence, dense or sparse."""
@@ -45,10 +27,7 @@ class TaskData(Protocol):
 
 @dataclass(frozen=True)
 class StsSubset:
-    """Hold one subset of an STS task: pairs of sentences and their human scores.
-
-    ``first``, ``second`` and ``gold`` have the same length; gold scores run from 0 to 5.
-    """
+    """Hold one subset of an STS task: pairs of sentences, and as many human scores from 0 to 5."""
 
     subset: str
     first: Sequence[str]
@@ -65,8 +44,8 @@ class StsData:
 
     def sentences(self) -> list[str]:
         """List every sentence: first all left ones, subset after subset, then all right ones."""
-        sides = (subset.first for subset in self.subsets), (subset.second for subset in self.subsets)
-        return [*chain.from_iterable(chain.from_iterable(sides))]
+        sides = [subset.first for subset in self.subsets] + [subset.second for subset in self.subsets]
+        return [*chain.from_iterable(sides)]
 
 
 @dataclass(frozen=True)
@@ -136,37 +115,23 @@ def register_task(task: Task) -> None:
     if not _key(task.name) or _key(task.name) in {*map(_key, TASKS), *_groups()}:
         raise EvaluationError(f"a task or group is called {task.name!r} already; choose another name")
     if _key(task.suite) in {*SUITES, "all"}:
-        raise EvaluationError(
-            f"suite {task.suite!r} is averaged as the paper does, without {task.name}; choose another name for it"
-        )
+        raise EvaluationError(f"suite {task.suite!r} is averaged as the paper does; choose another name for it")
     if task.load is None:
         raise EvaluationError(f"task {task.name!r} has no load; give a function that returns its data")
     TASKS[task.name] = task
 
 
 def parse_tasks(names: Sequence[str]) -> list[Task]:
-    """Turn names of tasks and of groups (``sts``, ``transfer``, ``all``, ``dev``) into tasks.
-
-    Case and hyphens do not matter (``stsb`` is ``STS-B``); the order is that of the paper's tables, each task comes
-    once, and registered ones come last.
-
-    Raises:
-        EvaluationError: no task and no group has such a name.
-    """
+    """Turn names of tasks and groups, in any case, into tasks in the order of the paper's tables, others last."""
     for plugin in entry_points(group="prompteol.tasks"):
         plugin.load()
-    by_key, groups = {_key(name): name for name in TASKS}, _groups()
+    known = {_key(name): [name] for name in TASKS} | _groups()
     found: set[str] = set()
     for name in names:
-        key = _key(name)
-        if key in groups:
-            found.update(groups[key])
-        elif key in by_key:
-            found.add(by_key[key])
-        else:
-            raise EvaluationError(
-                f"no task is called {name!r}; the groups are {', '.join(groups)}, the tasks {', '.join(TASKS)}"
-            )
+        if _key(name) not in known:
+            shown = ", ".join(_groups())
+            raise EvaluationError(f"no task is called {name!r}; the groups are {shown}, the tasks {', '.join(TASKS)}")
+        found.update(known[_key(name)])
     return [task for task in TASKS.values() if task.name in found]
 
 

@@ -10,15 +10,9 @@ from pathlib import Path
 
 from prompteol.errors import CorpusError
 
-__all__ = ["atomic_write", "refuse_overwrite"]
-
 
 def refuse_overwrite(path: Path, *, force: bool) -> None:
-    """Refuse a path to which no file could be written, before any work is done.
-
-    Raises:
-        CorpusError: it is a folder, its folder does not exist, or it exists and ``force`` is off.
-    """
+    """Refuse a path to which no file could be written, before any work is done."""
     if path.is_dir():
         raise CorpusError(f"output {str(path)!r} is a folder; give the name of a file in it")
     if not path.parent.is_dir():
@@ -31,15 +25,9 @@ def refuse_overwrite(path: Path, *, force: bool) -> None:
 def atomic_write(path: Path, *, force: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``, and move it to ``path`` when the block ends without an exception.
 
-    On any exception, Ctrl-C included, the temporary file is removed and ``path`` stays as it was. A process
-    killed outright leaves at most a hidden ``.NAME.XXXXXXXX.partial``, never a half file under the name.
-
-    Args:
-        path: the file to write.
-        force: replace a file that exists by then. Without it, such a file stays and the new one gets a name beside it.
-
-    Raises:
-        CorpusError: the file was not written; with the reason.
+    On any exception, Ctrl-C included, the temporary file is removed and ``path`` stays as it was. A process killed
+    outright leaves at most a hidden ``.NAME.XXXXXXXX.partial``. Without ``force``, a file that exists by then stays and
+    the new one gets a name beside it, which the :class:`CorpusError` says.
     """
     token = secrets.token_hex(4)
     partial = path.with_name(f".{path.name}.{token}.partial")

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
 
 from prompteol.errors import CorpusError
-from prompteol.files.column_names import FIRST, SECOND, TEXT
 
-__all__ = [
-    "check_header",
-    "check_names",
-    "column_named",
-    "is_number",
-    "is_text",
-    "listed",
-    "named",
-    "text_columns",
-    "without_numbers",
-]
+# Common names of columns in lower case: of a text on its own,
+TEXT = ("text", "sentence")
+# of the first text of a pair, such as the anchor of an example or a query,
+FIRST = (
+    "anchor", "sent0", "sentence1", "sentence_1", "sentence_a", "text1", "premise", "query", "question", "question1",
+    "left",
+)  # fmt: skip
+# of the second text of a pair in which the texts belong together,
+POSITIVE = (
+    "positive", "sent1", "sentence2", "sentence_2", "sentence_b", "text2", "entailment", "document", "answer",
+    "question2", "pos", "right",
+)  # fmt: skip
+# and of any pair. Whether a hypothesis follows from its premise is for a label to say.
+SECOND = (*POSITIVE, "hypothesis")
 
 # A longer field, or one that ends as a sentence does, is no name of a column but a text. A text that is not ASCII may
 # have no blanks between its words, so its letters are counted.
@@ -33,11 +34,7 @@ def column_named(columns: Sequence[str], names: Iterable[str]) -> str | None:
 
 
 def named(table: str, existing: Sequence[str], column: str) -> str:
-    """Return the column of exactly this name, else the only one that has it in another case.
-
-    Raises:
-        CorpusError: no column has it, or several have.
-    """
+    """Return the column of exactly this name, else the only one that has it in another case."""
     if column in existing:
         return column
     alike = [one for one in existing if one.strip().casefold() == column.strip().casefold()]
@@ -48,45 +45,31 @@ def named(table: str, existing: Sequence[str], column: str) -> str:
     raise CorpusError(f"{table!r} has no column {column!r}; its columns: {listed(existing)}")
 
 
-def text_columns(table: str, existing: Sequence[str], width: Literal[1, 2]) -> tuple[str, ...]:
-    """Choose the columns to read where none is named: by common names, else all if there are ``width`` of them.
+def text_columns(table: str, existing: Sequence[str], *, pair: bool) -> tuple[str, ...]:
+    """Choose the columns to read where none is named: by common names, else all if there are just so many.
 
     Where a pair is wanted and the table has one column of text, that column is returned.
-
-    Raises:
-        CorpusError: the columns do not tell.
     """
-    if width == 2:
-        first, second = column_named(existing, FIRST), column_named(existing, SECOND)
-        if first and second:
-            return first, second
-    text = column_named(existing, TEXT)
-    if text:
+    first, second = column_named(existing, FIRST), column_named(existing, SECOND)
+    if pair and first and second:
+        return first, second
+    if text := column_named(existing, TEXT):
         return (text,)
     # A column without a name is what a spreadsheet or an index left.
-    if len(existing) in (1, width) and all(column.strip() for column in existing):
+    if len(existing) in (1, 2 if pair else 1) and all(column.strip() for column in existing):
         return tuple(existing)
     raise CorpusError(f"{table!r}: name the column to read with --column; its columns: {listed(existing)}")
 
 
 def check_names(table: str, names: Sequence[str]) -> None:
-    """Refuse a table in which two columns have the same name.
-
-    Raises:
-        CorpusError: two have.
-    """
-    filled = [name for name in names if name.strip()]
-    twice = next((name for name in filled if filled.count(name) > 1), None)
+    """Refuse a table in which two columns have the same name."""
+    twice = next((name for name in names if name.strip() and names.count(name) > 1), None)
     if twice is not None:
-        raise CorpusError(f"{table!r} has {filled.count(twice)} columns named {twice!r}; rename all but one")
+        raise CorpusError(f"{table!r} has {names.count(twice)} columns named {twice!r}; rename all but one")
 
 
 def check_header(table: str, header: Sequence[str]) -> None:
-    """Refuse a first line that is a row, which would be lost as the header.
-
-    Raises:
-        CorpusError: it holds a text or a number.
-    """
+    """Refuse a first line that is a row, which would be lost as the header."""
     if any(is_text(column) or is_number(column) for column in header):
         raise CorpusError(
             f"{table!r}: the first line holds the names of the columns; found {list(header)!s:.200}: add a header, or "
@@ -99,36 +82,12 @@ def listed(existing: Sequence[str]) -> str:
     return ", ".join(map(repr, existing)) or "none"
 
 
-def without_numbers(
-    table: str, columns: Sequence[str], numbers: Sequence[str], rows: Iterable[tuple[int, tuple[str, ...]]]
-) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yield the rows once every column has shown something other than a number.
-
-    Args:
-        table: its name, for messages.
-        columns: the names of the columns.
-        numbers: those among them that may hold numbers.
-        rows: each with its number.
-
-    Raises:
-        CorpusError: another column holds nothing but numbers.
-    """
-    unsure = {place for place, column in enumerate(columns) if column not in numbers}
-    iterator = iter(rows)
-    first: list[tuple[int, tuple[str, ...]]] = []
-    while unsure and (numbered := next(iterator, None)) is not None:
-        first.append(numbered)
-        unsure = {place for place in unsure if not numbered[1][place].strip() or is_number(numbered[1][place])}
-    for place in sorted(unsure):
-        found = list(dict.fromkeys(row[place] for _, row in first if row[place].strip()))
-        if found:
-            shown = ", ".join(map(repr, found[:3])) + ", ..." * (len(found) > 3)
-            raise CorpusError(
-                f"{table!r}: {columns[place]!r} holds {shown}, which are no texts; name the columns that hold some "
-                "with --column"
-            )
-    yield from first
-    yield from iterator
+def no_texts(table: str, column: str, found: Sequence[str]) -> CorpusError:
+    """Return the error of a column of numbers or labels that was not named, and might be taken for one of texts."""
+    shown = ", ".join(map(repr, found[:3])) + ", ..." * (len(found) > 3)
+    return CorpusError(
+        f"{table!r}: {column!r} holds {shown}, which are no texts; name the columns that hold some with --column"
+    )
 
 
 def is_text(field: str) -> bool:

@@ -12,8 +12,6 @@ from typing import BinaryIO
 from prompteol.errors import CorpusError
 from prompteol.files.compression import DAMAGE, decompressed, suffix_of
 
-__all__ = ["MARKS", "decoded_lines", "open_bytes"]
-
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -25,11 +23,7 @@ _BLOCK = 1 << 16
 
 
 def decoded_lines(name: str) -> Iterator[tuple[int, str]]:
-    """Yield numbered lines, ends kept. Only a newline ends a line: a text may hold any other separator.
-
-    Raises:
-        CorpusError: the file cannot be read, or is no text; with the line.
-    """
+    """Yield numbered lines, ends kept. Only a newline ends a line: a text may hold any other separator."""
     try:
         with open_bytes(name) as raw, decompressed(raw, suffix_of(name)[1]) as file:
             first = file.readline()
@@ -76,11 +70,10 @@ def _without_mark(where: str, line: bytes) -> str:
 
 def _wide_lines(name: str, first: bytes, file: BinaryIO, encoding: str) -> Iterator[tuple[int, str]]:
     decoder = codecs.getincrementaldecoder(encoding)()
-    blocks = chain([first], iter(partial(file.read, _BLOCK), b""))
     number, rest = 0, ""
     try:
-        for block in chain(blocks, [None]):
-            *whole, rest = (rest + decoder.decode(block or b"", final=block is None)).split("\n")
+        for block in chain([first], iter(partial(file.read, _BLOCK), b""), [b""]):
+            *whole, rest = (rest + decoder.decode(block, final=not block)).split("\n")
             for number, line in enumerate(whole, start=number + 1):  # noqa: B020
                 yield number, line + "\n"
     except UnicodeDecodeError as error:

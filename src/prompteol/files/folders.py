@@ -13,18 +13,11 @@ from safetensors import SafetensorError
 
 from prompteol.errors import CorpusError
 
-__all__ = ["atomic_folder", "check_folder"]
-
 _MANIFEST = "prompteol.json"
 
 
 def check_folder(out: Path, *, force: bool) -> None:
-    """Refuse a folder in which no model could be saved, before any work is done.
-
-    Raises:
-        CorpusError: its parent does not exist, it is a file, it holds other files, or ``force`` is off and it holds a
-            saved model.
-    """
+    """Refuse a folder in which no model could be saved, before any work is done."""
     if not out.resolve().parent.is_dir():
         raise CorpusError(f"{str(out.parent)!r} does not exist; make it first")
     if not out.exists():
@@ -45,9 +38,6 @@ def atomic_folder(out: Path, *, force: bool) -> Iterator[Path]:
     """Yield a temporary folder beside ``out``, and move it to ``out`` when the block ends without an exception.
 
     Without ``force``, a model that was saved there meanwhile stays.
-
-    Raises:
-        CorpusError: the folder was not written; with the reason.
     """
     out = out.resolve()
     token = secrets.token_hex(4)

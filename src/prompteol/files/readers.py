@@ -9,25 +9,17 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
-from prompteol.files.column_names import FIRST, TEXT
-from prompteol.files.columns import (
-    check_header,
-    check_names,
-    column_named,
-    listed,
-    named,
-    text_columns,
-    without_numbers,
-)
+from prompteol.files import columns as rules
 from prompteol.files.compression import suffix_of
 from prompteol.files.decoding import decoded_lines
 from prompteol.files.tables import parse_delimiter, separated_rows
 
-__all__ = ["Format", "TextRow", "TextSource", "chunks", "without_duplicates"]
+if TYPE_CHECKING:
+    from typing import Self
 
 Format = Literal["txt", "csv", "tsv", "jsonl", "parquet"]
 TextRow = tuple[str, ...]
@@ -36,15 +28,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class TextSource:
-    """Read the rows of one file of texts.
+    """Read the rows of one file of texts, or of standard input (``-``), as ``width`` strings each.
 
-    Args:
-        name: the file; ``-`` is standard input.
-        format: of the file.
-        columns: of a table, to read in this order, in upper or lower case. Where empty,
-            :func:`~prompteol.files.columns.text_columns` chooses them.
-        width: texts in a row.
-        delimiter: between the fields of ``.csv`` and ``.tsv``; ``None`` reads it from the header.
+    Columns of a table are read in the order given, in upper or lower case; where none is, common names are looked for.
+    A delimiter of ``None`` is read from the header.
     """
 
     name: str
@@ -62,7 +49,7 @@ class TextSource:
         *,
         width: int = 1,
         delimiter: str | None = None,
-    ) -> TextSource:
+    ) -> Self:
         """Check that a file is there, and take its format from its suffix; a pipe is ``txt``."""
         settled = _format(name, format)
         if settled == "parquet":
@@ -83,12 +70,12 @@ class TextSource:
 
     def numbered_rows(self) -> Iterator[tuple[int, TextRow]]:
         """Yield what :meth:`rows` does, each with the number of the line it ends on; in parquet, of its row."""
-        empty = True
-        for numbered in _READERS[self.format](self):
-            empty = False
-            yield numbered
-        if empty:
+        rows = _READERS[self.format](self)
+        first = next(rows, None)
+        if first is None:
             raise CorpusError(f"{self.name!r} holds no text")
+        yield first
+        yield from rows
 
     def texts(self) -> Iterator[str]:
         """Yield the first string of each row."""
@@ -101,10 +88,10 @@ class TextSource:
     def choose(self, existing: Sequence[str]) -> tuple[str, ...]:
         """Choose which of the existing columns are read."""
         if self.columns:
-            return tuple(named(self.name, existing, column) for column in self.columns)
-        if self.format in ("csv", "tsv") and not column_named(existing, (*TEXT, *FIRST)):
-            check_header(self.name, existing)
-        return text_columns(self.name, existing, 2 if self.width == 2 else 1)
+            return tuple(rules.named(self.name, existing, column) for column in self.columns)
+        if self.format in ("csv", "tsv") and not rules.column_named(existing, (*rules.TEXT, *rules.FIRST)):
+            rules.check_header(self.name, existing)
+        return rules.text_columns(self.name, existing, pair=self.width == 2)
 
     def numeric(self, columns: Sequence[str]) -> Sequence[str]:
         """Choose which of the columns that are read may hold numbers; they are read as Python prints them."""
@@ -135,10 +122,9 @@ def _format(name: str, format: str | None) -> Format:
     if compression == ".zst":
         check_extra("parquet", "pyarrow")
     formats: dict[str, Format] = {known: known for known in get_args(Format)}
-    if guess in formats:
-        return formats[guess]
-    listed = ", ".join(formats)
-    raise CorpusError(f"{name!r}: {guess!r} is none of the formats {listed}; name one with --format")
+    if guess not in formats:
+        raise CorpusError(f"{name!r}: {guess!r} is none of the formats {', '.join(formats)}; name one with --format")
+    return formats[guess]
 
 
 def _read_txt(source: TextSource) -> Iterator[tuple[int, TextRow]]:
@@ -153,7 +139,7 @@ def _read_separated(source: TextSource, *, default: str) -> Iterator[tuple[int, 
     _, header = next(rows, (0, []))
     if not header:
         return
-    check_names(source.name, header)
+    rules.check_names(source.name, header)
     columns = source.choose(header)
     places = [header.index(column) for column in columns]
     yield from _texts(source, columns, ((number, tuple(fields[place] for place in places)) for number, fields in rows))
@@ -162,48 +148,71 @@ def _read_separated(source: TextSource, *, default: str) -> Iterator[tuple[int, 
 def _texts(
     source: TextSource, columns: Sequence[str], rows: Iterable[tuple[int, TextRow]]
 ) -> Iterator[tuple[int, TextRow]]:
-    """Yield the rows; a column of numbers is read only if it is named."""
+    """Yield the rows once every column that is not named has shown something other than a number."""
     numbers = columns if source.columns else source.numeric(columns)
-    return without_numbers(source.name, columns, numbers, rows)
+    unsure = {place for place, column in enumerate(columns) if column not in numbers}
+    iterator = iter(rows)
+    first: list[tuple[int, TextRow]] = []
+    while unsure and (numbered := next(iterator, None)) is not None:
+        first.append(numbered)
+        cells = numbered[1]
+        unsure = {place for place in unsure if not cells[place].strip() or rules.is_number(cells[place])}
+    for place in sorted(unsure):
+        found = list(dict.fromkeys(row[place] for _, row in first if row[place].strip()))
+        if found:
+            raise rules.no_texts(source.name, columns[place], found)
+    yield from first
+    yield from iterator
+
+
+def _strings(source: TextSource, values: Sequence[object], columns: Sequence[str], where: str) -> Iterator[TextRow]:
+    """Yield the rows of a record of jsonl or parquet, whose values may be anything."""
+    numbers = source.numeric(columns)
+    for row in source.expand(values, columns, where):
+        cells = zip(columns, row, strict=True)
+        yield tuple(_string(value, name, where, number=name in numbers) for name, value in cells)
+
+
+def _string(value: object, column: str, where: str, *, number: bool) -> str:
+    if number and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise CorpusError(f"{where}: {column!r} should be a {'number' if number else 'string'}, not {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise CorpusError(f"{where}: {column!r} holds half of a surrogate pair: {error}") from error
+    return value
 
 
 def _read_jsonl(source: TextSource) -> Iterator[tuple[int, TextRow]]:
     records = _records(source.name)
     first = next(records, None)
-    if first is None:
-        return
-    columns = source.choose(list(first[1]))
-    yield from _texts(source, columns, _json_rows(source, columns, chain([first], records)))
+    if first is not None:
+        columns = source.choose(list(first[1]))
+        yield from _texts(source, columns, _json_rows(source, columns, chain([first], records)))
 
 
 def _json_rows(
     source: TextSource, columns: tuple[str, ...], records: Iterable[tuple[int, dict[str, Any]]]
 ) -> Iterator[tuple[int, TextRow]]:
     seen: set[frozenset[str]] = set()
-    numeric = source.numeric(columns)
     for number, record in records:
-        where = f"{source.name!r}, line {number}"
-        missing = [name for name in columns if name not in record]
-        if missing:
+        where, keys = f"{source.name!r}, line {number}", frozenset(record)
+        missing = next((name for name in columns if name not in record), None)
+        if missing is not None:
             raise CorpusError(
-                f"{where}: no key {missing[0]!r}, which the first line has; its keys: {listed(list(record))}"
+                f"{where}: no key {missing!r}, which the first line has; its keys: {rules.listed(list(record))}"
             )
-        for row in source.expand([record[name] for name in columns], columns, where):
-            yield number, _strings(row, columns, where, numeric)
-        names = frozenset(record)
-        if not source.columns and names not in seen:
-            seen.add(names)
+        for row in _strings(source, [record[name] for name in columns], columns, where):
+            yield number, row
+        if not source.columns and keys not in seen:
+            seen.add(keys)
             if source.choose(list(record)) != columns:
                 raise CorpusError(
-                    f"{where}: with the columns {listed(list(record))} other ones would be read than in the lines "
-                    f"before, where they were {', '.join(columns)}; give every line the same, or name them with "
-                    "--column"
+                    f"{where}: with the columns {rules.listed(list(record))} others would be read than in the lines "
+                    f"before, {', '.join(columns)}; give every line the same, or name them with --column"
                 )
-
-
-def _strings(values: Sequence[object], columns: Sequence[str], where: str, numeric: Sequence[str]) -> TextRow:
-    cells = zip(columns, values, strict=True)
-    return tuple(_string(value, name, where, number=name in numeric) for name, value in cells)
 
 
 def _records(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -231,18 +240,6 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def _string(value: object, column: str, where: str, *, number: bool) -> str:
-    if number and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        raise CorpusError(f"{where}: {column!r} should be a {'number' if number else 'string'}, not {value!r}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise CorpusError(f"{where}: {column!r} holds half of a surrogate pair: {error}") from error
-    return value
-
-
 def _read_parquet(source: TextSource) -> Iterator[tuple[int, TextRow]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -251,7 +248,7 @@ def _read_parquet(source: TextSource) -> Iterator[tuple[int, TextRow]]:
         raise CorpusError("parquet cannot be read from a pipe; save it to a file first")
     try:
         with pq.ParquetFile(source.name) as file:
-            check_names(source.name, file.schema_arrow.names)
+            rules.check_names(source.name, file.schema_arrow.names)
             columns = source.choose(file.schema_arrow.names)
             yield from _texts(source, columns, _parquet_rows(source, columns, file))
     except (pa.ArrowException, OSError) as error:
@@ -259,14 +256,11 @@ def _read_parquet(source: TextSource) -> Iterator[tuple[int, TextRow]]:
 
 
 def _parquet_rows(source: TextSource, columns: tuple[str, ...], file: Any) -> Iterator[tuple[int, TextRow]]:
-    numeric = source.numeric(columns)
-    row = 0
-    for batch in file.iter_batches(columns=list(columns)):
-        for values in zip(*(batch.column(column).to_pylist() for column in columns), strict=True):
-            row += 1
-            where = f"{source.name!r}, row {row}"
-            for expanded in source.expand(values, columns, where):
-                yield row, _strings(expanded, columns, where, numeric)
+    batches = file.iter_batches(columns=list(columns))
+    values = (zip(*(batch.column(name).to_pylist() for name in columns), strict=True) for batch in batches)
+    for number, record in enumerate(chain.from_iterable(values), start=1):
+        for row in _strings(source, record, columns, f"{source.name!r}, row {number}"):
+            yield number, row
 
 
 _READERS: dict[Format, Callable[[TextSource], Iterator[tuple[int, TextRow]]]] = {

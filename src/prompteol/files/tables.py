@@ -11,17 +11,11 @@ from prompteol.errors import CorpusError
 from prompteol.files.columns import column_named
 from prompteol.files.decoding import decoded_lines
 
-__all__ = ["DELIMITERS", "header_delimiter", "parse_delimiter", "quotes_cells", "separated_rows"]
-
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 
 
 def parse_delimiter(given: str) -> str:
-    r"""Parse a delimiter: the character, its name, or ``\t``.
-
-    Raises:
-        CorpusError: it is none of the four.
-    """
+    r"""Parse a delimiter: the character, its name, or ``\t``."""
     found = {**DELIMITERS, "\\t": "\t"}.get(given.strip(" ").lower() or given, given)
     if found not in DELIMITERS.values():
         raise CorpusError(f"--delimiter {given!r}: expected {', '.join(DELIMITERS)}, or the character itself")
@@ -34,9 +28,6 @@ def separated_rows(
     """Yield the header and the rows of a table, each with the number of the line that it ends on.
 
     Without a ``delimiter``, it is the one that the header holds; ``default`` where it holds none.
-
-    Raises:
-        CorpusError: the header holds several, or a row has not as many fields as the header.
     """
     lines = decoded_lines(name)
     first = next(lines, None)
@@ -72,7 +63,7 @@ def header_delimiter(name: str, header: str, default: str, columns: Sequence[str
 
 
 def _split(header: str, delimiter: str) -> list[str]:
-    """Split a header; return nothing where its quotation marks rule this delimiter out."""
+    """Split a header; its quotation marks may rule a delimiter out."""
     try:
         return next(csv.reader([header], delimiter=delimiter, strict=True), [])
     except csv.Error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
@@ -15,10 +15,6 @@ from prompteol.extras import check_extra
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-__all__ = ["NumpyWriter", "ParquetWriter", "VectorWriter", "WriterFormat", "vector_writer", "writer_format"]
-
-WriterFormat = Literal["npy", "parquet", "jsonl"]
 
 
 class VectorWriter(AbstractContextManager["VectorWriter"]):
@@ -36,11 +32,12 @@ class VectorWriter(AbstractContextManager["VectorWriter"]):
     ) -> None:
         if kind is None:
             self._finish()
+            self._file.flush()
         else:
             self._abandon()
 
     def _finish(self) -> None:
-        self._file.flush()
+        """Write what comes last."""
 
     def _abandon(self) -> None:
         """Close what is open; the caller deletes the file."""
@@ -62,11 +59,9 @@ class JsonLinesWriter(VectorWriter):
 class NumpyWriter(VectorWriter):
     """Write one ``.npy`` array, rows x dimension, whose header gets the number of rows at the end."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
-        self._shape = (0, 0)
-        self._dtype = "<f4"
-        self._header_size = 0
+    _shape = (0, 0)
+    _dtype = "<f4"
+    _header_size = 0
 
     def write(self, texts: Sequence[str], vectors: NDArray[Any]) -> None:
         """Append ``vectors`` (texts x dimension), all of one type."""
@@ -89,15 +84,12 @@ class NumpyWriter(VectorWriter):
         # numpy pads the header so that the first dimension may grow in place.
         if self._write_header() != self._header_size:
             raise CorpusError("the .npy header outgrew its place; write .parquet instead")
-        super()._finish()
 
 
 class ParquetWriter(VectorWriter):
     """Write a table with the columns ``text`` and ``embedding``, one row group for each chunk."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
-        self._parquet: Any = None
+    _parquet: Any = None
 
     def write(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """Append ``vectors`` (texts x dimension)."""
@@ -122,33 +114,26 @@ class ParquetWriter(VectorWriter):
     def _finish(self) -> None:
         if self._parquet is not None:
             self._parquet.close()
-        super()._finish()
 
     def _abandon(self) -> None:
-        if self._parquet is not None:
-            # Left open, it would write its footer to a closed file when it is collected.
-            with suppress(OSError):
-                self._parquet.close()
+        # Left open, it would write its footer to a closed file when it is collected.
+        with suppress(OSError):
+            self._finish()
 
 
-_WRITERS: dict[WriterFormat, Callable[[BinaryIO], VectorWriter]] = {
-    "npy": NumpyWriter,
-    "parquet": ParquetWriter,
-    "jsonl": JsonLinesWriter,
-}
+_WRITERS: dict[str, type[VectorWriter]] = {"npy": NumpyWriter, "parquet": ParquetWriter, "jsonl": JsonLinesWriter}
 
 
-def writer_format(path: Path) -> WriterFormat:
+def writer_format(path: Path) -> str:
     """Return the format that a suffix names, and check that its packages are installed."""
     suffix = path.suffix.lstrip(".").lower()
-    formats: dict[str, WriterFormat] = {known: known for known in get_args(WriterFormat)}
-    if suffix not in formats:
+    if suffix not in _WRITERS:
         raise CorpusError(f"output {str(path)!r}: expected a name that ends in .npy, .parquet or .jsonl")
     if suffix == "parquet":
         check_extra("parquet", "pyarrow")
-    return formats[suffix]
+    return suffix
 
 
-def vector_writer(file: BinaryIO, format: WriterFormat) -> VectorWriter:
+def vector_writer(file: BinaryIO, format: str) -> VectorWriter:
     """Return the writer of a format on a binary file; ``npy`` needs a file that can seek."""
     return _WRITERS[format](file)

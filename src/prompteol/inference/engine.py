@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -12,17 +12,18 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from prompteol.errors import InputError, LayerError
-from prompteol.inference.budget import TokenBudget
-from prompteol.inference.counters import Counters
+from prompteol.inference.attention import KernelSelector
 from prompteol.inference.equivalence import EquivalenceCheck, describe
-from prompteol.inference.kernel_selector import KernelSelector
-from prompteol.inference.length_limits import largest_independent_pack, longest_independent_row
-from prompteol.inference.packed_forward import PackedForward, Prefix
-from prompteol.inference.packing import TokenRow
+from prompteol.inference.packed_forward import Prefix
+from prompteol.inference.packing import (
+    Counters,
+    TokenBudget,
+    TokenRow,
+    largest_independent_pack,
+    longest_independent_row,
+)
 from prompteol.inference.reference_forward import input_device, reference_states
 from prompteol.inference.structure import Structure, is_training
-
-__all__ = ["SharedPrefixEngine"]
 
 # More than this falls out of a CPU's cache (docs/performance.md); for accelerators it is a guess.
 _CPU_BUDGET = 1024
@@ -34,37 +35,28 @@ _LONGEST_ROW = 16384
 class SharedPrefixEngine:
     """Compute the state of each row's last token, spending no token twice and none on padding.
 
-    Equal to the ordinary forward: before the packed forward is used, a few rows run both ways, and again whenever
-    the backbone's modules or settings changed or a row is more than twice as long as any compared before. If they
-    differ, or the backbone cannot be run this way, every row takes the ordinary forward and one warning says so; so
-    it is while it carries forward hooks from outside. In training mode, and wherever gradients are recorded, the
-    ordinary forward is taken as it stands. No state outlives a call, so every edit of the weights is seen. Safe to
-    call from several threads.
+    Equal to the ordinary forward: before the packed forward is used, a few rows run both ways, and again whenever the
+    backbone's modules or settings changed or a row is more than twice as long as any compared before. If they differ,
+    or the backbone carries forward hooks from outside, every row takes the ordinary forward and one warning says so. In
+    training mode, and wherever gradients are recorded, it is taken too. No state outlives a call, so every edit of the
+    weights is seen. Safe to call from several threads.
 
     Args:
-        backbone: what ``AutoModel`` gives, such as ``OPTModel``; any device, dtype, quantization or adapter.
-            It is never changed.
-        token_budget: tokens computed at once, at most; 1024 on a CPU and 16384 elsewhere. Halved for good
-            when memory runs out.
-        attention: ``"sdpa"`` runs texts of equal length as a batch, ``"varlen"`` a whole pack at once by
-            FlashAttention's variable-length kernel (CUDA, fp16 and bf16). ``"auto"`` is ``"sdpa"``, and on CUDA what
-            is found right and fastest while large packs run. Or a name given to
-            :func:`prompteol.register_attention`.
+        backbone: what ``AutoModel`` gives, on any device, in any dtype, quantization or with an adapter; never changed.
+        token_budget: tokens computed at once, at most; 1024 on a CPU and 16384 elsewhere. Halved for good when memory
+            runs out.
+        attention: ``"sdpa"`` runs texts of equal length as a batch, ``"varlen"`` a whole pack at once by FlashAttention
+            (CUDA, fp16 and bf16). ``"auto"`` is ``"sdpa"``, and on CUDA what is found right and fastest while large
+            packs run. Or a name given to :func:`prompteol.register_attention`.
 
     Raises:
         SettingError: no attention kernel has that name.
     """
 
-    def __init__(
-        self,
-        backbone: PreTrainedModel,
-        *,
-        token_budget: int | None = None,
-        attention: str = "auto",
-    ) -> None:
+    def __init__(self, backbone: PreTrainedModel, *, token_budget: int | None = None, attention: str = "auto") -> None:
         self.backbone = backbone
         self.counters = Counters()
-        tokens = token_budget or (_CPU_BUDGET if input_device(self.backbone).type == "cpu" else _ACCELERATOR_BUDGET)
+        tokens = token_budget or (_CPU_BUDGET if input_device(backbone).type == "cpu" else _ACCELERATOR_BUDGET)
         self._budget = TokenBudget(int(min(tokens, largest_independent_pack(backbone.config.get_text_config()))))
         self._kernels = KernelSelector(attention)
         self._check: EquivalenceCheck | None = None
@@ -75,19 +67,12 @@ class SharedPrefixEngine:
         return self._budget.tokens
 
     def last_token_states(self, rows: Sequence[TokenRow], *, prefix: TokenRow = (), layer: int = -1) -> Tensor:
-        """Return what the ordinary forward has in ``hidden_states[layer]`` at each row's last token.
+        """Return what the ordinary forward has in ``hidden_states[layer]`` at each row's last token: (rows, width).
 
         Args:
             rows: token ids, without padding; equal rows are computed once.
             prefix: token ids that the rows start with; one that does not is computed without it.
-            layer: index into ``hidden_states`` from the end; -1 is the last one, after the final norm.
-
-        Returns:
-            (rows, width) in the order of ``rows``, in the backbone's dtype.
-
-        Raises:
-            InputError: when there is no row, or one holds no token.
-            LayerError: when there is no such layer.
+            layer: index from the end; -1 is the last one, after the final norm.
         """
         return self.layer_states(rows, [layer], prefix=prefix)[0]
 
@@ -98,12 +83,13 @@ class SharedPrefixEngine:
         """
         self._validate(rows, layers)
         if torch.is_grad_enabled() or is_training(self.backbone):
-            reference = partial(reference_states, self.backbone, device=input_device(self.backbone))
-            return self._reference(reference, layers, rows)
+            return self._reference(layers, rows)
         places: dict[tuple[int, ...], int] = {}
         inverse = [places.setdefault(tuple(row), len(places)) for row in rows]
         if len(places) == 1 and set(layers) == {-1} and len(rows[0]) <= self._longest_row():
-            return self._single_row(rows[0], layers, len(rows))
+            # A row alone has no padding and shares nothing: the ordinary forward is right without a check.
+            self.counters.add(text_tokens=len(rows[0]))
+            return [state.repeat(len(rows), 1) for state in reference_states(self.backbone, rows[:1], layers)]
         shared = self._by_prefix(sorted(places, key=len), tuple(prefix))
         check = self._current_check()
         computed = [self._compute(check, start, members, tuple(layers)) for start, members in shared.items()]
@@ -111,19 +97,9 @@ class SharedPrefixEngine:
         order = torch.tensor([found[row] for row in places])[inverse]
         return [torch.cat(parts)[order.to(parts[0].device)] for parts in zip(*computed, strict=True)]
 
-    def _single_row(self, row: TokenRow, layers: Sequence[int], copies: int) -> list[Tensor]:
-        """Compute one row by the ordinary forward: it has no padding and shares nothing, so no check is needed."""
-        self.counters.add(text=len(row))
-        states = reference_states(self.backbone, [row], layers, input_device(self.backbone))
-        return [state.repeat(copies, 1) for state in states]
-
     def __getstate__(self) -> dict[str, Any]:
         """Keep caches, locks and checks out of pickles and copies."""
-        return {
-            "backbone": self.backbone,
-            "token_budget": self.token_budget,
-            "attention": self._kernels.attention,
-        }
+        return {"backbone": self.backbone, "token_budget": self.token_budget, "attention": self._kernels.attention}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -146,26 +122,30 @@ class SharedPrefixEngine:
     def _by_prefix(self, rows: list[tuple[int, ...]], prefix: Prefix) -> dict[Prefix | None, list[tuple[int, ...]]]:
         """Group rows by the prefix that the packed forward computes for them; None means the reference forward."""
         longest = self._longest_row()
-        start = len(prefix)
-        fitting = sum(start < len(row) <= longest and row[:start] == prefix for row in rows)
+        starting = {row for row in rows if len(prefix) < len(row) <= longest and row[: len(prefix)] == prefix}
+        if len(starting) == 1:
+            # A row alone has nobody to share with.
+            starting.clear()
         shared: dict[Prefix | None, list[tuple[int, ...]]] = {}
         for row in rows:
-            # A row alone has nobody to share with.
-            shares = fitting > 1 and start < len(row) and row[:start] == prefix
-            shared.setdefault(None if len(row) > longest else prefix if shares else (), []).append(row)
+            shared.setdefault(None if len(row) > longest else prefix if row in starting else (), []).append(row)
         return shared
 
     def _compute(
         self, check: EquivalenceCheck, prefix: Prefix | None, rows: list[tuple[int, ...]], layers: tuple[int, ...]
     ) -> list[Tensor]:
-        reference = partial(self._budget.run, rows, partial(self._reference, check.reference.states, layers))
+        reference = partial(self._budget.run, rows, partial(self._reference, layers))
         forward = None if prefix is None else check.forward(prefix, rows, layers)
         if prefix is None or forward is None:
             return reference()
+
+        def packed(suffixes: Sequence[TokenRow]) -> list[Tensor]:
+            states = forward.states(prefix, suffixes, layers)
+            self.counters.add(text_tokens=sum(map(len, suffixes)))
+            return states
+
         try:
-            return self._budget.run(
-                [row[len(prefix) :] for row in rows], partial(self._packed, forward, prefix, layers)
-            )
+            return self._budget.run([row[len(prefix) :] for row in rows], packed)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -178,21 +158,11 @@ class SharedPrefixEngine:
         found = Structure(self.backbone)
         check = self._check
         if check is None or check.structure != found:
-            check = self._check = EquivalenceCheck(
-                found, self.backbone, input_device(self.backbone), self._budget, self.counters, self._kernels
-            )
+            check = EquivalenceCheck(found, self.backbone, self._budget, self.counters, self._kernels)
+            self._check = check
         return check
 
-    def _packed(
-        self, forward: PackedForward, prefix: Prefix, layers: Sequence[int], suffixes: Sequence[TokenRow]
-    ) -> list[Tensor]:
-        states = forward.states(prefix, suffixes, layers)
-        self.counters.add(text=sum(map(len, suffixes)))
-        return states
-
-    def _reference(
-        self, compute: Callable[..., list[Tensor]], layers: Sequence[int], rows: Sequence[TokenRow]
-    ) -> list[Tensor]:
-        states = compute(rows, layers=layers)
-        self.counters.add(reference=len(rows) * max(map(len, rows)))
+    def _reference(self, layers: Sequence[int], rows: Sequence[TokenRow]) -> list[Tensor]:
+        states = reference_states(self.backbone, rows, layers)
+        self.counters.add(stock_tokens=len(rows) * max(map(len, rows)))
         return states

@@ -12,94 +12,72 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from prompteol.inference.attention import Attention, UnsupportedError
-from prompteol.inference.budget import TokenBudget
-from prompteol.inference.comparison import Comparison, compare_with
-from prompteol.inference.counters import Counters
-from prompteol.inference.kernel_selector import KernelSelector, Placement, seconds
-from prompteol.inference.packed_backbone import PackedBackbone
-from prompteol.inference.packed_forward import PackedForward, Prefix
-from prompteol.inference.packing import TokenRow, packs
-from prompteol.inference.reference_forward import ReferenceForward
+from prompteol.inference.attention import TIMED_TOKENS, KernelSelector, Placement, VariableLengthAttention, seconds
+from prompteol.inference.context import Attention, UnsupportedError
+from prompteol.inference.packed_forward import PackedBackbone, PackedForward, Prefix
+from prompteol.inference.packing import Counters, TokenBudget, TokenRow, packs
+from prompteol.inference.reference_forward import Comparison, compare_with, input_device, reference_states
 from prompteol.inference.structure import Structure, foreign_code
 from prompteol.locks import Lock
 
-__all__ = ["EquivalenceCheck", "describe"]
-
 MakeForward = Callable[[Attention], PackedForward]
+Layers = tuple[int, ...]
 
 logger = logging.getLogger(__name__)
 
 
 class EquivalenceCheck:
-    """Hand out the packed forward for the rows for which it was found to equal the reference forward.
-
-    Args:
-        structure: of the backbone, for which all of this holds.
-        backbone: what ``AutoModel`` gives.
-        device: where the input goes.
-        budget: how many tokens are computed at once.
-        counters: where checks are counted.
-        kernels: which attention kernels are candidates.
-    """
+    """Hand out the packed forward for the rows for which it was found to equal the reference forward."""
 
     def __init__(
         self,
         structure: Structure,
         backbone: PreTrainedModel,
-        device: torch.device,
         budget: TokenBudget,
         counters: Counters,
         kernels: KernelSelector,
     ) -> None:
         self.structure = structure
-        self.reference = ReferenceForward(backbone, device)
         self._backbone = backbone
-        self._device = device
         self._budget = budget
         self._counters = counters
         self._kernels = kernels
         self._packed_backbone: PackedBackbone | None = None
         self._attentions: list[Attention] | None = None
         self._refused = False
-        self._checked_lengths: dict[tuple[Prefix, tuple[int, ...]], int] = {}
+        self._checked_lengths: dict[tuple[Prefix, Layers], int] = {}
         self._lock = Lock()
         if foreign := foreign_code(backbone.modules()):
             self._refuse(f"{foreign} expects ordinary batches")
 
-    def forward(self, prefix: Prefix, rows: Sequence[TokenRow], layers: tuple[int, ...]) -> PackedForward | None:
+    def forward(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> PackedForward | None:
         """Return the packed forward for one call, or None where only the reference forward is right.
 
-        A prefix and a set of layers are checked once, and again when a row is more than twice as long as any
-        row before.
-
-        Args:
-            prefix: token ids that all rows start with.
-            rows: token ids, sorted by length.
-            layers: negative indices into ``hidden_states``.
+        A prefix, which all rows start with, and a set of layers are checked once, and again when a row is more than
+        twice as long as any row before. The rows are sorted by length.
         """
         with self._lock.locked():
             # The check has run the prefix, and the call goes on with it.
-            forwards = cast("Callable[[Attention], PackedForward]", cache(self._make_forward))
+            forwards = cast("MakeForward", cache(self._make_forward))
             if not self._refused and not self._proven(prefix, rows, layers):
                 self._check(forwards, prefix, rows, layers)
             if self._refused or not self._attentions or not self._proven(prefix, rows, layers):
                 return None
-            self._time_others(forwards, self._attentions, prefix, rows, layers)
+            self._time_varlen(forwards, self._attentions, prefix, rows, layers)
             return forwards(self._attentions[0]) if self._attentions and self._proven(prefix, rows, layers) else None
 
-    def _proven(self, prefix: Prefix, rows: Sequence[TokenRow], layers: tuple[int, ...]) -> bool:
+    def _proven(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> bool:
         return len(rows[-1]) <= 2 * self._checked_lengths.get((prefix, layers), 0)
 
     def leave(self, forward: PackedForward, reason: str) -> None:
         """Go on without an attention kernel that broke: with the next one, else by the reference forward."""
         with self._lock.locked():
-            if not self._attentions or forward.attention not in self._attentions:
+            kernel, fastest = forward.attention, self._kernels.fastest
+            if not self._attentions or kernel not in self._attentions:
                 return
-            if self._attentions[0] is forward.attention and self._kernels.forget_fastest(
-                self._placement, forward.attention
-            ):
-                logger.warning("attention %s is left out from now on: %s", forward.attention.name, reason)
+            if self._attentions[0] is kernel and fastest.get(self._placement) is kernel:
+                fastest[self._placement] = None
+                logger.warning("attention %s is left out from now on: %s", kernel.name, reason)
                 self._attentions, self._checked_lengths = self._attentions[1:], {}
             else:
                 self._refuse(reason)
@@ -114,7 +92,7 @@ class EquivalenceCheck:
             stacklevel=2,
         )
 
-    def _check(self, forwards: MakeForward, prefix: Prefix, rows: Sequence[TokenRow], layers: tuple[int, ...]) -> None:
+    def _check(self, forwards: MakeForward, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> None:
         """Run the shortest row, the longest and half of the longest both ways."""
         shortest, longest = (tuple(row[len(prefix) :]) for row in (rows[0], rows[-1]))
         suffixes = sorted({shortest, longest, longest[: -(-len(longest) // 2)]}, key=len)
@@ -126,10 +104,8 @@ class EquivalenceCheck:
             if self._attentions is None:
                 self._attentions = self._kernels.candidates(self._placement)
             for index, attention in enumerate(self._attentions):
-                compute = partial(
-                    self._budget.run, suffixes, partial(forwards(attention).states, prefix, layers=layers)
-                )
-                reason = self._difference(comparison, compute, sum(map(len, suffixes)))
+                states = partial(forwards(attention).states, prefix, layers=layers)
+                reason = self._difference(comparison, partial(self._budget.run, suffixes, states), suffixes)
                 if not reason:
                     if index:
                         self._attentions, self._checked_lengths = self._attentions[index:], {}
@@ -143,32 +119,31 @@ class EquivalenceCheck:
             reasons.append(describe(error))
         self._refuse("; ".join(reasons))
 
-    def _time_others(
+    def _time_varlen(
         self,
         forwards: MakeForward,
         attentions: list[Attention],
         prefix: Prefix,
         rows: Sequence[TokenRow],
-        layers: tuple[int, ...],
+        layers: Layers,
     ) -> None:
-        """Go on with another attention kernel if it equals the reference forward on a whole pack and is faster there.
-
-        The one in use is left where it is seen to differ.
-        """
+        """Go on with varlen if it is right on a whole pack and faster; leave the kernel in use if that differs."""
         if not self._kernels.worth_timing(self._placement):
             return
         pack = packs([row[len(prefix) :] for row in rows], self._budget.tokens)[-1]
-        others = self._kernels.to_time(self._placement, sum(map(len, pack)))
-        comparison = self._reference_states(prefix, pack, layers) if others else None
+        if sum(map(len, pack)) < TIMED_TOKENS:
+            return
+        self._kernels.fastest[self._placement] = None
+        comparison = self._reference_states(prefix, pack, layers)
         if comparison is None:
             return
         durations: dict[Attention, float] = {}
         wrong = ""
-        for attention in (attentions[0], *others):
-            # Not under the budget: memory that one of them lacks says nothing about the others.
+        for attention in (attentions[0], VariableLengthAttention()):
+            # Not under the budget: memory that one of them lacks says nothing about the other.
             compute = partial(forwards(attention).states, prefix, pack, layers)
             try:
-                reason = self._difference(comparison, compute, sum(map(len, pack)))
+                reason = self._difference(comparison, compute, pack)
                 if not reason:
                     durations[attention] = seconds(compute)
                 elif attention is attentions[0]:
@@ -181,25 +156,25 @@ class EquivalenceCheck:
         if fastest in durations and fastest not in attentions[:1]:
             self._attentions = [fastest, *attentions]
             self._checked_lengths = {(prefix, layers): len(rows[-1])}
-            self._kernels.set_fastest(self._placement, fastest)
+            self._kernels.fastest[self._placement] = fastest
         elif wrong and attentions:
             self._attentions, self._checked_lengths = attentions, {}
         elif wrong:
             self._refuse(wrong)
 
-    def _reference_states(
-        self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: tuple[int, ...]
-    ) -> Comparison | None:
+    def _reference_states(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Layers) -> Comparison | None:
         def reference(rows: Sequence[TokenRow]) -> list[Tensor]:
-            self._counters.add(check=len(rows) * max(map(len, rows)))
-            return self._budget.run(rows, partial(self.reference.states, layers=layers))
+            self._counters.add(check_tokens=len(rows) * max(map(len, rows)))
+            return self._budget.run(rows, partial(reference_states, self._backbone, layers=layers))
 
         self._counters.add(checks=1)
         return compare_with(reference, [(*prefix, *suffix) for suffix in suffixes], layers)
 
-    def _difference(self, comparison: Comparison, compute: Callable[[], list[Tensor]], tokens: int) -> str:
+    def _difference(
+        self, comparison: Comparison, compute: Callable[[], list[Tensor]], suffixes: Sequence[TokenRow]
+    ) -> str:
         """Describe how a forward fails; return ``""`` where it does not."""
-        self._counters.add(check=tokens)
+        self._counters.add(check_tokens=sum(map(len, suffixes)))
         try:
             return comparison.difference(compute())
         except (torch.OutOfMemoryError, UnsupportedError):
@@ -211,11 +186,11 @@ class EquivalenceCheck:
     def _make_forward(self, attention: Attention) -> PackedForward:
         if self._packed_backbone is None:
             self._packed_backbone = PackedBackbone(self._backbone)
-        return PackedForward(self._packed_backbone, self._device, attention, self._counters)
+        return PackedForward(self._packed_backbone, attention, self._counters)
 
     @property
     def _placement(self) -> Placement:
-        return self._device, self._backbone.dtype
+        return input_device(self._backbone), self._backbone.dtype
 
 
 def describe(error: Exception) -> str:

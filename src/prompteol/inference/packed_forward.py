@@ -1,41 +1,46 @@
-"""Run the packed forward: a shared prefix once (KV cache), and what follows it without padding."""
+"""Run the packed forward: a shared prefix once (KV cache), what follows it without padding, no layer too many.
+
+The user's model is never touched. A copy duplicates the modules that hold a configuration, the layers, and what lies
+around them, one level deep; everything below is shared, and so is every weight.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from copy import copy, deepcopy
+from functools import partial
 from itertools import chain
+from types import MethodType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
 
-from prompteol.inference.attention import Attention, ForwardContext, KeyValue
-from prompteol.inference.counters import Counters
-from prompteol.inference.packed_backbone import PackedBackbone
-from prompteol.inference.packing import TokenRow
-
-__all__ = ["PackedForward", "Prefix"]
+from prompteol.inference.context import (
+    NAME,
+    Attention,
+    ForwardContext,
+    KeyValue,
+    StopForward,
+    UnsupportedError,
+    current_context,
+)
+from prompteol.inference.packing import Counters, TokenRow
+from prompteol.inference.reference_forward import input_device
 
 Prefix = tuple[int, ...]
 
 
 class PackedForward:
-    """Compute last-token states of rows that share a prefix, with no padding and no layer too many.
+    """Compute last-token states of rows that share a prefix, for one call: the weights may change after it.
 
-    A prefix runs in front of the first pack that has it; its keys and values serve the packs that follow. So this
-    object is for one call: the weights may change after it.
-
-    Args:
-        packed_backbone: the copy of the backbone that runs packs.
-        device: where the input goes.
-        attention: the attention kernel.
-        counters: where the prefixes' tokens are counted.
+    A prefix runs in front of the first pack that has it; its keys and values serve the packs that follow.
     """
 
-    def __init__(
-        self, packed_backbone: PackedBackbone, device: torch.device, attention: Attention, counters: Counters
-    ) -> None:
+    def __init__(self, packed_backbone: PackedBackbone, attention: Attention, counters: Counters) -> None:
         self._packed_backbone = packed_backbone
-        self._device = device
         self.attention = attention
         self._counters = counters
         self._prefix_caches: dict[tuple[Prefix, int], dict[nn.Module, KeyValue]] = {}
@@ -43,38 +48,129 @@ class PackedForward:
     def states(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Sequence[int]) -> list[Tensor]:
         """Return ``hidden_states`` of some layers at each row's last token, (rows, width) each.
 
-        Args:
-            prefix: token ids that every row starts with; may be empty.
-            suffixes: the token ids that follow it in each row, at least one; sorted by length.
-            layers: negative indices into ``hidden_states``.
+        ``suffixes`` are the ids behind the prefix in each row, at least one, sorted by length; layers are negative.
         """
         wanted = [layer + self._packed_backbone.depth + 1 for layer in layers]
         depth = max(wanted)
+        make_context = partial(ForwardContext, self.attention, device=self._packed_backbone.device, depth=depth)
         cache = self._prefix_caches.get((prefix, depth))
-        opening = self._context([len(prefix)], depth) if prefix and cache is None else None
-        context = self._context(
-            [len(suffix) for suffix in suffixes], depth, cache, len(prefix), frozenset(wanted), opening
+        opening = make_context(lengths=[len(prefix)]) if prefix and cache is None else None
+        context = make_context(
+            lengths=list(map(len, suffixes)),
+            prefix=cache or {},
+            prefix_length=len(prefix),
+            wanted=frozenset(wanted),
+            opening=opening,
         )
         tokens = [*(prefix if opening else ()), *chain.from_iterable(suffixes)]
-        kept = self._packed_backbone.run(
-            context,
-            torch.tensor([tokens], device=self._device),
-            torch.tensor([context.positions], device=self._device),
-        )
+        kept = self._packed_backbone.run(context, tokens)
         if opening:
             self._prefix_caches[prefix, depth] = context.prefix
-            self._counters.add(prefix=len(prefix))
+            self._counters.add(prefix_tokens=len(prefix))
         return [kept[index] for index in wanted]
 
-    def _context(
-        self,
-        lengths: list[int],
-        depth: int,
-        prefix: dict[nn.Module, KeyValue] | None = None,
-        prefix_length: int = 0,
-        wanted: frozenset[int] = frozenset(),
-        opening: ForwardContext | None = None,
-    ) -> ForwardContext:
-        return ForwardContext(
-            self.attention, lengths, self._device, prefix or {}, prefix_length, depth, wanted, opening
-        )
+
+class PackedBackbone:
+    """Run one-row forwards through a backbone without changing it, with our attention and early exit after any layer.
+
+    The backbone must keep its structure, else the copy is stale; UnsupportedError where it has no list of layers.
+    """
+
+    def __init__(self, backbone: PreTrainedModel) -> None:
+        depth = backbone.config.get_text_config().num_hidden_layers
+        self._model = _copy_sharing_weights(backbone, _decoder_layers(backbone, depth))
+        self._model.set_attn_implementation(NAME)
+        config = self._model.config.get_text_config()
+        config.use_cache = config.output_hidden_states = config.output_attentions = False
+        for index, layer in enumerate(_decoder_layers(self._model, depth)):
+            layer.forward = partial(_run_layer, index, layer.forward)
+        self.depth: int = depth
+        self.device = input_device(backbone)
+
+    def run(self, context: ForwardContext, tokens: list[int]) -> dict[int, Tensor]:
+        """Return the wanted ``hidden_states`` of one row of tokens, each (texts, width)."""
+        input_ids = torch.tensor([tokens], device=context.device)
+        position_ids = torch.tensor([context.positions], device=context.device)
+        with context.running(), suppress(StopForward):
+            output = self._model(
+                input_ids=input_ids, attention_mask=torch.ones_like(input_ids), position_ids=position_ids
+            )
+            context.keep(self.depth, output.last_hidden_state)
+        if len(context.attended) != context.depth:
+            raise UnsupportedError(f"{type(self._model).__name__} computes attention without transformers' interface")
+        return context.kept
+
+
+def _copy_sharing_weights(backbone: PreTrainedModel, layers: nn.ModuleList) -> PreTrainedModel:
+    """Copy the modules that hold a configuration or a layer; share all else, so that the copy follows every edit."""
+    own = set(layers)
+    modules = list(backbone.modules())
+    copied = [m for m in modules if any(part in own or hasattr(part, "config") for part in m.modules())]
+    # What deepcopy finds here it takes as it is: parts that stay shared, and the copies in place of the others.
+    memo: dict[int, Any] = {id(module): module for module in modules}
+    memo |= {id(module): copy(module) for module in copied}
+    for module in copied:
+        attributes = vars(memo[id(module)])
+        attributes |= {name: _rebound(value, memo) for name, value in attributes.items()}
+    packed_backbone: PreTrainedModel = memo[id(backbone)]
+    return packed_backbone
+
+
+def _rebound(value: Any, memo: dict[int, Any]) -> Any:
+    """Return what a copied module has in place of a value: its own settings, methods and parts."""
+    if isinstance(value, (PretrainedConfig, partial, MethodType)):
+        return deepcopy(value, memo)
+    if isinstance(value, dict):
+        return type(value)((key, memo.get(id(part), part)) for key, part in value.items())
+    return memo.get(id(value), value)
+
+
+def _decoder_layers(model: nn.Module, depth: int) -> nn.ModuleList:
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == depth:
+            return module
+    raise UnsupportedError(f"{type(model).__name__} holds no list of {depth} layers")
+
+
+def _run_layer(index: int, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run a decoder layer, keep the states that are wanted, and stop when nothing more is needed."""
+    context = current_context()
+    before: Tensor = args[0] if args else kwargs["hidden_states"]
+    if index == 0:
+        context.keep(0, before)
+    if index == context.depth:
+        raise StopForward
+    if index == context.depth - 1:
+        output = _only_last_tokens(context, before, forward, args, kwargs)
+    else:
+        output = forward(*args, **kwargs)
+    context.keep(index + 1, output[0] if isinstance(output, tuple) else output)
+    return output
+
+
+def _only_last_tokens(
+    context: ForwardContext, before: Tensor, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Run the deepest layer needed: keys and values of all tokens, all else of the last; others come out as zeros."""
+    context.stop_at_attention = True
+    with suppress(StopForward):
+        forward(*args, **kwargs)
+        raise UnsupportedError("its attention does not go through transformers' interface")
+    context.stop_at_attention = False
+    take = partial(_take, context.last, before.shape[1])
+    output = forward(*take(args), **take(kwargs))
+    states = output[0] if isinstance(output, tuple) else output
+    after = states.new_zeros(*before.shape[:2], states.shape[2])
+    after[:, context.last.to(after.device)] = states
+    return (after, *output[1:]) if isinstance(output, tuple) else after
+
+
+def _take(last: Tensor, tokens: int, value: Any) -> Any:
+    """Cut everything that has one entry a token, such as rotary angles, down to the last tokens."""
+    if isinstance(value, Tensor) and value.ndim > 1 and value.shape[:2] == (1, tokens):
+        return value.index_select(1, last.to(value.device))
+    if isinstance(value, dict):
+        return {key: _take(last, tokens, part) for key, part in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(_take(last, tokens, part) for part in value)
+    return value

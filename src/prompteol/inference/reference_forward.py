@@ -1,9 +1,10 @@
-"""Run the reference forward: the ordinary forward of rows padded on the right, which the packed forward must equal."""
+"""Run the reference forward, rows padded on the right, and tell whether other states equal its own up to rounding."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -13,85 +14,36 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from prompteol.inference.packing import TokenRow
 
-__all__ = ["ReferenceForward", "input_device", "reference_states", "sharing_copy"]
-
 Module = TypeVar("Module", bound=nn.Module)
 
 _recorded: set[type[PreTrainedModel]] = set()
 
+# How far packed and reference forward may differ, relative to the largest entry of a state: at least the first figure
+# and at most the second, in between four times what the reference forward differs from itself when rows are padded
+# together or run alone. Rounding grows with depth, so no fixed figure fits both a 2-layer and an 80-layer model.
+_TOLERANCE = {
+    torch.float64: (1e-12, 1e-9),
+    torch.float32: (6e-6, 1e-5),
+    torch.float16: (5e-3, 2e-2),
+    torch.bfloat16: (4e-2, 1.5e-1),
+}
+_TIMES_NOISE = 4
+_ROWS_ALONE = 16
 
-class ReferenceForward:
-    """Compute last-token states by the ordinary forward, and leave the backbone picklable.
 
-    To return hidden states, transformers hooks every layer with a local function for good, and what has such a
-    hook can no longer be sent to another process. So a copy that shares the weights returns them.
+def reference_states(backbone: PreTrainedModel, rows: Sequence[TokenRow], layers: Sequence[int]) -> list[Tensor]:
+    """Return ``hidden_states`` of some layers, indexed from the end, at each row's last token, (rows, width) each.
 
-    Args:
-        backbone: what ``AutoModel`` gives.
-        device: where the input goes.
+    The backbone gets no hooks, see :func:`sharing_copy`.
     """
-
-    def __init__(self, backbone: PreTrainedModel, device: torch.device) -> None:
-        self._backbone = backbone
-        self._device = device
-
-    def states(self, rows: Sequence[TokenRow], layers: Sequence[int]) -> list[Tensor]:
-        """Return ``hidden_states`` of some layers at each row's last token, (rows, width) each."""
-        backbone = self._backbone if set(layers) == {-1} else sharing_copy(self._backbone)
-        return reference_states(backbone, rows, layers, self._device)
-
-
-def input_device(backbone: PreTrainedModel) -> torch.device:
-    """Return where input goes; accelerate takes it further itself when it keeps the weights elsewhere."""
-    device = next(backbone.get_input_embeddings().parameters()).device
-    return torch.device("cpu") if device.type == "meta" else device
-
-
-def sharing_copy(module: Module, *others: Any) -> Module:
-    """Copy a module but not its weights, so that the copy may be hooked to return hidden states.
-
-    Args:
-        module: stays as it is, whatever hooks the copy gets.
-        others: further objects that both are to share.
-    """
-    for part in module.modules():
-        if isinstance(part, PreTrainedModel):
-            _let_record(type(part), part.config)
-    # Quantized layers hold weights beside their parameters, so what has no parts is shared whole.
-    whole = (part for part in module.modules() if not any(part.children()))
-    shared = chain(module.parameters(), module.buffers(), whole, others)
-    return deepcopy(module, {id(part): part for part in shared})
-
-
-def _let_record(backbone: type[PreTrainedModel], config: PretrainedConfig) -> None:
-    """Let transformers know how the layers of a class are recorded.
-
-    It learns that in the constructor, which has not run in a process that a model came to by pickle.
-    """
-    if backbone not in _recorded:
-        with torch.device("meta"):
-            backbone(config)
-        _recorded.add(backbone)
-
-
-def reference_states(
-    backbone: PreTrainedModel, rows: Sequence[TokenRow], layers: Sequence[int], device: torch.device
-) -> list[Tensor]:
-    """Return ``hidden_states`` of some layers at each row's last token, (rows, width) each.
-
-    Args:
-        backbone: what ``AutoModel`` gives.
-        rows: token ids.
-        layers: indices into ``hidden_states``, negative ones from the end.
-        device: where the input goes.
-    """
+    device = input_device(backbone)
     longest = max(map(len, rows))
     # Any id does for padding: the mask keeps it out, and causal attention keeps it from the tokens before it.
     input_ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
     last_only = set(layers) == {-1}
     # As sentence-transformers calls it: hooks on the backbone itself see neither.
-    output = backbone.forward(
+    output = (backbone if last_only else sharing_copy(backbone)).forward(
         input_ids=input_ids,
         attention_mask=(torch.arange(longest, device=device) < lengths[:, None]).long(),
         output_hidden_states=not last_only,
@@ -105,3 +57,78 @@ def reference_states(
 def _at(states: Tensor, last: Tensor) -> Tensor:
     """Pick one token of each row from (rows, tokens, width)."""
     return states[torch.arange(len(last), device=states.device), last.to(states.device)]
+
+
+def input_device(backbone: PreTrainedModel) -> torch.device:
+    """Return where input goes; accelerate takes it further itself when it keeps the weights elsewhere."""
+    device = next(backbone.get_input_embeddings().parameters()).device
+    return torch.device("cpu") if device.type == "meta" else device
+
+
+def sharing_copy(module: Module, *others: Any) -> Module:
+    """Copy a module but not its weights or the other objects given.
+
+    To return hidden states, transformers hooks layers with a local function for good, and what has such a hook can no
+    longer be sent to another process.
+    """
+    for part in module.modules():
+        if isinstance(part, PreTrainedModel):
+            _let_record(type(part), part.config)
+    # Quantized layers hold weights beside their parameters, so what has no parts is shared whole.
+    whole = (part for part in module.modules() if not any(part.children()))
+    shared = chain(module.parameters(), module.buffers(), whole, others)
+    return deepcopy(module, {id(part): part for part in shared})
+
+
+def _let_record(backbone: type[PreTrainedModel], config: PretrainedConfig) -> None:
+    """Have transformers learn how layers are recorded: by a constructor, which has not run where a pickle was read."""
+    if backbone not in _recorded:
+        with torch.device("meta"):
+            backbone(config)
+        _recorded.add(backbone)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Hold reference states, (rows, width) a layer, and the relative difference that rounding explains."""
+
+    layers: Sequence[int]
+    expected: Sequence[Tensor]
+    allowed: Sequence[float]
+
+    def difference(self, found: Sequence[Tensor]) -> str:
+        """Describe how states differ beyond rounding; return ``""`` where they do not."""
+        for layer, ours, reference, most in zip(self.layers, found, self.expected, self.allowed, strict=True):
+            difference = _relative_difference(ours, reference)
+            # Not `difference > most`: NaN must be refused too.
+            if not difference <= most:
+                return f"layer {layer} differs by {difference:.1e} of its largest entry, rounding explains {most:.1e}"
+        return ""
+
+
+def compare_with(
+    reference: Callable[[Sequence[TokenRow]], list[Tensor]], rows: Sequence[TokenRow], layers: Sequence[int]
+) -> Comparison | None:
+    """Run the reference forward, all rows together and at most 16 alone; return None where a state is not finite.
+
+    NaN equals nothing, so such rows prove no forward wrong.
+    """
+    expected = reference(rows)
+    if not all(bool(states.isfinite().all()) for states in expected):
+        return None
+    few = list(range(0, len(rows), -(-len(rows) // _ROWS_ALONE)))
+    alone = map(torch.cat, zip(*(reference([rows[index]]) for index in few), strict=True))
+    allowed = [_allowed(states[few], row) for states, row in zip(expected, alone, strict=True)]
+    return Comparison(layers, expected, allowed)
+
+
+def _allowed(together: Tensor, alone: Tensor) -> float:
+    kind = together.device.type
+    mixed = torch.is_autocast_enabled(kind)
+    least, most = _TOLERANCE[torch.get_autocast_dtype(kind) if mixed else together.dtype]
+    return min(most, max(least, _TIMES_NOISE * _relative_difference(together, alone)))
+
+
+def _relative_difference(ours: Tensor, reference: Tensor) -> float:
+    """Return the largest difference, relative to the largest entry of the row it is in."""
+    return float(((ours - reference).abs().amax(1) / reference.abs().amax(1).clamp_min(1e-30)).max())

@@ -1,13 +1,15 @@
-"""Describe the structure of a backbone, the values of its weights aside, anew for each call.
+"""Describe the structure of a backbone, code and settings, anew for each call; and sample the values of its weights.
 
-That packs equal the ordinary forward is a matter of code and settings: which modules there are, what they hold, what
-is hooked around them. The values of the weights are read live, and nothing computed from them outlives a call.
+The values are read live, and nothing computed from them outlives a call: packs equal the ordinary forward by structure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Any
 from weakref import ref
 
@@ -17,19 +19,15 @@ from transformers import PretrainedConfig
 
 from prompteol.compat import forward_hooks
 
-__all__ = ["Structure", "foreign_code", "is_training"]
-
 _PLAIN = frozenset({bool, int, float, str, bytes, type(None), torch.dtype, torch.device})
 # Their hooks and forwards are part of the architecture: the equivalence check covers them.
 _KNOWN_PACKAGES = frozenset({"accelerate", "bitsandbytes", "peft", "torch", "transformers"})
+# Of each weight, about so many values are sampled.
+_SAMPLES = 4
 
 
 class Structure:
-    """Differ from another one as soon as the backbone may compute in another way than before.
-
-    Args:
-        backbone: looked at once, now.
-    """
+    """Differ from another one as soon as the backbone may compute in another way than before."""
 
     def __init__(self, backbone: nn.Module) -> None:
         self._objects: list[Callable[[], Any]] = []
@@ -63,13 +61,12 @@ class Structure:
         return id(value)
 
     def _of_module(self, module: nn.Module) -> tuple[Any, ...]:
-        attributes: list[Any] = []
-        for name, value in vars(module).items():
-            if type(value) in _PLAIN:
-                # Modes are no structure.
-                attributes.append((name, value if name != "training" else None))
-            elif type(value) is not dict or value:
-                attributes.append((name, self._frozen(value)))
+        # Modes are no structure.
+        attributes = [
+            (name, self._frozen(value))
+            for name, value in vars(module).items()
+            if name != "training" and (type(value) is not dict or value)
+        ]
         # A class may be patched as well as an object.
         return self._identity(module), type(module).forward, attributes
 
@@ -119,3 +116,33 @@ def _is_foreign(code: Any) -> bool:
         code = code.func
     home = getattr(code, "__module__", None) or type(code).__module__
     return home.partition(".")[0] not in _KNOWN_PACKAGES
+
+
+def weights_sample(module: nn.Module) -> Hashable:
+    """Return a cheap checksum of weights, wherever they lie: names, types, and a few values of each.
+
+    An edit between the sampled values escapes it.
+    """
+    tensors = dict(chain(module.named_parameters(), module.named_buffers()))
+    kinds = tuple((name, tensor.dtype) for name, tensor in tensors.items())
+    picked: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)
+    for tensor in tensors.values():
+        # Some quantized or sharded tensors let nobody look inside.
+        with suppress(NotImplementedError, RuntimeError, TypeError):
+            flat = tensor.detach().reshape(-1)
+            sample = flat[:: max(1, -(-flat.numel() // _SAMPLES))]
+            # Not all to float64, which not every device has.
+            sample = sample if sample.dtype == torch.float64 else sample.float()
+            if type(sample) is Tensor and not sample.is_meta:
+                picked[sample.device, sample.dtype].append(sample)
+    # One transfer a device and type.
+    values = b"".join(torch.cat(samples).cpu().numpy().tobytes() for samples in picked.values())
+    return kinds, tuple(_adapters(module.modules())), values
+
+
+def _adapters(modules: Iterable[nn.Module]) -> Iterator[Hashable]:
+    """Yield which adapters are active in each of PEFT's layers, and their scaling, by public attributes."""
+    for module in modules:
+        if isinstance(getattr(module, "disable_adapters", None), bool):
+            adapters = tuple(getattr(module, "active_adapters", ())), tuple(getattr(module, "merged_adapters", ()))
+            yield module.disable_adapters, *adapters, repr(getattr(module, "scaling", None))

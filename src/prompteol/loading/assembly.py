@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +11,17 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import nn
-from transformers import PretrainedConfig
 
 from prompteol.compat import reusing_tokenizer
 from prompteol.errors import ArtifactError, ModelError
-from prompteol.loading.finding import find_parts
-from prompteol.loading.parts import LoadedModel, PromptConfig
+from prompteol.loading.finding import Found, PromptConfig, find_parts
 from prompteol.model import (
     ADAPTER,
     MANIFEST,
     LoadOptions,
     ModelSource,
     backbone_of,
-    check_placement,
-    layer_read,
+    layer_named,
     load_backbone,
     naming_the_adapter,
     reading,
@@ -30,9 +29,43 @@ from prompteol.model import (
     set_adapter_weights,
 )
 from prompteol.model.module import PromptEOLModule
-from prompteol.saving import Manifest, check_stock_settings, stated_license, training_notes
+from prompteol.prompts import prompts_for
+from prompteol.saving import check_stock_settings
 
-__all__ = ["load_model"]
+
+@dataclass
+class LoadedModel:
+    """Hold the pieces of a loaded model; settings, card and fingerprint are a saved model's own.
+
+    ``revision``, under which evaluations file results, is None where it was loaded in another way than it was saved.
+    """
+
+    module: PromptEOLModule
+    source: ModelSource
+    provenance: dict[str, Any]
+    after: list[nn.Module] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    card: str | None = None
+    fingerprint: str | None = None
+    revision: str | None = None
+
+    @property
+    def model_name(self) -> str:
+        """The name that evaluations file results under: a saved model's own on the Hub, else ``prompteol/...``."""
+        folder = Path(self.source.name)
+        if self.source.kind == "artifact" and not folder.is_dir():
+            return self.source.name
+        return f"prompteol/{folder.resolve().name}"
+
+    def settings_with(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings, with what the user gave over what a saved model brings."""
+        prompts = prompts_for(self.module.template, self.settings.get("prompts", {}))
+        overrides = {name: value for name, value in given.items() if value is not None}
+        return {**self.settings, **overrides, "prompts": {**prompts, **(given.get("prompts") or {})}}
+
+    def revision_with(self, given: Mapping[str, Any]) -> str | None:
+        """Return the revision, or None where what the user gave makes other vectors or scores than the saved model."""
+        return self.revision if self.settings_with(given) == self.settings_with({}) else None
 
 
 def load_model(
@@ -40,92 +73,70 @@ def load_model(
 ) -> LoadedModel:
     """Find a model, check all that can be checked without its weights, then load it.
 
-    Args:
-        name: folder or Hub name; ``None`` is the embedded default.
-        request: the prompt and the layer.
-        options: for transformers.
-        device: where it will run; decides the default dtype.
-        files: ``revision``, ``token``, ``cache_folder``, ``local_files_only``.
-
-    Raises:
-        ModelError: there is nothing, or nothing that can be a backbone.
-        TemplateError: the template cannot be used.
-        ArtifactError: the files of a saved model contradict each other.
+    ``name`` is a folder or Hub name, ``None`` the embedded default; ``files`` are ``revision``, ``token``,
+    ``cache_folder`` and ``local_files_only``.
     """
-    check_placement(device, options.model, options.config)
+    options.check_placement(device)
     found = find_parts(name, request, options, **files)
-    source, manifest, template, provenance, layer, config, tokenizer = found
-    as_saved = request == PromptConfig(engine=request.engine)
+    source, manifest, layer = found.source, found.manifest, found.layer
     # Any option of transformers' may change the vectors; of the dtype one can see it.
     with_options = bool(options.model.keys() - {"dtype", "torch_dtype"} or options.processor or options.config)
-    options.default_dtype(device)
+    options = options.with_default_dtype(device)
     if source.kind in ("base", "adapter"):
-        with reusing_tokenizer(tokenizer, backbone_of(source).name):
+        with reusing_tokenizer(found.tokenizer, backbone_of(source).name):
             transformer = load_backbone(source, options)
-        return LoadedModel(
-            PromptEOLModule(transformer, template, layer=layer, engine=request.engine), [], source, provenance
-        )
-    with reading(source.name), naming_the_adapter(source), reusing_tokenizer(tokenizer, source.name):
+        module = PromptEOLModule(transformer, found.template, layer=layer, engine=request.engine)
+        return LoadedModel(module, source, found.provenance)
+    given = {**options.model, **options.processor, **options.config}
+    with reading(source.name, given), naming_the_adapter(source), reusing_tokenizer(found.tokenizer, source.name):
         stock = SentenceTransformer(
             source.name,
             device=device if "device_map" not in options.model else None,
             trust_remote_code=options.trust_remote_code,
-            model_kwargs=options.model or None,
-            processor_kwargs=options.processor or None,
-            config_kwargs=options.config or None,
+            model_kwargs=dict(options.model) or None,
+            processor_kwargs=dict(options.processor) or None,
+            config_kwargs=dict(options.config) or None,
             **files,
         )
-    transformer, after = _split(stock, source)
+    transformer, pooling, *after = _checked(list(stock), source)
     if source.file(ADAPTER) is not None:
         set_adapter_weights(source, transformer.model)
     if request.template is None:
-        check_stock_settings(transformer, stock[1], source)  # type: ignore[arg-type]
+        check_stock_settings(transformer, pooling, source)
     if request.layer is None:
-        layer = _layer_read(transformer, config, manifest, source)
-    same_vectors = as_saved and not with_options and transformer.model.dtype == config.dtype
-    card = _card(source)
+        layer = _layer_read(transformer, found)
+    same_vectors = request.as_saved and not with_options and transformer.model.dtype == found.config.dtype
+    card = source.file("README.md") if manifest else None
     return LoadedModel(
-        PromptEOLModule(transformer, template, layer=layer, engine=request.engine),
-        after,
+        PromptEOLModule(transformer, found.template, layer=layer, engine=request.engine),
         source,
-        provenance,
+        found.provenance,
+        after,
         settings={
-            "prompts": dict(stock.prompts),
-            "default_prompt_name": stock.default_prompt_name,
-            "similarity_fn_name": stock.similarity_fn_name,
-            "truncate_dim": stock.truncate_dim,
+            name: getattr(stock, name)
+            for name in ("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim")
         },
-        card=card,
+        card=card.read_text(encoding="utf-8", errors="replace") if card else None,
         fingerprint=manifest.fingerprint if manifest else None,
-        training_notes=training_notes(card or ""),
-        license=stated_license(card or ""),
         revision=manifest.fingerprint[:12] if manifest and same_vectors else None,
     )
 
 
-def _split(stock: SentenceTransformer, source: ModelSource) -> tuple[Transformer, list[nn.Module]]:
-    modules = list(stock)
+def _checked(modules: list[Any], source: ModelSource) -> list[Any]:
     if not modules or not isinstance(modules[0], Transformer):
         begins = type(modules[0]).__name__ if modules else "nothing"
         raise ModelError(f"{source.name!r} begins with {begins}, not with a Transformer; see its modules.json")
     if len(modules) < 2 or not isinstance(modules[1], Pooling):
         raise ArtifactError(f"{source.name!r} has no Pooling after its Transformer; found {modules[1:]}")
-    return modules[0], modules[2:]
+    return modules
 
 
-def _layer_read(
-    transformer: Transformer, config: PretrainedConfig, manifest: Manifest | None, source: ModelSource
-) -> int:
+def _layer_read(transformer: Transformer, found: Found) -> int:
     """Return the layer that the stock module reads, which is the one that a saved model says it has."""
-    read = layer_read(transformer)
-    if manifest is not None and read != resolve_layer(manifest.layer, config):
+    read, manifest = layer_named(transformer.modality_config), found.manifest
+    if manifest is not None and read != resolve_layer(manifest.layer, found.config):
         raise ArtifactError(
-            f"{source.name!r}: {MANIFEST} says layer {manifest.layer}, and sentence_bert_config.json reads layer "
+            f"{found.source.name!r}: {MANIFEST} says layer {manifest.layer}, and sentence_bert_config.json reads layer "
             f"{read}; pass layer=... to settle it, then save the model"
         )
     return read
-
-
-def _card(source: ModelSource) -> str | None:
-    path: Path | None = source.file("README.md") if source.kind == "artifact" else None
-    return path.read_text(encoding="utf-8", errors="replace") if path else None

@@ -15,13 +15,11 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from prompteol.compat import PEFT_PREFIX, renames_weights
 from prompteol.errors import ModelError, PromptEOLError
-from prompteol.model.merged_adapter import named_adapter_modules
-from prompteol.model.source import ADAPTER, ModelSource, backbone_of
+from prompteol.model.adapter_saving import named_adapter_modules
+from prompteol.model.source import ADAPTER, DAMAGE, ModelSource, backbone_of
 
 if TYPE_CHECKING:
     from peft import PeftConfig
-
-__all__ = ["naming_the_adapter", "put_adapter", "set_adapter_weights"]
 
 # Kinds that are no change of weights, so that a backbone alone cannot have them.
 _OUTSIDE = {
@@ -33,14 +31,12 @@ _OUTSIDE = {
     "RANDLORA": "what its layers share depends on the modules around the backbone",
 }
 _RANDOM = re.compile(r"pissa_niter_\d+|corda|loftq")
+# What a configuration keeps by the names of modules.
+_PATTERNS = ("rank_pattern", "alpha_pattern", "trainable_token_indices")
 
 
 def put_adapter(source: ModelSource, backbone: PreTrainedModel) -> None:
-    """Read an adapter and put it on its base, as peft does on the causal LM that it was trained on.
-
-    Raises:
-        ModelError: it does not fit the base, or is of a kind that a backbone cannot have.
-    """
+    """Read an adapter and put it on its base, as peft does on the causal LM; ModelError where it does not fit."""
     from peft import PeftConfig, get_peft_model
     from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 
@@ -66,9 +62,8 @@ def put_adapter(source: ModelSource, backbone: PreTrainedModel) -> None:
     taken = {name for name, _ in named_adapter_modules(backbone)}
     if places is not None and taken != places:
         raise ModelError(
-            f"adapter {source.name!r} names modules by their whole path in the language model, and the backbone alone "
-            f"has others that end in the same name, {min(taken ^ places)!r} the first: merge it where it was trained "
-            "(peft's merge_and_unload), and load the result"
+            f"adapter {source.name!r} names modules by their whole path in the language model, and the backbone has "
+            f"others of that name, {min(taken ^ places)!r} the first: load it merged (peft's merge_and_unload)"
         )
     _set_weights(source, holder, weights)
     for _, part in named_adapter_modules(backbone):
@@ -77,13 +72,9 @@ def put_adapter(source: ModelSource, backbone: PreTrainedModel) -> None:
 
 
 def set_adapter_weights(source: ModelSource, backbone: PreTrainedModel) -> None:
-    """Give an adapter that a stock loader put in place its saved weights once more, and compare what arrived.
+    """Give an adapter that a stock loader put in place its saved weights again, or raise ModelError where one is lost.
 
-    transformers only logs what it does not find a place for, such as the magnitudes of DoRA, and leaves it as it was
-    initialized. Not compared are architectures of which transformers renames the weights, as those with experts.
-
-    Raises:
-        ModelError: a weight has no place, a place no weight, or another value arrived.
+    transformers only logs those that it has no place for, and renames the weights of some architectures: not compared.
     """
     if not renames_weights(backbone.config.model_type):
         _set_weights(source, backbone, _weights(source, backbone))
@@ -112,33 +103,20 @@ def _set_weights(source: ModelSource, holder: nn.Module, weights: Mapping[str, T
         raise _misfit(source, unknown)
     for key, value in saved.items():
         here = arrived[key] if key in arrived else whole[key]
-        if not _is_quantized(here) and not torch.equal(value.to(here), here):
+        quantized = not here.is_floating_point() and here.dtype != torch.bool
+        if not quantized and not torch.equal(value.to(here), here):
             raise ModelError(
-                f"adapter {source.name!r}: {key!r} has not been read back as it was saved, so its vectors would be "
-                f"others than the trained ones'; merge it into {backbone_of(source).name!r} where it was trained "
-                "(peft's merge_and_unload), and load the result"
+                f"adapter {source.name!r}: {key!r} has not been read back as it was saved; merge it into "
+                f"{backbone_of(source).name!r} where it was trained (peft's merge_and_unload), and load the result"
             )
 
 
 @contextmanager
 def naming_the_adapter(source: ModelSource) -> Iterator[None]:
-    """Say of an adapter that cannot be put on its base that it is so, where there is one.
-
-    Raises:
-        ModelError: its weights have other sizes, or the base has none of the layers that it changes.
-    """
+    """Raise ModelError where an adapter does not fit its base, by its weights' sizes or the layers it changes."""
     try:
         yield
-    except (
-        AttributeError,
-        ImportError,
-        KeyError,
-        OSError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        SafetensorError,
-    ) as error:
+    except (*DAMAGE, ImportError) as error:
         if isinstance(error, (PromptEOLError, torch.OutOfMemoryError)) or source.file(ADAPTER) is None:
             raise
         reason = " ".join(str(error).split())
@@ -150,10 +128,10 @@ def naming_the_adapter(source: ModelSource) -> Iterator[None]:
 
 def _check_kind(source: ModelSource, config: PeftConfig) -> None:
     kind = str(getattr(config.peft_type, "value", config.peft_type))
+    init = getattr(config, "init_lora_weights", None)
     reason = _OUTSIDE.get(kind)
     if config.is_prompt_learning:
         reason = "it puts learned vectors in front of every prompt, where PromptEOL's own must stand"
-    init = getattr(config, "init_lora_weights", None)
     if isinstance(init, str) and _RANDOM.fullmatch(init):
         reason = (
             f"init_lora_weights={init!r} changed its base in a way that no file of it tells; save it with "
@@ -172,12 +150,9 @@ def _misfit(source: ModelSource, wrong: Iterable[str]) -> ModelError:
 
 
 def _for_backbone(config: PeftConfig, backbone: PreTrainedModel) -> tuple[PeftConfig, set[str] | None]:
-    """Say of the modules that a configuration names from the causal LM down how they are called on the backbone.
+    """Return a configuration of a causal LM's adapter for the backbone alone, and the modules it must reach, or None.
 
-    peft itself finds them, on a causal LM without weights.
-
-    Returns:
-        The configuration for the backbone, and the modules that it must reach there, where that is to be checked.
+    peft itself finds the modules, on a causal LM without weights.
     """
     outer = f"{backbone.base_model_prefix}."
     if not _needs_the_language_model(config, outer):
@@ -190,25 +165,22 @@ def _for_backbone(config: PeftConfig, backbone: PreTrainedModel) -> tuple[PeftCo
     if hasattr(probe, "init_lora_weights"):
         probe.init_lora_weights = True
     get_peft_model(language_model, probe, low_cpu_mem_usage=True)
-    found = dict(named_adapter_modules(language_model))
-    found = {name.removeprefix(outer): part for name, part in found.items() if name.startswith(outer)}
+    found = {
+        name.removeprefix(outer): part for name, part in named_adapter_modules(language_model) if name.startswith(outer)
+    }
     if not found:
         raise ModelError("it changes the LM head alone, which embeddings have no use for")
     restated: Any = copy.deepcopy(config)
-    saved = getattr(config, "modules_to_save", None)
     wrapped = {name for name, part in found.items() if not hasattr(part, "base_layer")}
-    if saved:
+    if getattr(config, "modules_to_save", None):
         restated.modules_to_save = sorted(name for name in wrapped if not hasattr(found[name], "token_adapter")) or None
     if getattr(config, "target_modules", None):
         restated.target_modules = sorted(found.keys() - wrapped)
-    tokens = getattr(config, "trainable_token_indices", None)
-    if isinstance(tokens, dict):
-        restated.trainable_token_indices = {_inner(name, outer): rows for name, rows in tokens.items()}
     if isinstance(getattr(config, "feedforward_modules", None), (str, list, set)):
         restated.feedforward_modules = sorted(n for n, p in found.items() if getattr(p, "is_feedforward", False))
-    for name in ("rank_pattern", "alpha_pattern"):
-        if getattr(config, name, None):
-            setattr(restated, name, {_inner(key, outer): value for key, value in getattr(config, name).items()})
+    for name in _PATTERNS:
+        if isinstance(pattern := getattr(config, name, None), dict):
+            setattr(restated, name, {_inner(key, outer): value for key, value in pattern.items()})
     if parameters := getattr(config, "target_parameters", None):
         restated.target_parameters = [_inner(key, outer) for key in parameters]
     for name in ("layers_to_transform", "layers_pattern", "exclude_modules"):
@@ -227,7 +199,7 @@ def _needs_the_language_model(config: PeftConfig, outer: str) -> bool:
         if isinstance(value, str) and value != "all-linear":
             return True
         named += [] if value is None or isinstance(value, str) else list(value)
-    for field in ("rank_pattern", "alpha_pattern", "trainable_token_indices"):
+    for field in _PATTERNS:
         value = getattr(config, field, None)
         named += list(value) if isinstance(value, dict) else []
     return any(outer in f"{name.lstrip('^').replace(chr(92), '')}." or name == "lm_head" for name in named)
@@ -247,15 +219,8 @@ def _grow_vocabulary(backbone: PreTrainedModel, weights: Mapping[str, Tensor]) -
         backbone.resize_token_embeddings(saved.shape[0], mean_resizing=False)
 
 
-def _is_quantized(tensor: Tensor) -> bool:
-    return not tensor.is_floating_point() and tensor.dtype != torch.bool
-
-
 def _weights(source: ModelSource, backbone: PreTrainedModel) -> dict[str, Tensor]:
-    """Read an adapter's weights, named as on the backbone alone.
-
-    Some were trained with the LM head around it, and on the head too, which embeddings have no use for.
-    """
+    """Read an adapter's weights, named as on the backbone alone; those of the LM head are left out."""
     from peft import load_peft_weights
 
     # From where they lie: peft asks the Hub for them even where they have been fetched.
@@ -265,10 +230,8 @@ def _weights(source: ModelSource, backbone: PreTrainedModel) -> dict[str, Tensor
     try:
         weights = load_peft_weights(str(file.parent), device="cpu")
     except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"the weights of adapter {source.name!r} cannot be read: {' '.join(str(error).split())}; copy "
-            "adapter_model.safetensors anew"
-        ) from error
+        reason = " ".join(str(error).split())
+        raise ModelError(f"the weights of adapter {source.name!r} cannot be read: {reason}; copy them anew") from error
     inner = f"{PEFT_PREFIX}{backbone.base_model_prefix}."
     if not any(key.startswith(inner) for key in weights):
         return dict(weights)

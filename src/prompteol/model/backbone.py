@@ -3,68 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from sentence_transformers.base.modules import Transformer
 from transformers import AutoTokenizer
 
+from prompteol.errors import ModelError
 from prompteol.extras import check_extra
 from prompteol.model.adapter_loading import put_adapter
-from prompteol.model.file_errors import reading
-from prompteol.model.source import ModelSource, backbone_of
-
-__all__ = ["LoadOptions", "load_backbone"]
+from prompteol.model.source import ModelSource, backbone_of, reading
 
 _LAST = {"method": "forward", "method_output_name": "last_hidden_state"}
+# How accelerate spreads a model by itself, and where it puts what no device has room for.
+_AUTOMATIC_MAPS = frozenset({"auto", "balanced", "balanced_low_0", "sequential", "disk"})
 
 
+@dataclass
 class LoadOptions:
-    """How to load: what goes to transformers' ``from_pretrained`` calls.
+    """How to load: what transformers' ``from_pretrained`` gets for the model, the tokenizer and the configuration."""
 
-    Args:
-        model: keyword arguments of the model, ``dtype`` and ``device_map`` among them.
-        processor: of the tokenizer.
-        config: of the configuration.
-        trust_remote_code: run modeling code from the repository. Off unless the user says so.
-    """
+    model: Mapping[str, Any] = field(default_factory=dict)
+    processor: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    trust_remote_code: bool = False
 
-    def __init__(
-        self,
-        model: Mapping[str, Any] | None = None,
-        processor: Mapping[str, Any] | None = None,
-        config: Mapping[str, Any] | None = None,
-        *,
-        trust_remote_code: bool = False,
-    ) -> None:
-        self.model = dict(model or {})
-        self.processor = dict(processor or {})
-        self.config = dict(config or {})
-        self.trust_remote_code = trust_remote_code
+    def check_placement(self, device: Any) -> None:
+        """Raise ModelError for a device, device map or dtype that does not exist, before any weight is read."""
+        check_device(device)
+        placed = self.model.get("device_map")
+        for there in placed.values() if isinstance(placed, Mapping) else [placed]:
+            if there is not None and there not in _AUTOMATIC_MAPS:
+                check_device(there, "device_map=")
+        for key in ("dtype", "torch_dtype"):
+            _check_dtype(key, self.model.get(key))
+            _check_dtype(key, self.config.get(key))
 
-    def default_dtype(self, device: str) -> None:
-        """Compute in fp32 on a CPU, where half precision is slow, unless a dtype is given."""
-        chosen = {"dtype", "torch_dtype", "quantization_config", "device_map"} & (
-            self.model.keys() | self.config.keys()
-        )
-        if not chosen and str(device).startswith("cpu"):
-            self.model["dtype"] = torch.float32
+    def with_default_dtype(self, device: str) -> LoadOptions:
+        """Return options that compute in fp32 on a CPU, where half precision is slow, unless a dtype is given."""
+        chosen = {"dtype", "torch_dtype", "quantization_config", "device_map"} & {*self.model, *self.config}
+        if chosen or not str(device).startswith("cpu"):
+            return self
+        return replace(self, model={**self.model, "dtype": torch.float32})
+
+    def files_of(self, source: ModelSource) -> dict[str, Any]:
+        """Return what every ``from_pretrained`` gets that reads a file of a source."""
+        return {**source.hub_kwargs, "trust_remote_code": self.trust_remote_code}
+
+
+def check_device(device: Any, name: str = "device=") -> None:
+    """Raise ModelError for a device, or one of a list, that torch cannot use; ``name`` is the argument's."""
+    for one in device if isinstance(device, list) else [device]:
+        try:
+            torch.empty(0, device=one)
+        # torch says the same thing in four ways, by the device.
+        except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+            found = torch.accelerator.current_accelerator(check_available=True)
+            there = [f"{found.type}:{index}" for index in range(torch.accelerator.device_count())] if found else []
+            raise ModelError(
+                f"{name}{one!r} cannot be used here, where there is {' and '.join(['cpu', *there])}: "
+                f"{str(error).splitlines()[0]:.200}"
+            ) from error
+
+
+def _check_dtype(key: str, dtype: Any) -> None:
+    """Refuse what is no floating dtype; a mapping names one for each part of a composite model."""
+    for value in dtype.values() if isinstance(dtype, Mapping) else [dtype]:
+        found = getattr(torch, value, None) if isinstance(value, str) else value
+        known = isinstance(found, torch.dtype) and found.is_floating_point
+        if value not in (None, "auto") and not known:
+            raise ModelError(f"{key}={value!r} is no dtype to compute in: give 'auto', float32, bfloat16 or float16")
 
 
 def load_backbone(source: ModelSource, options: LoadOptions) -> Transformer:
-    """Load a base model, or the base of an adapter with the adapter on it.
-
-    Raises:
-        ModelError: weights cannot be read, or the adapter does not fit its base.
-    """
+    """Load a base model, or the base of an adapter with the adapter on it; ModelError where that cannot be."""
     if source.kind == "base":
         return _load_base(source, options)
-    return _load_adapter(source, options)
+    check_extra("adapters", "peft")
+    transformer = _load_base(backbone_of(source), options)
+    put_adapter(source, transformer.model)
+    _take_larger_tokenizer(source, transformer, options)
+    return transformer
 
 
 def _load_base(source: ModelSource, options: LoadOptions) -> Transformer:
-    files = {**source.hub_kwargs, "trust_remote_code": options.trust_remote_code}
-    with reading(source.name):
+    files = options.files_of(source)
+    with reading(source.name, {**options.model, **options.processor, **options.config}):
         transformer: Transformer = Transformer(
             source.name,
             model_kwargs={**files, **options.model},
@@ -79,21 +104,12 @@ def _load_base(source: ModelSource, options: LoadOptions) -> Transformer:
     return transformer
 
 
-def _load_adapter(source: ModelSource, options: LoadOptions) -> Transformer:
-    check_extra("adapters", "peft")
-    transformer = _load_base(backbone_of(source), options)
-    put_adapter(source, transformer.model)
-    _take_larger_tokenizer(source, transformer, options)
-    return transformer
-
-
 def _take_larger_tokenizer(source: ModelSource, transformer: Transformer, options: LoadOptions) -> None:
     """Use the adapter's own tokenizer where it was trained with tokens that its base does not have."""
     if source.file("tokenizer_config.json") is None:
         return
-    files = {**source.hub_kwargs, "trust_remote_code": options.trust_remote_code, **options.processor}
     with reading(source.name):
-        own = AutoTokenizer.from_pretrained(source.name, **files)
+        own = AutoTokenizer.from_pretrained(source.name, **{**options.files_of(source), **options.processor})
     base: Any = transformer.tokenizer
     rows = next(transformer.model.get_input_embeddings().parameters()).shape[0]
     if len(base) < len(own) <= rows:

@@ -1,48 +1,37 @@
-"""Resolve the layer that gives the embedding, and make the stock module read it."""
+"""Resolve the layer that gives the embedding, and find how many positions a backbone has."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from sentence_transformers.base.modules import Transformer
-from transformers import PretrainedConfig
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
 
-from prompteol.compat import output_path, read_output
+from prompteol.compat import output_path
 from prompteol.errors import LayerError
 
-__all__ = ["layer_named", "layer_read", "read_from_layer", "resolve_layer"]
+# Some tables hold a few rows more than there are positions, such as OPT's two.
+_EXTRA_ROWS = 4
 
 
 def resolve_layer(layer: int | float, config: PretrainedConfig) -> int:
-    """Turn a layer as people write it into a negative index of the backbone's hidden states.
+    """Return a negative index of the backbone's hidden states, or raise LayerError.
 
-    Args:
-        layer: ``-1`` is the last, after the final norm; ``-2`` the one before, without it; and so on. A float in
-            ``(0, 1]`` is a fraction of depth: ``0.9`` of 32 layers is the output of the 29th.
-        config: of the backbone.
-
-    Returns:
-        An index from ``-depth`` (the first layer's output) to ``-1``.
-
-    Raises:
-        LayerError: outside the backbone, or not a layer at all.
+    ``-1`` is the last layer, after the final norm; ``-2`` the one before, without it; and so on to ``-depth``. A float
+    in ``(0, 1]`` is a fraction of depth: ``0.9`` of 32 layers is the output of the 29th.
     """
     depth = int(config.get_text_config().num_hidden_layers)
     if isinstance(layer, float) and 0 < layer <= 1:
         return max(1, round(layer * depth)) - depth - 1
-    if isinstance(layer, int) and not isinstance(layer, bool) and -depth <= layer <= -1:
-        return layer
-    hint = f" (hidden_states[{layer}] is layer={layer - depth - 1})" if _is_index(layer, depth) else ""
+    whole = isinstance(layer, int) and not isinstance(layer, bool)
+    if whole and -depth <= layer <= -1:
+        return int(layer)
+    hint = f" (hidden_states[{layer}] is layer={layer - depth - 1})" if whole and 1 <= layer <= depth else ""
     raise LayerError(
         f"layer={layer!r} is outside this backbone of {depth} layers: give a negative index from -{depth} to -1, "
         f"or a fraction of depth such as 0.9{hint}"
     )
-
-
-def layer_read(transformer: Transformer) -> int:
-    """Return the layer whose hidden states a stock Transformer module gives, as a negative index."""
-    return layer_named(transformer.modality_config)
 
 
 def layer_named(modality_config: Mapping[Any, Any]) -> int:
@@ -51,17 +40,15 @@ def layer_named(modality_config: Mapping[Any, Any]) -> int:
     return int(path[1]) if isinstance(path, list) and path[0] == "hidden_states" else -1
 
 
-def _is_index(layer: int | float, depth: int) -> bool:
-    return isinstance(layer, int) and not isinstance(layer, bool) and 1 <= layer <= depth
-
-
-def read_from_layer(transformer: Transformer, layer: int) -> None:
-    """Make a stock Transformer module give the hidden states of a layer, in memory and when saved.
-
-    The module takes texts as chat messages from then on, so that its chat template renders them.
-
-    Args:
-        transformer: changed in place.
-        layer: a negative index, as :func:`resolve_layer` returns it.
-    """
-    read_output(transformer, "last_hidden_state" if layer == -1 else ["hidden_states", layer])
+def positions_in_table(backbone: PreTrainedModel) -> int | None:
+    """Return how many positions a backbone has in a table, and no row may outgrow; ``None`` where there is no end."""
+    most = getattr(backbone.config.get_text_config(), "max_position_embeddings", None)
+    if not isinstance(most, int) or most < 1:
+        return None
+    tokens = backbone.get_input_embeddings()
+    tables = [
+        *(part.weight for part in backbone.modules() if isinstance(part, nn.Embedding) and part is not tokens),
+        *(buffer for buffer in backbone.buffers() if buffer.ndim > 1),
+    ]
+    rows = range(most, most + _EXTRA_ROWS + 1)
+    return most if any(size in rows for table in tables for size in table.shape[:-1]) else None

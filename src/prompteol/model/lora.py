@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from transformers import PreTrainedModel
 
 from prompteol.compat import PEFT_PREFIX
 from prompteol.errors import ModelError, SettingError
-
-__all__ = ["Lora", "attach_adapter", "read_adapter"]
 
 
 @dataclass(frozen=True)
@@ -50,16 +47,8 @@ def attach_adapter(model: SentenceTransformer, lora: Lora) -> None:
 
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    model.add_adapter(
-        LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            bias="none",
-            target_modules="all-linear",
-            task_type="FEATURE_EXTRACTION",
-        )
-    )
+    options: dict[str, Any] = {"bias": "none", "target_modules": "all-linear", "task_type": "FEATURE_EXTRACTION"}
+    model.add_adapter(LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, **options))
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
@@ -67,11 +56,7 @@ def attach_adapter(model: SentenceTransformer, lora: Lora) -> None:
 
 
 def read_adapter(backbone: PreTrainedModel, folder: str | Path) -> None:
-    """Give the adapter that sits on a backbone the weights of a saved one; the base is not touched.
-
-    Raises:
-        ModelError: the saved adapter has weights that this one has no place for.
-    """
+    """Give the adapter on a backbone the weights of a saved one, or raise ModelError where it has no place for them."""
     from peft import load_peft_weights, set_peft_model_state_dict
 
     weights = load_peft_weights(str(folder), device="cpu")
@@ -83,14 +68,10 @@ def read_adapter(backbone: PreTrainedModel, folder: str | Path) -> None:
 
 def _keep_the_base(module: nn.Module, state: dict[str, Any], *_: object) -> None:
     """Read back only what is trained; the base is frozen, and where it is quantized no checkpoint fits it."""
-    own = module.state_dict()
     trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    # bitsandbytes adds to a state what it does not read back.
+    known = {name for name, _ in [*module.named_parameters(remove_duplicate=False), *module.named_buffers()]}
+    own = {name: value for name, value in module.state_dict().items() if name in known}
     read = {name: value for name, value in state.items() if name in trained}
     state.clear()
-    state.update(_without_quantization_state(own, module) | read)
-
-
-def _without_quantization_state(state: Mapping[str, Any], module: nn.Module) -> dict[str, Any]:
-    """Leave out what bitsandbytes adds to a state but does not read back."""
-    known = {name for name, _ in [*module.named_parameters(remove_duplicate=False), *module.named_buffers()]}
-    return {name: value for name, value in state.items() if name in known}
+    state.update(own | read)

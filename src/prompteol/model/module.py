@@ -12,18 +12,16 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+from prompteol.compat import read_output
 from prompteol.errors import ModelError, SettingError
 from prompteol.inference import SharedPrefixEngine
 from prompteol.inference.attention import check_attention
-from prompteol.inference.reference_forward import ReferenceForward, input_device, sharing_copy
+from prompteol.inference.reference_forward import input_device, reference_states, sharing_copy
 from prompteol.inference.structure import foreign_code
-from prompteol.model.layers import read_from_layer, resolve_layer
-from prompteol.model.positions import positions_in_table
-from prompteol.prompts import PromptTask, PromptTemplate, RetrievalTemplate
+from prompteol.model.layers import positions_in_table, resolve_layer
+from prompteol.prompts import PromptTask, Template
 from prompteol.tokenization import PromptTokenizer, TokenRows
 from prompteol.validation import check_texts
-
-__all__ = ["Engine", "PromptEOLModule"]
 
 Engine = Literal["auto", "stock"]
 
@@ -34,15 +32,9 @@ _NO_LIMIT = int(1e30)
 class PromptEOLModule(InputModule):
     """Fill the template with each text, run the backbone, and keep the state of the last token.
 
-    Holds the two stock modules that it is saved as: a ``Transformer`` whose chat template is the prompt, and a
-    ``Pooling`` of the last token.
-
-    Args:
-        transformer: a stock module with a causal backbone. Its tokenizer gets the chat template.
-        template: to render texts with.
-        layer: negative index or fraction of depth; see :func:`prompteol.model.layers.resolve_layer`.
-        engine: ``"stock"`` runs the stock modules; ``"auto"`` the shared-prefix engine wherever it is proven equal.
-        attention: the attention kernel of that engine; see :class:`prompteol.inference.SharedPrefixEngine`.
+    Holds the two stock modules that it is saved as: a ``Transformer`` with a causal backbone, whose chat template is
+    the prompt, and a ``Pooling`` of the last token. ``engine="stock"`` runs these; ``"auto"`` the shared-prefix engine,
+    with the attention kernel of that name, wherever it is proven equal.
     """
 
     forward_kwargs: ClassVar[set[str]] = {"engine"}  # type: ignore[misc]
@@ -51,7 +43,7 @@ class PromptEOLModule(InputModule):
     def __init__(
         self,
         transformer: Transformer,
-        template: PromptTemplate | RetrievalTemplate,
+        template: Template,
         *,
         layer: int | float = -1,
         engine: Engine = "auto",
@@ -60,10 +52,6 @@ class PromptEOLModule(InputModule):
         super().__init__()  # type: ignore[no-untyped-call]
         _check_engine(engine)
         check_attention(attention)
-        if not isinstance(transformer.processor, PreTrainedTokenizerBase):
-            raise ModelError(
-                f"{type(transformer.processor).__name__} is no tokenizer: PromptEOL embeds text, give a text-only model"
-            )
         self.transformer = transformer
         self._layer = resolve_layer(layer, transformer.config)
         self._positions = positions_in_table(transformer.model)
@@ -72,13 +60,17 @@ class PromptEOLModule(InputModule):
         self._engine: SharedPrefixEngine | None = None
         self.prompter = PromptTokenizer(transformer.processor, template)
         _read_prompts_alone(transformer)
-        read_from_layer(transformer, self.layer)
+        # In memory and when saved.
+        read_output(transformer, "last_hidden_state" if self.layer == -1 else ["hidden_states", self.layer])
         if self.max_seq_length is not None:
             self._checked_limit("max_seq_length", self.max_seq_length)
-        self.pooling = Pooling(self._probe_dimension(), "lasttoken")
+        # Not the configuration's hidden size: OPT-350m's last layer is narrower than the others.
+        with torch.inference_mode():
+            (states,) = reference_states(transformer.model, [[0]], [self.layer])
+        self.pooling = Pooling(states.shape[-1], "lasttoken")
 
     @property
-    def template(self) -> PromptTemplate | RetrievalTemplate:
+    def template(self) -> Template:
         """The template that texts are rendered with."""
         return self.prompter.template
 
@@ -110,9 +102,9 @@ class PromptEOLModule(InputModule):
     @tokenizer.setter
     def tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
         if not isinstance(tokenizer, PreTrainedTokenizerBase):
+            name = type(tokenizer).__name__
             raise SettingError(
-                f"tokenizer={tokenizer!r:.60} is {type(tokenizer).__name__}: give one of transformers', as "
-                "AutoTokenizer.from_pretrained returns it"
+                f"tokenizer={tokenizer!r:.60} is {name}: give what AutoTokenizer.from_pretrained returns"
             )
         embeddings: Any = self.transformer.model.get_input_embeddings()
         rows = embeddings.weight.shape[0]
@@ -169,17 +161,13 @@ class PromptEOLModule(InputModule):
     ) -> dict[str, Any]:
         """Render and tokenize texts.
 
-        Args:
-            inputs: the texts.
-            prompt: a sentence-transformers prompt, put in front of everything but BOS.
-            task: ``"query"`` or ``"document"`` selects the template of a pair.
-            engine: given by ``encode``, which has checked the texts; ``"auto"`` leaves the rows as they are.
-            max_length: in place of :attr:`max_seq_length`.
-            processing_kwargs: ``{"text": {"max_length": ...}}``, the same as sentence-transformers says it.
+        ``prompt`` is put in front of everything but BOS, ``task`` selects the template of a pair, ``max_length`` stands
+        in place of :attr:`max_seq_length`, also as ``processing_kwargs={"text": {"max_length": ...}}``. ``engine`` is
+        given by ``encode``, which has checked the texts.
 
         Returns:
-            ``input_ids`` and ``attention_mask``, both of shape (texts, tokens), padded on the right; with
-            ``engine="auto"`` the :class:`~prompteol.tokenization.TokenRows` as ``token_rows`` in their place.
+            ``input_ids`` and ``attention_mask``, (texts, tokens), padded on the right; with ``engine="auto"`` the
+            :class:`~prompteol.tokenization.TokenRows` as ``token_rows`` in their place.
         """
         limit = max_length if max_length is not None else _max_length(processing_kwargs)
         longest = self.max_seq_length or _NO_LIMIT if limit is None else self._checked_limit("max_length", limit)
@@ -194,16 +182,7 @@ class PromptEOLModule(InputModule):
         return {"token_rows": rows} if engine == "auto" else rows.padded()
 
     def forward(self, features: dict[str, Any], engine: Engine | None = None, **_: Any) -> dict[str, Any]:
-        """Embed what :meth:`preprocess` returned.
-
-        Args:
-            features: gets ``sentence_embedding`` of shape (texts, dimension), and from the stock engine also
-                ``token_embeddings``.
-            engine: in place of the module's own.
-
-        Returns:
-            ``features``.
-        """
+        """Add ``sentence_embedding``, (texts, dimension), and by the stock engine ``token_embeddings``."""
         if engine is not None:
             _check_engine(engine)
         rows: TokenRows | None = features.pop("token_rows", None)
@@ -230,11 +209,8 @@ class PromptEOLModule(InputModule):
         if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 1:
             raise SettingError(f"{name}={value!r} is no number of tokens: give a whole number above 0, or None")
         if self._positions is not None and int(value) > self._positions:
-            backbone = type(self.transformer.model).__name__
-            raise SettingError(
-                f"{name}={value} is more than the {self._positions} positions that {backbone} has a table of: give "
-                f"{self._positions} or less"
-            )
+            backbone, most = type(self.transformer.model).__name__, self._positions
+            raise SettingError(f"{name}={value} is more than the {most} positions of {backbone}: give {most} or less")
         return int(value)
 
     def __repr__(self) -> str:
@@ -243,11 +219,7 @@ class PromptEOLModule(InputModule):
         return f"{name}({backbone}, template={str(self.template)!r}, layer={self.layer}, dimension={dimension})"
 
     def _stock_transformer(self) -> Transformer:
-        """Return the stock module, or what may be hooked in its place.
-
-        To return hidden states, transformers hooks every layer with a local function for good, and then the model can
-        no longer be sent to another process.
-        """
+        """Return the stock module, or a copy that may be hooked to return hidden states."""
         if self.layer == -1:
             return self.transformer
         return sharing_copy(self.transformer, self.tokenizer, self.config)
@@ -261,13 +233,6 @@ class PromptEOLModule(InputModule):
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
         """Write the stock ``Transformer`` module of this one; ``PromptEOL.save`` writes the whole."""
         self.transformer.save(output_path, *args, safe_serialization=safe_serialization, **kwargs)
-
-    def _probe_dimension(self) -> int:
-        # Not the configuration's hidden size: OPT-350m's last layer is narrower than the others.
-        backbone = self.transformer.model
-        with torch.inference_mode():
-            (states,) = ReferenceForward(backbone, input_device(backbone)).states([[0]], [self.layer])
-        return int(states.shape[-1])
 
 
 def _read_prompts_alone(transformer: Transformer) -> None:
@@ -288,8 +253,6 @@ def _max_length(processing_kwargs: Mapping[str, Mapping[str, Any]] | None) -> in
     text = (processing_kwargs or {}).get("text", {})
     unknown = [*(set(processing_kwargs or {}) - {"text"}), *(set(text) - {"max_length", "truncation"})]
     if unknown or text.get("truncation", True) is not True:
-        raise SettingError(
-            f"processing_kwargs={processing_kwargs!r}: PromptEOL tokenizes whole prompts, and takes "
-            '{"text": {"max_length": ...}} alone'
-        )
+        taken = '{"text": {"max_length": ...}}'
+        raise SettingError(f"processing_kwargs={processing_kwargs!r}: PromptEOL takes {taken} alone")
     return text.get("max_length")

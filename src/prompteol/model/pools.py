@@ -13,8 +13,6 @@ from prompteol.errors import SettingError
 from prompteol.inference.structure import Structure
 from prompteol.locks import Lock
 
-__all__ = ["remember_pool", "using_pool"]
-
 _RESTART = "stop it with model.stop_multi_process_pool(pool), and start a new one"
 
 
@@ -41,27 +39,15 @@ class _Note:
     def __init__(self, model: Any, shares_memory: bool) -> None:
         self.lock = Lock()
         self.broken = False
-        self._settings = _settings(model)
-        self._structure = _structure(model)
-        self._places = _places(model)
-        # Workers on the CPU compute with the very memory that an edit in place writes to.
-        self._fingerprint = None if shares_memory else model.fingerprint()
+        self._shares_memory = shares_memory
+        self._state = _state(model, shares_memory)
 
     def check(self, model: Any) -> None:
         """Refuse a model that changed since the workers were started."""
-        now = _settings(model)
-        changed = [name for name, value in self._settings.items() if now[name] != value]
-        if not changed and self._structure != _structure(model):
-            changed = ["modules, adapters or settings"]
-        if not changed and self._weights_changed(model):
-            changed = ["weights"]
+        now = _state(model, self._shares_memory)
+        changed = next((name for name, value in self._state.items() if now[name] != value), None)
         if changed:
-            raise SettingError(f"the model's {' and '.join(changed)} changed after this pool was started: {_RESTART}")
-
-    def _weights_changed(self, model: Any) -> bool:
-        if self._fingerprint is None:
-            return self._places != _places(model)
-        return bool(model.fingerprint() != self._fingerprint)
+            raise SettingError(f"the model's {changed} changed after this pool was started: {_RESTART}")
 
 
 # By the queue that goes in: a pool is a plain dictionary.
@@ -69,13 +55,7 @@ _notes: WeakKeyDictionary[Any, _Note] = WeakKeyDictionary()
 
 
 def remember_pool(pool: dict[Any, Any], model: Any, devices: list[str] | None) -> None:
-    """Record the model that a pool was started with.
-
-    Args:
-        pool: what ``start_multi_process_pool`` returned.
-        model: that the workers have copies of.
-        devices: of the workers; ``None`` lets sentence-transformers decide.
-    """
+    """Record the model that a pool was started with; ``devices`` tell whether its workers share the memory."""
     on_cpu = not torch.cuda.is_available() if devices is None else all(str(one) == "cpu" for one in devices)
     _notes[pool["input"]] = _Note(model, shares_memory=on_cpu)
 
@@ -84,18 +64,11 @@ def remember_pool(pool: dict[Any, Any], model: Any, devices: list[str] | None) -
 def using_pool(pool: dict[Any, Any], model: Any) -> Iterator[dict[Any, Any]]:
     """Reserve a pool for one call: results have no owner, and threads would take each other's.
 
-    Yields:
-        The pool as ``encode`` takes it.
-
-    Raises:
-        SettingError: the model is not what the pool was started with, or an earlier call left results behind.
+    SettingError where the model is not what the pool was started with, or an earlier call left results behind.
     """
     note = _notes.get(pool["input"])
     if note is None:
-        raise SettingError(
-            "this pool was not started by a PromptEOL model in this process: start one with "
-            "model.start_multi_process_pool()"
-        )
+        raise SettingError("this pool was not started by a PromptEOL model here: model.start_multi_process_pool()")
     with note.lock.locked():
         if note.broken:
             raise SettingError(f"an earlier call was cut short and left its texts in this pool: {_RESTART}")
@@ -107,21 +80,19 @@ def using_pool(pool: dict[Any, Any], model: Any) -> Iterator[dict[Any, Any]]:
             note.broken = texts.count != results.count
 
 
-def _settings(model: Any) -> dict[str, Any]:
-    """Return what decides the vectors beside the backbone, by the name that an error gives it."""
+def _state(model: Any, shares_memory: bool) -> dict[str, Any]:
+    """Return what decides the vectors, by the name that an error gives it."""
+    module, *others = model.children()
     return {
         "template": model.template,
         "layer": model.layer,
         "max_seq_length": model.max_seq_length,
         "tokenizer": (id(model.tokenizer), model.tokenizer.chat_template),
+        "modules, adapters or settings": [
+            Structure(part) for part in (module.transformer.model, module.pooling, *others)
+        ],
+        # Workers on the CPU compute with the very memory that an edit in place writes to.
+        "weights": [(tensor.data_ptr(), tensor.device) for tensor in model.state_dict().values()]
+        if shares_memory
+        else model.fingerprint(),
     }
-
-
-def _structure(model: Any) -> list[Structure]:
-    """Describe what computes; the first module's own state is among the settings."""
-    module, *others = model.children()
-    return [Structure(part) for part in (module.transformer.model, module.pooling, *others)]
-
-
-def _places(model: Any) -> list[tuple[int, torch.device]]:
-    return [(tensor.data_ptr(), tensor.device) for tensor in model.state_dict().values()]

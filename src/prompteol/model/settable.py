@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
@@ -10,17 +10,15 @@ from transformers import PreTrainedTokenizerBase
 
 from prompteol.model.module import PromptEOLModule
 from prompteol.prompts import (
-    Demonstration,
+    DemonstrationsLike,
     NormalizationMode,
-    PromptTemplate,
-    RetrievalTemplate,
+    Template,
+    TemplateLike,
     choose_prompt,
     keep_valid_provenance,
     prompts_for,
 )
 from prompteol.validation import check_dimension
-
-__all__ = ["SettableModel"]
 
 
 class SettableModel(SentenceTransformer):
@@ -35,12 +33,12 @@ class SettableModel(SentenceTransformer):
         return self[0]  # type: ignore[return-value]
 
     @property
-    def template(self) -> PromptTemplate | RetrievalTemplate:
+    def template(self) -> Template:
         """The template that texts are rendered with, demonstrations included; set as by :meth:`set_template`."""
         return self.module.template
 
     @template.setter
-    def template(self, template: str | PromptTemplate | RetrievalTemplate) -> None:
+    def template(self, template: TemplateLike) -> None:
         self.set_template(template)
 
     @property
@@ -64,9 +62,9 @@ class SettableModel(SentenceTransformer):
 
     def set_template(
         self,
-        template: str | PromptTemplate | RetrievalTemplate | None = None,
+        template: TemplateLike | None = None,
         *,
-        demonstrations: str | Iterable[str | Demonstration | tuple[str, str]] | None = None,
+        demonstrations: DemonstrationsLike | None = None,
         normalization: NormalizationMode | None = None,
         layer: int | float | None = None,
         provenance: Mapping[str, Any] | None = None,

@@ -1,26 +1,23 @@
-"""Detect the kind of model at a path or Hub id from its config files."""
+"""Detect the kind of model at a path or Hub id from its config files, and say which of its files cannot be read."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from safetensors import SafetensorError
 from sentence_transformers.util import load_file_path
 from transformers import AutoConfig, PretrainedConfig
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-)
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from prompteol.errors import ModelError, ModelNotFoundError
-from prompteol.model.file_errors import check_permission, reading
-
-__all__ = ["ADAPTER", "MANIFEST", "Kind", "ModelSource", "backbone_of", "check_causal", "find_source"]
+from prompteol.errors import ModelError, ModelNotFoundError, PromptEOLError
 
 MANIFEST = "prompteol.json"
 ADAPTER = "adapter_config.json"
@@ -28,17 +25,17 @@ ADAPTER = "adapter_config.json"
 Kind = Literal["base", "adapter", "artifact", "sentence-transformer"]
 # Of the files that tell a kind, the first that is there does.
 _MARKERS: dict[str, Kind] = {MANIFEST: "artifact", "modules.json": "sentence-transformer", ADAPTER: "adapter"}
+_READ = {".bin", ".jinja", ".json", ".md", ".model", ".safetensors", ".txt"}
+
+#: What json, safetensors, transformers and others raise at a file that is cut, empty or of another type.
+DAMAGE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model that was found.
+    """A model that was found by name: a plain causal LM, a PEFT folder, what this package saves, or another.
 
-    Args:
-        name: the folder or the Hub name.
-        kind: ``"base"`` is a plain causal LM, ``"adapter"`` a PEFT folder, ``"artifact"`` what this package saves,
-            ``"sentence-transformer"`` any other model of that library.
-        files: how to reach its files: ``revision``, ``token``, ``cache_folder``, ``local_files_only``.
+    ``files`` say how to reach its files: ``revision``, ``token``, ``cache_folder``, ``local_files_only``.
     """
 
     name: str
@@ -64,33 +61,22 @@ class ModelSource:
                 f"no model {self.name!r} on the Hub, and no such folder; a private one needs token=... or HF_TOKEN"
             ) from error
         except RevisionNotFoundError as error:
+            revision = self.files.get("revision")
             raise ModelNotFoundError(
-                f"{self.name!r} has no revision {self.files.get('revision')!r} on the Hub: give a branch, a tag or a "
-                "commit that it has"
+                f"{self.name!r} has no revision {revision!r} on the Hub: give a branch, a tag or a commit of it"
             ) from error
         return Path(found) if found else None
 
 
 def find_source(name: str | Path, **files: Any) -> ModelSource:
-    """Find out what lies at a path or Hub name.
-
-    Raises:
-        ModelNotFoundError: nothing is there.
-    """
+    """Find out what lies at a path or Hub name, or raise ModelNotFoundError."""
     name = _existing(name)
-    for marker, kind in _MARKERS.items():
-        source = ModelSource(name, kind, files)
-        if source.file(marker):
-            return source
-    return ModelSource(name, "base", files)
+    kind: Kind = next((kind for file, kind in _MARKERS.items() if ModelSource(name, kind, files).file(file)), "base")
+    return ModelSource(name, kind, files)
 
 
 def backbone_of(source: ModelSource) -> ModelSource:
-    """Return where the full weights lie: the base model of an adapter, else the source itself.
-
-    Raises:
-        ModelError: the adapter does not say what it was trained on.
-    """
+    """Return where the full weights lie: the base model of an adapter, else the source itself."""
     adapter = source.file(ADAPTER)
     if adapter is None or source.file("config.json") is not None:
         return source
@@ -102,12 +88,7 @@ def backbone_of(source: ModelSource) -> ModelSource:
 
 
 def check_causal(source: ModelSource, *, trust_remote_code: bool = False) -> PretrainedConfig:
-    """Return the configuration of a causal language model, or say why it is none.
-
-    Raises:
-        ModelNotFoundError: there is no model.
-        ModelError: an encoder, an encoder-decoder, or a decoder made bidirectional.
-    """
+    """Return the configuration of a causal language model; ModelError says why it is none."""
     if source.file("config.json") is None:
         raise ModelNotFoundError(
             f"no config.json at {source.name!r}: give the folder of a model, or a Hub name such as 'facebook/opt-1.3b' "
@@ -127,11 +108,28 @@ def check_causal(source: ModelSource, *, trust_remote_code: bool = False) -> Pre
     return config  # type: ignore[no-any-return]
 
 
+@contextmanager
+def reading(name: str, given: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Raise ModelError, naming the model whose files cannot be read, or what is ``given`` and at fault."""
+    try:
+        yield
+    except (PromptEOLError, torch.OutOfMemoryError, ImportError):
+        raise
+    except DAMAGE as error:
+        reason = f"({type(error).__name__}: {' '.join(str(error).split())[:300]})"
+        for key, value in (given or {}).items():
+            if key in reason:
+                raise ModelError(f"{name!r} cannot be loaded with {key}={value!r} {reason}") from error
+        raise ModelError(
+            f"{name!r} cannot be read, so a file of it is damaged or missing {reason}; copy or save the model anew"
+        ) from error
+
+
 def _existing(name: str | Path) -> str:
     path = Path(name).expanduser()
     # Not the methods of Path, which raise where a name is too long to be one.
     if os.path.isdir(path):
-        check_permission(path)
+        _check_permission(path)
         return str(path)
     if os.path.isfile(path):
         raise ModelNotFoundError(f"{str(name)!r} is a file: give the folder that holds config.json")
@@ -140,24 +138,33 @@ def _existing(name: str | Path) -> str:
     return str(name)
 
 
+def _check_permission(folder: Path) -> None:
+    """Refuse a folder, or what is read of a model in it, that may not be read: transformers says there is none."""
+    looked = [folder]
+    if os.access(folder, os.R_OK | os.X_OK):
+        looked += [file for file in folder.iterdir() if file.suffix in _READ or file.is_dir()]
+    for file in looked:
+        if not os.access(file, os.R_OK | os.X_OK if file == folder else os.R_OK):
+            raise ModelError(
+                f"{str(file)!r}: Permission denied; its owner can open it to you with: chmod -R a+rX {str(folder)!r}"
+            )
+
+
 def _why_not_causal(config: PretrainedConfig) -> str | None:
     kind = config.model_type
     architecture = (config.architectures or [""])[0]
     if config.is_encoder_decoder:
         return f"{kind} is an encoder-decoder"
-    if getattr(config, "is_causal", True) is False or getattr(config, "use_bidirectional_attention", False) is True:
+    both_ways = getattr(config, "is_causal", True) is False or getattr(config, "attn_type", "uni") == "bi"
+    if both_ways or getattr(config, "use_bidirectional_attention", False) is True:
         return f"this {kind} attends in both directions"
+    decodes = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
+    causal_name = architecture.endswith(("ForCausalLM", "LMHeadModel"))
     # Names of these end in LMHeadModel too, whichever way they attend.
-    if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not (
-        getattr(config, "is_decoder", False) or getattr(config, "causal", False)
-    ):
+    if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not (decodes and causal_name):
         return f"{architecture or kind} is an encoder"
-    if getattr(config, "attn_type", "uni") == "bi":
-        return f"this {kind} attends in both directions"
-    if architecture.endswith(("ForCausalLM", "LMHeadModel")):
+    if causal_name:
         return None
-    if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
-        return f"{architecture or kind} is an encoder"
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and "AutoModelForCausalLM" not in getattr(config, "auto_map", {}):
         return f"transformers knows no causal LM of type {kind!r}"
     if architecture and not architecture.endswith("Model"):

@@ -12,8 +12,6 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from prompteol.errors import ModelError, NonFiniteError
 from prompteol.model.source import ModelSource, backbone_of
 
-__all__ = ["LanguageModelHead", "Word", "tied_language_model"]
-
 # Tokens looked at before those that spell the same word are added up.
 _CANDIDATES = 512
 # What bytes that make no whole character are decoded to.
@@ -28,17 +26,10 @@ class Word(NamedTuple):
 
 
 class LanguageModelHead:
-    """Predict next words with a backbone and the head that belongs to it.
+    """Predict next words with a backbone and the head that belongs to it, or raise ModelError where there is none.
 
-    A tied head is the backbone's own token embeddings. Any other is read once from where the base model came from.
-    The language model's own code runs, so that soft-capping, scaling and biases are right.
-
-    Args:
-        backbone: stays where it is; no weight is copied.
-        source: where it came from: a base model or an adapter of one, to take a head from, or another.
-
-    Raises:
-        ModelError: the head has weights of its own, and there is no base model to take them from.
+    A tied head is the backbone's own token embeddings. Any other is read once from the base model that the backbone
+    came from. The language model's own code runs, so that soft-capping, scaling and biases are right.
     """
 
     def __init__(self, backbone: PreTrainedModel, source: ModelSource) -> None:
@@ -59,12 +50,7 @@ class LanguageModelHead:
     def next_words(self, features: dict[str, Tensor], tokenizer: PreTrainedTokenizerBase, k: int) -> list[list[Word]]:
         """Return the ``k`` most likely words after each row of ``input_ids``, likeliest first.
 
-        Tokens that spell the same word but for blanks around it are added up; blanks alone are no word. Left out are
-        tokens of some of a character's bytes, such as a byte-level vocabulary has for rare scripts: which character
-        they begin only the tokens after them would say.
-
-        Raises:
-            NonFiniteError: the logits hold NaN or infinity.
+        Tokens that spell one word but for blanks are added up; blanks and some of a character's bytes are no word.
         """
         # A head of its own does not move with the backbone.
         backbone = self._model.base_model
@@ -94,10 +80,7 @@ class LanguageModelHead:
 
 
 def tied_language_model(backbone: PreTrainedModel) -> PreTrainedModel:
-    """Return the language model around a backbone whose token embeddings are its head; no weight is copied.
-
-    What else a head has, such as a bias, is in no backbone and stays on the meta device.
-    """
+    """Return the language model around a backbone, its head tied; what else a head has stays on the meta device."""
     with torch.device("meta"):
         model: PreTrainedModel = AutoModelForCausalLM.from_config(backbone.config, dtype=backbone.dtype)
     setattr(model, model.base_model_prefix, backbone)

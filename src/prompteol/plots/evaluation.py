@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from prompteol.errors import EvaluationError
-from prompteol.evaluation.paper_models import PAPER_MODELS
-from prompteol.evaluation.published import Method, published_for, published_scores
+from prompteol.evaluation.published import PAPER_MODELS, Method, published_for, published_scores
 from prompteol.evaluation.report import labels
 from prompteol.evaluation.results import Evaluation
 from prompteol.evaluation.tasks import SUITES, Suite
-from prompteol.plots.palette import BACKGROUND, COLORS, FAINT, INK, SHADE, SPINE
-from prompteol.plots.picture_file import check_picture, save_picture
-
-__all__ = ["plot_scaling", "plot_tasks"]
+from prompteol.plots.picture import BACKGROUND, COLORS, FAINT, INK, SHADE, SPINE, canvas, check_picture, save_picture
 
 _SIZE = re.compile(r"[-_](\d+(?:\.\d+)?[kmb])\b", re.IGNORECASE)
 _METHODS: dict[Method, tuple[str, str]] = {
@@ -29,19 +25,7 @@ _METHODS: dict[Method, tuple[str, str]] = {
 def plot_tasks(
     evaluations: Sequence[Evaluation], file: str | Path, *, suite: Suite = "sts", force: bool = False
 ) -> None:
-    """Draw a suite's scores as bars, one group a task and one color a model.
-
-    Args:
-        evaluations: in the order of the bars.
-        file: an image, whose suffix names its format.
-        suite: which tasks.
-        force: replace the image if it exists.
-
-    Raises:
-        EvaluationError: no model has a score there.
-        CorpusError: the file exists, or its suffix names no kind of picture.
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Draw a suite's scores as bars, one group a task and one color a model; EvaluationError where there are none."""
     check_picture(Path(file), force=force)
     names = [name for name in SUITES[suite] if any(name in each.scores for each in evaluations)]
     if not names:
@@ -53,16 +37,11 @@ def plot_tasks(
     if len(columns) > len(names):
         axes.axvspan(len(names) - 0.5, len(names) + 0.5, color=SHADE, zorder=0)
     for number, (evaluation, average, label) in enumerate(zip(evaluations, averages, labels(evaluations), strict=True)):
-        scored = [(at, evaluation.scores[name].score) for at, name in enumerate(names) if name in evaluation.scores]
-        scored += [(len(names), average)] if average is not None else []
-        left = [at + (number - (len(evaluations) - 1) / 2) * width for at, _ in scored]
-        bars = axes.bar(
-            left,
-            [score for _, score in scored],
-            width * 0.92,
-            color=COLORS[number % len(COLORS)],
-            label=label,
-        )
+        heights = {at: evaluation.scores[name].score for at, name in enumerate(names) if name in evaluation.scores}
+        if average is not None:
+            heights[len(names)] = average
+        left = [at + (number - (len(evaluations) - 1) / 2) * width for at in heights]
+        bars = axes.bar(left, list(heights.values()), width * 0.92, color=COLORS[number % len(COLORS)], label=label)
         axes.bar_label(bars, fmt="%.1f", fontsize=6.5, padding=2, color=INK)
     axes.set_xticks(range(len(columns)), columns)
     axes.set_xlim(-0.55, len(columns) - 0.45)
@@ -75,31 +54,22 @@ def plot_tasks(
 def plot_scaling(evaluations: Sequence[Evaluation], file: str | Path, *, force: bool = False) -> None:
     """Draw STS against the number of parameters: the results given, and the paper's lines behind them.
 
-    The height is the mean over the STS tasks that all results share. The paper's lines are the means over the
-    same tasks; where the paper gives no scores by task, its line is there only when all seven are shared.
-
-    Args:
-        evaluations: those of prompted models with a known size are drawn, baselines are not.
-        file: an image, whose suffix names its format.
-        force: replace it if it exists.
-
-    Raises:
-        EvaluationError: no model with a size, or no task that all of them share.
-        CorpusError: the file exists, or its suffix names no kind of picture.
-        MissingExtraError: matplotlib is not installed.
+    Only prompted models of a known size are drawn; without one it is an EvaluationError. The height is the mean over
+    the STS tasks that all of them share, and so is that of the paper's lines; where the paper gives no scores by task,
+    its line is there only when all seven are shared.
     """
     check_picture(Path(file), force=force)
     sized = [each for each in evaluations if each.model.parameters and each.model.template]
     names = [name for name in SUITES["sts"] if all(name in each.scores for each in sized)]
     if not sized or not names:
         raise EvaluationError("nothing to draw: no STS task is scored in all results of models with a known size")
+    whole = len(names) == len(SUITES["sts"])
     figure, axes = _canvas(7.6, 4.8)
     for method, (label, color) in _METHODS.items():
-        if line := _published_line(method, names):
+        if line := _published_line(method, names, whole=whole):
             style = {"color": color, "alpha": 0.45, "lw": 1.4, "ms": 4}
             axes.plot(*zip(*line, strict=True), "o--", label=f"paper, {label}", **style)
-        families = _families([each for each in sized if _method(each) == method])
-        for number, family in enumerate(families):
+        for number, family in enumerate(_families([each for each in sized if _method(each) == method])):
             shown = f"ours, {label}" if number == 0 else None
             _draw_family(axes, family, names, color=color, label=shown, below=method == "plain")
     axes.set_xscale("log")
@@ -107,7 +77,7 @@ def plot_scaling(evaluations: Sequence[Evaluation], file: str | Path, *, force: 
     axes.xaxis.set_major_formatter(lambda value, _: _size(value))
     axes.margins(x=0.1, y=0.14)
     axes.set_xlabel("parameters")
-    axes.set_ylabel("STS average, Spearman × 100" if _is_suite(names) else f"mean of {', '.join(names)}")
+    axes.set_ylabel("STS average, Spearman × 100" if whole else f"mean of {', '.join(names)}")
     _legend(axes, columns=3)
     save_picture(figure, Path(file), force=force)
 
@@ -123,7 +93,12 @@ def _families(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
 def _draw_family(
     axes: Any, family: list[Evaluation], names: list[str], *, color: str, label: str | None, below: bool
 ) -> None:
-    xs, ys = [each.model.parameters for each in family], [_mean(each, names) for each in family]
+    from matplotlib.patheffects import withStroke
+
+    halo = [withStroke(linewidth=3, foreground=BACKGROUND)]
+    small = {"textcoords": "offset points", "fontsize": 8, "color": INK, "zorder": 2.5, "path_effects": halo}
+    xs = [each.model.parameters for each in family]
+    ys = [_mean({name: each.scores[name].score for name in names}, names) for each in family]
     axes.plot(xs, ys, "o-", color=color, lw=2, ms=8, mec=BACKGROUND, mew=1.2, label=label, zorder=3)
     for number, (x, y, each) in enumerate(zip(xs, ys, family, strict=True)):
         # The first point of a line has the model's name, the others the size alone.
@@ -132,19 +107,7 @@ def _draw_family(
         text = size.group(1) if number and size else name
         # ... and stands to the left, where no point of its own line is.
         side = "right" if number == 0 and len(family) > 1 else "center"
-        offset = (8 if side == "right" else 0, -16 if below else 9)
-        axes.annotate(text, (x, y), offset, textcoords="offset points", ha=side, **_small_print())
-
-
-def _small_print() -> dict[str, Any]:
-    from matplotlib.patheffects import withStroke
-
-    return {
-        "fontsize": 8,
-        "color": INK,
-        "zorder": 2.5,
-        "path_effects": [withStroke(linewidth=3, foreground=BACKGROUND)],
-    }
+        axes.annotate(text, (x, y), (8 if side == "right" else 0, -16 if below else 9), ha=side, **small)
 
 
 def _method(evaluation: Evaluation) -> Method:
@@ -154,26 +117,21 @@ def _method(evaluation: Evaluation) -> Method:
     return "in-context" if evaluation.model.demonstrations else "plain"
 
 
-def _mean(evaluation: Evaluation, names: list[str]) -> float:
-    return sum(evaluation.scores[name].score for name in names) / len(names)
+def _mean(scores: dict[str, float], names: list[str]) -> float:
+    return sum(scores[name] for name in names) / len(names)
 
 
-def _published_line(method: Method, names: list[str]) -> list[tuple[int, float]]:
+def _published_line(method: Method, names: list[str], *, whole: bool) -> list[tuple[int, float]]:
     """Return (parameters, mean) of the paper's OPT models, small ones first."""
     line = []
     for row in published_scores():
         if row.method != method or "opt" not in row.model:
             continue
         if all(name in row.scores for name in names):
-            mean = sum(row.scores[name] for name in names) / len(names)
-            line.append((PAPER_MODELS[row.model].parameters, mean))
-        elif _is_suite(names) and (printed := row.average("sts")) is not None:
+            line.append((PAPER_MODELS[row.model].parameters, _mean(row.scores, names)))
+        elif whole and (printed := row.average("sts")) is not None:
             line.append((PAPER_MODELS[row.model].parameters, printed))
     return sorted(line)
-
-
-def _is_suite(names: list[str]) -> bool:
-    return len(names) == len(SUITES["sts"])
 
 
 def _size(parameters: float) -> str:
@@ -184,11 +142,7 @@ def _size(parameters: float) -> str:
 
 
 def _canvas(width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    # Figure itself, not pyplot: nothing global is touched and no window system is asked for.
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = canvas(width, height)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(SPINE)
     axes.grid(axis="y", color=FAINT, lw=0.8)

@@ -1,19 +1,30 @@
 """Build prompts from templates, demonstrations and normalized texts, and compile them to a chat template."""
 
-from prompteol.prompts.chat_template import compile_chat_template
-from prompteol.prompts.decompile import decompile_chat_template
-from prompteol.prompts.demonstration import Demonstration
+from prompteol.prompts.chat_template import compile_chat_template, decompile_chat_template
 from prompteol.prompts.normalization import NormalizationMode
 from prompteol.prompts.presets import (
     DEMONSTRATIONS,
     PROMPTEOL,
     TEMPLATES,
+    DemonstrationsLike,
+    TemplateLike,
+    choose_prompt,
+    keep_valid_provenance,
+    prompts_for,
     register_template,
     resolve_demonstrations,
     resolve_template,
 )
-from prompteol.prompts.resolution import choose_prompt, keep_valid_provenance, prompts_for
-from prompteol.prompts.template import AUTHORS_SLOT, PROMPT_TASKS, SLOT, PromptTask, PromptTemplate, RetrievalTemplate
+from prompteol.prompts.template import (
+    AUTHORS_SLOT,
+    PROMPT_TASKS,
+    SLOT,
+    Demonstration,
+    PromptTask,
+    PromptTemplate,
+    RetrievalTemplate,
+    Template,
+)
 
 __all__ = [
     "AUTHORS_SLOT",
@@ -23,10 +34,13 @@ __all__ = [
     "SLOT",
     "TEMPLATES",
     "Demonstration",
+    "DemonstrationsLike",
     "NormalizationMode",
     "PromptTask",
     "PromptTemplate",
     "RetrievalTemplate",
+    "Template",
+    "TemplateLike",
     "choose_prompt",
     "compile_chat_template",
     "decompile_chat_template",

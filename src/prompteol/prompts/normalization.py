@@ -1,19 +1,14 @@
-"""Normalize a text before it fills the slot: each mode in Python and in Jinja, side by side.
+"""Normalize a text before it fills the slot: each mode in Python and in Jinja, which a saved chat template runs.
 
-The Python form runs in this library, the Jinja form inside the chat template of a saved model. They must give the
-same string for every text, so they are written in the same steps, with the same string methods.
+They must give the same string for every text, so they are written in the same steps, with the same string methods.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from prompteol.errors import TemplateError
-from prompteol.prompts.jinja_literal import jinja_literal
-
-__all__ = ["Normalization", "NormalizationMode", "normalization"]
 
 NormalizationMode = Literal["paper", "plain", "none"]
 
@@ -39,10 +34,6 @@ def _plain(text: str) -> str:
     return text
 
 
-def _none(text: str) -> str:
-    return text
-
-
 _PAPER_JINJA = """\
 {%- set text = text.split() | join(' ') -%}
 {%- if text and text[-1] not in '.?"\\'' -%}{%- set text = text ~ '.' -%}{%- endif -%}
@@ -57,8 +48,12 @@ _PLAIN_JINJA = """\
 """
 
 
-@dataclass(frozen=True)
-class Normalization:
+def jinja_literal(text: str) -> str:
+    """Return a Jinja string literal of a text: Jinja reads Python's escapes, but joins no surrogate pairs of JSON's."""
+    return "'" + text.encode("unicode_escape").decode("ascii").replace("'", "\\'") + "'"
+
+
+class Normalization(NamedTuple):
     """Change a text the same way in Python (``apply``) and in Jinja (``jinja`` rewrites the variable ``text``)."""
 
     apply: Callable[[str], str]
@@ -68,23 +63,19 @@ class Normalization:
 _MODES: dict[str, Normalization] = {
     "paper": Normalization(_paper, _PAPER_JINJA),
     "plain": Normalization(
-        _plain,
-        _PLAIN_JINJA.replace("CLOSERS", jinja_literal(_CLOSERS)).replace("STOPS", jinja_literal(_STOPS)),
+        _plain, _PLAIN_JINJA.replace("CLOSERS", jinja_literal(_CLOSERS)).replace("STOPS", jinja_literal(_STOPS))
     ),
-    "none": Normalization(_none, ""),
+    "none": Normalization(str, ""),
 }
 
 
 def normalization(mode: NormalizationMode) -> Normalization:
-    """Return a mode of normalization.
+    """Return a mode of normalization, or raise TemplateError.
 
     ``"paper"`` does what the authors' evaluation does, in their order: runs of whitespace become one blank; a full
     stop is added unless the text ends in one of ``. ? " '``; double quotes become single ones; a closing question
     mark becomes a full stop. ``"plain"`` collapses whitespace and adds a full stop where no sentence of any script
     ends; questions stay questions and quotes stay quotes. ``"none"`` leaves the text as it is.
-
-    Raises:
-        TemplateError: there is no such mode.
     """
     if mode not in _MODES:
         raise TemplateError(f"normalization={mode!r} is none of {', '.join(map(repr, get_args(NormalizationMode)))}")

@@ -1,4 +1,4 @@
-"""Name the templates and demonstrations of the literature, and resolve what a user gives in their place.
+"""Name the templates and demonstrations of the literature, and choose between a model's prompt and a user's.
 
 Wording and figures: PromptEOL (Jiang et al., Findings of EMNLP 2024), Pretended CoT and Knowledge Enhancement (Zhang
 et al., ICIC 2024), PromptReps (Zhuang et al., EMNLP 2024).
@@ -8,23 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 from prompteol.errors import TemplateError
-from prompteol.prompts.demonstration import Demonstration
-from prompteol.prompts.template import SLOT, PromptTemplate, RetrievalTemplate
+from prompteol.prompts.normalization import NormalizationMode
+from prompteol.prompts.template import PROMPT_TASKS, SLOT, Demonstration, PromptTemplate, RetrievalTemplate, Template
 
-__all__ = [
-    "DEMONSTRATIONS",
-    "PROMPTEOL",
-    "TEMPLATES",
-    "register_template",
-    "resolve_demonstrations",
-    "resolve_template",
-]
+TemplateLike = str | Template
+DemonstrationsLike = str | Iterable[str | Demonstration | tuple[str, str]]
+
+
+def _promptreps(kind: str) -> PromptTemplate:
+    """PromptReps writes to a chat model; here its words are one string, without chat markup."""
+    suffix = f'". Use one word to represent the {kind} in a retrieval task. Make sure your word is in lowercase. '
+    return PromptTemplate(f'{kind.capitalize()}: "', f'{suffix}The word is: "', normalization="plain")
+
 
 PROMPTEOL = PromptTemplate('This sentence : "', '" means in one word:"')
 
-_templates: dict[str, PromptTemplate | RetrievalTemplate] = {
+_templates: dict[str, Template] = {
     "prompteol": PROMPTEOL,
     "pretended-cot": PromptTemplate('After thinking step by step , this sentence : "', '" means in one word:"'),
     "knowledge-enhancement": PromptTemplate(
@@ -32,25 +34,11 @@ _templates: dict[str, PromptTemplate | RetrievalTemplate] = {
         'provide additional but less central details. With this in mind , this sentence : "',
         '" means in one word:"',
     ),
-    # PromptReps writes to a chat model; here its words are one string, without chat markup.
-    "promptreps": RetrievalTemplate(
-        query=PromptTemplate(
-            'Query: "',
-            '". Use one word to represent the query in a retrieval task. '
-            'Make sure your word is in lowercase. The word is: "',
-            normalization="plain",
-        ),
-        document=PromptTemplate(
-            'Passage: "',
-            '". Use one word to represent the passage in a retrieval task. '
-            'Make sure your word is in lowercase. The word is: "',
-            normalization="plain",
-        ),
-    ),
+    "promptreps": RetrievalTemplate(query=_promptreps("query"), document=_promptreps("passage")),
     # The paper's "prompt" baseline, without the one-word limit.
     "prompt": PromptTemplate('This sentence : "', '" means'),
 }
-TEMPLATES: Mapping[str, PromptTemplate | RetrievalTemplate] = MappingProxyType(_templates)
+TEMPLATES: Mapping[str, Template] = MappingProxyType(_templates)
 """The presets by name; :func:`register_template` adds to them."""
 
 # The best of the paper's 300 demonstrations for each OPT, selected there by Spearman on STS-B dev.
@@ -68,7 +56,7 @@ DEMONSTRATIONS: Mapping[str, Demonstration] = MappingProxyType(
 )
 
 
-def register_template(name: str, template: str | PromptTemplate | RetrievalTemplate) -> None:
+def register_template(name: str, template: TemplateLike) -> None:
     """Add a preset, which ``template=`` and ``--template`` then know by its name.
 
     A saved model holds the template itself, so it loads where the name is not registered.
@@ -89,12 +77,8 @@ def register_template(name: str, template: str | PromptTemplate | RetrievalTempl
     _templates[name] = resolve_template(template)
 
 
-def resolve_template(template: str | PromptTemplate | RetrievalTemplate) -> PromptTemplate | RetrievalTemplate:
-    """Return the template behind a preset's name, a string with a slot, or a template.
-
-    Raises:
-        TemplateError: neither a preset's name nor a string with one slot.
-    """
+def resolve_template(template: TemplateLike) -> Template:
+    """Return the template behind a preset's name, a string with a slot, or a template."""
     if isinstance(template, (PromptTemplate, RetrievalTemplate)):
         return template
     if not isinstance(template, str):
@@ -106,23 +90,17 @@ def resolve_template(template: str | PromptTemplate | RetrievalTemplate) -> Prom
     return PromptTemplate.parse(template)
 
 
-def resolve_demonstrations(
-    demonstrations: str | Iterable[str | Demonstration | tuple[str, str]],
-) -> tuple[Demonstration, ...]:
-    """Return demonstrations from a preset's name, ``"sentence=>word"`` strings, pairs, or demonstrations.
-
-    Raises:
-        TemplateError: no such preset, or a demonstration that cannot be used.
-    """
-    if isinstance(demonstrations, str):
-        if demonstrations in DEMONSTRATIONS:
-            return (DEMONSTRATIONS[demonstrations],)
-        if "=>" in demonstrations:
-            return (Demonstration.parse(demonstrations),)
-        raise TemplateError(
-            f'demonstrations={demonstrations!r} is no preset ({", ".join(DEMONSTRATIONS)}) and no "sentence=>word"'
-        )
-    return tuple(_demonstration(item) for item in demonstrations)
+def resolve_demonstrations(demonstrations: DemonstrationsLike) -> tuple[Demonstration, ...]:
+    """Return demonstrations from a preset's name, ``"sentence=>word"`` strings, pairs, or demonstrations."""
+    if not isinstance(demonstrations, str):
+        return tuple(map(_demonstration, demonstrations))
+    if demonstrations in DEMONSTRATIONS:
+        return (DEMONSTRATIONS[demonstrations],)
+    if "=>" in demonstrations:
+        return (Demonstration.parse(demonstrations),)
+    raise TemplateError(
+        f'demonstrations={demonstrations!r} is no preset ({", ".join(DEMONSTRATIONS)}) and no "sentence=>word"'
+    )
 
 
 def _demonstration(item: str | Demonstration | tuple[str, str]) -> Demonstration:
@@ -133,3 +111,40 @@ def _demonstration(item: str | Demonstration | tuple[str, str]) -> Demonstration
     if not isinstance(item, (tuple, list)) or len(item) != 2:
         raise TemplateError(f"demonstration {item!r} is no (sentence, word) pair")
     return Demonstration(*item)
+
+
+def choose_prompt(
+    own: Template,
+    provenance: Mapping[str, Any],
+    *,
+    template: TemplateLike | None = None,
+    demonstrations: DemonstrationsLike | None = None,
+    normalization: NormalizationMode | None = None,
+) -> tuple[Template, dict[str, Any]]:
+    """Return the template to use and how it came to be; another template drops the model's demonstrations."""
+    how = dict(provenance)
+    if template is not None:
+        own = resolve_template(template)
+        how.pop("demonstrations", None)
+        how["template"] = template if isinstance(template, str) else "given"
+    if normalization is not None and own != own.with_normalization(normalization):
+        own = own.with_normalization(normalization)
+        how["template"] = "given"
+    if demonstrations is not None:
+        own = own.with_demonstrations(resolve_demonstrations(demonstrations))
+        how["demonstrations"] = demonstrations if isinstance(demonstrations, str) else "given"
+    return own, how
+
+
+def prompts_for(template: Template, prompts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sentence-transformers prompts of a template, and the user's: a pair's are its tasks' names, else empty."""
+    tasks: dict[str, str] = {task: task for task in PROMPT_TASKS}
+    own = {name: text for name, text in prompts.items() if text != tasks.get(name) and (text or name not in tasks)}
+    return {**(tasks if isinstance(template, RetrievalTemplate) else dict.fromkeys(PROMPT_TASKS, "")), **own}
+
+
+def keep_valid_provenance(provenance: Mapping[str, Any], old: Template, new: Template) -> dict[str, Any]:
+    """Return the part of the provenance that is still true with another template."""
+    kept = {name: how for name, how in provenance.items() if name != "demonstrations" or new == old}
+    same = new.with_demonstrations(()) == old.with_demonstrations(())
+    return kept if same else {**kept, "template": "given"}

@@ -1,4 +1,4 @@
-"""Define the prompt template: a prefix, a slot for the text, a suffix, and demonstrations in front."""
+"""Define the prompt template: a prefix, a slot for the text, a suffix, and demonstrations of one word in front."""
 
 from __future__ import annotations
 
@@ -7,16 +7,49 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from prompteol.errors import TemplateError
-from prompteol.prompts.demonstration import Demonstration
 from prompteol.prompts.normalization import NormalizationMode, normalization
-
-__all__ = ["AUTHORS_SLOT", "PROMPT_TASKS", "SLOT", "PromptTask", "PromptTemplate", "RetrievalTemplate"]
 
 SLOT = "{text}"
 AUTHORS_SLOT = "*sent_0*"
 
 PromptTask = Literal["query", "document"]
 PROMPT_TASKS: tuple[PromptTask, ...] = get_args(PromptTask)
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """Show the model what to do: a sentence and the word that sums it up.
+
+    The sentence is put into the prompt as it is, without normalization, as the paper's demonstrations do.
+
+    Args:
+        sentence: for instance ``"A jockey riding a horse."``.
+        word: for instance ``"Equestrian"``; hyphens are fine, blanks are not.
+
+    Raises:
+        TemplateError: the sentence is blank, or the word is empty or more than one.
+    """
+
+    sentence: str
+    word: str
+
+    def __post_init__(self) -> None:
+        for name, value in (("sentence", self.sentence), ("word", self.word)):
+            if not isinstance(value, str):
+                raise TemplateError(f"demonstration {name}={value!r} is {type(value).__name__}, not a string")
+        if not self.sentence.strip():
+            raise TemplateError(f"a demonstration needs a sentence for the word {self.word!r}; it is blank")
+        if self.word.split() != [self.word]:
+            where = f"for {self.sentence!r}, not {self.word!r}"
+            raise TemplateError(f"a demonstration needs exactly one word {where}; write a compound with a hyphen")
+
+    @classmethod
+    def parse(cls, text: str) -> Demonstration:
+        """Read ``"sentence=>word"``; blanks around the two parts do not count."""
+        sentence, arrow, word = text.rpartition("=>")
+        if not arrow:
+            raise TemplateError(f'demonstration {text!r} has no "=>": write "A jockey riding a horse.=>Equestrian"')
+        return cls(sentence.strip(), word.strip())
 
 
 @dataclass(frozen=True)
@@ -66,14 +99,9 @@ class PromptTemplate:
         demonstrations: Iterable[Demonstration] = (),
         bos: bool | None = None,
     ) -> PromptTemplate:
-        """Read a template from a string with one slot.
+        """Read a template from a string with one slot: ``{text}``, or in the authors' form ``*sent_0*``.
 
-        Args:
-            text: with ``{text}`` where the text goes; or in the authors' form, where the slot is ``*sent_0*`` and
-                underscores stand for blanks: ``This_sentence_:_"*sent_0*"_means_in_one_word:"``.
-
-        Raises:
-            TemplateError: there is no slot, or more than one.
+        There underscores stand for blanks: ``This_sentence_:_"*sent_0*"_means_in_one_word:"``.
         """
         authors, own = text.count(AUTHORS_SLOT), text.count(SLOT)
         if authors + own != 1:
@@ -129,18 +157,11 @@ class PromptTemplate:
 
 @dataclass(frozen=True)
 class RetrievalTemplate:
-    """Wrap queries in one template and documents in another.
+    """Wrap queries in one template and documents in another; both or none ask for BOS.
 
     ``encode_query`` takes the query's, ``encode_document`` and plain ``encode`` take the document's. The names of the
     tasks are also sentence-transformers prompts of such a model, so that ``encode(..., prompt_name="query")`` chooses
-    too: that is all that many tools can say, and all that sentence-transformers before 6 hands to a chat template.
-
-    Args:
-        query: template of a query.
-        document: template of a document, a passage, and of a text whose task is not known.
-
-    Raises:
-        TemplateError: one asks for BOS and the other does not.
+    too: that is all that many tools can say.
     """
 
     query: PromptTemplate
@@ -169,13 +190,13 @@ class RetrievalTemplate:
         return self.query if task == "query" else self.document
 
     def route(self, task: PromptTask | None, prompt: str) -> tuple[PromptTemplate, str]:
-        """Return the template that a sentence-transformers prompt leads to, and what is left of the prompt.
-
-        A prompt that is the name of a task chooses its template, and nothing of the prompt is left.
-        """
+        """Return the template that a prompt leads to, and what is left of it: nothing where it names a task."""
         if prompt in PROMPT_TASKS:
             return self.for_task(prompt), ""  # type: ignore[arg-type]
         return self.for_task(task), prompt
 
     def __str__(self) -> str:
         return f"query: {self.query}\ndocument: {self.document}"
+
+
+Template = PromptTemplate | RetrievalTemplate

@@ -1,10 +1,8 @@
 """Save a model in the form that every sentence-transformers loads, with ``prompteol.json`` and a fingerprint."""
 
-from prompteol.saving.card import TRAINING_HEADING, stated_license, training_notes
 from prompteol.saving.fingerprint import fingerprint, remembering_frozen_weights
-from prompteol.saving.manifest import UNFINISHED, Manifest
-from prompteol.saving.portable import save_portable
-from prompteol.saving.stock_settings import check_stock_settings
+from prompteol.saving.manifest import UNFINISHED, Manifest, check_stock_settings
+from prompteol.saving.portable import TRAINING_HEADING, save_portable, stated_license, training_notes
 
 __all__ = [
     "TRAINING_HEADING",

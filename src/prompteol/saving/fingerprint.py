@@ -20,8 +20,6 @@ from transformers import PreTrainedTokenizerBase
 
 from prompteol.errors import ModelError
 
-__all__ = ["fingerprint", "remembering_frozen_weights"]
-
 _frozen_digests: ContextVar[dict[int, tuple[ref[nn.Parameter], bytes]] | None] = ContextVar("digests", default=None)
 
 
@@ -41,7 +39,7 @@ def fingerprint(model: SentenceTransformer) -> str:
     _check_readable(model)
     digest = hashlib.sha256()
     for module in _stock_modules(model):
-        digest.update(_canonical([type(module).__name__, _settings(module), _angles(module), *_inner(module)]))
+        digest.update(_canonical([*_described(module), *_inner(module)]))
         parameters = dict(module.named_parameters(remove_duplicate=False))
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(_canonical([name, str(tensor.dtype), list(tensor.shape)]))
@@ -53,10 +51,7 @@ def fingerprint(model: SentenceTransformer) -> str:
 
 @contextmanager
 def remembering_frozen_weights() -> Iterator[None]:
-    """Hash weights that need no gradient once within a block, in which nothing may change them.
-
-    Each checkpoint of an adapter's training has a fingerprint, and the base under the adapter stays the same.
-    """
+    """Hash weights that need no gradient once within a block, in which nothing may change them."""
     token = _frozen_digests.set({})
     try:
         yield
@@ -78,8 +73,7 @@ def _tensor_digest(tensor: Tensor, parameter: nn.Parameter | None) -> bytes:
 def _check_readable(model: nn.Module) -> None:
     if any(parameter.is_meta for parameter in model.parameters()):
         raise ModelError(
-            "some weights are not in memory but offloaded by device_map: load the model without it to compute its "
-            "fingerprint or to save it"
+            "some weights are offloaded by device_map: load the model without it to save or fingerprint it"
         )
     # Seen with bitsandbytes 0.50 on a processor with AVX512-BF16: reading the weights changes them, and the vectors
     # with them, by 1 % of their largest entry under double quantization and beyond recognition without.
@@ -98,8 +92,12 @@ def _stock_modules(model: SentenceTransformer) -> Iterable[nn.Module]:
         yield from stock if isinstance(stock, tuple) else (module,)
 
 
-def _settings(module: nn.Module) -> Any:
-    return _with_plain_keys(module.get_config_dict()) if isinstance(module, Module) else {}
+def _described(module: nn.Module) -> list[Any]:
+    """Return what decides a module's vectors beside its weights: its kind, settings and rotary angles."""
+    settings = _with_plain_keys(module.get_config_dict()) if isinstance(module, Module) else {}
+    config = getattr(getattr(module, "model", None), "config", None)
+    angles = getattr(config.get_text_config(), "rope_parameters", None) if config else None
+    return [type(module).__name__, settings, angles]
 
 
 def _with_plain_keys(value: Any) -> Any:
@@ -110,18 +108,7 @@ def _inner(module: nn.Module) -> Iterator[Any]:
     """Yield what decides the vectors of the modules within a module, as those of a router are."""
     for name, part in module.named_modules():
         if part is not module and isinstance(part, Module):
-            yield [
-                name,
-                type(part).__name__,
-                _settings(part),
-                _angles(part),
-                _tokenizer(getattr(part, "tokenizer", None)),
-            ]
-
-
-def _angles(module: nn.Module) -> Any:
-    config = getattr(getattr(module, "model", None), "config", None)
-    return getattr(config.get_text_config(), "rope_parameters", None) if config else None
+            yield [name, *_described(part), _tokenizer(getattr(part, "tokenizer", None))]
 
 
 def _tokenizer(tokenizer: Any) -> Any:
@@ -132,14 +119,10 @@ def _tokenizer(tokenizer: Any) -> Any:
         return tokenizer.to_str()
     if isinstance(tokenizer, WordTokenizer):
         return [type(tokenizer).__name__, {name: _plain(value) for name, value in vars(tokenizer).items()}]
-    return [tokenizer.chat_template, sorted(tokenizer.get_vocab().items()), _reading(tokenizer)]
-
-
-def _reading(tokenizer: PreTrainedTokenizerBase) -> Any:
-    """Return how a fast tokenizer reads characters before it looks for pieces."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     parts = json.loads(backend.to_str()) if isinstance(backend, Tokenizer) else {}
-    return [parts.get(name) for name in ("normalizer", "pre_tokenizer")]
+    reading = [parts.get(name) for name in ("normalizer", "pre_tokenizer")]
+    return [tokenizer.chat_template, sorted(tokenizer.get_vocab().items()), reading]
 
 
 def _plain(value: Any) -> Any:

@@ -1,41 +1,36 @@
-"""Read and write ``prompteol.json``: the parts of a saved model's prompt, its layer and its provenance."""
+"""Read and write ``prompteol.json``, and refuse a saved model whose other files contradict it."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from sentence_transformers.base.modules import Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import PreTrainedTokenizerBase
 
 from prompteol.errors import ArtifactError, PromptEOLError
-from prompteol.model import MANIFEST
-from prompteol.prompts import Demonstration, PromptTemplate, RetrievalTemplate, compile_chat_template
-
-__all__ = ["UNFINISHED", "Manifest"]
+from prompteol.model import MANIFEST, ModelSource
+from prompteol.prompts import Demonstration, PromptTemplate, RetrievalTemplate, Template, compile_chat_template
 
 #: Lies in a folder while a model is being saved there.
 UNFINISHED = f"{MANIFEST}.partial"
 _FORMAT = 1
+_TRANSFORMER, _POOLING = "sentence_bert_config.json", "1_Pooling/config.json"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Describe a saved model, beside the files that stock loaders read.
+    """Describe a saved model, beside the files that stock loaders read: its prompt, its layer and how they came to be.
 
-    Args:
-        template: that texts are rendered with, demonstrations included.
-        layer: negative index.
-        bos: whether the prompts start with BOS.
-        bos_separator: what comes between BOS and prompt.
-        provenance: how template, demonstrations and layer came to be, for people and the model card.
-        fingerprint: of weights, template, layer and pooling at the time of saving.
+    ``bos`` and ``bos_separator`` say how its prompts begin; ``fingerprint`` is that of the time of saving.
     """
 
-    template: PromptTemplate | RetrievalTemplate
+    template: Template
     layer: int
     bos: bool
     bos_separator: str = ""
@@ -49,15 +44,7 @@ class Manifest:
 
     def write(self, folder: str | Path) -> None:
         """Write ``prompteol.json`` whole or not at all."""
-        record = {
-            "format": _FORMAT,
-            "template": _template_to_json(self.template),
-            "layer": self.layer,
-            "bos": self.bos,
-            "bos_separator": self.bos_separator,
-            "provenance": dict(self.provenance),
-            "fingerprint": self.fingerprint,
-        }
+        record = {"format": _FORMAT, **asdict(self)}
         path = Path(folder) / MANIFEST
         draft = path.with_name(UNFINISHED)
         draft.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -65,37 +52,21 @@ class Manifest:
 
     @classmethod
     def read(cls, path: str | Path) -> Manifest:
-        """Read ``prompteol.json``.
-
-        Raises:
-            ArtifactError: it is damaged, or of a later format.
-        """
+        """Read ``prompteol.json``; ArtifactError where it is damaged, or of a later format."""
         try:
             record = json.loads(Path(path).read_text(encoding="utf-8"))
             if record["format"] > _FORMAT:
-                raise ArtifactError(
-                    f"{path} has format {record['format']}, this version reads up to {_FORMAT}: "
-                    "pip install -U prompteol"
-                )
-            return cls(
-                template=_template_from_json(record["template"]),
-                layer=record["layer"],
-                bos=record["bos"],
-                bos_separator=record["bos_separator"],
-                provenance=record["provenance"],
-                fingerprint=record["fingerprint"],
-            )
+                later = record["format"]
+                raise ArtifactError(f"{path} has format {later}, not up to {_FORMAT}: pip install -U prompteol")
+            values = {one.name: record[one.name] for one in fields(cls)}
+            return cls(**{**values, "template": _template(record["template"])})
         except PromptEOLError:
             raise
         except (ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path} is damaged ({error!r}): save the model again") from error
 
     def check(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Make sure that stock loaders see the same template.
-
-        Raises:
-            ArtifactError: the chat template beside this manifest is another one; both are shown.
-        """
+        """Raise ArtifactError where stock loaders would see another template; both are shown."""
         if tokenizer.chat_template != self.chat_template:
             raise ArtifactError(
                 f"{MANIFEST} and the chat template of {tokenizer.name_or_path!r} are not the same prompt.\n"
@@ -105,31 +76,50 @@ class Manifest:
             )
 
     def check_start(self, bos: bool, bos_separator: str, name: str) -> None:
-        """Make sure that the tokenizer begins prompts as it did when the model was saved.
-
-        Raises:
-            ArtifactError: it does not; its files are not those that were saved.
-        """
+        """Raise ArtifactError where the tokenizer begins prompts otherwise than when the model was saved."""
         if (bos, bos_separator) != (self.bos, self.bos_separator):
             raise ArtifactError(
                 f"{name!r}: {MANIFEST} has prompts begin with bos={self.bos}, bos_separator={self.bos_separator!r}, "
-                f"and the tokenizer with bos={bos}, bos_separator={bos_separator!r}: restore its files "
-                "(tokenizer.json, tokenizer_config.json), or save the model again"
+                f"and the tokenizer with {bos}, {bos_separator!r}: restore its files, or save the model again"
             )
 
 
-def _template_to_json(template: PromptTemplate | RetrievalTemplate) -> dict[str, Any]:
-    if isinstance(template, RetrievalTemplate):
-        return {"query": asdict(template.query), "document": asdict(template.document)}
-    return asdict(template)
-
-
-def _template_from_json(record: Mapping[str, Any]) -> PromptTemplate | RetrievalTemplate:
+def _template(record: Mapping[str, Any]) -> Template:
     if "query" in record:
-        return RetrievalTemplate(_prompt_from_json(record["query"]), _prompt_from_json(record["document"]))
-    return _prompt_from_json(record)
+        return RetrievalTemplate(_prompt(record["query"]), _prompt(record["document"]))
+    return _prompt(record)
 
 
-def _prompt_from_json(record: Mapping[str, Any]) -> PromptTemplate:
+def _prompt(record: Mapping[str, Any]) -> PromptTemplate:
     shown = tuple(Demonstration(**item) for item in record["demonstrations"])
     return PromptTemplate(**{**record, "demonstrations": shown})
+
+
+def check_stock_settings(transformer: Transformer, pooling: Pooling, source: ModelSource) -> None:
+    """Raise ArtifactError where a saved model's stock modules would do something else than this package."""
+    for file, name, found, ours in _settings(transformer, pooling):
+        if found != ours:
+            raise ArtifactError(
+                f"{source.name!r}: a PromptEOL model ({MANIFEST}) has {name}={ours!r} in {file}, and here it is "
+                f"{found!r}; set it back, or pass template=... and save the model, or load it with SentenceTransformer"
+            )
+
+
+def _settings(transformer: Transformer, pooling: Pooling) -> Iterator[tuple[str, str, Any, Any]]:
+    """Yield file and name of each setting, what it is and what it must be."""
+    yield _POOLING, "pooling_mode", pooling.pooling_mode, "lasttoken"
+    yield _POOLING, "include_prompt", pooling.include_prompt, True
+    yield _TRANSFORMER, "query_length", transformer.query_length, None
+    yield _TRANSFORMER, "document_length", transformer.document_length, None
+    yield _TRANSFORMER, "module_output_name", transformer.module_output_name, "token_embeddings"
+    # Token types are left out of GPT-2's rows, see the module.
+    text = (transformer.processing_kwargs or {}).get("text") or {}
+    others = {name: value for name, value in text.items() if name != "return_token_type_ids"}
+    yield _TRANSFORMER, "processing_kwargs", others, {}
+    # Without this modality stock loaders do not render the chat template, which is the prompt.
+    message: Mapping[str, Any] = transformer.modality_config.get("message") or {}
+    yield _TRANSFORMER, "message format", message.get("format"), "flat"
+    outputs = [modality.get("method_output_name") for modality in transformer.modality_config.values()]
+    for output in outputs:
+        known = output == "last_hidden_state" or (isinstance(output, list) and output[:1] == ["hidden_states"])
+        yield _TRANSFORMER, "method_output_name", output, outputs[0] if known else "last_hidden_state"

@@ -1,4 +1,4 @@
-"""Save a model so that any sentence-transformers loads it, without this package and without a flag."""
+"""Save a model so that any sentence-transformers loads it, without this package and without a flag; write its card."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import ModelCard
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from prompteol.model import MANIFEST
-from prompteol.saving.card import prompt_section
+from prompteol.prompts import PromptTemplate
 from prompteol.saving.manifest import UNFINISHED, Manifest
-
-__all__ = ["save_portable"]
 
 # vLLM and TEI read these booleans and pool wrongly, or refuse, without them.
 _OLD_POOLING_KEYS = {
@@ -25,7 +25,19 @@ _OLD_POOLING_KEYS = {
     "lasttoken": "pooling_mode_lasttoken",
 }
 
+TRAINING_HEADING = "\n## Training\n\n"
 _PLACEHOLDER = "sentence_transformers_model_id"
+_CITATION = """\
+```bibtex
+@inproceedings{jiang-etal-2024-scaling,
+    title = "Scaling Sentence Embeddings with Large Language Models",
+    author = "Jiang, Ting and Huang, Shaohan and Luan, Zhongzhi and Wang, Deqing and Zhuang, Fuzhen",
+    booktitle = "Findings of the Association for Computational Linguistics: EMNLP 2024",
+    year = "2024",
+    pages = "3182--3196"
+}
+```
+"""
 
 
 def save_portable(
@@ -39,44 +51,81 @@ def save_portable(
 ) -> None:
     """Save a model of stock modules, with what this package knows about it beside them.
 
-    ``prompteol.json`` is written last: a folder that has it is complete.
-
-    Args:
-        stock: modules of sentence-transformers only.
-        path: folder, made if missing.
-        manifest: for ``prompteol.json``.
-        card: the text of ``README.md``; ``True`` writes a new one, ``False`` none.
-        training_notes: Markdown that a new card has behind the section on the prompt.
-        options: go to ``SentenceTransformer.save``.
+    ``prompteol.json`` is written last: a folder that has it is complete. ``card`` is the text of ``README.md``;
+    ``True`` writes a new one, which ``training_notes`` end, ``False`` none. ``options`` go to
+    ``SentenceTransformer.save``.
     """
-    Path(path).mkdir(parents=True, exist_ok=True)
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
     # Until the manifest takes its place, it tells a save that was broken off from one by a stock loader.
-    (Path(path) / UNFINISHED).touch()
-    (Path(path) / MANIFEST).unlink(missing_ok=True)
+    (folder / UNFINISHED).touch()
+    (folder / MANIFEST).unlink(missing_ok=True)
     stock.save(str(path), create_model_card=card is True, **options)
-    readme = Path(path) / "README.md"
+    readme = folder / "README.md"
     if isinstance(card, str):
         # As the stock library fills in the name that a model is pushed under.
         name = stock.model_card_data.model_id
         readme.write_text(card.replace(_PLACEHOLDER, name) if name else card, encoding="utf-8")
     elif card:
-        whole = readme.read_text(encoding="utf-8") + "\n" + prompt_section(manifest) + training_notes
+        whole = readme.read_text(encoding="utf-8") + "\n" + _prompt_section(manifest) + training_notes
         readme.write_text(whole, encoding="utf-8")
     for index, module in enumerate(stock):
         if isinstance(module, Pooling):
-            _widen_pooling(Path(path) / f"{index}_Pooling" / "config.json", module)
+            file = folder / f"{index}_Pooling" / "config.json"
+            config = json.loads(file.read_text(encoding="utf-8"))
+            config |= {key: mode == module.pooling_mode for mode, key in _OLD_POOLING_KEYS.items()}
+            file.write_text(json.dumps(config, indent=4) + "\n", encoding="utf-8")
     manifest.write(path)
-    _follow_umask(Path(path))
-
-
-def _widen_pooling(config_file: Path, pooling: Pooling) -> None:
-    config = json.loads(config_file.read_text(encoding="utf-8"))
-    config |= {key: mode == pooling.pooling_mode for mode, key in _OLD_POOLING_KEYS.items()}
-    config_file.write_text(json.dumps(config, indent=4) + "\n", encoding="utf-8")
-
-
-def _follow_umask(folder: Path) -> None:
-    """Give weights the permissions of the other files: safetensors writes them for their owner alone."""
+    # safetensors writes for the owner alone, whatever the umask.
     mode = (folder / MANIFEST).stat().st_mode & 0o777
     for weights in folder.rglob("*.safetensors"):
         weights.chmod(mode)
+
+
+def _prompt_section(manifest: Manifest) -> str:
+    """Write the section of a model card on the prompt."""
+    template = manifest.template
+    if isinstance(template, PromptTemplate):
+        prompts = _prompt("Prompt", template)
+    else:
+        prompts = _prompt("Prompt of a query", template.query) + _prompt("Prompt of a document", template.document)
+    made = "".join(f"- How the {what} came to be: {how}\n" for what, how in manifest.provenance.items())
+    return f"""\
+## PromptEOL
+
+Each text is put into a prompt, and the hidden state of the prompt's last token is its embedding. The prompt
+is this model's chat template, so plain sentence-transformers (5.6 or later) renders it without further code.
+
+{prompts}\
+- Layer: `{manifest.layer}` (negative index of the hidden states; `-1` is the last, after the final norm)
+{made}\
+- Fingerprint: `{manifest.fingerprint}`
+
+It embeds sentences. On long documents mean pooling does better; cut them into sentences first.
+
+{_CITATION}"""
+
+
+def _prompt(name: str, template: PromptTemplate) -> str:
+    shown = len(template.demonstrations)
+    return (
+        f"{name}, `{template.normalization}` normalization, {shown} demonstrations:\n\n````text\n{template}\n````\n\n"
+    )
+
+
+def stated_license(card: str) -> str | None:
+    """Return the license in the metadata of a card, or ``None`` where there is none, or none that can be read."""
+    if not card.lstrip().startswith("---"):
+        return None
+    try:
+        license = ModelCard(card).data.get("license")
+    except (ValueError, YAMLError):
+        return None
+    stated = license if isinstance(license, list) else [license] if license else []
+    return ", ".join(map(str, stated)) or None
+
+
+def training_notes(card: str) -> str:
+    """Return the section on training, which ends a card, or nothing."""
+    _, heading, section = card.partition(TRAINING_HEADING)
+    return heading + section

@@ -1,7 +1,5 @@
 """Turn rendered prompts into token ids that fit the model."""
 
-from prompteol.tokenization.prompt_tokenizer import PromptTokenizer
-from prompteol.tokenization.template_recovery import recover_template
-from prompteol.tokenization.token_rows import TokenRows
+from prompteol.tokenization.prompt_tokenizer import PromptTokenizer, TokenRows, recover_template
 
 __all__ = ["PromptTokenizer", "TokenRows", "recover_template"]

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
+import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from prompteol.errors import ModelError, TemplateError
 from prompteol.locks import Lock
-from prompteol.prompts import PROMPT_TASKS, PromptTask, PromptTemplate, RetrievalTemplate, compile_chat_template
-from prompteol.tokenization.bos import resolve_bos
+from prompteol.prompts import (
+    PROMPT_TASKS,
+    PromptTask,
+    RetrievalTemplate,
+    Template,
+    compile_chat_template,
+    decompile_chat_template,
+)
 from prompteol.tokenization.truncation import PromptCutter
-
-__all__ = ["PromptTokenizer"]
 
 # sentence-transformers finds the tail of a chat template with these two fillers, and writes it back over the end of
 # a row that was cut. The same two here, so that a truncated row has the same ids either way.
@@ -26,24 +34,34 @@ _BEGINNINGS = ("A man", "the", "1", "Élan", "文字")
 _ENDINGS = ("", "a", "a.", "a?", "a!", "a)", 'a"', "a'", "a:", "a%", "a ", "1", "。", "”", "😀", '":"', "\n")
 
 
+@dataclass(frozen=True)
+class TokenRows:
+    """Carry each prompt's token ids to the packed forward without padding; ordinary ones begin with ``prefix``."""
+
+    rows: Sequence[Sequence[int]]
+    prefix: Sequence[int]
+    pad_token_id: int
+
+    def padded(self) -> dict[str, Tensor]:
+        """Return ``input_ids`` and ``attention_mask``, both (rows, tokens), padded on the right."""
+        lengths = torch.tensor([len(row) for row in self.rows])
+        longest = max(map(len, self.rows), default=0)
+        ids = [[*row, *[self.pad_token_id] * (longest - len(row))] for row in self.rows]
+        return {
+            "input_ids": torch.tensor(ids, dtype=torch.long).reshape(len(ids), longest),
+            "attention_mask": (torch.arange(longest) < lengths[:, None]).long(),
+        }
+
+
 class PromptTokenizer:
-    """Render texts and tokenize them.
+    """Render texts and tokenize them; the text is data and cannot reach the template.
 
-    The text is data: it cannot reach the template. The literal text of a special token in it, such as ``</s>``, is
-    read as that token, as it is by a stock loader.
-
-    Args:
-        tokenizer: of the backbone. It gets the template as its chat template, a pad token if it has none (no
-            embedding is added for it), and right padding: with causal attention that is exact.
-        template: to render texts with.
-
-    Raises:
-        ModelError: the tokenizer gives different texts the same ids.
-        TemplateError: it lacks a BOS that the template asks for, or the text could change the token that gives the
-            embedding.
+    The literal text of a special token in it, such as ``</s>``, is read as that token, as it is by a stock loader. The
+    tokenizer gets the template as its chat template, a pad token if it has none, and right padding: with causal
+    attention that is exact. TemplateError where the text could change the token that gives the embedding.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: PromptTemplate | RetrievalTemplate) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: Template) -> None:
         self.tokenizer = tokenizer
         self.template = template
         self._tails: dict[tuple[PromptTask | None, str], list[int]] = {}
@@ -84,22 +102,12 @@ class PromptTokenizer:
     def __call__(
         self, texts: Sequence[str], *, task: PromptTask | None = None, prompt: str = "", max_length: int
     ) -> list[list[int]]:
-        """Tokenize the prompts of texts.
+        """Return one list of token ids a text, not padded.
 
-        Args:
-            texts: strings that :func:`prompteol.validation.check_texts` accepts.
-            task: selects the template of a pair.
-            prompt: put in front of everything but BOS.
-            max_length: of a row, in tokens. A longer row loses the end of its text, never of the template.
-
-        Returns:
-            One list of ids a text, not padded.
-
-        Raises:
-            TemplateError: ``max_length`` leaves no room for any text.
+        ``task`` selects the template of a pair, ``prompt`` stands in front of everything but BOS. A row longer than
+        ``max_length`` loses the end of its text, never of the template; TemplateError where there is no room for text.
         """
-        prompts = [self.render(text, task=task, prompt=prompt) for text in texts]
-        rows = self._ids([self._cut(whole, max_length) for whole in prompts])
+        rows = self._ids([self._cut(self.render(text, task=task, prompt=prompt), max_length) for text in texts])
         return [self._fit(row, task, prompt, max_length) for row in rows]
 
     def tail(self, task: PromptTask | None = None, prompt: str = "") -> list[int]:
@@ -111,10 +119,7 @@ class PromptTokenizer:
         return self._tails[key]
 
     def head(self, task: PromptTask | None = None, prompt: str = "") -> list[int]:
-        """Return the ids that prompts begin with, up to the last boundary that holds whatever an ordinary text is.
-
-        A text whose first character fuses with the template's last mark begins with fewer of them.
-        """
+        """Return the ids that prompts of ordinary texts begin with; a text that fuses with the template has fewer."""
         key = (task, prompt)
         if key not in self._heads:
             rows = self._ids([self.render(start, task=task, prompt=prompt) for start in _BEGINNINGS])
@@ -138,10 +143,8 @@ class PromptTokenizer:
             self._check_room(task, prompt, max_length)
             row = row[: max_length - len(tail)] + tail
         if row[-1] != tail[-1]:
-            raise TemplateError(
-                f"the prompt of a text ends in the token {self.tokenizer.convert_ids_to_tokens(row[-1])!r}, not in the "
-                f"template's {self.tokenizer.convert_ids_to_tokens(tail[-1])!r}: begin the suffix with a quote"
-            )
+            found, own = map(self.tokenizer.convert_ids_to_tokens, (row[-1], tail[-1]))
+            raise TemplateError(f"a prompt ends in the token {found!r}, not {own!r}: begin the suffix with a quote")
         return row
 
     def _check_room(self, task: PromptTask | None, prompt: str, max_length: int) -> None:
@@ -150,8 +153,8 @@ class PromptTokenizer:
         needed = max(ends, len(self._ids([self.render("", task=task, prompt=prompt)])[0]))
         if needed >= max_length:
             raise TemplateError(
-                f"max_seq_length={max_length} leaves no room for text: the template alone takes {needed} tokens; "
-                f"set it above {needed}, or show fewer demonstrations"
+                f"max_seq_length={max_length} leaves no room for text: set it above {needed}, the template's tokens, "
+                "or show fewer demonstrations"
             )
 
     def _check_reads(self) -> None:
@@ -174,16 +177,69 @@ class PromptTokenizer:
     def _ids(self, prompts: list[str]) -> list[list[int]]:
         # The tokenizer object carries its truncation and padding from call to call, hence the lock.
         with self._lock.locked():
-            encoded = self.tokenizer(
-                prompts,
-                add_special_tokens=False,
-                padding=False,
-                truncation=False,
-                return_attention_mask=False,
-                verbose=False,
-            )
+            options = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
+            encoded = self.tokenizer(prompts, padding=False, truncation=False, **options)
         return [list(ids) for ids in encoded["input_ids"]]
 
 
 def _common_start(rows: Sequence[Sequence[int]]) -> list[int]:
     return [ids[0] for ids in takewhile(lambda ids: len(set(ids)) == 1, zip(*rows, strict=False))]
+
+
+def resolve_bos(tokenizer: PreTrainedTokenizerBase, template: Template) -> tuple[bool, str]:
+    """Return whether BOS stands in front of a template's prompts, and what stands between it and the prompt.
+
+    A chat template is tokenized without special tokens, so it must write the BOS itself wherever the tokenizer would
+    have added one; some SentencePiece tokenizers then need a blank behind it. Where a tokenizer begins texts with other
+    special tokens, as XGLM's does with ``</s>``, these are ``False`` and the text of those tokens.
+    """
+    if template.bos is True and tokenizer.bos_token is None:
+        name = tokenizer.name_or_path
+        raise TemplateError(f"the template has bos=True and the tokenizer {name!r} no BOS token: leave bos=None")
+    first = {None: _added(tokenizer), True: [tokenizer.bos_token_id], False: []}[template.bos]
+    if not first:
+        return False, ""
+    bos = first == [tokenizer.bos_token_id]
+    start = "".join(tokenizer.convert_ids_to_tokens(first))
+    rendered = template.for_task(None).render("text")
+    expected = _ids(tokenizer, rendered, special=False)
+    for bos_separator in ("", " "):
+        if _ids(tokenizer, f"{start}{bos_separator}{rendered}", special=False) == [*first, *expected]:
+            return bos, bos_separator if bos else start + bos_separator
+    if _ids(tokenizer, f"{start}{rendered}", special=False)[: len(first)] != first:
+        raise TemplateError(
+            f"the tokenizer {tokenizer.name_or_path!r} reads {start!r} as plain characters, so no prompt could begin "
+            "with it: load it without split_special_tokens, or set bos=False in the template"
+        )
+    return bos, "" if bos else start
+
+
+def _added(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the special tokens that the tokenizer puts in front of a text."""
+    plain, whole = (_ids(tokenizer, "text", special=special) for special in (False, True))
+    places = range(len(whole) - len(plain) + 1)
+    front = next((whole[:place] for place in places if whole[place : place + len(plain)] == plain), None)
+    # Some write the first word otherwise behind a special token.
+    return whole[: int(whole[:1] == [tokenizer.bos_token_id])] if front is None else front
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+def recover_template(tokenizer: PreTrainedTokenizerBase) -> Template | None:
+    """Return the template that a tokenizer's chat template was compiled from, to the letter, or ``None``."""
+    source = tokenizer.chat_template
+    found = decompile_chat_template(source) if isinstance(source, str) else None
+    if found is None:
+        return None
+    for bos in (None, True, False):
+        if isinstance(found, RetrievalTemplate):
+            found = RetrievalTemplate(replace(found.query, bos=bos), replace(found.document, bos=bos))
+        else:
+            found = replace(found, bos=bos)
+        with suppress(TemplateError):
+            begins, bos_separator = resolve_bos(tokenizer, found)
+            if compile_chat_template(found, bos=begins, bos_separator=bos_separator) == source:
+                return found
+    return None

@@ -16,8 +16,6 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
-__all__ = ["PromptCutter"]
-
 _SEAM = re.compile(r"[A-Za-z](?= [A-Za-z])")
 # Across a seam, also as SentencePiece writes a blank.
 _CROSSING = re.compile("[A-Za-z][ \u2581]")
@@ -49,11 +47,7 @@ _BETWEEN_ALTERNATIVES = re.compile(r"\|(?![^(]*\))")
 
 
 class PromptCutter:
-    """Say where a prompt may be cut for one tokenizer.
-
-    Args:
-        tokenizer: what is added to it later is looked at anew; its other parts are not.
-    """
+    """Say where a prompt may be cut for one tokenizer; tokens added to it later are seen, other changes are not."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
@@ -63,10 +57,7 @@ class PromptCutter:
         self._has_seams = known and isinstance(backend, Tokenizer) and _has_seams(json.loads(backend.to_str()))
 
     def cut(self, prompt: str, length: int) -> str | None:
-        """Return at most the first ``length`` characters of a prompt, or None where it cannot be cut about there.
-
-        The tokens of what is returned are the first ones of the whole prompt.
-        """
+        """Return at most the first ``length`` characters, whose tokens are the prompt's first, or None where unsure."""
         added = self._tokenizer.added_tokens_decoder.values()
         if not self._has_seams or any(_CROSSING.search(token.content) for token in added):
             return None

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,73 +17,44 @@ from prompteol.errors import TrainingError
 from prompteol.files import atomic_write
 from prompteol.model import MANIFEST
 
-__all__ = ["Workspace", "checkpoint_step", "read_state"]
-
-_NAME = re.compile(r"checkpoint-(\d+)")
 _STATE = "trainer_state.json"
 
 
-@dataclass(frozen=True)
 class Workspace:
-    """Find the files that a training keeps beside the model while it runs.
+    """Find the files that a training keeps beside the model, in the folder of the result, while it runs."""
 
-    Args:
-        output: the folder of the result.
-    """
-
-    output: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder that holds ``checkpoint-50``, ``checkpoint-100`` and so on, each of the portable form."""
-        return self.output / "checkpoints"
-
-    @property
-    def curve(self) -> Path:
-        """Loss and score by step, as JSON lines."""
-        return self.output / "curve.jsonl"
-
-    @property
-    def vectors(self) -> Path:
-        """The teacher's vectors."""
-        return self.output / "teacher.safetensors"
-
-    @property
-    def record(self) -> Path:
-        """The recipe and the data, so that a training is resumed with the same ones."""
-        return self.output / "training.json"
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        # It holds checkpoint-50, checkpoint-100 and so on, each of the portable form.
+        self.checkpoints = output / "checkpoints"
+        self.curve = output / "curve.jsonl"
+        self.vectors = output / "teacher.safetensors"
+        # Recipe and data, so that a training is resumed with the same ones.
+        self.record = output / "training.json"
 
     def check(self, *, resume: bool) -> Mapping[str, Any] | None:
         """Return the record of a training in the folder that has come to a checkpoint, or ``None``.
 
         One that never came to a checkpoint leaves nothing to be resumed, so another one may begin there.
-
-        Raises:
-            TrainingError: there are other files, a training, without ``resume``, or a model whose
-                checkpoints were removed; or the folder cannot be made.
         """
         self._check_writable()
-        known = self._known()
+        folder, known = repr(str(self.output)), self._known()
         if known is None and self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
-            raise TrainingError(f"{str(self.output)!r} holds other files; name a folder that does not exist")
+            raise TrainingError(f"{folder} holds other files; name a folder that does not exist")
         # Nothing is removed here: another process may be writing a checkpoint just now.
         if known is None or not any(map(_is_whole, self._numbered())):
             if (self.output / MANIFEST).exists():
-                raise TrainingError(f"{str(self.output)!r} holds a finished model; name another folder")
+                raise TrainingError(f"{folder} holds a finished model; name another folder")
             return None
         if not resume:
             raise TrainingError(
-                f"{str(self.output)!r} holds a training already: add --resume (resume=True) to go on with it, or name "
-                "another folder"
+                f"{folder} holds a training already: add --resume (resume=True) to go on with it, or name another "
+                "folder"
             )
         return known
 
     def begin(self, record: Mapping[str, Any], *, resume: bool) -> None:
-        """Make the folder, or make sure that the training in it is this one.
-
-        Raises:
-            TrainingError: as for :meth:`check`, or there is another training.
-        """
+        """Make the folder, or make sure that the training in it is this one."""
         known = self.check(resume=resume)
         if known is None:
             with self.kept_on_failure():
@@ -116,11 +85,7 @@ class Workspace:
             ) from error
 
     def last(self) -> Path | None:
-        """Return the last whole checkpoint, and remove any that a kill left unfinished.
-
-        The trainer writes its state last, so a checkpoint without a readable one is not whole. Where the folder was
-        moved, the state gets the new path of its best checkpoint.
-        """
+        """Return the last whole checkpoint, and remove any that a kill left unfinished."""
         for path in reversed(self._numbered()):
             if _is_whole(path):
                 self._relocate(path)
@@ -129,11 +94,11 @@ class Workspace:
         return None
 
     def _numbered(self) -> list[Path]:
-        found = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
-        steps = {path: match for path in found if (match := _NAME.fullmatch(path.name))}
-        return sorted(steps, key=lambda path: int(steps[path][1]))
+        found = self.checkpoints.glob("checkpoint-*")
+        return sorted((path for path in found if path.name.rpartition("-")[2].isdigit()), key=checkpoint_step)
 
     def _relocate(self, checkpoint: Path) -> None:
+        """Give the state the new path of its best checkpoint, where the folder was moved."""
         state = read_state(checkpoint)
         here = self.checkpoints / Path(state.best_model_checkpoint or "").name
         if state.best_model_checkpoint and here != Path(state.best_model_checkpoint) and here.is_dir():
@@ -166,14 +131,12 @@ def read_state(checkpoint: Path) -> TrainerState:
 
 
 def checkpoint_step(checkpoint: str | Path) -> int:
-    """Return the step in a checkpoint's name."""
-    match = _NAME.fullmatch(Path(checkpoint).name)
-    if match is None:
-        raise TrainingError(f"{str(checkpoint)!r} is no checkpoint; expected a name such as checkpoint-50")
-    return int(match[1])
+    """Return the step in a checkpoint's name, such as ``checkpoint-50``."""
+    return int(str(checkpoint).rpartition("-")[2])
 
 
 def _is_whole(checkpoint: Path) -> bool:
+    # The trainer writes its state last.
     try:
         read_state(checkpoint)
     except (OSError, ValueError, TypeError):

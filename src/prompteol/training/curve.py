@@ -12,22 +12,13 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from prompteol.errors import TrainingError
 
-__all__ = ["SCORE", "CurveWriter", "Point", "TrainingProgress", "Watcher", "points", "read_curve"]
-
 # What the stock evaluator calls Spearman's correlation of the cosine.
 SCORE = "eval_spearman_cosine"
 
 
 @dataclass(frozen=True)
 class Point:
-    """Hold one point of the curves.
-
-    Args:
-        step: optimizer steps so far.
-        loss: the mean since the point before; ``None`` at an evaluation.
-        score: Spearman's correlation x 100 on the development pairs; ``None`` between evaluations.
-        learning_rate: of that step.
-    """
+    """Hold the mean loss since the point before, or an evaluation's Spearman correlation x 100, after a step."""
 
     step: int
     loss: float | None = None
@@ -62,11 +53,7 @@ def points(history: Sequence[dict[str, Any]]) -> list[Point]:
 
 
 def read_curve(path: str | Path) -> list[Point]:
-    """Read the curves of a training, also of one that still runs.
-
-    Raises:
-        TrainingError: the file is no such curve.
-    """
+    """Read the curves of a training, also of one that still runs; :class:`TrainingError` where there are none."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
         return [Point(**json.loads(line)) for line in lines if line]
@@ -75,11 +62,9 @@ def read_curve(path: str | Path) -> list[Point]:
 
 
 class CurveWriter(TrainerCallback):
-    """Write each point as a JSON line, and call a watcher at every step.
+    """Write each point as a JSON line, and call a watcher when training begins, and after each step and each point.
 
-    Args:
-        path: the file. A training that is resumed goes on behind the points of its checkpoint.
-        watch: called when training begins, and after each step and each point.
+    A training that is resumed goes on behind the points of its checkpoint.
     """
 
     def __init__(self, path: Path, watch: Watcher | None = None) -> None:
@@ -90,12 +75,10 @@ class CurveWriter(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Replace what the file holds by the points of the checkpoint."""
         self._write(state, "w", points(state.log_history))
-        self._notify(state)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Add the last point."""
         self._write(state, "a", points(state.log_history[-1:]))
-        self._notify(state)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Call the watcher."""
@@ -106,6 +89,7 @@ class CurveWriter(TrainerCallback):
         if state.is_world_process_zero:
             with self.path.open(mode, encoding="utf-8") as file:
                 file.writelines(json.dumps(vars(point)) + "\n" for point in new)
+        self._notify(state)
 
     def _notify(self, state: TrainerState) -> None:
         if self.watch is not None and state.is_world_process_zero:

@@ -21,24 +21,17 @@ from prompteol.errors import ModelError
 from prompteol.extras import check_extra
 from prompteol.model import ADAPTER, find_source, has_adapter, merged_backbone
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.card import base_license
+from prompteol.training.result import base_license
 
-__all__ = ["Merged", "merge"]
-
-# Options of PromptEOL that say how files of the Hub are reached, the base's as the adapter's.
-_FILES = ("token", "cache_folder", "local_files_only")
 # Of the largest entry, in fp32.
 _EQUAL = 1e-4
 
 
 @dataclass(frozen=True)
 class Merged:
-    """Hold a merged model, and how far its embeddings lie from those of its parts.
+    """Hold a merged model in fp32, and the largest difference of its vectors, as a share of the largest entry.
 
-    Args:
-        model: without an adapter, in fp32.
-        from_parts: the largest difference to base plus adapter, as a share of the largest entry.
-        from_base: the same to the base alone.
+    ``from_parts`` is that to base plus adapter, ``from_base`` that to the base alone.
     """
 
     model: PromptEOL
@@ -70,22 +63,23 @@ def merge(
 
     Raises:
         ModelError: there is no adapter, it does not fit its base, or it changes nothing.
-        MissingExtraError: peft is not installed.
-        IncompatibleVersionError: it is, in a version that transformers excludes.
     """
     check_extra("adapters", "peft")
     texts = list(texts or (one.sentence for one in default_demonstrations()))
     full = {"dtype": torch.float32}
-    files = {name: options[name] for name in _FILES if name in options}
+    # How files of the Hub are reached, the base's as the adapter's.
+    files: dict[str, Any] = {
+        name: options[name] for name in ("token", "cache_folder", "local_files_only") if name in options
+    }
     with _on_base(adapter, base, files | {"revision": options.get("revision")}) as folder:
         adapted = PromptEOL(folder, device=device, model_kwargs=full, **options)
     if not has_adapter(adapted.module):
-        raise ModelError(f"{str(adapter)!r} is no adapter: it has no {ADAPTER}; there is nothing to merge")
-    expected = _vectors(adapted, texts)
+        raise _no_adapter(adapter)
+    expected = adapted.encode(texts, show_progress_bar=False)
     merged = _fresh_base(adapted, device, {**files, "trust_remote_code": options.get("trust_remote_code", False)})
-    of_base = _vectors(merged, texts)
+    of_base = merged.encode(texts, show_progress_bar=False)
     _load_merged(adapted, merged, str(adapter))
-    vectors = _vectors(merged, texts)
+    vectors = merged.encode(texts, show_progress_bar=False)
     from_parts, from_base = _difference(vectors, expected), _difference(vectors, of_base)
     if from_parts > _EQUAL:
         raise ModelError(
@@ -100,6 +94,10 @@ def merge(
     return Merged(merged, from_parts, from_base)
 
 
+def _no_adapter(name: str | Path) -> ModelError:
+    return ModelError(f"{str(name)!r} is no adapter: it has no {ADAPTER}; there is nothing to merge")
+
+
 @contextmanager
 def _on_base(adapter: str | Path, base: str | Path | None, files: Mapping[str, Any]) -> Iterator[str]:
     """Yield a copy of the adapter that names another base, or the adapter itself."""
@@ -109,7 +107,7 @@ def _on_base(adapter: str | Path, base: str | Path | None, files: Mapping[str, A
     source = find_source(adapter, **files)
     config = source.file(ADAPTER)
     if config is None:
-        raise ModelError(f"{str(adapter)!r} is no adapter: it has no {ADAPTER}; there is nothing to merge")
+        raise _no_adapter(adapter)
     with tempfile.TemporaryDirectory() as folder:
         found = Path(source.name)
         found = found if found.is_dir() else Path(snapshot_download(source.name, **source.hub_kwargs))
@@ -163,11 +161,6 @@ def _load_merged(adapted: PromptEOL, merged: PromptEOL, adapter: str) -> None:
             f"{adapter!r} cannot be merged, since it changes what layers its base has: "
             f"{' '.join(str(error).split())[:300]}; use the adapter as it is"
         ) from error
-
-
-def _vectors(model: PromptEOL, texts: Sequence[str]) -> NDArray[np.float32]:
-    vectors: NDArray[np.float32] = model.encode(list(texts), show_progress_bar=False)
-    return vectors
 
 
 def _difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -10,8 +10,6 @@ from prompteol.data import Objective
 from prompteol.errors import SettingError
 from prompteol.model.lora import Lora
 
-__all__ = ["Keep", "Recipe"]
-
 Keep = Literal["best", "last"]
 
 
@@ -40,9 +38,6 @@ class Recipe:
         log_steps: steps between two points of the loss curve.
         similarity_weight: distillation only: of the squared error between the cosines of a batch's student vectors
             and those of its teacher vectors.
-
-    Raises:
-        SettingError: a value is outside its range.
     """
 
     objective: Objective = "contrastive"
@@ -63,21 +58,23 @@ class Recipe:
 
     def __post_init__(self) -> None:
         known = get_args(Objective)
-        _check(self.objective in known, f"objective={self.objective!r}", f"one of {', '.join(map(repr, known))}")
-        _check(self.keep in get_args(Keep), f"keep={self.keep!r}", "'best' or 'last'")
-        _check(self.keep == "best" or not self.patience, f"patience={self.patience}", "none with keep='last'")
+        self._check("objective", self.objective in known, f"one of {', '.join(map(repr, known))}")
+        self._check("keep", self.keep in get_args(Keep), "'best' or 'last'")
+        self._check("patience", self.keep == "best" or not self.patience, "none with keep='last'")
         for name in ("temperature", "learning_rate", "epochs"):
-            value = getattr(self, name)
-            _check(math.isfinite(value) and value > 0, f"{name}={value}", "a finite number above 0")
+            self._check(name, 0 < getattr(self, name) < math.inf, "a finite number above 0")
         for name in ("warmup_steps", "similarity_weight", "seed"):
-            value = getattr(self, name)
-            _check(math.isfinite(value) and value >= 0, f"{name}={value}", "0 or more")
+            self._check(name, 0 <= getattr(self, name) < math.inf, "0 or more")
         for name in ("mini_batch_size", "max_text_tokens", "eval_steps", "patience", "log_steps"):
             value = getattr(self, name)
-            _check(value is None or value >= 1, f"{name}={value}", "1 or more")
-        _check(self.batch_size >= 2, f"batch_size={self.batch_size}", "2 or more: the other rows are the negatives")
+            self._check(name, value is None or value >= 1, "1 or more")
+        self._check("batch_size", self.batch_size >= 2, "2 or more: the other rows are the negatives")
         distilled = self.objective == "distillation"
-        _check(not distilled or not self.mini_batch_size, "mini_batch_size", "for the contrastive objectives only")
+        self._check("mini_batch_size", not (distilled and self.mini_batch_size), "none with distillation")
+
+    def _check(self, name: str, valid: bool, expected: str) -> None:
+        if not valid:
+            raise SettingError(f"{name}={getattr(self, name)!r}: expected {expected}")
 
     def as_record(self) -> dict[str, Any]:
         """Return the settings as JSON types, without those of other objectives."""
@@ -86,8 +83,3 @@ class Recipe:
         for name in ("temperature", "mini_batch_size") if distilled else ("similarity_weight",):
             del record[name]
         return record
-
-
-def _check(valid: bool, value: str, expected: str) -> None:
-    if not valid:
-        raise SettingError(f"{value}: expected {expected}")

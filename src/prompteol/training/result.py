@@ -1,31 +1,32 @@
-"""Hold the result of a training: its model, its curve, and what was gained."""
+"""Hold the result of a training, and describe it in the model card: recipe, data with licenses, curve, scores."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from prompteol.data import ScoredPairs, TrainingExamples
+from prompteol.errors import PromptEOLError
+from prompteol.model import find_source
+from prompteol.saving import TRAINING_HEADING, stated_license
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.curve import Point
+from prompteol.training.recipe import Recipe
 
-__all__ = ["Training"]
+_UNKNOWN = "unknown: its publisher states none that could be read here"
+# Rows of the curve that a card shows.
+_ROWS = 12
 
 
 @dataclass(frozen=True)
 class Training:
-    """Hold a finished training.
-
-    Args:
-        model: with the weights that were kept: those of the best checkpoint, or of the last step.
-        output: the folder that it is saved in.
-        curve: loss and score by step.
-        step: of the weights that were kept.
-    """
+    """Hold a finished training: the model, with the weights of the ``step`` that was kept, its folder and curve."""
 
     model: PromptEOL
     output: Path
-    curve: Sequence[Point]
+    curve: list[Point]
     step: int
 
     @property
@@ -60,3 +61,81 @@ class Training:
 
     def _scored(self) -> list[Point]:
         return [point for point in self.curve if point.score is not None and point.step > 0]
+
+
+def base_license(base: str) -> str | None:
+    """Return the license that the card of a base model states, or ``None``."""
+    try:
+        path = find_source(base).file("README.md") if base else None
+        return stated_license(path.read_text(encoding="utf-8")) if path else None
+    except (PromptEOLError, OSError, ValueError):
+        return None
+
+
+def training_section(
+    result: Training,
+    recipe: Recipe,
+    examples: TrainingExamples,
+    pairs: ScoredPairs | None,
+    *,
+    license: str | None,
+    teacher: str | None,
+    loss: str | None,
+    arguments: Mapping[str, Any],
+) -> str:
+    """Write the card's section on a training in Markdown, followed by those of the trainings before it.
+
+    ``license`` is that of the base, ``loss`` and ``arguments`` are what the caller put over those of the recipe.
+    """
+    record = recipe.as_record()
+    lora = record.pop("lora")
+    adapter = "all weights" if lora is None else "LoRA " + _listed(lora, ", ")
+    settings = _listed({name: value for name, value in record.items() if value is not None})
+    lines = [
+        f"- Base: `{result.model.module.config.name_or_path}`; license: {license or _UNKNOWN}",
+        f"- Data: `{examples.name}`, {len(examples)} rows of {', '.join(examples.columns)}; license: "
+        f"{examples.license or _UNKNOWN}",
+        *([f"- Teacher: {teacher}"] if teacher else []),
+        f"- Recipe: {settings}; {adapter}",
+        *([f"- Loss: {loss}"] if loss else []),
+        *([f"- Trainer: {_listed(arguments)}"] if arguments else []),
+        *_scores(result, pairs.name if pairs else None, f"the {recipe.keep}"),
+        "",
+    ]
+    section = TRAINING_HEADING + "\n".join(lines)
+    earlier = result.model.training_notes
+    return f"{section}\n### Before that\n\n{earlier.removeprefix(TRAINING_HEADING)}" if earlier else section
+
+
+def _listed(settings: Mapping[str, Any], separator: str = "; ") -> str:
+    return separator.join(f"{name} {value}" for name, value in settings.items())
+
+
+def _scores(result: Training, dev: str | None, which: str) -> list[str]:
+    scored = [point for point in result.curve if point.score is not None]
+    if dev is None:
+        return ["- No development pairs: the weights are those of the last step"]
+    kept = result.kept
+    if kept is None:
+        return [f"- The weights are those of the last step, which was not evaluated on `{dev}`"]
+    nothing_gained = scored[0].step == 0 and result.gain is not None and result.gain <= 0
+    verdict = f", which is **no better than the base** ({scored[0].score:.2f})" if nothing_gained else ""
+    every = max(1, -(-len(scored) // _ROWS))
+    shown = {point.step for point in (*scored[::every], kept, scored[-1])}
+    return [
+        f"- Spearman's correlation x 100 of the cosine on `{dev}`; step 0 is the base. The weights are those of step "
+        f"{kept.step}, {which}, with {kept.score:.2f}{verdict}:",
+        "",
+        "| step | score | loss before it |",
+        "|---|---|---|",
+        *(
+            f"| {point.step} | {point.score:.2f} | {_loss_before(point.step, result.curve)} |"
+            for point in scored
+            if point.step in shown
+        ),
+    ]
+
+
+def _loss_before(step: int, curve: list[Point]) -> str:
+    losses = [point.loss for point in curve if point.loss is not None and point.step <= step]
+    return f"{losses[-1]:.4f}" if losses else ""

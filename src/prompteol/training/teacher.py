@@ -21,16 +21,6 @@ from prompteol.validation import check_finite
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = [
-    "KnownTeacher",
-    "Teacher",
-    "Vectors",
-    "content_digest",
-    "fit_dimension",
-    "given_vectors",
-    "kept_vectors",
-    "teacher_vectors",
-]
 
 Vectors: TypeAlias = NDArray[np.floating[Any]]
 Teacher: TypeAlias = "str | Path | SentenceTransformer | Vectors"
@@ -40,13 +30,7 @@ _CHUNK = 4096
 
 @dataclass(frozen=True)
 class KnownTeacher:
-    """Identify a loaded teacher by its content: a path may hold another model tomorrow.
-
-    Args:
-        name: for the model card.
-        model: or the vectors that stand for it.
-        digest: hex digits over what decides its vectors; ``None`` where its weights cannot be read.
-    """
+    """Identify a loaded teacher by the digest of its content, which is ``None`` where its weights cannot be read."""
 
     name: str
     model: SentenceTransformer | Vectors
@@ -54,18 +38,14 @@ class KnownTeacher:
 
     @classmethod
     def load(cls, teacher: Teacher, device: str | None = None) -> KnownTeacher:
-        """Load a teacher from its path or name.
-
-        Raises:
-            TrainingError: there is no such model or file.
-        """
+        """Load a teacher from its path or name; :class:`TrainingError` where there is none."""
         if isinstance(teacher, (str, Path)):
-            model = _read_npy(Path(teacher)) if Path(teacher).suffix == ".npy" else _load(teacher, device)
-            return cls(str(teacher), model, content_digest(model))
-        if isinstance(teacher, np.ndarray):
-            return cls("given vectors", teacher, content_digest(teacher))
-        name = str(teacher.model_card_data.model_name or type(teacher).__name__)
-        return cls(name, teacher, content_digest(teacher))
+            name, model = str(teacher), _read_npy(teacher) if _is_npy(teacher) else _load(str(teacher), device)
+        elif isinstance(teacher, np.ndarray):
+            name, model = "given vectors", teacher
+        else:
+            name, model = str(teacher.model_card_data.model_name or type(teacher).__name__), teacher
+        return cls(name, model, _content_digest(model))
 
     @property
     def described(self) -> str:
@@ -74,17 +54,24 @@ class KnownTeacher:
 
     def vectors(self, texts: Sequence[str], kept: Path, progress: Progress = no_progress) -> Vectors:
         """Return the vectors of texts, from disk where this teacher has embedded these texts before."""
+        from safetensors.numpy import save_file
+
         if isinstance(self.model, np.ndarray):
             return _checked(self.model, texts, self.name)
         about = {"teacher": self.digest or "", "texts": _digest(texts)}
         if self.digest and (found := _read(kept, about)) is not None:
             return found
-        vectors = _encode(self.model, texts, progress)
-        from safetensors.numpy import save_file
-
+        done: list[Vectors] = []
+        with progress("teacher", len(texts)) as advance, batches(self.model, advance) as chunk_done:
+            for chunk in chunks(texts, _CHUNK):
+                vectors = self.model.encode(chunk, normalize_embeddings=True, show_progress_bar=False)
+                check_finite(vectors, chunk)
+                done.append(vectors.astype(np.float16))
+                chunk_done(len(chunk))
+        embedded = np.concatenate(done)
         with atomic_write(kept) as partial:
-            save_file({"vectors": vectors}, partial, metadata=about)
-        return vectors
+            save_file({"vectors": embedded}, partial, metadata=about)
+        return embedded
 
 
 def teacher_vectors(
@@ -103,49 +90,25 @@ def teacher_vectors(
 
     Returns:
         An array of shape (texts, dimension), float16 or as it was given.
-
-    Raises:
-        TrainingError: the teacher cannot be loaded; given vectors are of another number of texts, or not finite.
     """
     return KnownTeacher.load(teacher, device).vectors(texts, kept, progress)
 
 
-def kept_vectors(texts: Sequence[str], kept: Path) -> Vectors:
-    """Return the vectors that the first process has just written, without the teacher.
+def given_vectors(teacher: Teacher, texts: Sequence[str]) -> Vectors | None:
+    """Return the vectors that stand for a teacher, checked, or ``None`` for a teacher that has to compute them."""
+    if isinstance(teacher, np.ndarray):
+        return _checked(teacher, texts, "the given vectors")
+    if isinstance(teacher, (str, Path)) and _is_npy(teacher):
+        return _checked(_read_npy(teacher), texts, str(teacher))
+    return None
 
-    Raises:
-        TrainingError: the file is not there, or is of other texts.
-    """
+
+def kept_vectors(texts: Sequence[str], kept: Path) -> Vectors:
+    """Return the vectors that the first process has just written, without the teacher."""
     found = _read(kept, {"texts": _digest(texts)})
     if found is None:
         raise TrainingError(f"{str(kept)!r} holds no vectors of these texts; all machines must share one folder")
     return found
-
-
-def content_digest(teacher: SentenceTransformer | Vectors) -> str | None:
-    """Return hex digits over what decides a teacher's vectors, or ``None`` where its weights cannot be read."""
-    if not isinstance(teacher, np.ndarray):
-        try:
-            return fingerprint(teacher)
-        except ModelError:
-            return None
-    digest = hashlib.sha256(str((teacher.dtype, teacher.shape)).encode())
-    for start in range(0, len(teacher), _CHUNK):
-        digest.update(teacher[start : start + _CHUNK].tobytes())
-    return digest.hexdigest()
-
-
-def given_vectors(teacher: Teacher, texts: Sequence[str]) -> Vectors | None:
-    """Return the vectors that stand for a teacher, or ``None`` for a teacher that has to compute them.
-
-    Raises:
-        TrainingError: they are of another number of texts, or not finite.
-    """
-    if isinstance(teacher, np.ndarray):
-        return _checked(teacher, texts, "the given vectors")
-    if isinstance(teacher, (str, Path)) and Path(teacher).suffix == ".npy":
-        return _checked(_read_npy(Path(teacher)), texts, str(teacher))
-    return None
 
 
 def fit_dimension(vectors: Vectors, dimension: int, seed: int) -> Vectors:
@@ -155,77 +118,41 @@ def fit_dimension(vectors: Vectors, dimension: int, seed: int) -> Vectors:
     turned by a random rotation: without it the first dimensions would hold nearly everything. Into a larger dimension
     vectors are turned as they are, and no cosine changes.
 
-    Args:
-        vectors: of shape (texts, their dimension).
-        dimension: the student's.
-        seed: of the rotation.
-
-    Returns:
-        Unit vectors of shape (texts, dimension), float32.
+    Vectors are of shape (texts, their dimension); what is returned, of length 1 and float32.
     """
-    units = np.asarray(vectors, dtype=np.float32)
-    units = units / np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1e-12)
-    if units.shape[1] > dimension:
-        units = _principal(units, min(dimension, len(units)), seed)
-    rotation = _rotation(dimension, seed)[: units.shape[1]]
-    turned = units @ rotation
-    fitted: Vectors = turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-12)
-    return fitted
-
-
-def _principal(units: Vectors, dimension: int, seed: int) -> Vectors:
     from sklearn.decomposition import TruncatedSVD
 
-    projected: Vectors = TruncatedSVD(dimension, random_state=seed).fit_transform(units)
-    return projected
+    units = _unit(np.asarray(vectors, dtype=np.float32))
+    if units.shape[1] > dimension:
+        units = TruncatedSVD(min(dimension, len(units)), random_state=seed).fit_transform(units)
+    # An orthogonal matrix, drawn uniformly: QR of a Gaussian one, the signs made those of the diagonal.
+    q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal((dimension, dimension)))
+    rotation = (q * np.sign(np.diag(r))).astype(np.float32)
+    return _unit(units @ rotation[: units.shape[1]])
 
 
-def _rotation(dimension: int, seed: int) -> Vectors:
-    """Draw an orthogonal matrix uniformly: QR of a Gaussian one, the signs made those of the diagonal."""
-    gaussian = np.random.default_rng(seed).standard_normal((dimension, dimension))
-    q, r = np.linalg.qr(gaussian)
-    rotation: Vectors = (q * np.sign(np.diag(r))).astype(np.float32)
-    return rotation
+def _unit(vectors: Vectors) -> Vectors:
+    units: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return units
 
 
-def _load(name: str | Path, device: str | None) -> SentenceTransformer:
+def _load(name: str, device: str | None) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     try:
-        return SentenceTransformer(str(name), device=device)
+        return SentenceTransformer(name, device=device)
     except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
         raise TrainingError(
-            f"the teacher {str(name)!r} cannot be loaded as a sentence-transformers model: "
-            f"{' '.join(str(error).split())}"
+            f"the teacher {name!r} cannot be loaded as a sentence-transformers model: {reason}"
         ) from error
 
 
-def _encode(model: SentenceTransformer, texts: Sequence[str], progress: Progress) -> Vectors:
-    done: list[Vectors] = []
-    with progress("teacher", len(texts)) as advance, batches(model, advance) as chunk_done:
-        for chunk in chunks(texts, _CHUNK):
-            vectors = model.encode(chunk, normalize_embeddings=True, show_progress_bar=False)
-            check_finite(vectors, chunk)
-            done.append(vectors.astype(np.float16))
-            chunk_done(len(chunk))
-    return np.concatenate(done)
+def _is_npy(teacher: str | Path) -> bool:
+    return Path(teacher).suffix == ".npy"
 
 
-def _read(kept: Path, about: Mapping[str, str]) -> Vectors | None:
-    """Return what is kept, if it is of the same teacher and texts."""
-    from safetensors import safe_open
-
-    if not kept.is_file():
-        return None
-    with safe_open(kept, framework="numpy") as file:
-        known = file.metadata() or {}
-        if any(known.get(name) != value for name, value in about.items()):
-            return None
-        vectors: Vectors = file.get_tensor("vectors")
-    return vectors
-
-
-def _read_npy(path: Path) -> Vectors:
+def _read_npy(path: str | Path) -> Vectors:
     try:
         vectors: Vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -243,5 +170,29 @@ def _checked(vectors: Vectors, texts: Sequence[str], name: str) -> Vectors:
     return vectors
 
 
+def _read(kept: Path, about: Mapping[str, str]) -> Vectors | None:
+    """Return what is kept, if it is of the same teacher and texts."""
+    from safetensors import safe_open
+
+    if not kept.is_file():
+        return None
+    with safe_open(kept, framework="numpy") as file:
+        known = file.metadata() or {}
+        vectors: Vectors | None = file.get_tensor("vectors") if about.items() <= known.items() else None
+    return vectors
+
+
 def _digest(texts: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
+
+
+def _content_digest(teacher: SentenceTransformer | Vectors) -> str | None:
+    if not isinstance(teacher, np.ndarray):
+        try:
+            return fingerprint(teacher)
+        except ModelError:
+            return None
+    digest = hashlib.sha256(str((teacher.dtype, teacher.shape)).encode())
+    for start in range(0, len(teacher), _CHUNK):
+        digest.update(teacher[start : start + _CHUNK].tobytes())
+    return digest.hexdigest()

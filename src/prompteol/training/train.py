@@ -6,36 +6,27 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
+from sentence_transformers import SentenceTransformerTrainer
 from transformers import TrainerCallback, set_seed
 
 from prompteol.data import ScoredPairs, TrainingExamples
-from prompteol.errors import SettingError
 from prompteol.extras import check_extra
 from prompteol.model.lora import attach_adapter
 from prompteol.progress import Progress, no_progress
 from prompteol.saving import remembering_frozen_weights
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.adapter import ExactAdapter, base_options, check_trainable, restore
-from prompteol.training.arguments import check_arguments
-from prompteol.training.card import base_license, training_section, with_earlier
-from prompteol.training.checking import TrainingInputs, read_inputs
 from prompteol.training.checkpoints import Workspace, checkpoint_step, read_state
 from prompteol.training.curve import CurveWriter, Watcher, points
-from prompteol.training.divergence import DivergenceStop
-from prompteol.training.early_stopping import early_stopping, has_stopped
+from prompteol.training.inputs import read_inputs, training_dataset
 from prompteol.training.losses import LossFactory, build_loss, loss_name
 from prompteol.training.recipe import Recipe
-from prompteol.training.result import Training
+from prompteol.training.result import Training, base_license, training_section
+from prompteol.training.stopping import DivergenceStop, early_stopping
+from prompteol.training.student import ExactAdapter, check_trainable, load_student, restore
 from prompteol.training.teacher import KnownTeacher, Teacher, Vectors, given_vectors, kept_vectors
-from prompteol.training.trainer_setup import build_trainer, launched_processes, training_arguments, training_dataset
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformerTrainer
-
-__all__ = ["train"]
+from prompteol.training.trainer import build_trainer, check_arguments, training_arguments
 
 
 def train(
@@ -85,27 +76,24 @@ def train(
             training diverges: loss, score, weights or embeddings are no numbers, or all texts have one embedding.
         SettingError: the recipe does not fit the data, the model or the number of processes; one of ``arguments`` is
             decided elsewhere; or ``options`` are given with a model that is loaded already.
-        CorpusError: a file cannot be read.
-        MissingExtraError: accelerate, datasets or peft is not installed.
-        IncompatibleVersionError: they are, in versions that exclude each other.
     """
     recipe = recipe or Recipe()
     check_extra("training", "accelerate", "datasets", *(["peft"] if recipe.lora is not None else []))
-    inputs = read_inputs(data, recipe, dev=dev, teacher=teacher)
+    examples, pairs = read_inputs(data, recipe, dev=dev, teacher=teacher)
     further = dict(arguments or {})
-    check_arguments(further, recipe, scored=inputs.dev is not None)
+    check_arguments(further, recipe, scored=pairs is not None)
     workspace = Workspace(Path(output))
     if os.environ.get("RANK", "0") == "0":
         workspace.check(resume=resume)
 
     set_seed(recipe.seed)
-    student = _load(model, recipe, device, options)
+    student = load_student(model, recipe.lora, device, options)
     recipe = replace(recipe, lora=check_trainable(student, recipe.lora))
     settings = training_arguments(
         recipe,
         workspace.checkpoints,
         device=student.device,
-        scored=inputs.dev is not None,
+        scored=pairs is not None,
         quiet=watch is not None,
         further=further,
     )
@@ -114,21 +102,32 @@ def train(
     described: dict[str, Any] = {"teacher": known and known.described, "loss": loss_name(loss), "arguments": further}
     with settings.main_process_first(local=False, desc="looking into the folder"):
         if first:
-            workspace.begin(_record(student, recipe, inputs, **described), resume=resume)
+            # What must be the same when a training is resumed.
+            record = {
+                "model": student.fingerprint(),
+                **recipe.as_record(),
+                "data": examples.digest,
+                "dev": pairs.digest if pairs else None,
+                **described,
+                "arguments": {name: str(value) for name, value in sorted(further.items())},
+            }
+            workspace.begin(record, resume=resume)
         checkpoint = workspace.last()
-    settings.eval_on_start = inputs.dev is not None and checkpoint is None
+    settings.eval_on_start = pairs is not None and checkpoint is None
     if recipe.lora is not None:
         attach_adapter(student, recipe.lora)
     with settings.main_process_first(local=False, desc="the teacher's vectors"), workspace.kept_on_failure():
-        vectors = _teacher_vectors(inputs, known, workspace, progress)
+        vectors = None
+        if teacher is not None:
+            vectors = _teacher_vectors(teacher, known, examples.columns["text"], workspace.vectors, progress)
     del known  # A teacher may be much larger than its student.
 
     distributed = settings.world_size > 1
     built = build_loss(student, recipe, vectors, factory=loss, distributed=distributed)
-    trainer = build_trainer(student, settings, training_dataset(inputs.examples, student, recipe), built, inputs.dev)
+    trainer = build_trainer(student, settings, training_dataset(examples, student, recipe), built, pairs)
     if checkpoint and recipe.lora is not None:
         trainer.add_callback(ExactAdapter(student, str(checkpoint)))
-    diverged = DivergenceStop(recipe, next(iter(inputs.examples.columns.values())))
+    diverged = DivergenceStop(recipe, next(iter(examples.columns.values())))
     for callback in (diverged, CurveWriter(workspace.curve, watch), *callbacks):
         trainer.add_callback(callback)
     with workspace.kept_on_failure(), diverged.watching(trainer), remembering_frozen_weights():
@@ -141,66 +140,27 @@ def train(
     result = Training(student, Path(output), points(trainer.state.log_history), step)
     if trainer.is_world_process_zero():
         with workspace.kept_on_failure():
-            _save(result, recipe, inputs, **described)
+            _save(result, recipe, examples, pairs, **described)
     trainer.accelerator.wait_for_everyone()
     return result
 
 
-def _load(
-    model: str | Path | PromptEOL | None, recipe: Recipe, device: str | None, options: dict[str, Any]
-) -> PromptEOL:
-    if isinstance(model, PromptEOL):
-        if options:
-            raise SettingError(f"{', '.join(options)}: the model is loaded already; give that to PromptEOL(...)")
-        return model
-    if torch.cuda.is_available() and launched_processes() > 1:
-        # The base is quantized where it is loaded: each process on its own device.
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    if model is not None and os.path.isdir(model):
-        # An adapter names its base, and is looked at from other folders too.
-        model = Path(model).resolve()
-    return PromptEOL(model, device=device, **{"model_kwargs": base_options(recipe.lora, device), **options})
-
-
-def _record(
-    model: PromptEOL,
-    recipe: Recipe,
-    inputs: TrainingInputs,
-    *,
-    teacher: str | None,
-    loss: str | None,
-    arguments: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return what must be the same when a training is resumed."""
-    return {
-        "model": model.fingerprint(),
-        **recipe.as_record(),
-        "data": inputs.examples.digest,
-        "dev": inputs.dev.digest if inputs.dev else None,
-        "teacher": teacher,
-        "loss": loss,
-        "arguments": {name: str(value) for name, value in sorted(arguments.items())},
-    }
-
-
 def _teacher_vectors(
-    inputs: TrainingInputs, teacher: KnownTeacher | None, workspace: Workspace, progress: Progress
-) -> Vectors | None:
+    teacher: Teacher, known: KnownTeacher | None, texts: Sequence[str], kept: Path, progress: Progress
+) -> Vectors:
     """Return the teacher's vectors; only the first process has the teacher, and the others read what it wrote."""
-    if inputs.teacher is None:
-        return None
-    texts = inputs.examples.columns["text"]
-    if teacher is not None:
-        return teacher.vectors(texts, workspace.vectors, progress)
-    vectors = given_vectors(inputs.teacher, texts)
-    return kept_vectors(texts, workspace.vectors) if vectors is None else vectors
+    if known is not None:
+        return known.vectors(texts, kept, progress)
+    vectors = given_vectors(teacher, texts)
+    return kept_vectors(texts, kept) if vectors is None else vectors
 
 
 def _fit(trainer: SentenceTransformerTrainer, recipe: Recipe, checkpoint: Path | None) -> str | None:
     """Train to the end, and return the checkpoint whose weights are kept; ``None`` where they are the last ones."""
     state = read_state(checkpoint) if checkpoint else None
     stopping = early_stopping(recipe.patience, state) if recipe.patience else None
-    if state is not None and (state.global_step >= state.max_steps or (stopping and has_stopped(stopping))):
+    stopped = stopping and stopping.early_stopping_patience_counter >= stopping.early_stopping_patience
+    if state is not None and (stopped or state.global_step >= state.max_steps):
         # The stock trainer would take one more step where an epoch is not whole.
         trainer.state = state
         return state.best_model_checkpoint or str(checkpoint)
@@ -212,31 +172,13 @@ def _fit(trainer: SentenceTransformerTrainer, recipe: Recipe, checkpoint: Path |
 
 
 def _save(
-    result: Training,
-    recipe: Recipe,
-    inputs: TrainingInputs,
-    *,
-    teacher: str | None,
-    loss: str | None,
-    arguments: Mapping[str, Any],
+    result: Training, recipe: Recipe, examples: TrainingExamples, pairs: ScoredPairs | None, **described: Any
 ) -> None:
     model = result.model
-    base = str(model.module.config.name_or_path)
-    license = base_license(base)
+    license = base_license(str(model.module.config.name_or_path))
     model.model_card_data.license = model.model_card_data.license or license
-    model.provenance = {**model.provenance, "weights": f"{recipe.objective} training on {inputs.examples.name}"}
-    section = training_section(
-        recipe,
-        inputs,
-        result.curve,
-        kept=result.kept,
-        teacher=teacher,
-        loss=loss,
-        base=base,
-        license=license,
-        arguments=arguments,
-    )
+    model.provenance = {**model.provenance, "weights": f"{recipe.objective} training on {examples.name}"}
     # The stock card would print rows of the data, which may be private; the section names the data.
     model.model_card_data.train_datasets = []
-    model.training_notes = with_earlier(section, model.training_notes)
+    model.training_notes = training_section(result, recipe, examples, pairs, license=license, **described)
     model.save_pretrained(str(result.output))

@@ -1,12 +1,152 @@
-"""Let only the first process of a training write checkpoints."""
+"""Set up the stock trainer of sentence-transformers for a recipe, and check the arguments that a caller adds."""
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sentence_transformers import SentenceTransformerTrainer
+import torch
+from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
+from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
+from torch import nn
+from transformers import PrinterCallback
 
-__all__ = ["OneWriterTrainer"]
+from prompteol.data import ScoredPairs
+from prompteol.errors import SettingError
+from prompteol.prompts import RetrievalTemplate
+from prompteol.sentence_transformers import PromptEOL
+from prompteol.training.curve import SCORE
+from prompteol.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+_CHECKPOINTS = "Recipe(eval_steps=...), the steps between two checkpoints, each of which is evaluated"
+_KEPT = 'Recipe(keep="best") or keep="last"'
+# Arguments of the trainer that something else here decides, so that one setting has one name in the saved recipe.
+_DECIDED_ELSEWHERE = {
+    "output_dir": "output, the folder of the result",
+    "per_device_train_batch_size": "Recipe(batch_size=...), the rows of a batch over all processes",
+    "auto_find_batch_size": "Recipe(mini_batch_size=...), for a batch that does not fit",
+    "num_train_epochs": "Recipe(epochs=...)",
+    "learning_rate": "Recipe(learning_rate=...)",
+    "warmup_steps": "Recipe(warmup_steps=...)",
+    "warmup_ratio": "Recipe(warmup_steps=...), below 1 a share of all steps",
+    "seed": "Recipe(seed=...)",
+    "logging_steps": "Recipe(log_steps=...)",
+    "eval_steps": _CHECKPOINTS,
+    "save_steps": _CHECKPOINTS,
+    "eval_on_start": "dev: the base is evaluated wherever there are development pairs",
+    "metric_for_best_model": _KEPT,
+    "greater_is_better": _KEPT,
+    "load_best_model_at_end": _KEPT,
+    "use_cpu": 'device="cpu"',
+    "resume_from_checkpoint": "resume=True",
+    "prompts": "the template of the model: template=...",
+    "router_mapping": "nothing: a PromptEOL model has no Router",
+}
+# A day: the other processes wait while the first one lets the teacher embed.
+_PROCESS_TIMEOUT_S = 86_400
+# What a card shows to try the model on: else the trainer picks texts to train on, and draws a bar meanwhile.
+_WIDGET: dict[str, Any] = {
+    "source_sentence": "The weather is lovely today.",
+    "sentences": ["It's so sunny outside!", "He drove to the stadium."],
+}
+
+
+def check_arguments(arguments: Mapping[str, Any], recipe: Recipe, *, scored: bool) -> None:
+    """Refuse trainer arguments that would be ignored, or would separate the kept score from the kept weights."""
+    known = [field.name for field in fields(SentenceTransformerTrainingArguments)]
+    for name in arguments:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise SettingError(f"arguments: SentenceTransformerTrainingArguments has no {name!r}{hint}")
+        if name in _DECIDED_ELSEWHERE:
+            raise SettingError(f"arguments: {name!r} is decided elsewhere; use {_DECIDED_ELSEWHERE[name]}")
+    evaluation, save = (arguments.get(name) for name in ("eval_strategy", "save_strategy"))
+    evaluation, save = (getattr(strategy, "value", strategy) for strategy in (evaluation, save))
+    if not scored and evaluation not in (None, "no"):
+        raise SettingError(f"arguments: eval_strategy={evaluation!r} needs development pairs: give dev (--dev)")
+    if scored and evaluation == "no":
+        raise SettingError("arguments: eval_strategy='no' with development pairs: leave one of the two out")
+    if scored and recipe.keep == "best" and (save or "steps") not in (evaluation or "steps", "best"):
+        raise SettingError(
+            f"arguments: save_strategy={save or 'steps'!r} with eval_strategy={evaluation or 'steps'!r}: the best "
+            'evaluation would have no checkpoint; give both the same, or Recipe(keep="last")'
+        )
+
+
+def launched_processes() -> int:
+    """Return how many processes torchrun or accelerate has launched; 1 without them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def training_arguments(
+    recipe: Recipe, folder: Path, *, device: torch.device, scored: bool, quiet: bool, further: Mapping[str, Any]
+) -> SentenceTransformerTrainingArguments:
+    """Translate a recipe; the global batch is split over the processes that were launched.
+
+    ``scored`` tells that there are development pairs; the caller's ``further`` arguments win over those of here.
+    """
+    on_cpu = device.type == "cpu"
+    half = not on_cpu and torch.cuda.is_available()
+    bf16 = half and torch.cuda.is_bf16_supported(including_emulation=False)
+    own: dict[str, Any] = {
+        "learning_rate": recipe.learning_rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": recipe.warmup_steps,
+        "num_train_epochs": recipe.epochs,
+        "seed": recipe.seed,
+        "data_seed": recipe.seed,
+        # Both at once is what the trainer refuses, so the caller's one replaces ours.
+        "bf16": bf16 and not further.get("fp16"),
+        "fp16": half and not bf16 and not further.get("bf16"),
+        "use_cpu": on_cpu,
+        "ddp_backend": "gloo" if on_cpu and launched_processes() > 1 else None,
+        "ddp_timeout": _PROCESS_TIMEOUT_S,
+        "dataloader_drop_last": True,
+        "dataloader_pin_memory": not on_cpu,
+        "per_device_eval_batch_size": 256,
+        "logging_steps": recipe.log_steps,
+        "logging_first_step": True,
+        # Else a loss that is no number is shown as the mean of those before it.
+        "logging_nan_inf_filter": False,
+        "save_steps": recipe.eval_steps,
+        "save_total_limit": 2,
+        "eval_strategy": "steps" if scored else "no",
+        "eval_steps": recipe.eval_steps if scored else None,
+        "metric_for_best_model": SCORE if scored and recipe.keep == "best" else None,
+        "greater_is_better": True if scored and recipe.keep == "best" else None,
+        "report_to": "none",
+        "disable_tqdm": quiet,
+    }
+    # The library's advice to drop the last batch or to use DDP, which is what happens here.
+    logging.getLogger("sentence_transformers.base.training_args").setLevel(logging.ERROR)
+    try:
+        arguments = SentenceTransformerTrainingArguments(output_dir=str(folder), **{**own, **further})
+    except (TypeError, ValueError, ImportError) as error:
+        raise SettingError(f"arguments: {' '.join(str(error).split())}") from error
+    if arguments.n_gpu > 1:
+        raise SettingError(
+            f"this process sees {arguments.n_gpu} GPUs: launch one for each (torchrun --nproc-per-node "
+            f"{arguments.n_gpu} -m prompteol train ...), or show it one (CUDA_VISIBLE_DEVICES=0)"
+        )
+    shares = arguments.world_size
+    if recipe.batch_size % shares:
+        raise SettingError(
+            f"batch_size={recipe.batch_size} does not divide over {shares} processes; give a multiple of {shares}"
+        )
+    arguments.per_device_train_batch_size = recipe.batch_size // shares
+    return arguments
 
 
 class OneWriterTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
@@ -20,3 +160,47 @@ class OneWriterTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
         """Save as the stock trainer does, where this process is one that writes."""
         if self.args.should_save or self.is_fsdp_enabled or self.is_deepspeed_enabled:
             super().save_model(*args, **kwargs)
+
+
+def build_trainer(
+    model: PromptEOL,
+    arguments: SentenceTransformerTrainingArguments,
+    dataset: Dataset,
+    loss: nn.Module,
+    pairs: ScoredPairs | None,
+) -> SentenceTransformerTrainer:
+    """Build the stock trainer; the development pairs go through the stock evaluator."""
+    evaluator = None
+    if pairs is not None:
+        evaluator = EmbeddingSimilarityEvaluator(
+            list(pairs.first),
+            list(pairs.second),
+            list(pairs.scores or ()),
+            batch_size=arguments.per_device_eval_batch_size,
+            main_similarity="cosine",
+            write_csv=False,
+        )
+    # The prompt of each column; the argument `task` would keep columns of two tasks from being one forward.
+    tasks = {"anchor": "query", "positive": "document", "negative": "document"}
+    prompts = tasks if isinstance(model.template, RetrievalTemplate) else {}
+    model.model_card_data.widget = model.model_card_data.widget or [_WIDGET]
+    trainer = OneWriterTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=dataset,
+        loss=loss,
+        evaluator=evaluator,
+        data_collator=SentenceTransformerDataCollator(partial(_tokens, model), prompts=prompts),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _tokens(model: PromptEOL, texts: Sequence[str], **options: Any) -> dict[str, torch.Tensor]:
+    """Tokenize for training, also where an evaluation has just left the model in its other mode.
+
+    Features that only the packed forward reads would keep the columns of a batch from being one forward, and then a
+    resumed training would draw another dropout.
+    """
+    features = model.preprocess(texts, **options)
+    return {name: features[name] for name in ("input_ids", "attention_mask")}

@@ -1,70 +1,106 @@
-"""Score a prompt on pairs: one forward pass with prefix caching, from which all layers are read."""
+"""Score candidate prompts on pairs: one forward pass with prefix caching, from which all layers are read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from prompteol.data.scored_pairs import ScoredPairs
 from prompteol.errors import NonFiniteError
 from prompteol.inference import SharedPrefixEngine
-from prompteol.prompts import PromptTask, PromptTemplate, RetrievalTemplate
+from prompteol.prompts import (
+    PROMPT_TASKS,
+    TEMPLATES,
+    Demonstration,
+    PromptTask,
+    PromptTemplate,
+    RetrievalTemplate,
+    resolve_template,
+)
 from prompteol.tokenization import PromptTokenizer
 from prompteol.tuning.scoring import Values, reciprocal_ranks, unit_cosines
 
 if TYPE_CHECKING:
     from prompteol.sentence_transformers import PromptEOL
 
-__all__ = ["Cost", "Evaluator", "PromptScores"]
-
+Template = PromptTemplate | RetrievalTemplate
 # Prompts of average length that the engine runs both ways to verify a prefix; the longest is among them.
 _CHECKED_ROWS = 14
 
 
 @dataclass(frozen=True)
-class PromptScores:
-    """Hold what a prompt gave for some pairs.
+class Candidate:
+    """Hold a prompt to try."""
 
-    Args:
-        values: (layers, pairs): cosines, or reciprocal ranks where there are no human scores.
-        tokens: computed for it, the engine's checks included.
-    """
+    name: str  # of the template: a preset's, or its wording, with its normalization where another has the same wording
+    bare: Template  # without demonstrations
+    demonstrations: tuple[Demonstration, ...] = ()  # in front of it, in order
 
-    values: Values
-    tokens: int
+    @cached_property
+    def template(self) -> Template:
+        """The whole prompt."""
+        return self.bare.with_demonstrations(self.demonstrations)
+
+    @cached_property
+    def key(self) -> str:
+        """Sixteen hex digits that name this prompt in a file of results."""
+        return hashlib.sha256(repr(self.template).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    @property
+    def demonstration_text(self) -> str:
+        """The demonstrations in one line, or a dash."""
+        return "; ".join(f"{one.sentence} => {one.word}" for one in self.demonstrations) or "-"
+
+    def followed_by(self, demonstration: Demonstration) -> Candidate:
+        """Return this prompt with one more demonstration, next to the text."""
+        return Candidate(self.name, self.bare, (*self.demonstrations, demonstration))
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Hold what a prompt costs, in tokens.
+def named_templates(own: Template, templates: Iterable[str | Template] | None) -> Mapping[str, Template]:
+    """Return the templates to compare, without demonstrations, by name; ``None`` is the model's own."""
+    resolved = [own] if templates is None else list(map(resolve_template, templates))
+    presets = {template: name for name, template in TEMPLATES.items()}
+    named: dict[str, Template] = {}
+    for template in dict.fromkeys(one.with_demonstrations(()) for one in resolved):
+        wording = presets.get(template, " | ".join(str(template).splitlines()))
+        named[next(name for name in _names(wording, template) if name not in named)] = template
+    return named
 
-    Args:
-        authors: in the authors' procedure: the whole prompt for both sentences of every pair. Padding not counted.
-        per_pair: here, for both sentences of a pair.
-        once: here, before the first pair: the prefix, and the engine's check.
-    """
 
-    authors: float
-    per_pair: float
-    once: float
+def _names(wording: str, template: Template) -> Iterator[str]:
+    """Yield names for a template, from short to long, of which the first free one is taken."""
+    tasks = dict.fromkeys(template.for_task(task).normalization for task in PROMPT_TASKS)
+    normalized = f"{wording} ({', '.join(tasks)})"
+    yield from (wording, normalized)
+    yield from (f"{normalized} {number}" for number in count(2))
+
+
+class PromptScores(NamedTuple):
+    """Hold what a prompt gave for some pairs."""
+
+    values: Values  # (layers, pairs): cosines, or reciprocal ranks where there are no human scores
+    tokens: int  # computed for it, the engine's checks included
+
+
+class Cost(NamedTuple):
+    """Hold what a prompt costs, in tokens, without padding."""
+
+    authors: float  # in the authors' procedure: the whole prompt for both sentences of every pair
+    per_pair: float  # here, for both sentences of a pair
+    once: float  # here, before the first pair: the prefix, and the engine's check
 
 
 class Evaluator:
-    """Score prompts with the weights of a model, which stays as it is.
-
-    Args:
-        model: put into evaluation mode.
-        pairs: in the order in which they are scored.
-        layers: negative indices.
-    """
+    """Score prompts with the weights of a model, which is put into evaluation mode and else stays as it is."""
 
     def __init__(self, model: PromptEOL, pairs: ScoredPairs, layers: Sequence[int]) -> None:
         self._model = model.eval()
@@ -75,30 +111,20 @@ class Evaluator:
         self._pairs = pairs
         self._layers = tuple(layers)
 
-    def score(self, template: PromptTemplate | RetrievalTemplate, start: int, stop: int) -> PromptScores:
-        """Return what a prompt gives for the pairs from ``start`` up to ``stop``.
-
-        Raises:
-            NonFiniteError: an embedding holds NaN or infinity.
-            TemplateError: the prompt leaves no room for text, or fuses with it.
-        """
+    def score(self, template: Template, start: int, stop: int) -> PromptScores:
+        """Return what a prompt gives for the pairs from ``start`` up to ``stop``."""
         before = self._tokens
         prompter = PromptTokenizer(self._tokenizer, template)
         first, second = self._sides(prompter, self._pairs.first[start:stop], self._pairs.second[start:stop])
         compare = unit_cosines if self._pairs.labeled else reciprocal_ranks
         values = np.stack([compare(left, right) for left, right in zip(first, second, strict=True)])
         if not np.isfinite(values).all():
-            raise NonFiniteError(
-                f"with the prompt {str(template)!r} an embedding holds NaN or infinity: load the model in fp32 with "
-                'model_kwargs={"dtype": "float32"}'
-            )
+            fix = 'load the model in fp32 with model_kwargs={"dtype": "float32"}'
+            raise NonFiniteError(f"with the prompt {str(template)!r} an embedding holds NaN or infinity: {fix}")
         return PromptScores(values, self._tokens - before)
 
-    def cost(self, template: PromptTemplate | RetrievalTemplate) -> Cost:
-        """Return what a prompt costs, before it runs.
-
-        Every prompt has the text's tokens and its own; so the texts are tokenized once, and those of the prompt added.
-        """
+    def cost(self, template: Template) -> Cost:
+        """Return what a prompt costs, before it runs."""
         prompter = PromptTokenizer(self._tokenizer, template)
         prefixes = [len(prompter.head(task)) for task in self._tasks(template)]
         suffixes = [len(prompter.tail(task)) for task in self._tasks(template)]
@@ -108,7 +134,7 @@ class Evaluator:
 
     @cached_property
     def _text_tokens(self) -> int:
-        """Tokens of all sentences, without any prompt."""
+        """Tokens of all sentences, without any prompt; every prompt adds its own to them."""
         plain = PromptTokenizer(self._tokenizer, self._model.template)
         rows = plain([*self._pairs.first, *self._pairs.second], max_length=self._limit)
         return sum(map(len, rows)) - len(rows) * (len(plain.head()) + len(plain.tail()))
@@ -118,7 +144,7 @@ class Evaluator:
         counters = self._engine.counters
         return counters.prefix_tokens + counters.text_tokens + counters.stock_tokens + counters.check_tokens
 
-    def _tasks(self, template: PromptTemplate | RetrievalTemplate) -> tuple[PromptTask | None, PromptTask | None]:
+    def _tasks(self, template: Template) -> tuple[PromptTask | None, PromptTask | None]:
         """Anchors are queries and positives documents, where a template tells them apart."""
         pair = isinstance(template, RetrievalTemplate) and not self._pairs.labeled
         return ("query", "document") if pair else (None, None)
@@ -126,25 +152,23 @@ class Evaluator:
     def _sides(
         self, prompter: PromptTokenizer, first: Sequence[str], second: Sequence[str]
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        tasks = self._tasks(prompter.template)
-        if tasks[0] == tasks[1]:
-            both = self._vectors(prompter, [*first, *second], tasks[0])
-            return [layer[: len(first)] for layer in both], [layer[len(first) :] for layer in both]
-        return self._vectors(prompter, first, tasks[0]), self._vectors(prompter, second, tasks[1])
+        query, document = self._tasks(prompter.template)
+        if query != document:
+            return self._vectors(prompter, first, query), self._vectors(prompter, second, document)
+        both = self._vectors(prompter, [*first, *second], query)
+        return [layer[: len(first)] for layer in both], [layer[len(first) :] for layer in both]
 
     @torch.inference_mode()
     def _vectors(
         self, prompter: PromptTokenizer, texts: Sequence[str], task: PromptTask | None
     ) -> list[NDArray[np.float32]]:
-        """Return a (texts, dimension) array of length-1 rows for each layer."""
+        """Return a (texts, dimension) array of unit vectors for each layer, after the model's later modules."""
         rows = prompter(texts, task=task, max_length=self._limit)
-        states = self._engine.layer_states(rows, self._layers, prefix=prompter.head(task))
-        return [self._embeddings(state) for state in states]
-
-    def _embeddings(self, states: Tensor) -> NDArray[np.float32]:
-        """Return unit vectors: hidden states after the model's later modules and its truncation."""
-        features = {"sentence_embedding": states}
-        for module in list(self._model.children())[1:]:
-            features = module(features)
-        vectors = features["sentence_embedding"].float()[:, : self._model.truncate_dim]
-        return torch.nn.functional.normalize(vectors, dim=1).cpu().numpy()
+        vectors = []
+        for states in self._engine.layer_states(rows, self._layers, prefix=prompter.head(task)):
+            features = {"sentence_embedding": states}
+            for module in list(self._model.children())[1:]:
+                features = module(features)
+            truncated = features["sentence_embedding"].float()[:, : self._model.truncate_dim]
+            vectors.append(torch.nn.functional.normalize(truncated, dim=1).cpu().numpy())
+        return vectors

@@ -1,7 +1,5 @@
 """Log each finished slice of pairs as a line on disk, so that tuning resumes after a kill."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os
@@ -13,36 +11,24 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from prompteol.errors import CorpusError, TuningError
-from prompteol.tuning.candidate import Candidate
-from prompteol.tuning.evaluator import PromptScores
-
-__all__ = ["ResultsLog"]
+from prompteol.tuning.evaluator import Candidate, PromptScores
 
 _FORMAT = 1
 
 
 class ResultsLog:
-    """Keep what each candidate gave for each slice of the pairs.
+    """Keep what each candidate gave for each slice of the pairs, in memory where ``path`` is None.
 
-    A line is appended and flushed to the disk as soon as a slice is done. A last line that a kill cut short is
-    dropped, and its slice is run again.
-
-    Args:
-        path: made if missing; ``None`` keeps them in memory only.
-        about: what the results hold for. A file about something else is refused.
-
-    Raises:
-        TuningError: the file belongs to another tuning run, or is no log of one.
-        CorpusError: it cannot be read or written.
+    A line is appended and flushed to the disk as soon as a slice is done. A last line that a kill cut short is dropped,
+    and its slice is run again. A file that is ``about`` another tuning run is a TuningError.
     """
 
     def __init__(self, path: Path | None, about: Mapping[str, Any]) -> None:
         self._known: dict[tuple[str, int, int], PromptScores] = {}
         self._about = {"prompteol-tuning": _FORMAT, **about}
+        self._used: dict[tuple[str, int, int], int] = {}
         self._path = path
         self._file: BinaryIO | None = None
-        self.resumed = 0
-        self._used: dict[tuple[str, int, int], int] = {}
         if path is None:
             return
         try:
@@ -51,11 +37,10 @@ class ResultsLog:
             # Not "ab": what a kill left of a last line is cut off.
             self._file = path.open("r+b" if path.exists() else "x+b")
             self._read(self._file)
-        except OSError as error:
+        except Exception as error:
             self.close()
-            raise CorpusError(f"results {str(path)!r}: {error.strerror or error}") from error
-        except (CorpusError, TuningError):
-            self.close()
+            if isinstance(error, OSError):
+                raise CorpusError(f"results {str(path)!r}: {error.strerror or error}") from error
             raise
 
     def get(self, candidate: Candidate, start: int, stop: int) -> PromptScores | None:
@@ -93,21 +78,21 @@ class ResultsLog:
             with suppress(OSError):
                 file.close()
 
-    def __enter__(self) -> ResultsLog:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _read(self, file: BinaryIO) -> None:
-        lines = file.read().split(b"\n")
         # What follows the last newline was never finished.
-        whole = lines[:-1]
-        if not whole and not _line(self._about).startswith(lines[0]):
+        *whole, rest = file.read().split(b"\n")
+        if not whole and not _line(self._about).startswith(rest):
             raise self._no_log(1)
         for number, line in enumerate(whole, start=1):
             try:
-                self._read_record(json.loads(line), first=number == 1)
+                record = json.loads(line)
+                if number == 1:
+                    self._check(record)
+                    continue
+                start, stop = record["pairs"]
+                values = np.frombuffer(base64.b64decode(record["values"], validate=True), "<f4")
+                values = values.reshape(len(self._about["layers"]), stop - start)
+                self._known[record["prompt"], start, stop] = PromptScores(values, record["tokens"])
             except (ValueError, KeyError, TypeError) as error:
                 if isinstance(error, TuningError):
                     raise
@@ -117,25 +102,13 @@ class ResultsLog:
         if not whole:
             self._append(self._about)
 
-    def _read_record(self, record: dict[str, Any], *, first: bool) -> None:
-        if first:
-            self._check(record)
-            return
-        start, stop = record["pairs"]
-        values = np.frombuffer(base64.b64decode(record["values"], validate=True), "<f4")
-        values = values.reshape(len(self._about["layers"]), stop - start)
-        self._known[record["prompt"], start, stop] = PromptScores(values, record["tokens"])
-        self.resumed += 1
-
-    def _check(self, record: dict[str, Any]) -> None:
+    def _check(self, record: Any) -> None:
         if not isinstance(record, dict) or "prompteol-tuning" not in record:
             raise self._no_log(1)
         other = [name for name in self._about if record.get(name) != self._about[name]]
         if other:
-            raise TuningError(
-                f"results {str(self._path)!r} belong to another run: another {', '.join(other)}. Name another file, "
-                "or remove this one"
-            )
+            what = f"another {', '.join(other)}"
+            raise TuningError(f"results {str(self._path)!r} belong to another run: {what}. Name another file")
 
     def _no_log(self, line: int) -> TuningError:
         return TuningError(f"{str(self._path)!r}, line {line}: not the results of tuning; name another file")

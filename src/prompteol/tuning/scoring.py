@@ -1,14 +1,11 @@
-"""Score embeddings of pairs: Spearman of the cosine with human scores, or how high positives rank."""
-
-from __future__ import annotations
+"""Score what a prompt gave for pairs, estimate its score from a sample, and measure its gain over another prompt."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-
-__all__ = ["BLOCK", "Values", "reciprocal_ranks", "score", "unit_cosines"]
+from scipy.stats import bootstrap, norm, rankdata
 
 Values = NDArray[np.float32]
 
@@ -17,6 +14,21 @@ Values = NDArray[np.float32]
 BLOCK = 32
 # Above float32's noise: pairs of equal similarity tie on every machine.
 _DECIMALS = 6
+_RESAMPLES = 1000
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Hold a difference of scores x 100, with its 95 % bootstrap interval."""
+
+    points: float
+    low: float
+    high: float
+    within_noise: bool  # whether chance alone may explain it, all prompts that were compared considered
+
+    def __str__(self) -> str:
+        return f"{self.points:+.2f} (95 % interval {self.low:+.2f} to {self.high:+.2f})"
 
 
 def unit_cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> Values:
@@ -26,10 +38,7 @@ def unit_cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> Val
 
 
 def reciprocal_ranks(first: NDArray[np.float32], second: NDArray[np.float32]) -> Values:
-    """Return 1 / rank of each anchor's positive among the positives of its block of :data:`BLOCK` pairs.
-
-    Both of shape (pairs, dimension) and length 1. Positives that are equally close share the mean of their ranks.
-    """
+    """Return 1 / rank of each anchor's positive among those of its block of 32 pairs; equals share their mean rank."""
     found = []
     for start in range(0, len(first), BLOCK):
         near = np.round(first[start : start + BLOCK] @ second[start : start + BLOCK].T, _DECIMALS)
@@ -39,21 +48,77 @@ def reciprocal_ranks(first: NDArray[np.float32], second: NDArray[np.float32]) ->
 
 
 def score(values: Values, gold: Sequence[float] | None) -> float:
-    """Return the score x 100 of what a layer gave for each pair.
-
-    Args:
-        values: cosines where there are human scores, else reciprocal ranks.
-        gold: human scores; ``None`` for the mean reciprocal rank.
-
-    Returns:
-        Spearman's correlation x 100 (0 where all cosines are equal), or the mean reciprocal rank x 100.
-    """
+    """Return Spearman's correlation x 100 of cosines with human scores, or without these the mean of values x 100."""
     if gold is None:
         return 100 * float(values.mean(dtype=np.float64))
-    return 100 * float(correlation(rankdata(values)[None], rankdata(gold)[None])[0])
+    return 100 * float(_correlation(rankdata(values)[None], rankdata(gold)[None])[0])
 
 
-def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+def estimate(values: Values, references: Sequence[Values], gold: Sequence[float] | None) -> tuple[float, ...]:
+    """Estimate each layer's score x 100 on all pairs from values of shape (layers, seen).
+
+    A least-squares fit on the pairs seen predicts every pair from what other prompts of the same model gave for it,
+    ``references`` of shape (layers, pairs), and the score on the sample is corrected by how much the prediction scores
+    higher on all pairs than on the sample: the fit is a control variate.
+    """
+    return tuple(
+        _estimate_layer(own, np.stack([other[layer] for other in references]), gold) for layer, own in enumerate(values)
+    )
+
+
+def _estimate_layer(own: Values, others: Values, gold: Sequence[float] | None) -> float:
+    seen = len(own)
+    if gold is not None:
+        # Spearman's correlation knows ranks alone.
+        own, others = rankdata(own) / seen, rankdata(others, axis=1) / others.shape[1]
+    features = np.vstack([np.ones(others.shape[1]), others]).T
+    weights, *_ = np.linalg.lstsq(features[:seen], own, rcond=None)
+    predicted = features @ weights
+    here = gold and gold[:seen]
+    return score(own, here) - score(predicted[:seen], here) + score(predicted, gold)
+
+
+def measure_gain(values: Values, baseline: Values, gold: Sequence[float] | None, *, compared: int, seed: int) -> Gain:
+    """Measure the gain of ``values`` over ``baseline``, both of shape (pairs), with a paired bootstrap over the pairs.
+
+    The best of many is partly the luckiest, so ``within_noise`` asks for more than the interval: with Bonferroni's
+    correction, the gain must exceed as many standard errors as the best of ``compared`` settings would by chance in
+    one run of twenty.
+    """
+    if np.array_equal(values, baseline):
+        return Gain(0.0, 0.0, 0.0, within_noise=True)
+    ranked = np.zeros(len(values)) if gold is None else rankdata(gold)
+    data = (values.astype(np.float64), baseline.astype(np.float64), ranked)
+
+    def statistic(*sample: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+        del axis
+        ours, theirs, labels = (np.atleast_2d(side) for side in sample)
+        if gold is None:
+            gains = (ours - theirs).mean(axis=1)
+        else:
+            ranks = rankdata(labels, axis=1)
+            gains = _correlation(rankdata(ours, axis=1), ranks) - _correlation(rankdata(theirs, axis=1), ranks)
+        points: NDArray[np.float64] = 100 * (gains if sample[0].ndim > 1 else gains[0])
+        return points
+
+    drawn = bootstrap(
+        data,
+        statistic,
+        paired=True,
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        batch=100,
+        confidence_level=_CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    points = float(statistic(*data))
+    least = norm.ppf(1 - (1 - _CONFIDENCE) / 2 / max(1, compared)) * drawn.standard_error
+    low, high = map(float, drawn.confidence_interval)
+    return Gain(points, low, high, within_noise=bool(points <= least))
+
+
+def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return Pearson's correlation of each row with that of the other side; 0 where one is constant."""
     one, other = (side - side.mean(axis=1, keepdims=True) for side in (first, second))
     scale = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))

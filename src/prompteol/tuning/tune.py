@@ -3,31 +3,101 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prompteol.data.scored_pairs import ScoredPairs, read_pairs
 from prompteol.demonstrations import check_demonstration, default_demonstrations, distinct, read_demonstrations
 from prompteol.errors import TuningError
 from prompteol.model import resolve_layer
 from prompteol.prompts import Demonstration, resolve_demonstrations
-from prompteol.tuning.candidate import Candidate, Template, named_templates
-from prompteol.tuning.evaluator import Evaluator
-from prompteol.tuning.gain import measure_gain
-from prompteol.tuning.result import Tokens, TuningResult
+from prompteol.tuning.evaluator import Candidate, Evaluator, Template, named_templates
 from prompteol.tuning.results_log import ResultsLog
+from prompteol.tuning.scoring import Gain, measure_gain
 from prompteol.tuning.successive_halving import CandidateScore, SuccessiveHalving, Watcher
 
 if TYPE_CHECKING:
     from prompteol.sentence_transformers import PromptEOL
 
-__all__ = ["tune_prompt"]
+DemonstrationSet: TypeAlias = str | Path | Iterable[str | Demonstration | tuple[str, str]]
+HEADER = ("rank", "score", "layer", "pairs", "template", "demonstrations")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Count the tokens of a tuning run."""
+
+    computed: int  # through the backbone, the engine's checks included, in this run and those it resumed
+    authors: int  # by the authors' procedure: every candidate, all pairs, both sentences, the whole prompt; no padding
+
+    def __str__(self) -> str:
+        share = self.computed / self.authors
+        return f"{self.computed:,} tokens computed, {share:.1%} of the authors' procedure ({self.authors:,})"
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """Hold the result of :func:`~prompteol.tuning.tune_prompt`."""
+
+    ranking: Sequence[CandidateScore]  # all candidates, the best first
+    baseline: CandidateScore  # the best without demonstrations, scored on all pairs
+    gain: Gain  # of the best over the baseline
+    measure: str  # the metric and the pairs, in words
+    tokens: Tokens
+    provenance: dict[str, Any]  # how template, demonstrations and layer came to be, for the manifest and model card
+
+    @property
+    def best(self) -> CandidateScore:
+        """The best candidate of those scored on all pairs."""
+        return self.ranking[0]
+
+    @property
+    def candidate(self) -> Candidate:
+        """The best prompt."""
+        return self.best.candidate
+
+    @property
+    def layer(self) -> int:
+        """The best prompt's best layer."""
+        return self.best.layer
+
+    @property
+    def warning(self) -> str | None:
+        """What to know before using the best setting, or ``None``."""
+        if not self.candidate.demonstrations:
+            return "no demonstration helps this model on these pairs; the best prompt has none"
+        if self.gain.within_noise:
+            return (
+                f"the gain over no demonstration, {self.gain}, is within noise: the best of "
+                f"{len(self.ranking)} prompts would gain as much by chance"
+            )
+        return None
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the final table, a row a candidate, with the columns of :data:`HEADER`."""
+        return [
+            (
+                str(rank),
+                f"{one.score:.2f}",
+                str(one.layer),
+                str(one.pairs),
+                one.candidate.name,
+                one.candidate.demonstration_text,
+            )
+            for rank, one in enumerate(self.ranking, start=1)
+        ]
+
+    def apply_to(self, model: PromptEOL) -> None:
+        """Give a model the best prompt and layer, in place, ready to save."""
+        model.set_template(self.candidate.template, layer=self.layer, provenance=self.provenance)
 
 
 def tune_prompt(
     model: PromptEOL,
     pairs: ScoredPairs | str | Path,
-    demonstrations: str | Path | Iterable[str | Demonstration | tuple[str, str]] | None = None,
+    demonstrations: DemonstrationSet | None = None,
     *,
     templates: Iterable[str | Template] | None = None,
     layers: Iterable[int | float] | None = None,
@@ -65,29 +135,24 @@ def tune_prompt(
     """
     if seed < 0:
         raise TuningError(f"seed={seed} is negative; give 0 or more")
-    scored = pairs if isinstance(pairs, ScoredPairs) else read_pairs(pairs)
+    ordered = (pairs if isinstance(pairs, ScoredPairs) else read_pairs(pairs)).nested(seed)
     shots = _demonstrations(demonstrations)
     named = named_templates(model.template, templates)
     depths = _layers(model, layers)
     if max_demonstrations < 1 or not shots or not named or not depths:
-        raise TuningError(
-            f"nothing to compare: {len(shots)} demonstrations (at most {max_demonstrations} at once), {len(named)} "
-            f"templates, {len(depths)} layers; each must be 1 or more"
-        )
-    ordered = scored.nested(seed)
+        given = f"{len(shots)} demonstrations (at most {max_demonstrations} at once), {len(named)} templates"
+        raise TuningError(f"nothing to compare: {given}, {len(depths)} layers; each must be 1 or more")
     record = {"model": model.fingerprint(), "pairs or seed": ordered.digest, "layers": list(depths)}
-    with ResultsLog(None if results is None else Path(results), record) as log:
+    with closing(ResultsLog(None if results is None else Path(results), record)) as log:
         evaluator = Evaluator(model, ordered, depths)
         halving = SuccessiveHalving(evaluator, log, ordered, depths, exhaustive=exhaustive, watch=watch)
         ranking = _rank(halving, named, shots, max_demonstrations)
         authors = sum(evaluator.cost(one.candidate.template).authors for one in ranking)
         tokens = Tokens(log.tokens, round(authors))
-    return _result(ranking, scored, ordered, named, depths, tokens, seed)
+    return _result(ranking, ordered, named, depths, tokens, seed)
 
 
-def _demonstrations(
-    demonstrations: str | Path | Iterable[str | Demonstration | tuple[str, str]] | None,
-) -> list[Demonstration]:
+def _demonstrations(demonstrations: DemonstrationSet | None) -> list[Demonstration]:
     if demonstrations is None:
         return list(default_demonstrations())
     if isinstance(demonstrations, (str, Path)):
@@ -121,15 +186,9 @@ def _rank(
     return ranking
 
 
-def _layer_range(layers: Sequence[int]) -> str:
-    consecutive = layers == tuple(range(layers[0], layers[-1] + 1))
-    return f"{layers[0]} to {layers[-1]}" if consecutive else ", ".join(map(str, layers))
-
-
 def _result(
     ranking: Sequence[CandidateScore],
     pairs: ScoredPairs,
-    ordered: ScoredPairs,
     named: Mapping[str, Template],
     layers: Sequence[int],
     tokens: Tokens,
@@ -137,23 +196,20 @@ def _result(
 ) -> TuningResult:
     best = ranking[0]
     baseline = next(one for one in ranking if not one.candidate.demonstrations)
-    gain = measure_gain(
-        best.values[layers.index(best.layer)],
-        baseline.values[layers.index(baseline.layer)],
-        ordered.scores,
-        compared=len(ranking) * len(layers),
-        seed=seed,
-    )
+    ours, theirs = (one.values[layers.index(one.layer)] for one in (best, baseline))
+    gain = measure_gain(ours, theirs, pairs.scores, compared=len(ranking) * len(layers), seed=seed)
     what = "Spearman's correlation x 100 of the cosine with" if pairs.labeled else "mean reciprocal rank x 100 of"
     labels = f"the human scores of {len(pairs)} pairs" if pairs.labeled else f"{len(pairs)} pairs without scores"
     measure = f"{what} {labels} ({pairs.name})"
     outcome = f"{best.score:.2f} by {measure}; without a demonstration {baseline.score:.2f}, gain {gain}"
-    provenance = {
-        "demonstrations": f"the best of {len(ranking)} prompts, {outcome}"
-        + ("; the gain is within noise" if best is not baseline and gain.within_noise else ""),
-        "layer": f"tuned with the demonstrations, of {_layer_range(layers)}" if len(layers) > 1 else "given",
-        "labels": f"{labels} ({pairs.name}); scores on these pairs flatter this model",
-    }
+    noise = "; the gain is within noise" if best is not baseline and gain.within_noise else ""
+    consecutive = layers == tuple(range(layers[0], layers[-1] + 1))
+    tried = f"{layers[0]} to {layers[-1]}" if consecutive else ", ".join(map(str, layers))
     one_of = "tuned with the demonstrations, one of: " if len(named) > 1 else ""
-    provenance["template"] = one_of + "; ".join(named)
+    provenance = {
+        "demonstrations": f"the best of {len(ranking)} prompts, {outcome}{noise}",
+        "layer": f"tuned with the demonstrations, of {tried}" if len(layers) > 1 else "given",
+        "labels": f"{labels} ({pairs.name}); scores on these pairs flatter this model",
+        "template": one_of + "; ".join(named),
+    }
     return TuningResult(ranking, baseline, gain, measure, tokens, provenance)

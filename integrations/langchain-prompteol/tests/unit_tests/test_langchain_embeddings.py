@@ -1,16 +1,13 @@
-"""What LangChain's suite does not ask: tasks, prompts, settings, threads, pickles."""
+"""What neither LangChain's suite nor tests/others/test_adapters.py asks: settings, pickles, indexes."""
 
 from __future__ import annotations
 
 import pytest
 
 pytest.importorskip("langchain_core")
-import asyncio
 import copy
 import json
 import pickle
-import time
-import warnings
 
 import numpy as np
 import torch
@@ -18,9 +15,8 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_prompteol import PromptEOLEmbeddings
 from pydantic import ValidationError
 
-from prompteol import fingerprint
-from prompteol.embedder import LongTextWarning, check_index, index_metadata
-from prompteol.errors import IndexMismatchError, InputError, ModelNotFoundError, SettingError
+from prompteol.embedder import check_index, index_metadata
+from prompteol.errors import IndexMismatchError, InputError, SettingError
 from prompteol.prompts import resolve_template
 from small_models import base_model_folder, stock_model
 
@@ -49,39 +45,12 @@ def differ(first, second):
     return np.abs(np.subtract(first, second)).max() > 1e-3
 
 
-def test_queries_and_documents_take_the_models_own_prompts(model):
-    embeddings = wrap(model)
-    np.testing.assert_allclose(embeddings.embed_query("a\nb"), unit(model.encode_query("a\nb")), atol=1e-5)
-    np.testing.assert_allclose(embeddings.embed_documents(TEXTS), unit(model.encode_document(TEXTS)), atol=1e-5)
-    assert differ(embeddings.embed_query("a"), embeddings.embed_documents(["a"])[0])
-
-
-@pytest.mark.parametrize("prompt", ["", "Find: "])
-def test_prompts_are_replaced_or_removed_one_task_at_a_time(model, prompt):
-    queries, documents = wrap(model, query_prompt=prompt), wrap(model, document_prompt=prompt)
-    expected = unit(model.encode(["a"], prompt=prompt))
-    np.testing.assert_allclose([queries.embed_query("a")], expected, atol=1e-5)
-    np.testing.assert_allclose(documents.embed_documents(["a"]), expected, atol=1e-5)
-    assert queries.embed_documents(["a"]) == wrap(model).embed_documents(["a"])
-    assert documents.embed_query("a") == wrap(model).embed_query("a")
-
-
 def test_retrieval_templates_reach_the_model():
     embeddings = PromptEOLEmbeddings(
         model=base_model_folder(), model_kwargs={"template": "promptreps", "device": "cpu"}
     )
     np.testing.assert_allclose(embeddings.embed_query("a"), unit(embeddings.client.encode_query("a")), atol=1e-5)
     assert differ(embeddings.embed_query("a"), embeddings.embed_documents(["a"])[0])
-
-
-def test_one_switch_normalizes_both_tasks(model):
-    assert np.linalg.norm(both_tasks(wrap(model)), axis=1) == pytest.approx(1, abs=1e-5)
-    assert np.linalg.norm(both_tasks(wrap(model, normalize_embeddings=False)), axis=1).min() > 1.1
-
-
-def test_cuts_are_normalized_in_both_tasks(model):
-    cut = both_tasks(wrap(model, truncate_dim=8))
-    np.testing.assert_allclose(cut, unit(both_tasks(wrap(model))[:, :8]), atol=1e-5)
 
 
 def test_query_encode_kwargs_are_merged_over_encode_kwargs(model):
@@ -106,12 +75,6 @@ def test_batch_size_and_progress_reach_the_model(model, monkeypatch):
     assert (seen[0]["batch_size"], seen[0]["show_progress_bar"]) == (3, True)
 
 
-def test_a_field_assigned_later_counts(model):
-    embeddings = wrap(model)
-    embeddings.truncate_dim = 8
-    assert len(embeddings.embed_query("a")) == 8
-
-
 @pytest.mark.parametrize("precision", ["float32", "ubinary"])
 def test_numbers_are_python_floats_that_json_takes(model, precision):
     embeddings = wrap(model, encode_kwargs={"precision": precision})
@@ -120,13 +83,10 @@ def test_numbers_are_python_floats_that_json_takes(model, precision):
     assert json.loads(json.dumps(vectors)) == vectors
 
 
-def test_odd_input(model):
+def test_what_is_no_list_of_texts_is_refused(model):
     embeddings = wrap(model)
-    assert embeddings.embed_documents([]) == []
     with pytest.raises(InputError, match="not a list of strings"):
         embeddings.embed_documents("a guitar")
-    with pytest.raises(InputError, match="text 1"):
-        embeddings.embed_documents(["a", None])
     with pytest.raises(InputError, match="text 0"):
         embeddings.embed_query(3)
 
@@ -143,11 +103,6 @@ def test_settings_that_change_what_comes_back_are_refused_at_once(model, fields)
 def test_fields_are_checked(model, fields):
     with pytest.raises(ValidationError):
         wrap(model, **fields)
-
-
-def test_a_model_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(ModelNotFoundError):
-        PromptEOLEmbeddings(model=str(tmp_path / "nothing"))
 
 
 def test_a_pickle_by_name_is_small_and_keeps_every_field():
@@ -207,33 +162,6 @@ def test_an_embedder_that_was_used_is_still_pickled_by_name_until_it_is_changed(
     assert pickle.loads(pickle.dumps(embeddings)).client.max_seq_length == 40
 
 
-@pytest.mark.parametrize("field", ["model_name", "model_kwargs"])
-def test_what_the_model_was_loaded_from_cannot_be_exchanged(model, field):
-    with pytest.raises(ValidationError, match="frozen"):
-        setattr(wrap(model), field, {})
-
-
-def test_a_name_is_no_model():
-    with pytest.raises(SettingError, match=r"model is 'facebook/opt-125m', not a SentenceTransformer; load it first"):
-        PromptEOLEmbeddings.from_sentence_transformer("facebook/opt-125m")
-
-
-def test_a_model_in_memory_is_pickled_with_its_weights(model):
-    embeddings = wrap(stock_model(seed=1), truncate_dim=8)
-    copied = pickle.loads(pickle.dumps(embeddings))
-    np.testing.assert_allclose(both_tasks(copied), both_tasks(embeddings), atol=1e-6)
-    assert differ(both_tasks(copied), both_tasks(wrap(model, truncate_dim=8)))
-
-
-@pytest.mark.parametrize(
-    "duplicate", [copy.copy, copy.deepcopy, lambda e: e.model_copy(), lambda e: e.model_copy(deep=True)]
-)
-def test_copies_embed_the_same(model, duplicate):
-    embeddings = wrap(model, truncate_dim=8)
-    embeddings.embed_query("so that a lock exists")
-    np.testing.assert_allclose(both_tasks(duplicate(embeddings)), both_tasks(embeddings), atol=1e-6)
-
-
 def test_a_dump_builds_the_same_embeddings_and_is_json():
     embeddings = by_name(truncate_dim=8, query_prompt="Find: ")
     dump = json.loads(json.dumps(embeddings.model_dump()))
@@ -246,52 +174,6 @@ def test_the_object_in_memory_is_shared_and_stays_out_of_dumps_and_repr(model):
     assert "client" not in embeddings.model_dump()
     assert "Transformer" not in repr(embeddings)
     assert embeddings.model_name == "mine"
-
-
-async def test_async_equals_sync(model):
-    embeddings = wrap(model)
-    assert await embeddings.aembed_query("a") == embeddings.embed_query("a")
-    assert await embeddings.aembed_documents(TEXTS) == embeddings.embed_documents(TEXTS)
-
-
-@pytest.mark.parametrize("call", [lambda e: e.aembed_query("a"), lambda e: e.aembed_documents(TEXTS)])
-async def test_the_loop_goes_on_while_a_text_is_encoded(model, monkeypatch, call):
-    original = model.preprocess
-    monkeypatch.setattr(model, "preprocess", lambda *args, **kw: (time.sleep(0.2), original(*args, **kw))[1])
-    task = asyncio.ensure_future(call(wrap(model)))
-    ticks = 0
-    while not task.done():
-        await asyncio.sleep(0.01)
-        ticks += 1
-    assert ticks >= 5
-    assert await task
-
-
-async def test_concurrent_calls_never_mix_vectors(model):
-    embeddings = [wrap(model), wrap(model, query_prompt="Find: ")]
-    expected = [[e.embed_query(text) for text in TEXTS] for e in embeddings]
-    jobs = [(which, index) for which in (0, 1) for index in range(len(TEXTS))] * 10
-    found = await asyncio.gather(*(embeddings[which].aembed_query(TEXTS[index]) for which, index in jobs))
-    for (which, index), vector in zip(jobs, found, strict=True):
-        np.testing.assert_allclose(vector, expected[which][index], atol=1e-5)
-
-
-def test_long_texts_are_mentioned_once_an_adapter(model):
-    embeddings = wrap(model)
-    with pytest.warns(LongTextWarning):
-        embeddings.embed_documents(["The cat sat on the mat. " * 100])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        embeddings.embed_query("The cat sat on the mat. " * 100)
-        embeddings.embed_documents(["The cat sat on the mat. " * 100])
-
-
-def test_the_fingerprint_guards_an_index(model):
-    embeddings = wrap(model)
-    assert embeddings.fingerprint == fingerprint(model)
-    check_index(index_metadata(embeddings), embeddings)
-    with pytest.raises(IndexMismatchError):
-        check_index(index_metadata(embeddings), wrap(stock_model(seed=1)))
 
 
 def edit(model):
@@ -334,18 +216,6 @@ def test_an_index_of_what_these_were_before_a_change_is_refused(change, tmp_path
         InMemoryVectorStore.load(str(path), guarded).similarity_search("a")
     store = InMemoryVectorStore.load(str(path), by_name().for_index(path))
     assert len(store.similarity_search("a", k=1)) == 1
-
-
-def test_a_thousand_texts_are_one_call_of_the_model(model, monkeypatch):
-    handed = []
-    original = model.encode
-    monkeypatch.setattr(
-        model, "encode", lambda inputs, **kw: (handed.append((len(inputs), kw)), original(inputs, **kw))[1]
-    )
-    assert len(wrap(model).embed_documents([f"text {number}" for number in range(1000)])) == 1000
-    [(count, options)] = handed
-    assert count == 1000
-    assert "batch_size" not in options or options["batch_size"] in (None, 32)
 
 
 def test_the_dimension_is_that_of_the_vectors(model, tmp_path):

@@ -1,4 +1,4 @@
-"""Stop a training that diverges, before a checkpoint or a model of it is written."""
+"""Stop a training: early where nothing gets better, at once where it diverges."""
 
 from __future__ import annotations
 
@@ -12,26 +12,43 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import ConstantInputWarning
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from prompteol.errors import NonFiniteError, TrainingError
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.curve import SCORE
 from prompteol.training.recipe import Recipe
 
-__all__ = ["DivergenceStop"]
-
 # Texts that the finished model embeds, and how close they are when it tells no two texts apart any more.
 _PROBES = 8
 _EQUAL = 1e-6
 
 
+def early_stopping(patience: int, state: TrainerState | None) -> EarlyStoppingCallback:
+    """Return the stock callback, its counter that of the checkpoint whose state training goes on from.
+
+    The trainer itself would make every callback anew from its checkpoint, the caller's own ones included.
+    """
+    callback = EarlyStoppingCallback(patience)
+    history = state.log_history if state else []
+    # Not the base's, at step 0, which the trainer compares with nothing.
+    scores = [record[SCORE] for record in history if SCORE in record and record["step"] > 0]
+    if scores:
+        callback.early_stopping_patience_counter = len(scores) - 1 - scores.index(max(scores))
+    return callback
+
+
 class DivergenceStop(TrainerCallback):
     """Raise :class:`TrainingError` once loss, score, weights or embeddings are no longer of any use.
 
-    Args:
-        recipe: whose learning rate is named.
-        texts: that the finished model must tell apart.
+    That is before a checkpoint or a model of them is written. The finished model must tell ``texts`` apart.
     """
 
     def __init__(self, recipe: Recipe, texts: Sequence[str]) -> None:

@@ -1,4 +1,8 @@
-"""Carry what the attention and the layers of one packed forward need."""
+"""Carry what the attention and the layers of one packed forward need, and register its attention with transformers.
+
+One attention function serves every architecture: the running forward's kernel does the arithmetic, and the mask is the
+architecture's own, of one text's positions instead of the pack's, which brings sliding and chunked windows with it.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,16 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
 
-__all__ = ["Attention", "ForwardContext", "KeyValue", "StopForward", "UnsupportedError", "current_context", "running"]
+from prompteol.compat import visible_tokens
 
+NAME = "prompteol_packed"
 KeyValue = tuple[Tensor, Tensor]
 Made = TypeVar("Made")
 
@@ -26,7 +33,7 @@ class StopForward(Exception):  # noqa: N818 - it ends a forward, nothing is wron
 
 
 class Attention(Protocol):
-    """Let each text of a pack attend to the shared prefix and to itself."""
+    """Let each text of a pack attend to the shared prefix and to itself; see docs/extend/attention.md."""
 
     @property
     def name(self) -> str:
@@ -47,14 +54,8 @@ class Attention(Protocol):
     ) -> Tensor:
         """Return (1, queries, heads, width).
 
-        Args:
-            context: of the forward that runs.
-            module: the attention module of the architecture, with its settings.
-            query: (1, heads, queries, width); of every token, or of last tokens where ``context.last_only``.
-            key: (1, key heads, tokens, width), without the prefix.
-            value: likewise.
-            mask: what :meth:`mask` gave.
-            kwargs: what the architecture hands to its attention function.
+        ``query`` is (1, heads, queries, width), of every token, or of last tokens where ``context.last_only``; ``key``
+        and ``value`` are (1, key heads, tokens, width), without the prefix; ``mask`` is what :meth:`mask` gave.
         """
 
 
@@ -66,26 +67,20 @@ class ForwardContext:
         attention: the attention kernel.
         lengths: tokens of each text without the prefix, in the order in which they lie; sorted.
         device: where the input goes.
-        prefix: keys and values of the shared prefix by attention module, each (1, key heads, prefix, width); filled
-            where ``opening`` is given.
-        prefix_length: tokens of the shared prefix.
         depth: the last index into ``hidden_states`` that is needed.
-        wanted: the indices into ``hidden_states`` to keep at each text's last token.
-        opening: the context of the shared prefix itself, where its tokens lie in front of the texts.
-        last: index of each text's last token in the pack.
-        kept: the wanted states found so far, each (texts, width).
-        stop_at_attention: whether the layer that runs is the last, and only its keys and values are needed.
-        cached_kv: those keys and values, of every token, when the layer runs again for the last tokens.
-        attended: the modules that called our attention function.
+        prefix: keys and values of the shared prefix by attention module, each (1, key heads, prefix, width).
+        prefix_length: tokens of the shared prefix.
+        wanted: the indices into ``hidden_states`` to keep at each text's last token, in ``kept``, each (texts, width).
+        opening: the context of the prefix itself where its tokens lie in front of the texts; ``prefix`` is filled then.
     """
 
     attention: Attention
     lengths: list[int]
     device: torch.device
-    prefix: dict[nn.Module, KeyValue]
-    prefix_length: int
     depth: int
-    wanted: frozenset[int]
+    prefix: dict[nn.Module, KeyValue] = field(default_factory=dict)
+    prefix_length: int = 0
+    wanted: frozenset[int] = frozenset()
     opening: ForwardContext | None = None
     last: Tensor = field(init=False)
     kept: dict[int, Tensor] = field(default_factory=dict)
@@ -133,18 +128,17 @@ class ForwardContext:
         if index in self.wanted:
             self.kept[index] = states[0].index_select(0, self.last.to(states.device))
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Be the current context for what is called in the block, in this thread alone."""
+        token = _CURRENT.set(self)
+        try:
+            yield
+        finally:
+            _CURRENT.reset(token)
+
 
 _CURRENT: ContextVar[ForwardContext | None] = ContextVar("prompteol_forward_context", default=None)
-
-
-@contextmanager
-def running(context: ForwardContext) -> Iterator[None]:
-    """Make a context current for the attention function and the layers called in the block, in this thread alone."""
-    token = _CURRENT.set(context)
-    try:
-        yield
-    finally:
-        _CURRENT.reset(token)
 
 
 def current_context() -> ForwardContext:
@@ -153,3 +147,43 @@ def current_context() -> ForwardContext:
     if context is None:
         raise UnsupportedError("the packed attention was called outside a packed forward")
     return context
+
+
+def _attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+) -> tuple[Tensor, None]:
+    """Let each text attend to the prefix and itself; shapes as in transformers, with a batch of one row."""
+    context = current_context()
+    context.attended.add(module)
+    if context.stop_at_attention:
+        context.cached_kv = (key, value)
+        raise StopForward
+    key, value = context.cached_kv or (key, value)
+    if attention_mask is None or attention_mask.shape[-2:] != (context.span, context.span):
+        raise UnsupportedError(f"{type(module).__name__} has a mask of its own making")
+    kwargs.pop("position_ids", None)
+    attend: Callable[..., Tensor] = partial(context.attention, mask=attention_mask, **kwargs)
+    if context.opening is None:
+        return attend(context, module, query, key, value), None
+    end = context.prefix_length
+    # Cloned, so that what is kept of the pack is the prefix alone.
+    context.prefix[module] = key[:, :, :end].clone(), value[:, :, :end].clone()
+    key, shared_key = key[:, :, end:], key[:, :, :end]
+    value, shared_value = value[:, :, end:], value[:, :, :end]
+    if context.last_only:
+        return attend(context, module, query, key, value), None
+    before = attend(context.opening, module, query[:, :, :end], shared_key, shared_value)
+    return torch.cat([before, attend(context, module, query[:, :, end:], key, value)], dim=1), None
+
+
+def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtype, **_: Any) -> Tensor:
+    """Return the architecture's mask of the longest text, (1, 1, span, span); a shorter text's is a corner of it."""
+    context = current_context()
+    positions = torch.arange(context.span, device=context.device)
+    zero = torch.zeros(1, 1, 1, 1, dtype=torch.long, device=context.device)
+    seen = visible_tokens(mask_function, zero, positions)
+    return context.attention.mask(seen.expand(1, 1, context.span, context.span), dtype)
+
+
+AttentionInterface.register(NAME, _attend)
+AttentionMaskInterface.register(NAME, _mask_of_one_text)

@@ -1,6 +1,6 @@
-"""Score transfer tasks as SentEval does, by logistic regression on frozen embeddings.
+"""Score tasks as SentEval does: STS by one rank correlation, transfer by logistic regression on frozen embeddings.
 
-SentEval's protocol (Conneau and Kiela, 2018, and its ``tools/validation.py``), with scikit-learn:
+SentEval's protocol for transfer (Conneau and Kiela, 2018, and its ``tools/validation.py``), with scikit-learn:
 
 - *all* (MR, CR, SUBJ, MPQA): 10 stratified folds; within each training part C is chosen by 10 inner folds
   from 2^-2 ... 2^3, and the accuracies of the outer folds are averaged.
@@ -10,27 +10,29 @@ SentEval's protocol (Conneau and Kiela, 2018, and its ``tools/validation.py``), 
 A pair of sentences u, v has the features ``|u - v|`` and ``u * v``.
 """
 
-from __future__ import annotations
-
+import warnings
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import joblib
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, PredefinedSplit, StratifiedKFold
+from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from prompteol.errors import EvaluationError
-from prompteol.evaluation.tasks import Embed, LabeledTexts, TransferData
+from prompteol.evaluation.tasks import Embed, LabeledTexts, StsData, TransferData
 
-__all__ = ["TransferScore", "score_transfer"]
+_Splits = dict[str, tuple[Any, NDArray[Any]]]
 
 _FOLDS = 10
-_SEED = 1111
+_SEED = 1111  # SentEval's
 _C = [2.0**t for t in range(-2, 4)]
 _C_WITH_TEST_SET = [2.0**t for t in range(-1, 6)]
 
@@ -45,19 +47,45 @@ class TransferScore:
     f1: float | None = None
 
 
-def score_transfer(data: TransferData, embed: Embed) -> TransferScore:
-    """Train and test the classifiers of a task.
+def score_sts(data: StsData, embed: Embed) -> tuple[float, dict[str, float | None]]:
+    """Return Spearman x 100 over all subsets concatenated (paper, Section 4), and of each subset or None."""
+    embeddings = embed(data.sentences())
+    half = embeddings.shape[0] // 2
+    similarity = paired_cosines(embeddings[:half], embeddings[half:])
+    gold = np.array([*chain.from_iterable(subset.gold for subset in data.subsets)])
+    score = _spearman(similarity, gold)
+    if score is None:
+        raise EvaluationError("no rank correlation exists: all cosines, or all gold scores, are the same")
+    ends = np.cumsum([len(subset.gold) for subset in data.subsets])[:-1]
+    parts = zip(data.subsets, np.split(similarity, ends), np.split(gold, ends), strict=True)
+    return score, {subset.subset: _spearman(*scores) for subset, *scores in parts}
 
-    ``embed`` is called once, with every sentence of the task, and returns one row each, dense or sparse.
-    Folds are shuffled with SentEval's seed, 1111. A data set so small that a label has fewer than 10 examples
-    gets fewer folds; with fewer than 2 it is a :class:`~prompteol.errors.EvaluationError`.
-    """
+
+def paired_cosines(first: Any, second: Any) -> NDArray[np.float64]:
+    """Return the cosine of each row of one matrix with the same row of the other; 0 where a row is zero."""
+    left, right = (normalize(side.astype(np.float64)) for side in (first, second))
+    product = left.multiply(right) if hasattr(left, "multiply") else left * right
+    # Rounded above float64's noise, so that pairs of one sentence with itself tie at 1 on every machine.
+    return np.round(np.asarray(product.sum(axis=1), dtype=np.float64).ravel(), 12)
+
+
+def _spearman(similarity: NDArray[np.float64], gold: NDArray[np.float64]) -> float | None:
+    if np.ptp(similarity) == 0 or np.ptp(gold) == 0:
+        return None
+    return 100 * float(spearmanr(similarity, gold).statistic)
+
+
+def score_transfer(data: TransferData, embed: Embed) -> TransferScore:
+    """Train and test the classifiers of a task; a label with fewer than 10 examples makes fewer folds."""
     splits = _features(data, embed)
     # One BLAS thread and several fits at a time: on matrices this small the threads of BLAS mostly wait.
     with (
         threadpool_limits(1, user_api="blas"),
         joblib.parallel_config("threading", n_jobs=joblib.cpu_count()),
+        warnings.catch_warnings(),
     ):
+        # Where float32 allows no further step, scikit-learn below 1.8 warns and stops there; later ones just stop.
+        warnings.filterwarnings("ignore", "(?i)(the )?line search (algorithm did not converge|failed)")
         if "all" in splits:
             return _nested_folds(*splits["all"])
         return _split(splits) if "dev" in splits else _folds_of_train(splits)
@@ -73,36 +101,31 @@ def _nested_folds(x: Any, y: NDArray[Any]) -> TransferScore:
     return TransferScore(100 * float(np.mean(accuracy)), 100 * float(np.mean(dev)), regularization)
 
 
-def _folds_of_train(splits: dict[str, tuple[Any, NDArray[Any]]]) -> TransferScore:
-    x, y = splits["train"]
+def _folds_of_train(splits: _Splits) -> TransferScore:
+    (x, y), (x_test, y_test) = splits["train"], splits["test"]
     search = _search(_C_WITH_TEST_SET, _folds(y)).fit(x, y)
-    x_test, y_test = splits["test"]
     predicted = search.predict(x_test)
-    labels = search.classes_
-    return TransferScore(
-        accuracy=100 * float(np.mean(predicted == y_test)),
-        dev_accuracy=100 * float(search.best_score_),
-        regularization=[search.best_params_["C"]],
-        f1=100 * float(f1_score(y_test, predicted, pos_label=labels[1])) if len(labels) == 2 else None,
-    )
+    _, *positive = search.classes_
+    f1 = 100 * float(f1_score(y_test, predicted, pos_label=positive[0])) if len(positive) == 1 else None
+    return _score(search, np.mean(predicted == y_test), f1)
 
 
-def _split(splits: dict[str, tuple[Any, NDArray[Any]]]) -> TransferScore:
+def _split(splits: _Splits) -> TransferScore:
     (x, y), (x_dev, y_dev), (x_test, y_test) = (splits[name] for name in ("train", "dev", "test"))
+    both = scipy.sparse.vstack([x, x_dev], "csr") if scipy.sparse.issparse(x) else np.concatenate([x, x_dev])
     on_dev = PredefinedSplit([-1] * len(y) + [0] * len(y_dev))
-    search = _search(_C, on_dev, refit=False).fit(_stack([x, x_dev]), np.concatenate([y, y_dev]))
+    search = _search(_C, on_dev, refit=False).fit(both, np.concatenate([y, y_dev]))
     # Not a refit on train and dev together: SentEval trains on train alone.
-    best = _classifier(**search.best_params_).fit(x, y)
-    return TransferScore(
-        accuracy=100 * float(best.score(x_test, y_test)),
-        dev_accuracy=100 * float(search.best_score_),
-        regularization=[search.best_params_["C"]],
-    )
+    return _score(search, _classifier(**search.best_params_).fit(x, y).score(x_test, y_test))
 
 
-def _features(data: TransferData, embed: Embed) -> dict[str, tuple[Any, NDArray[Any]]]:
+def _score(search: GridSearchCV, accuracy: float, f1: float | None = None) -> TransferScore:
+    return TransferScore(100 * float(accuracy), 100 * float(search.best_score_), [search.best_params_["C"]], f1)
+
+
+def _features(data: TransferData, embed: Embed) -> _Splits:
     splits = {name: _sorted(examples) for name, examples in data.splits.items()}
-    embeddings = embed(TransferData(splits, {}).sentences())
+    embeddings = embed(TransferData(splits).sentences())
     features, start = {}, 0
     for name, examples in splits.items():
         columns = []
@@ -110,18 +133,12 @@ def _features(data: TransferData, embed: Embed) -> dict[str, tuple[Any, NDArray[
             columns.append(embeddings[start : start + len(column)])
             start += len(column)
         features[name] = (_pair_features(*columns), np.array(examples.labels))
-    return _centered(features)
-
-
-def _centered(splits: dict[str, tuple[Any, NDArray[Any]]]) -> dict[str, tuple[Any, NDArray[Any]]]:
-    """Move dense features to mean zero. The optimum stays: the intercept is not regularized and makes up for it.
-
-    Hidden states after one prompt share most of their length, and with that common part every solver crawls.
-    """
-    if any(scipy.sparse.issparse(x) for x, _ in splits.values()):
-        return splits
-    mean = np.concatenate([x for x, _ in splits.values()]).mean(axis=0, dtype=np.float64)
-    return {name: (x - mean.astype(x.dtype), y) for name, (x, y) in splits.items()}
+    if scipy.sparse.issparse(embeddings):
+        return features
+    # Moved to mean zero, which leaves the optimum where it is: the intercept is not regularized and makes up for it.
+    # Hidden states after one prompt share most of their length, and with that common part every solver crawls.
+    mean = np.concatenate([x for x, _ in features.values()]).mean(axis=0, dtype=np.float64)
+    return {name: (x - mean.astype(x.dtype), y) for name, (x, y) in features.items()}
 
 
 def _sorted(examples: LabeledTexts) -> LabeledTexts:
@@ -138,14 +155,9 @@ def _sorted(examples: LabeledTexts) -> LabeledTexts:
 def _pair_features(first: Any, second: Any = None) -> Any:
     if second is None:
         return first
-    product = first.multiply(second) if scipy.sparse.issparse(first) else first * second
-    return _stack([abs(first - second), product], axis=1)
-
-
-def _stack(parts: list[Any], *, axis: int = 0) -> Any:
-    if not scipy.sparse.issparse(parts[0]):
-        return np.concatenate(parts, axis=axis)
-    return scipy.sparse.vstack(parts, "csr") if axis == 0 else scipy.sparse.hstack(parts, "csr")
+    if scipy.sparse.issparse(first):
+        return scipy.sparse.hstack([abs(first - second), first.multiply(second)], "csr")
+    return np.hstack([abs(first - second), first * second])
 
 
 def _folds(labels: NDArray[Any]) -> StratifiedKFold:

@@ -1,9 +1,11 @@
-"""Prepare a model for training with an adapter or without, and bring its checkpoints back."""
+"""Load the model that is trained, make sure that it can be, and bring its checkpoints back."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,23 +16,28 @@ from prompteol.extras import check_extra
 from prompteol.model import has_adapter
 from prompteol.model.lora import Lora, read_adapter
 from prompteol.sentence_transformers import PromptEOL
+from prompteol.training.trainer import launched_processes
 
-__all__ = ["ExactAdapter", "base_options", "check_trainable", "restore"]
+
+def load_student(
+    model: str | Path | PromptEOL | None, lora: Lora | None, device: str | None, options: dict[str, Any]
+) -> PromptEOL:
+    """Load a model for training, quantized where its adapter asks for that; one that is loaded stays as it is."""
+    if isinstance(model, PromptEOL):
+        if options:
+            raise SettingError(f"{', '.join(options)}: the model is loaded already; give that to PromptEOL(...)")
+        return model
+    if torch.cuda.is_available() and launched_processes() > 1:
+        # The base is quantized where it is loaded: each process on its own device.
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if model is not None and os.path.isdir(model):
+        # An adapter names its base, and is looked at from other folders too.
+        model = Path(model).resolve()
+    return PromptEOL(model, device=device, **{"model_kwargs": _base_options(lora, device), **options})
 
 
-def base_options(lora: Lora | None, device: str | None) -> dict[str, Any]:
-    """Return how the base is loaded for training: in 4 bits under an adapter where that works, else in fp32.
-
-    NF4 with double quantization is the paper's; all that is trained stays in fp32.
-
-    Args:
-        lora: the adapter, if there will be one.
-        device: that was asked for; ``None`` is the best there is.
-
-    Raises:
-        SettingError: 4 bits were asked for, and the device is no CUDA device.
-        MissingExtraError: 4 bits were asked for, and bitsandbytes is not installed.
-    """
+def _base_options(lora: Lora | None, device: str | None) -> dict[str, Any]:
+    """Return how the base is loaded: in the paper's 4 bits under an adapter where that works, else in fp32."""
     asked = lora is not None and lora.quantize
     cuda = torch.cuda.is_available() and (device or "cuda").startswith("cuda")
     if asked and not cuda:
@@ -49,12 +56,7 @@ def base_options(lora: Lora | None, device: str | None) -> dict[str, Any]:
 
 
 def check_trainable(model: PromptEOL, lora: Lora | None) -> Lora | None:
-    """Make sure that a training can change this model, and say of the adapter whether its base is quantized.
-
-    Raises:
-        ModelError: there is an adapter on it already.
-        SettingError: all its weights are to be trained, and they are in half precision.
-    """
+    """Refuse an adapter, or half precision without one; return the LoRA settings with ``quantize`` as it is."""
     if has_adapter(model.module):
         raise ModelError(
             "this model is an adapter already: merge it first (prompteol merge -m ADAPTER -o MERGED), then train that"
@@ -70,11 +72,11 @@ def check_trainable(model: PromptEOL, lora: Lora | None) -> Lora | None:
 
 def restore(model: PromptEOL, checkpoint: str) -> None:
     """Give a model the weights of one of its checkpoints; of an adapter's, the adapter alone is read."""
-    if not has_adapter(model.module):
-        saved = type(model)(checkpoint, device="cpu", trust_remote_code=model.trust_remote_code)
-        model.load_state_dict(saved.state_dict())
+    if has_adapter(model.module):
+        read_adapter(model.module.transformer.model, checkpoint)
         return
-    read_adapter(model.module.transformer.model, checkpoint)
+    saved = type(model)(checkpoint, device="cpu", trust_remote_code=model.trust_remote_code)
+    model.load_state_dict(saved.state_dict())
 
 
 class ExactAdapter(TrainerCallback):

@@ -1,0 +1,99 @@
+"""Run ``prompteol create``, ``merge`` and ``info``: save a model in one folder, and describe one."""
+
+import json as json_format
+from dataclasses import replace
+from typing import Annotated
+
+from rich.table import Table
+
+from prompteol.cli import console
+from prompteol.cli.model_options import LoadingOptions, ModelOptions, quiet, save
+from prompteol.cli.options import ForceOption, ModelFolderOption, ModelOption, option
+from prompteol.extras import check_extra
+from prompteol.files.folders import check_folder
+
+
+def create(
+    *, model: ModelOption = None, output: ModelFolderOption, options: ModelOptions, force: ForceOption = False
+) -> None:
+    """Save a model with its prompt in one folder.
+
+    SentenceTransformer("FOLDER") loads it, also where this package is not installed.
+    """
+    options.check(model)
+    check_folder(output, force=force)
+    save(options.load(model), output, force=force)
+    console.note_saved(output)
+
+
+def merge(
+    *,
+    model: Annotated[str, option("--model -m MODEL", "The folder or Hub name of the LoRA adapter to merge.")],
+    output: ModelFolderOption,
+    base: Annotated[
+        str | None,
+        option("--base BASE [what the adapter names]", "The folder or Hub name of the adapter's base model."),
+    ] = None,
+    loading: LoadingOptions,
+    force: ForceOption = False,
+) -> None:
+    """Merge an adapter with its base in full precision, and verify the result.
+
+    The result must give the vectors of base plus adapter, and others than the base alone; else nothing is saved.
+    """
+    check_extra("adapters", "peft")
+    loading.check(model)
+    check_folder(output, force=force)
+    with console.waiting("merging"):
+        quiet()
+        loading.use_threads()
+        from prompteol.training import merge as merge_adapter
+
+        merged = merge_adapter(model, base=base, device=loading.device, **loading.loading())
+    save(merged.model, output, force=force)
+    parts, base_alone = f"{merged.from_parts:.1e} of the largest entry", f"{merged.from_base:.1e}"
+    console.note(f"{output}: differs from base plus adapter by {parts}, from the base alone by {base_alone}")
+    console.note_saved(output)
+
+
+def info(
+    *,
+    model: ModelOption = None,
+    options: ModelOptions,
+    fingerprint: Annotated[
+        bool,
+        option("--fingerprint", "Read all weights, on the CPU unless --device says otherwise, and hash them anew."),
+    ] = False,
+    json: Annotated[bool, option("--json", "Print one JSON object.")] = False,
+) -> None:
+    """Show a model's backbone, its template as rendered, and the shape of its embeddings.
+
+    Configuration, tokenizer and the headers of the weights are read, not the weights. The fingerprint is the one that
+    a saved model was saved with.
+    """
+    prompt = options.prompt()
+    with console.waiting("reading the configuration"):
+        quiet()
+        from prompteol.loading import model_info
+
+        found = model_info(model, **prompt, **options.loading())
+    facts = {"model": model or "the one that ships with prompteol", **found.as_record()}
+    if fingerprint:
+        facts["fingerprint"] = replace(options, device=options.device or "cpu").load(model).fingerprint()
+    if json:
+        console.echo(json_format.dumps(facts, ensure_ascii=False, indent=2))
+        return
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name.replace("_", " "), console.cell(_shown(value)))
+    console.show(table)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not known without reading the weights: --fingerprint"
+    if isinstance(value, list):
+        return "; ".join(f"{shown['sentence']} => {shown['word']}" for shown in value) or "none"
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)

@@ -1,0 +1,228 @@
+"""Compute attention of texts laid end to end by a kernel that is selected by name, or the fastest that was found right.
+
+Grouping by length is right everywhere and used first. On CUDA variable-length attention is tried once for each device
+and dtype, on a pack that was to be computed anyway.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+from prompteol.compat import eager_attention, variable_length_kernel
+from prompteol.errors import SettingError
+from prompteol.inference.context import Attention, ForwardContext, UnsupportedError
+
+StockAttention = Callable[..., tuple[Tensor, Tensor | None]]
+
+Placement = tuple[torch.device, torch.dtype]
+
+AUTO = "auto"
+# On a CPU grouping by length runs at 90 % of the machine's rate (docs/performance.md): nothing is left to win.
+TIMED_ON = frozenset({"cuda"})
+# A guess: smaller packs than this say little about larger ones.
+TIMED_TOKENS = 2048
+# Copies of the prefix in front of this many tokens of keys at once; bounds the memory of a long prefix before
+# many short texts, and keeps a slice of the work in the processor's cache.
+_KEYS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class GroupedAttention:
+    """Attend by a stock function, once for each group of texts of one length, the prefix in front of their keys.
+
+    Scaling, grouped queries, soft-capping and sinks are as ever. ``"sdpa"`` is the faster; transformers' ``"eager"``
+    function of the architecture's modeling file knows soft-capping and attention sinks.
+    """
+
+    name: Literal["sdpa", "eager"]
+
+    def mask(self, seen: Tensor, dtype: torch.dtype) -> Tensor:
+        """Give sdpa what is seen, eager what to add to the scores."""
+        if self.name == "sdpa":
+            return seen
+        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
+
+    def __call__(
+        self,
+        context: ForwardContext,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Return (1, queries, heads, width)."""
+        if self.name == "sdpa" and kwargs.get("s_aux") is not None:
+            raise ValueError("transformers' sdpa passes over attention sinks")
+        attention = partial(self._stock(module), module, **kwargs)
+        outputs, text = [], 0
+        for count, length, tokens in context.once("batches", partial(_batches, context)):
+            end = context.prefix_length + length
+            seen = mask[..., context.prefix_length : end, :end]
+            keys, values = context.with_prefix(
+                module, _batch(key[:, :, tokens], count), _batch(value[:, :, tokens], count)
+            )
+            if context.last_only:
+                tokens, seen = slice(text, text + count), seen[..., -1:, :]
+            output, _ = attention(_batch(query[:, :, tokens], count), keys, values, seen)
+            outputs.append(output.flatten(0, 1))
+            text += count
+        return torch.cat(outputs).unsqueeze(0)
+
+    def _stock(self, module: nn.Module) -> StockAttention:
+        if self.name == "sdpa":
+            return cast("StockAttention", AttentionInterface()["sdpa"])  # type: ignore[no-untyped-call]
+        eager = eager_attention(module)
+        if eager is None:
+            raise UnsupportedError(f"{type(module).__module__} has no eager_attention_forward")
+        return eager
+
+
+def _batches(context: ForwardContext) -> list[tuple[int, int, slice]]:
+    """Cut a pack into batches of texts of one length: how many, how long, and where their tokens lie."""
+    batches, start = [], 0
+    for length, texts in groupby(context.lengths):
+        left, most = len(list(texts)), max(1, _KEYS_AT_ONCE // (context.prefix_length + length))
+        while left:
+            count = min(most, left)
+            batches.append((count, length, slice(start, start + count * length)))
+            left, start = left - count, start + count * length
+    return batches
+
+
+def _batch(row: Tensor, count: int) -> Tensor:
+    """View (1, heads, count * length, width) as (count, heads, length, width)."""
+    _, heads, tokens, width = row.shape
+    return row.view(heads, count, tokens // count, width).transpose(0, 1)
+
+
+class VariableLengthAttention:
+    """Attend by FlashAttention's variable-length kernel: all texts in one call, each with its own copy of the prefix.
+
+    On CUDA in fp16 and bf16. Texts that see less than everything before them attend by groups.
+    """
+
+    name = "varlen"
+    _groups = GroupedAttention("sdpa")
+
+    def mask(self, seen: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the rule as it is."""
+        return seen
+
+    def __call__(
+        self,
+        context: ForwardContext,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Return (1, queries, heads, width), or raise ValueError for soft-capping and sinks, which it does not know."""
+        if kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None:
+            raise ValueError("varlen_attn knows neither soft-capping nor sinks")
+        if not context.once(mask, lambda: torch.equal(mask, torch.ones_like(mask).tril())):
+            # A window that some text outgrows.
+            return self._groups(context, module, query, key, value, mask, **kwargs)
+        gather, query_ends, key_ends = context.once(("varlen", query.device), partial(_layout, context, query.device))
+        keys, values = (
+            states[0].index_select(1, gather).transpose(0, 1) for states in context.with_prefix(module, key, value)
+        )
+        if context.last_only:
+            query_ends = torch.arange(len(query_ends), dtype=torch.int32, device=query.device)
+        output: Tensor = variable_length_kernel()(
+            query[0].transpose(0, 1),
+            keys,
+            values,
+            query_ends,
+            key_ends,
+            1 if context.last_only else max(context.lengths),
+            context.span,
+            scale=kwargs.get("scaling"),
+            # Causal, counted from the end: a text's last query sees all of its keys.
+            window_size=(-1, 0),
+            enable_gqa=True,
+        )
+        return output.unsqueeze(0)
+
+
+def _layout(context: ForwardContext, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where each text's keys lie, prefix first, and where its queries and its keys end, after a zero."""
+    lengths = torch.tensor(context.lengths)
+    ends = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    shared = torch.arange(context.prefix_length)
+    own = torch.arange(int(ends[-1])) + context.prefix_length
+    gather = torch.cat([part for text in own.split(context.lengths) for part in (shared, text)])
+    ends_with_prefix = ends + context.prefix_length * torch.arange(len(ends))
+    return gather.to(device), ends.int().to(device), ends_with_prefix.int().to(device)
+
+
+_factories: dict[str, Callable[[], Attention]] = {
+    "sdpa": lambda: GroupedAttention("sdpa"),
+    "varlen": VariableLengthAttention,
+}
+
+
+def register_attention(name: str, factory: Callable[[], Attention]) -> None:
+    """Make an attention kernel selectable by name, in place of one registered under it before.
+
+    It is compared with the ordinary forward before its results are used, and left out with a warning where it differs.
+
+    Args:
+        name: what ``attention=`` takes; SettingError where it is empty or one of ours.
+        factory: returns the kernel; called once for each check of a backbone.
+    """
+    if not name or name in (AUTO, "sdpa", "varlen"):
+        raise SettingError(f"attention {name!r} cannot be registered: give a name of your own, such as 'my_kernel'")
+    _factories[name] = factory
+
+
+def check_attention(name: str) -> None:
+    """Raise SettingError for a name that no kernel has."""
+    if name not in (AUTO, *_factories):
+        names = ", ".join(map(repr, (AUTO, *_factories)))
+        raise SettingError(f"attention={name!r} is none of {names}: leave it out, or call prompteol.register_attention")
+
+
+class KernelSelector:
+    """Remember the fastest attention kernel of each device and dtype, where ``attention`` is ``"auto"``."""
+
+    def __init__(self, attention: str) -> None:
+        check_attention(attention)
+        self.attention = attention
+        #: Of where kernels were timed; None where the one used first remains.
+        self.fastest: dict[Placement, Attention | None] = {}
+
+    def candidates(self, placement: Placement) -> list[Attention]:
+        """Return the kernels that may be used once they equal the reference forward, best first."""
+        if self.attention not in (AUTO, "sdpa"):
+            return [_factories[self.attention]()]
+        fastest = self.fastest.get(placement)
+        # Soft-capping and attention sinks are known to the architecture's eager function alone.
+        return [*([fastest] if fastest else []), GroupedAttention("sdpa"), GroupedAttention("eager")]
+
+    def worth_timing(self, placement: Placement) -> bool:
+        """Return whether there are kernels to time on a device and dtype."""
+        return self.attention == AUTO and placement[0].type in TIMED_ON and placement not in self.fastest
+
+
+def seconds(compute: Callable[[], list[Tensor]]) -> float:
+    """Return the shortest of three times, after one that does not count; the result's way to the CPU is in it."""
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        for states in compute():
+            states.cpu()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])

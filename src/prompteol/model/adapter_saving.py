@@ -1,0 +1,222 @@
+"""Save an adapter as an adapter only where transformers reads back what was saved; merge it where not.
+
+No weight of the backbone changes: what is merged, or stripped of its adapter, is a copy.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from copy import deepcopy
+from typing import Any
+
+import torch
+from sentence_transformers.base.modules import Transformer
+from torch import Tensor, nn
+from transformers import AutoConfig, PreTrainedModel
+
+from prompteol.compat import adapter_layer_types
+from prompteol.errors import ModelError
+from prompteol.model.source import DAMAGE
+
+# Of the largest entry: merging rounds the weights, reading back does not.
+_READ_BACK, _MERGED = 1e-5, 1e-4
+# Initializations of LoRA that change the base, once more each time such an adapter is read.
+_CHANGES_BASE = re.compile(r"pissa.*|olora|corda|loftq")
+# In their sizes the base on disk must be what the backbone in memory is.
+_SIZES = ("vocab_size", "num_hidden_layers", "hidden_size")
+
+
+def has_adapter(backbone: nn.Module) -> bool:
+    """Tell whether a PEFT adapter sits on a backbone."""
+    # Without peft in memory there can be none, and importing it takes a second.
+    return "peft" in sys.modules and any(True for _ in named_adapter_modules(backbone))
+
+
+def named_adapter_modules(backbone: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Yield the outermost modules that peft put in place of the backbone's own, with their names."""
+    types = adapter_layer_types()
+    last = "\n"
+    for name, part in backbone.named_modules():
+        if isinstance(part, types) and not name.startswith(last):
+            last = f"{name}."
+            yield name, part
+
+
+def portable_transformer(transformer: Transformer) -> Transformer:
+    """Return what is to be saved of a Transformer module: itself, or a copy with its adapter merged.
+
+    The adapter is saved to a temporary folder, read back as stock sentence-transformers reads it, onto a copy of the
+    base that shares its memory, and compared. ModelError where it comes back as another and cannot be merged.
+    """
+    backbone: PreTrainedModel = transformer.model
+    # Offloaded weights are refused with the fingerprint, for every model.
+    if not has_adapter(backbone) or any(parameter.is_meta for parameter in backbone.parameters()):
+        return transformer
+    reason = _why_not_read_back(backbone)
+    if reason is None:
+        return transformer
+    try:
+        merged = merged_backbone(backbone)
+        if _differ(_states(merged), _states(backbone), _MERGED):
+            raise ModelError("merged, it gives other vectors than base plus adapter")
+    except ModelError as error:
+        raise ModelError(
+            f"this model cannot be saved for stock loaders: as an adapter, {reason}; and {error}. Keep it with "
+            "peft's own save_pretrained, or train an adapter that can be merged, such as LoRA"
+        ) from error
+    warnings.warn(f"the adapter is saved merged into its base, because as an adapter {reason}", stacklevel=4)
+    # All else of the module is small, but a tokenizer's lock and cache need no copy.
+    shared = (transformer.processor, transformer.config)
+    return deepcopy(transformer, {id(backbone): merged} | {id(part): part for part in shared})
+
+
+def merged_backbone(backbone: PreTrainedModel) -> PreTrainedModel:
+    """Return a copy with the active adapter merged, or raise ModelError; all other weights are shared."""
+    with torch.no_grad():
+        return _replacing_adapters(backbone, _merged)
+
+
+def _replacing_adapters(backbone: PreTrainedModel, replace: Callable[[str, Any], nn.Module]) -> PreTrainedModel:
+    """Return a copy with other modules in the place of peft's; it shares the memory of weights, not the parameters."""
+    memo: dict[int, Any] = {id(buffer): buffer for buffer in backbone.buffers()}
+    for module in backbone.modules():
+        for parameter in module.parameters(recurse=False):
+            plain = type(parameter) is nn.Parameter
+            memo[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False) if plain else parameter
+            if not plain:
+                # Quantized layers hold weights beside their parameters.
+                memo[id(module)] = module
+    copy = deepcopy(backbone, memo)
+    for name, part in list(named_adapter_modules(copy)):
+        copy.set_submodule(name, replace(name, part))
+    for name in list(getattr(copy, "peft_config", {})):
+        with suppress(KeyError, ValueError):
+            copy.delete_adapter(name)
+    if hasattr(copy, "peft_config"):
+        del copy.peft_config
+    return copy
+
+
+def _stripped(_: str, part: Any) -> nn.Module:
+    """Return the backbone's own module, as it is now."""
+    inner = getattr(part, "token_adapter", part)
+    own: nn.Module = inner.get_base_layer() if hasattr(inner, "get_base_layer") else inner.original_module
+    return own
+
+
+def _merged(name: str, part: Any) -> nn.Module:
+    from peft.utils import AuxiliaryTrainingWrapper
+
+    # Some kinds merge in place.
+    for parameter in part.parameters():
+        parameter.data = parameter.data.clone()
+    whole: nn.Module
+    try:
+        if isinstance(part, AuxiliaryTrainingWrapper):
+            if part.disable_adapters:
+                return _stripped(name, part)
+            whole = part.unload_and_optionally_merge_module(merge=True, safe_merge=True, adapter_names=None)
+            return whole
+        layers = [part]
+        while hasattr(layers[-1].base_layer, "base_layer"):
+            layers.append(layers[-1].base_layer)
+        for layer in reversed(layers):
+            if not layer.disable_adapters:
+                layer.merge(safe_merge=True)
+            elif layer.merged:
+                layer.unmerge()
+        whole = part.get_base_layer()
+        return whole
+    except torch.OutOfMemoryError:
+        raise
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"this adapter cannot be merged into its base: {name}: {reason}") from error
+
+
+def _why_not_read_back(backbone: PreTrainedModel) -> str | None:
+    if changed := _changed_size(backbone):
+        return changed
+    try:
+        active = backbone.active_adapters()
+    except ValueError:
+        return "transformers does not know of it and would save its layers under names that it does not read"
+    if len(active) != 1:
+        return f"stock loaders read one, and {len(active)} are active"
+    init = getattr(backbone.peft_config[active[0]], "init_lora_weights", None)
+    if isinstance(init, str) and _CHANGES_BASE.fullmatch(init):
+        return f"init_lora_weights={init!r} would change its base once more whenever it is read"
+    base = _replacing_adapters(backbone, _stripped)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            backbone.save_pretrained(folder)
+            base.load_adapter(folder)
+        except torch.OutOfMemoryError:
+            raise
+        except DAMAGE as error:
+            return f"transformers cannot save and read it ({' '.join(str(error).split())[:200]})"
+    read, saved = _tensors(base, "default"), _tensors(backbone, active[0])
+    for name, value in saved.items():
+        if name not in read:
+            return f"transformers would lose {name!r}"
+        there = read[name]
+        shared = there.data_ptr() == value.data_ptr()
+        if there.shape != value.shape or not (shared or torch.equal(there, value.to(there))):
+            return f"transformers would read back other values of {name!r}"
+    # A base in half precision has its adapter read in half precision.
+    rounding = 4 * torch.finfo(base.dtype).eps if base.dtype.itemsize < 4 else 0.0
+    if _differ(_states(base), _states(backbone), max(_READ_BACK, rounding)):
+        return "transformers would read back a model of other vectors"
+    return None
+
+
+def _changed_size(backbone: PreTrainedModel) -> str | None:
+    """Name a size in which the backbone is no longer the base that its adapter would be put on."""
+    try:
+        base = AutoConfig.from_pretrained(backbone.config.name_or_path or "").get_text_config()
+    except (OSError, ValueError):
+        return None
+    for name in _SIZES:
+        there, here = getattr(base, name, None), getattr(backbone.config.get_text_config(), name, None)
+        if there != here:
+            return f"it would be put on a base with {name}={there}, and is on one with {name}={here}"
+    return None
+
+
+def _tensors(backbone: PreTrainedModel, adapter: str) -> Mapping[str, Tensor]:
+    """Return all that decides an adapter, non-persistent buffers too, named as if the adapter were called default."""
+    tensors = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers()), **backbone.state_dict()}
+    own = [f"{name}." for name, _ in named_adapter_modules(backbone)]
+    others = [f".{name}" for name in getattr(backbone, "peft_config", {}) if name != adapter]
+    return {
+        name.replace(f".{adapter}", ".default"): value
+        for name, value in tensors.items()
+        if name.startswith(tuple(own)) and not any(f"{other}." in f"{name}." for other in others)
+    }
+
+
+def _states(backbone: PreTrainedModel) -> Tensor:
+    """Return the states, in evaluation mode, of tokens from all over the vocabulary."""
+    rows = int(backbone.config.get_text_config().vocab_size)
+    device = next(backbone.get_input_embeddings().parameters()).device
+    ids = torch.linspace(0, rows - 1, 48, device=device).long().reshape(2, 24)
+    training = [module for module in backbone.modules() if module.training]
+    backbone.eval()
+    try:
+        with torch.inference_mode():
+            output = backbone(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, return_dict=True)
+    finally:
+        for module in training:
+            module.training = True
+    states: Tensor = output.last_hidden_state
+    return states.float()
+
+
+def _differ(one: Tensor, other: Tensor, share: float) -> bool:
+    # Written so that NaN differs.
+    return not bool((one - other).abs().max() <= share * other.abs().max())
