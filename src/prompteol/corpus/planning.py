@@ -16,7 +16,7 @@ from prompteol.corpus.rows import Located, Row, Wanted, located_rows, settle_typ
 from prompteol.corpus.shards import Storage, int8_ranges
 from prompteol.corpus.storage import CorpusFolder
 from prompteol.errors import CorpusError
-from prompteol.files.columns import TEXT, check_header, column_named, is_number
+from prompteol.files.columns import TEXT, check_header, column_named, is_number, no_texts
 
 _SAMPLE_ROWS = 2048
 _SAMPLE_BYTES = 4 << 20
@@ -127,15 +127,13 @@ def _check_texts(job: Job, sample: list[tuple[Located, Row]]) -> None:
     if job.settings.column is not None or not sample or sample[0][0].source.kind in ("txt", "rows"):
         return
     source = sample[0][0].source
-    names = [str(name) for name in sample[0][0].reader.parse(sample[0][0].raw[1])]
+    record = sample[0][0].reader.parse(sample[0][0].raw[1])
+    names = [str(name) for name in record]
     if source.kind in ("csv", "tsv") and not column_named(names, TEXT):
         check_header(source.name, names)
     texts = [row.text for located, row in sample if located.source is source and row.text.strip()]
     if texts and all(map(is_number, texts)):
-        raise CorpusError(
-            f"{source.name!r}: the column holds {texts[0]!r:.40} and other numbers, which are no texts; name the "
-            "column that holds some with --column"
-        )
+        raise no_texts(source.name, Wanted().default(record), texts)
 
 
 def _ranges(texts: list[str], encoder: CorpusEncoder) -> list[list[float]]:
