@@ -39,6 +39,8 @@ ROOMS = (
     "evaluation",
     "benchmark",
     "plots",
+    "corpus",
+    "ray",
     "cli",
     "__main__",
 )

@@ -17,7 +17,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 # Imported by another name than the distribution's.
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "llama_index": "llama-index-core"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "faiss": "faiss-cpu", "llama_index": "llama-index-core"}
 PROJECTS = {
     ".": "src/prompteol",
     "integrations/langchain-prompteol": "langchain_prompteol",

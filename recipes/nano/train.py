@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import bag
-import corpus
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +22,7 @@ from language_loss import LanguageDistillationLoss, running_rows
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from wordfreq import zipf_frequency
 
+import corpus
 from prompteol import PromptEOL
 from prompteol.data import TrainingExamples
 from prompteol.prompts.presets import TEMPLATES

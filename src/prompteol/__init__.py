@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prompteol import errors
+    from prompteol.corpus import embed_corpus, open_corpus, search_corpus
     from prompteol.embedder import LongTextWarning, TextEmbedder, check_index, guard_index
     from prompteol.embedder.encode_files import encode_files
     from prompteol.evaluation import evaluate, register_task
@@ -52,6 +53,7 @@ _EXPORTS = {
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.model",
     "check_index": "prompteol.embedder",
+    "embed_corpus": "prompteol.corpus",
     "encode_files": "prompteol.embedder.encode_files",
     "evaluate": "prompteol.evaluation",
     "fingerprint": "prompteol.saving",
@@ -59,11 +61,13 @@ _EXPORTS = {
     "guard_index": "prompteol.embedder",
     "merge": "prompteol.training",
     "model_info": "prompteol.loading",
+    "open_corpus": "prompteol.corpus",
     "plot_similarity": "prompteol.plots.picture",
     "register_attention": "prompteol.inference",
     "register_task": "prompteol.evaluation",
     "register_technique": "prompteol.techniques",
     "register_template": "prompteol.prompts",
+    "search_corpus": "prompteol.corpus",
     "train": "prompteol.training",
     "tune_prompt": "prompteol.tuning",
 }
@@ -80,6 +84,7 @@ __all__ = [
     "TextEmbedder",
     "Word",
     "check_index",
+    "embed_corpus",
     "encode_files",
     "errors",
     "evaluate",
@@ -88,11 +93,13 @@ __all__ = [
     "guard_index",
     "merge",
     "model_info",
+    "open_corpus",
     "plot_similarity",
     "register_attention",
     "register_task",
     "register_technique",
     "register_template",
+    "search_corpus",
     "train",
     "tune_prompt",
 ]

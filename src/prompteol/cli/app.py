@@ -15,6 +15,7 @@ from prompteol.cli.evaluate import evaluate, plot
 from prompteol.cli.model_options import with_option_groups
 from prompteol.cli.models import create, info, merge
 from prompteol.cli.reproduce import reproduce
+from prompteol.cli.search import search
 from prompteol.cli.texts import similarity, words
 from prompteol.cli.train import train
 from prompteol.cli.tune import tune
@@ -38,9 +39,9 @@ class _Command(TyperCommand):
         names = [str(param.metavar) for param in self.params if isinstance(param, TyperArgument)]
         return [self.options_metavar or "", *names]
 
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
+    def make_context(self, info_name: Any, args: list[str], *arguments: Any, **options: Any) -> Any:
         with _printing_help():
-            return super().make_context(*arguments, **options)
+            return super().make_context(info_name, _with_address(args), *arguments, **options)
 
 
 class _Commands(TyperGroup):
@@ -53,6 +54,16 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         with _in_one_line():
             return super().invoke(ctx)
+
+
+def _with_address(arguments: list[str]) -> list[str]:
+    """Give ``--ray`` an empty address where none follows; an address has a port or is a name of Ray's own."""
+    if "--ray" not in arguments:
+        return arguments
+    place = arguments.index("--ray") + 1
+    follows = arguments[place] if place < len(arguments) else ""
+    given = follows in ("auto", "local") or (follows.rpartition(":")[2].isdigit() and not follows.startswith("-"))
+    return arguments if given else [*arguments[:place], "", *arguments[place:]]
 
 
 @contextmanager
@@ -85,7 +96,9 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (encode, similarity, words, create, tune, train, merge, info, evaluate, reproduce, plot, benchmark):
+for command in (
+    encode, search, similarity, words, create, tune, train, merge, info, evaluate, reproduce, plot, benchmark,
+):  # fmt: skip
     # Lines are joined, paragraphs stay.
     shown = "\n\n".join(" ".join(part.split()) for part in cleandoc(command.__doc__ or "").split("\n\n"))
     alone = command in (info, benchmark)

@@ -1,7 +1,8 @@
-"""Run ``prompteol encode``: embed files of texts into a file of vectors."""
+"""Run ``prompteol encode``: embed texts into a file of vectors, or any amount of text into a folder of shards."""
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,59 +11,70 @@ from typing import Annotated
 import typer
 
 from prompteol.cli import console
+from prompteol.cli import options as shared
+from prompteol.cli.encode_folder import FolderOptions, encode_folder
 from prompteol.cli.model_options import ModelOptions
-from prompteol.cli.options import (
-    BatchSizeOption,
-    ColumnOption,
-    DelimiterOption,
-    ForceOption,
-    FormatOption,
-    ModelOption,
-)
 from prompteol.cli.progress import progress
 from prompteol.errors import CorpusError
 from prompteol.prompts import PromptTask
-
-__all__ = ["encode"]
 
 
 def encode(
     *,
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="The files of texts to embed; - reads standard input.")
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="The files of texts to embed; - reads standard input. For a folder of shards also globs, folders, "
+            "URLs, and data sets of the Hub as OWNER/NAME.",
+        ),
     ],
     output: Annotated[
         str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="The .npy, .parquet or .jsonl file to write; - writes JSON lines to standard output.",
+        shared.option(
+            "--output -o OUTPUT",
+            "The .npy, .parquet or .jsonl file to write; - writes JSON lines to standard output. A folder OUT/ or URL "
+            "gets shards.",
         ),
     ],
-    model: ModelOption = None,
+    model: shared.ModelOption = None,
     options: ModelOptions,
     task: Annotated[
         PromptTask | None, typer.Option("--task", help="Use the prompt for queries or the one for documents.")
     ] = None,
-    normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
-    batch_size: BatchSizeOption = None,
-    column: ColumnOption = None,
-    format: FormatOption = None,
-    delimiter: DelimiterOption = None,
-    force: ForceOption = False,
+    normalize: Annotated[bool, shared.option("--normalize", "Scale each vector to length 1.")] = False,
+    truncate_dim: Annotated[
+        int | None, shared.option("--truncate-dim N [all of them]", "Keep the first N dimensions.", min=1)
+    ] = None,
+    batch_size: shared.BatchSizeOption = None,
+    column: shared.ColumnOption = None,
+    format: shared.FormatOption = None,
+    delimiter: shared.DelimiterOption = None,
+    force: shared.ForceOption = False,
+    folder: FolderOptions,
 ) -> None:
     """Turn texts into vectors, one row a text, in order.
 
-    A .txt file holds one text a line; .csv, .tsv, .jsonl and .parquet files are tables.
+    A .txt file holds one text a line; .csv, .tsv, .jsonl and .parquet files are tables. Each may be .gz, .xz or .zst.
 
-    The output appears under its name when it is whole, or not at all.
+    A file appears under its name when it is whole, or not at all. A folder of shards takes any amount of text, and the
+    same command goes on with one that was begun.
     """
     if column and len(column) > 1:
         raise CorpusError(f"--column: encode reads one column, not {len(column)}")
+    chosen = column[0] if column else None
+    if output.endswith(("/", os.sep)) or "://" in output or os.path.isdir(output):
+        if force:
+            raise CorpusError(f"--force is for files; remove {output!r} first, or leave it out to go on with it")
+        encode_folder(
+            files, output, model, options, folder, format=format, delimiter=delimiter, column=chosen, task=task,
+            normalize=normalize, truncate_dim=truncate_dim, batch_size=batch_size,
+        )  # fmt: skip
+        return
+    folder.refuse(output)
     from prompteol.embedder.encode_files import TextFiles, check_vector_file, encode_files
 
-    texts = TextFiles.open(files, column=column[0] if column else None, format=format, delimiter=delimiter)
+    texts = TextFiles.open(files, column=chosen, format=format, delimiter=delimiter)
     options.check(model)
     if output != "-":
         check_vector_file(Path(output), texts, force=force)
@@ -74,6 +86,7 @@ def encode(
             sys.stdout.buffer if output == "-" else output,
             task=task,
             normalize_embeddings=normalize,
+            truncate_dim=truncate_dim,
             batch_size=batch_size,
             force=force,
             progress=progress,

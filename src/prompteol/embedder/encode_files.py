@@ -26,10 +26,11 @@ from prompteol.prompts import PromptTask
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
 
     from prompteol.sentence_transformers import PromptEOL
 
-__all__ = ["EncodedFiles", "TextFiles", "check_vector_file", "encode_files"]
+__all__ = ["EncodedFiles", "TextFiles", "check_vector_file", "encode_files", "task_vectors"]
 
 # Enough texts to sort by length, few enough that the bar moves and memory stays small.
 _TEXTS_PER_CHUNK = 512
@@ -100,6 +101,7 @@ def encode_files(
     *,
     task: PromptTask | None = None,
     normalize_embeddings: bool = False,
+    truncate_dim: int | None = None,
     batch_size: int | None = None,
     column: str | None = None,
     format: Format | None = None,
@@ -119,7 +121,8 @@ def encode_files(
             are then of no effect.
         output: a ``.npy``, ``.parquet`` or ``.jsonl`` file; or an open binary file, which gets JSON lines.
         task: ``"query"`` or ``"document"`` takes the template of that task.
-        normalize_embeddings: scale each vector to length 1.
+        normalize_embeddings: scale each vector to length 1, after any cut.
+        truncate_dim: keep this many leading dimensions; ``None`` keeps what the model gives.
         batch_size: texts that the model gets at once; ``None`` is what runs fastest.
         column: of a table; ``None`` is ``text``, ``sentence`` or the only one.
         format: of the files; ``None`` is what their suffixes say.
@@ -138,7 +141,7 @@ def encode_files(
     if isinstance(output, (str, Path)):
         check_vector_file(Path(output), files, force=force)
     notice = LongTextNotice()
-    rows = 0
+    rows = dimension = 0
     with (
         _writer(output, force=force) as writer,
         progress("encoding", files.total) as advance,
@@ -147,13 +150,16 @@ def encode_files(
         for chunk in chunks(files.texts(), max(_TEXTS_PER_CHUNK, batch_size or 0)):
             notice.check(model, chunk)
             try:
-                vectors = _vectors(model, chunk, task, batch_size=batch_size, normalize_embeddings=normalize_embeddings)
+                vectors = task_vectors(
+                    model, chunk, task, batch_size=batch_size, normalize_embeddings=normalize_embeddings,
+                    truncate_dim=truncate_dim,
+                )  # fmt: skip
             except NonFiniteError as error:
                 raise NonFiniteError(f"in the {len(chunk)} texts from row {rows} on: {error}") from error
             writer.write(chunk, vectors)
-            rows += len(chunk)
+            rows, dimension = rows + len(chunk), vectors.shape[1]
             done(len(chunk))
-    return EncodedFiles(rows, int(model.get_embedding_dimension() or 0))
+    return EncodedFiles(rows, dimension)
 
 
 @contextmanager
@@ -171,8 +177,10 @@ def _writer(output: str | Path | BinaryIO, *, force: bool) -> Iterator[VectorWri
         yield writer
 
 
-def _vectors(model: PromptEOL, texts: list[str], task: PromptTask | None, **options: Any) -> NDArray[np.float32]:
+def task_vectors(
+    model: SentenceTransformer, texts: list[str], task: PromptTask | None, **options: Any
+) -> NDArray[np.float32]:
+    """Embed texts with the prompt of a task; return (texts, dimension) in float32, of a model in fp16 too."""
     method = {None: "encode", "query": "encode_query", "document": "encode_document"}[task]
     vectors: NDArray[np.floating[Any]] = getattr(model, method)(texts, show_progress_bar=False, **options)
-    # A model in fp16 gives fp16.
     return vectors.astype("float32", copy=False)

@@ -10,9 +10,10 @@ from itertools import chain
 from typing import BinaryIO
 
 from prompteol.errors import CorpusError
+from prompteol.files.compression import DAMAGE, decompressed, suffix_of
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
-_MARKS = {
+MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -24,15 +25,16 @@ _BLOCK = 1 << 16
 def decoded_lines(name: str) -> Iterator[tuple[int, str]]:
     """Yield numbered lines, ends kept. Only a newline ends a line: a text may hold any other separator."""
     try:
-        with _open(name) as file:
+        with open_bytes(name) as raw, decompressed(raw, suffix_of(name)[1]) as file:
             first = file.readline()
-            encoding = next((encoding for mark, encoding in _MARKS.items() if first.startswith(mark)), None)
+            encoding = next((encoding for mark, encoding in MARKS.items() if first.startswith(mark)), None)
             yield from _utf8_lines(name, first, file) if encoding is None else _wide_lines(name, first, file, encoding)
-    except OSError as error:
-        raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
+    except DAMAGE as error:
+        raise CorpusError(f"cannot read {name!r}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _open(name: str) -> BinaryIO:
+def open_bytes(name: str) -> BinaryIO:
+    """Open a file, or ``-`` for standard input."""
     if name != "-":
         return open(name, "rb")
     # Python sets it to None where the process was started without one, as by `<&-`.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
 from prompteol.files import columns as rules
+from prompteol.files.compression import suffix_of
 from prompteol.files.decoding import decoded_lines
 from prompteol.files.tables import parse_delimiter, separated_rows
 
@@ -116,7 +117,10 @@ def _format(name: str, format: str | None) -> Format:
     if path.is_dir():
         raise CorpusError(f"{name!r} is a folder; give the files in it")
     # A pipe, `-` or `<(command)`, has no suffix that says anything.
-    guess = format or (path.suffix.lstrip(".").lower() if path.is_file() else "txt") or "txt"
+    suffix, compression = suffix_of(name) if path.is_file() else ("txt", "")
+    guess = format or suffix or "txt"
+    if compression == ".zst":
+        check_extra("parquet", "pyarrow")
     formats: dict[str, Format] = {known: known for known in get_args(Format)}
     if guess not in formats:
         raise CorpusError(f"{name!r}: {guess!r} is none of the formats {', '.join(formats)}; name one with --format")
@@ -217,7 +221,7 @@ def _records(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         where = f"{name!r}, line {number}"
         try:
-            record = json.loads(line, object_pairs_hook=_without_duplicates)
+            record = json.loads(line, object_pairs_hook=without_duplicates)
         except CorpusError as error:
             raise CorpusError(f"{where}: {error}") from error
         except (ValueError, RecursionError) as error:
@@ -227,7 +231,7 @@ def _records(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, record
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make a dict of a JSON object; refuse a repeated key, of which Python would silently take the last."""
     record = dict(pairs)
     if len(record) < len(pairs):

@@ -33,15 +33,22 @@ def separated_rows(
     first = next(lines, None)
     if first is None:
         return
-    delimiter = delimiter or _delimiter(name, first[1], default, columns)
-    quoted = True
-    if delimiter == "\t" and rereadable and not _is_sound(name, delimiter, quoted=True):
-        # In tables such as GLUE's a quotation mark is a letter.
-        quoted = not _is_sound(name, delimiter, quoted=False)
+    delimiter = delimiter or header_delimiter(name, first[1], default, columns)
+    quoted = not rereadable or quotes_cells(name, delimiter)
     yield from _fields(name, chain([first], lines), delimiter, quoted=quoted)
 
 
-def _delimiter(name: str, header: str, default: str, columns: Sequence[str]) -> str:
+def quotes_cells(name: str, delimiter: str) -> bool:
+    """Tell whether quotation marks quote in a file; in tables such as GLUE's, between tabs, they are letters."""
+    return delimiter != "\t" or _is_sound(name, delimiter, quoted=True) or not _is_sound(name, delimiter, quoted=False)
+
+
+def header_delimiter(name: str, header: str, default: str, columns: Sequence[str]) -> str:
+    """Return what separates the names in a header; ``default`` where nothing does.
+
+    Raises:
+        CorpusError: it holds several such characters, and the ``columns`` that are wanted do not tell.
+    """
     fields = {one: _split(header, one) for one in DELIMITERS.values()}
     found = [one for one, names in fields.items() if len(names) > 1]
     if len(found) > 1 and columns:

@@ -1,9 +1,9 @@
-"""Write vectors to a file, chunk by chunk, as numpy, parquet or JSON lines; always float32."""
+"""Write vectors to a file, chunk by chunk, as numpy, parquet or JSON lines."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -60,20 +60,22 @@ class NumpyWriter(VectorWriter):
     """Write one ``.npy`` array, rows x dimension, whose header gets the number of rows at the end."""
 
     _shape = (0, 0)
+    _dtype = "<f4"
     _header_size = 0
 
-    def write(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
-        """Append ``vectors`` (texts x dimension)."""
+    def write(self, texts: Sequence[str], vectors: NDArray[Any]) -> None:
+        """Append ``vectors`` (texts x dimension), all of one type."""
         rows, dimension = vectors.shape
         self._shape = (self._shape[0] + rows, dimension)
+        self._dtype = vectors.dtype.newbyteorder("<").str
         if not self._header_size:
             self._header_size = self._write_header()
-        self._file.write(vectors.astype("<f4", copy=False).tobytes())
+        self._file.write(vectors.astype(self._dtype, copy=False).tobytes())
 
     def _write_header(self) -> int:
         from numpy.lib.format import write_array_header_1_0
 
-        header = {"shape": self._shape, "fortran_order": False, "descr": "<f4"}
+        header = {"shape": self._shape, "fortran_order": False, "descr": self._dtype}
         write_array_header_1_0(self._file, header)
         return self._file.tell()
 
@@ -92,12 +94,21 @@ class ParquetWriter(VectorWriter):
     def write(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """Append ``vectors`` (texts x dimension)."""
         import pyarrow as pa
+
+        self.write_columns({"text": pa.array(texts, pa.string())}, vectors)
+
+    def write_columns(self, columns: Mapping[str, Any], vectors: NDArray[Any]) -> None:
+        """Append ``vectors`` (rows x dimension) of any type beside columns of Arrow."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        values = pa.array(vectors.astype("float32", copy=False).ravel())
-        embedding = pa.FixedSizeListArray.from_arrays(values, vectors.shape[1])
-        table = pa.table({"text": pa.array(texts, pa.string()), "embedding": embedding})
-        self._parquet = self._parquet or pq.ParquetWriter(self._file, table.schema)
+        embedding = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+        table = pa.table({**columns, "embedding": embedding})
+        # Vectors hold no repetition that could be compressed.
+        codecs = {**dict.fromkeys(columns, "zstd"), "embedding.list.element": "none"}
+        self._parquet = self._parquet or pq.ParquetWriter(
+            self._file, table.schema, compression=codecs, use_dictionary=False
+        )
         self._parquet.write_table(table)
 
     def _finish(self) -> None:

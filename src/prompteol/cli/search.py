@@ -1,0 +1,90 @@
+"""Run ``prompteol search``: find the texts that are nearest to a question."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from prompteol.cli import console
+from prompteol.cli import options as shared
+from prompteol.cli.encode_folder import show_corpus_progress
+from prompteol.cli.model_options import ModelOptions
+from prompteol.errors import CorpusError
+
+if TYPE_CHECKING:
+    from prompteol.corpus import Hit
+
+
+def search(
+    *,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in words.")],
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXTS...", help="Files, globs or folders of texts; or one folder that encode -o OUT/ wrote."
+        ),
+    ] = None,
+    k: Annotated[int, shared.option("-k N", "The number of texts to show.", min=1)] = 5,
+    interactive: Annotated[
+        bool, shared.option("--interactive -i", "Ask one question a line; all arguments are then texts.")
+    ] = False,
+    model: shared.ModelOption = None,
+    options: ModelOptions,
+    column: shared.ColumnOption = None,
+    format: shared.FormatOption = None,
+    delimiter: shared.DelimiterOption = None,
+) -> None:
+    """Find the texts that are nearest to a question.
+
+    Files are embedded once and kept in a cache, by their content and the model. A terminal gets a table, a pipe JSON
+    lines: question, rank, score, row, id, text.
+    """
+    if column and len(column) > 1:
+        raise CorpusError(f"--column: search reads one column, not {len(column)}")
+    inputs = [question, *(texts or [])] if interactive else list(texts or [])
+    if not inputs:
+        raise CorpusError(f'no texts to search; give files: prompteol search "{question:.40}" FILE')
+    options.check(model)
+    from prompteol.corpus.search import open_search
+
+    chosen: dict[str, Any] = {"format": format, "delimiter": delimiter, "threads": options.threads}
+    if column:
+        chosen["column"] = column[0]
+    with show_corpus_progress() as progress:
+        found = open_search(inputs, model, load=options.load, progress=progress, **chosen)
+    for asked in _questions() if interactive else [question]:
+        (hits,) = found.find(asked, k)
+        _show(asked, hits)
+
+
+def _questions() -> Iterator[str]:
+    """Read questions, a line each, until there are no more."""
+    with suppress(EOFError):
+        while True:
+            if sys.stdin.isatty() and console.is_terminal():
+                asked = input("question: ")
+            else:
+                asked = sys.stdin.readline()
+                if not asked:
+                    return
+            if asked.strip():
+                yield asked.strip()
+
+
+def _show(question: str, hits: list[Hit]) -> None:
+    if not console.is_terminal():
+        for rank, hit in enumerate(hits, start=1):
+            console.echo(json.dumps({"question": question, "rank": rank, **asdict(hit)}, ensure_ascii=False))
+        return
+    table = Table("", "score", "row", "text")
+    for rank, hit in enumerate(hits, start=1):
+        shown = "" if hit.text is None else hit.text
+        table.add_row(str(rank), f"{hit.score:.3f}", str(hit.id), console.cell(shown[:500]))
+    console.show(table)

@@ -1,0 +1,158 @@
+"""Find what is to be read: files, globs, folders, a pipe, URLs, data sets of the Hub, rows of a program."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prompteol.corpus.records import READERS, Mappings, Reader, SeparatedTable, content_hash
+from prompteol.corpus.storage import file_system, is_url
+from prompteol.errors import CorpusError
+from prompteol.extras import check_extra
+from prompteol.files.compression import suffix_of
+from prompteol.files.tables import parse_delimiter
+
+_ON_THE_HUB = re.compile(r"(?!\.)[\w.-]+/[\w.-]+(:[\w.-]+)?(@[\w.\[\]:%-]+)?")
+_FORMATS = ", ".join(READERS)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file, pipe, data set or iterable, whose rows are read from the start each time if that can be."""
+
+    name: str
+    # A format, "hub" or "rows".
+    kind: str
+    delimiter: str | None = None
+    given: Iterable[Any] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this is a file or URL, which has a size and a hash."""
+        return self.kind in READERS and (is_url(self.name) or os.path.isfile(self.name))
+
+    @property
+    def rereadable(self) -> bool:
+        """Whether the rows can be read twice; a pipe's cannot, nor an iterator's."""
+        if self.kind == "rows":
+            return not isinstance(self.given, Iterator)
+        return self.kind == "hub" or self.is_file
+
+    def reader(self, columns: Sequence[str] | None) -> Reader:
+        """Begin to read; of formats that allow it, the ``columns`` alone."""
+        if self.kind == "rows":
+            return Mappings(self.given or ())
+        if self.kind == "hub":
+            return Mappings(_hub_rows(self.name))
+        if self.delimiter is not None:
+            return SeparatedTable(self.name, columns, delimiter=self.delimiter)
+        return READERS[self.kind](self.name, columns)
+
+    def description(self) -> tuple[dict[str, Any], int | None]:
+        """Read a file once; return what the manifest says of it, and about how many rows it has, if that shows."""
+        said: dict[str, Any] = {"name": self.name, "format": self.kind}
+        if not self.is_file:
+            return said, len(self.given) if isinstance(self.given, Sequence) else None
+        size, digest, lines = content_hash(self.name)
+        compressed = self.kind == "parquet" or suffix_of(self.name)[1]
+        return {**said, "bytes": size, "sha256": digest}, None if compressed else lines
+
+    def stamp(self) -> Any:
+        """Return what changes when the file is written to."""
+        if not self.is_file or is_url(self.name):
+            return None
+        status = os.stat(self.name)
+        return status.st_size, status.st_mtime_ns
+
+
+def find_sources(
+    inputs: str | os.PathLike[str] | Iterable[Any], format: str | None = None, delimiter: str | None = None
+) -> list[Source]:
+    """Find the sources that are meant, in order; the files of a glob or folder in the order of their names.
+
+    A list or tuple of strings names sources; any other iterable holds dictionaries, or strings that are texts.
+    """
+    if isinstance(inputs, (str, os.PathLike)):
+        inputs = [inputs]
+    if isinstance(inputs, Mapping):
+        raise CorpusError("inputs is one dictionary; give a list of them, one a row")
+    if not isinstance(inputs, (list, tuple)) or not all(isinstance(name, (str, os.PathLike)) for name in inputs):
+        return [Source("rows", "rows", given=inputs)]
+    if format is not None and format not in READERS:
+        raise CorpusError(f"format {format!r} is none of {_FORMATS}")
+    delimiter = None if delimiter is None else parse_delimiter(delimiter)
+    sources = [found for name in inputs for found in _find(os.fspath(name), format, delimiter)]
+    if sum(source.name == "-" for source in sources) > 1:
+        raise CorpusError("standard input is named twice; give - once")
+    if not sources:
+        raise CorpusError("no input; give files, folders, - for a pipe, or OWNER/NAME of a data set")
+    return sources
+
+
+def _find(name: str, format: str | None, delimiter: str | None) -> Iterator[Source]:
+    if name == "-":
+        if format == "parquet":
+            raise CorpusError("parquet cannot be read from a pipe; save it to a file first")
+        yield Source(name, format or "txt", delimiter)
+    elif found := _files(name, any_format=format is not None):
+        yield from (_file(one, format, delimiter) for one in found)
+    elif _ON_THE_HUB.fullmatch(name) and suffix_of(name)[0] not in READERS:
+        yield Source(name, "hub")
+    else:
+        raise CorpusError(f"no such file: {name!r:.200}")
+
+
+def _files(name: str, *, any_format: bool) -> list[str]:
+    """Return the file of this name, or those of a known format in a folder, or those that a glob matches."""
+    system, path = file_system(name)
+    # A name may be too long to be one, or a pipe, `<(command)`, which is no file.
+    if (not is_url(name) and os.path.exists(name) and not os.path.isdir(name)) or system.isfile(path):
+        return [name]
+    folder = system.isdir(path)
+    if folder:
+        known = [one for one in system.find(path) if "/." not in one.removeprefix(path.rstrip("/"))]
+    else:
+        known = [one for one in system.glob(path) if system.isfile(one)] if set("*?[") & set(name) else []
+    if folder or is_url(name):
+        known = [one for one in known if any_format or suffix_of(one)[0] in READERS]
+    if folder and not known:
+        raise CorpusError(f"{name!r} is a folder without a file of a known format ({_FORMATS})")
+    if is_url(name):
+        return [system.unstrip_protocol(one) for one in sorted(known)]
+    return sorted(known if os.path.isabs(name) else map(os.path.relpath, known))
+
+
+def _file(name: str, format: str | None, delimiter: str | None) -> Source:
+    suffix, compression = suffix_of(name)
+    # A pipe, `<(command)`, has no suffix that says anything.
+    kind = format or suffix or "txt"
+    if kind not in READERS:
+        raise CorpusError(f"{name!r}: {kind!r} is none of the formats {_FORMATS}; name one with --format")
+    if kind == "parquet" and compression:
+        raise CorpusError(f"{name!r}: Parquet is compressed inside, and is not read through {compression}; unpack it")
+    if kind == "parquet" or compression == ".zst":
+        check_extra("parquet", "pyarrow")
+    if delimiter is not None and kind not in ("csv", "tsv"):
+        raise CorpusError(f"{name!r} is read as {kind}, which has no delimiter; leave --delimiter out")
+    return Source(name, kind, delimiter)
+
+
+def _hub_rows(name: str) -> Iterator[Mapping[str, Any]]:
+    check_extra("evaluation", "datasets")
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
+
+    path, _, split = name.partition("@")
+    repository, _, config = path.partition(":")
+    try:
+        yield from load_dataset(repository, config or None, split=split or "train", streaming=True)
+    # An old data set that is a script is a RuntimeError.
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        said = " ".join(str(error).split())
+        raise CorpusError(
+            f"no file {name!r}, and a data set of that name on the Hub cannot be read ({said}); "
+            "give a file, or OWNER/NAME:CONFIGURATION@SPLIT, of which the last two may be left out"
+        ) from error

@@ -1,0 +1,239 @@
+"""Embed a corpus shard by shard: each a pure function of its rows, the model and the settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+
+from prompteol.corpus.encoder import CorpusEncoder
+from prompteol.corpus.inputs import Source
+from prompteol.corpus.manifest import CorpusManifest, Settings
+from prompteol.corpus.progress import Meter
+from prompteol.corpus.rows import Fault, Located, Row, Wanted, located_rows
+from prompteol.corpus.shards import ShardWriter, ids_name, shard_name
+from prompteol.corpus.storage import CorpusFolder
+from prompteol.errors import CorpusError, NonFiniteError
+
+OnError = Literal["stop", "skip"]
+ERRORS = "errors.jsonl"
+# Texts embedded together: enough to sort by length, few enough that memory stays small whatever the texts are.
+_CHUNK_ROWS = 2048
+_CHUNK_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs to embed its share of a corpus."""
+
+    # A name, None for the model that ships with the package, or a SentenceTransformer.
+    model: Any
+    # Makes a model of a name and a device.
+    load: Callable[..., Any]
+    sources: tuple[Source, ...]
+    location: str
+    settings: Settings
+    on_error: OnError = "stop"
+
+    @property
+    def model_name(self) -> str | None:
+        """What the manifest calls the model; ``None`` is the one that ships with the package."""
+        if self.model is None or isinstance(self.model, str):
+            return self.model
+        card = getattr(self.model, "model_card_data", None)
+        return getattr(card, "base_model", None) or getattr(card, "model_name", None) or type(self.model).__name__
+
+    def open_model(self, device: str | None) -> Any:
+        """Return the model on a device."""
+        if self.model is None or isinstance(self.model, str):
+            return self.load(self.model, device=device)
+        return self.model if device is None else self.model.to(device)
+
+
+def embed_shards(
+    job: Job,
+    manifest: CorpusManifest,
+    folder: CorpusFolder,
+    encoder: CorpusEncoder,
+    meter: Meter,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    rows: Iterable[Located] | None = None,
+) -> int:
+    """Write each shard whose number is ``rank`` modulo ``world`` and that is not there; return the rows of the input.
+
+    ``rows`` are those of the input from the start on, where they cannot be read again.
+    """
+    shards = _Shards(job, manifest, folder, encoder, meter)
+    stamps = [source.stamp() for source in job.sources]
+    iterator = iter(located_rows(job.sources, shards.wanted.columns) if rows is None else rows)
+    total = index = 0
+    while (first := next(iterator, None)) is not None:
+        group = chain([first], islice(iterator, job.settings.shard_rows - 1))
+        total += sum(1 for _ in group) if index % world != rank else shards.settle(index, group)
+        index += 1
+    for source, stamp in zip(job.sources, stamps, strict=True):
+        if source.stamp() != stamp:
+            raise CorpusError(f"{source.name!r} was written to while it was read; embed it again into another folder")
+    meter.tell(at_once=True)
+    return total
+
+
+def finish(manifest: CorpusManifest, folder: CorpusFolder, total: int) -> CorpusManifest:
+    """Put together what is known of the shards, once all are there; return the manifest of the finished corpus."""
+    if not total:
+        raise CorpusError("the input holds no text")
+    count = -(-total // manifest.record["shard_rows"])
+    parts = [_read_part(folder, index)[0] for index in range(count)]
+    if None in parts:
+        raise CorpusError(f"shard {parts.index(None)} of {folder.location!r} is missing; run the same command again")
+    whole = manifest.completed([part for part in parts if part is not None])
+
+    def list_errors(file: BinaryIO) -> None:
+        for index in range(count):
+            for error in _read_part(folder, index)[1]:
+                file.write((json.dumps(error, ensure_ascii=False) + "\n").encode())
+
+    if whole.record["errors"]:
+        folder.publish([ERRORS], list_errors)
+    whole.write(folder)
+    folder.remove_work()
+    return whole
+
+
+class _Shards:
+    """The shards of one job, as one process sees them."""
+
+    def __init__(
+        self, job: Job, manifest: CorpusManifest, folder: CorpusFolder, encoder: CorpusEncoder, meter: Meter
+    ) -> None:
+        self.wanted = Wanted(job.settings.column, job.settings.keep, tuple(manifest.keep.values()))
+        self._job = job
+        self._folder = folder
+        self._encoder = encoder
+        self._meter = meter
+        self._format = job.settings.output_format
+        self._manifest = manifest
+        self._whole = {shard["file"]: shard for shard in manifest.record.get("shards", ())}
+        # What has no hash of its own, a pipe or a program's rows, is known again by the rows of each shard.
+        self._hashed = not all(source.is_file for source in job.sources)
+
+    def settle(self, index: int, group: Iterable[Located]) -> int:
+        """Make sure that a shard is there; return how many rows of the input it stands for."""
+        name = shard_name(index, self._format)
+        there = self._folder.exists(name)
+        if self._whole and not there:
+            raise CorpusError(f"{self._folder.path(name)!r} is missing; remove the folder and embed it again")
+        part = self._whole.get(name) or _read_part(self._folder, index)[0] if there else None
+        counted = _Counted(group, hashed=self._hashed)
+        if part is None:
+            self._write(index, counted)
+            return counted.rows
+        rows = sum(1 for _ in counted)
+        if counted.digest != part.get("input_sha256") or rows != part["rows_read"]:
+            raise CorpusError(
+                f"{self._folder.location!r} holds a corpus of another input: rows {part['first_row']} to "
+                f"{part['first_row'] + part['rows_read'] - 1} are others than those it was made of "
+                f"({str(part.get('input_sha256'))[:12]} there, {str(counted.digest)[:12]} here); give another folder"
+            )
+        self._meter.count(rows_resumed=rows)
+        return rows
+
+    def _write(self, index: int, counted: _Counted) -> None:
+        name = shard_name(index, self._format)
+
+        def write(part: BinaryIO, *files: BinaryIO) -> None:
+            faults: list[Fault] = []
+            rows = self._embed(counted, files, faults)
+            first = index * self._job.settings.shard_rows
+            known = {"file": name, "first_row": first, "rows": rows, "rows_read": rows + len(faults)}
+            hashed = {"input_sha256": counted.digest} if self._hashed else {}
+            content = {**known, **hashed, "errors": [fault._asdict() for fault in faults]}
+            part.write(json.dumps(content, ensure_ascii=False).encode())
+
+        # The vectors come last: a shard whose vectors are there is whole.
+        ids = [ids_name(index)] if self._format == "npy" else []
+        self._folder.publish([_part_name(index), *ids, name], write)
+        self._meter.count(shards=1)
+
+    def _embed(self, group: Iterable[Located], files: Sequence[BinaryIO], faults: list[Fault]) -> int:
+        storage, rows = self._manifest.storage, 0
+        with ShardWriter(files, storage, self._manifest.keep) as shard:
+            for chunk in self._chunks(group):
+                kept = [row for _, row in chunk if isinstance(row, Row)]
+                found = [row for _, row in chunk if isinstance(row, Fault)]
+                vectors, unsound = self._encoder.vectors([row.text for row in kept])
+                found += [self._not_finite(chunk, kept[place]) for place in unsound]
+                for place in reversed(unsound):
+                    del kept[place]
+                if kept:
+                    shard.write(kept, vectors)
+                faults += sorted(found)
+                rows += len(kept)
+                self._meter.chunk(len(chunk), len(found))
+            if not rows:
+                shard.write([], np.empty((0, storage.dimension), dtype=np.float32))
+        return rows
+
+    def _chunks(self, group: Iterable[Located]) -> Iterator[list[tuple[Located, Row | Fault]]]:
+        """Cut rows into chunks, always at the same rows: what runs together decides the last bits."""
+        chunk: list[tuple[Located, Row | Fault]] = []
+        size = 0
+        for located in group:
+            row = self.wanted.take(located)
+            if isinstance(row, Fault) and self._job.on_error == "stop":
+                raise CorpusError(f"{row}; or leave such rows out, and list them: --on-error skip")
+            chunk.append((located, row))
+            size += len(row.text) if isinstance(row, Row) else 0
+            if len(chunk) >= _CHUNK_ROWS or size >= _CHUNK_BYTES:
+                yield chunk
+                chunk, size = [], 0
+        if chunk:
+            yield chunk
+
+    def _not_finite(self, chunk: list[tuple[Located, Row | Fault]], row: Row) -> Fault:
+        located = next(located for located, _ in chunk if located.place == row.place)
+        fault = located.fault(f"the embedding of {row.text!r:.60} is not finite in this precision")
+        if self._job.on_error == "stop":
+            raise NonFiniteError(
+                f'{fault}: compute in fp32 with --dtype float32 (model_kwargs={{"dtype": "float32"}}), or leave such '
+                "rows out, and list them: --on-error skip"
+            )
+        return fault
+
+
+class _Counted:
+    """Rows that are counted as they pass by, and hashed where their source has no hash."""
+
+    def __init__(self, rows: Iterable[Located], *, hashed: bool) -> None:
+        self._rows = rows
+        self._hash = hashlib.sha256() if hashed else None
+        self.rows = 0
+        self.digest: str | None = None
+
+    def __iter__(self) -> Iterator[Located]:
+        for located in self._rows:
+            self.rows += 1
+            if self._hash is not None:
+                raw = located.raw[1]
+                row = raw if isinstance(raw, bytes) else json.dumps(raw, default=repr).encode("utf-8", "surrogatepass")
+                self._hash.update(len(row).to_bytes(8, "little") + row)
+            yield located
+        self.digest = None if self._hash is None else self._hash.hexdigest()
+
+
+def _part_name(index: int) -> str:
+    """Return where what is known of a shard waits until the corpus is whole."""
+    return f".parts/{index:06d}.json"
+
+
+def _read_part(folder: CorpusFolder, index: int) -> tuple[dict[str, Any] | None, list[Any]]:
+    """Return what is known of a shard, and its rows at fault; ``None`` and nothing where it is not whole."""
+    part: dict[str, Any] | None = folder.read_json(_part_name(index))
+    return part, part.pop("errors") if part else []

@@ -1,0 +1,152 @@
+"""Describe in ``manifest.json`` what a corpus is made of, and what it takes to go on with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, get_args
+
+from prompteol.corpus.shards import Precision, ShardFormat, Storage
+from prompteol.corpus.storage import CorpusFolder
+from prompteol.errors import CorpusError, SettingError
+from prompteol.prompts import PROMPT_TASKS, PromptTask
+
+MANIFEST = "manifest.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the bytes of a corpus, beside model and input; as :func:`prompteol.embed_corpus` takes it.
+
+    The threads of torch are part of it: how many share a sum decides its last bits.
+    """
+
+    column: str | None = None
+    keep: tuple[str, ...] = ()
+    output_format: ShardFormat = "parquet"
+    shard_rows: int = 100_000
+    precision: Precision = "float32"
+    normalize: bool = False
+    truncate_dim: int | None = None
+    task: PromptTask | None = None
+    batch_size: int | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        choices = {"precision": get_args(Precision), "output_format": get_args(ShardFormat)}
+        for name, known in {**choices, "task": (None, *PROMPT_TASKS)}.items():
+            if getattr(self, name) not in known:
+                raise SettingError(f"{name} {getattr(self, name)!r} is none of {', '.join(map(repr, known))}")
+        for name in ("shard_rows", "truncate_dim", "batch_size", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingError(f"{name}={value} is below 1")
+
+
+@dataclass(frozen=True)
+class CorpusManifest:
+    """All that decides the bytes of a corpus; once it is whole, also its shards and counts."""
+
+    record: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        storage: Storage,
+        *,
+        model: Mapping[str, Any],
+        template: Any,
+        sources: Sequence[Mapping[str, Any]],
+        types: Sequence[str],
+    ) -> CorpusManifest:
+        """Describe a corpus that is about to be made."""
+        from importlib.metadata import version
+
+        record = {
+            "format": _FORMAT,
+            "made_by": f"prompteol {version('prompteol')}",
+            "model": model,
+            "template": template,
+            "dimension": storage.dimension,
+            "width": storage.width,
+            "dtype": storage.dtype,
+            "int8_ranges": storage.ranges,
+            **asdict(settings),
+            "keep": dict(zip(settings.keep, types, strict=True)),
+            "sources": sources,
+            "complete": False,
+        }
+        # JSON knows no tuples: what is about to be made has to compare equal to what was read.
+        return cls(json.loads(json.dumps(record)))
+
+    @classmethod
+    def read(cls, folder: CorpusFolder) -> CorpusManifest | None:
+        """Read the manifest of a folder, or ``None`` where there is none."""
+        where = folder.path(MANIFEST)
+        try:
+            record = json.loads(folder.read(MANIFEST))
+            if record["format"] > _FORMAT:
+                raise CorpusError(f"{where!r} has format {record['format']}: pip install -U prompteol")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise CorpusError(f"{where!r} is damaged ({error!r}): give an empty folder") from error
+        return cls(record)
+
+    @property
+    def storage(self) -> Storage:
+        """How the vectors are stored."""
+        return Storage(self.record["precision"], self.record["dimension"], self.record["int8_ranges"])
+
+    @property
+    def keep(self) -> dict[str, str]:
+        """The columns beside the vectors, with their types."""
+        return dict(self.record["keep"])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every shard is there."""
+        return bool(self.record["complete"])
+
+    def completed(self, shards: Sequence[Mapping[str, Any]]) -> CorpusManifest:
+        """Return the manifest of the finished corpus."""
+        rows, read = (sum(shard[name] for shard in shards) for name in ("rows", "rows_read"))
+        counts = {"complete": True, "rows": rows, "errors": read - rows, "rows_read": read}
+        return replace(self, record={**self.record, **counts, "shards": list(shards)})
+
+    def write(self, folder: CorpusFolder) -> None:
+        """Write it whole or not at all."""
+        folder.publish_json(MANIFEST, self.record, indent=2)
+
+    def check_same(self, other: CorpusManifest, location: str) -> None:
+        """Raise :class:`CorpusError` where a folder holds another corpus than the one asked for, with both named."""
+        for key, value in self.record.items():
+            if key in _ASKED and _compared(key, value) != _compared(key, other.record[key]):
+                said = "input" if key == "sources" else key
+                raise CorpusError(
+                    f"{location!r} holds a corpus of another {said}: {_shown(key, value)} there, "
+                    f"{_shown(key, other.record[key])} here; give another folder, or remove that one"
+                )
+
+
+# What tells two corpora apart; the threads are checked before, and the ranges follow from the rest.
+_ASKED = ({"model", "template", "sources", "dimension"} | set(Settings.__dataclass_fields__)) - {"threads"}
+
+
+def _compared(key: str, value: Any) -> Any:
+    """Return what is the same where a model or a file lies at another place; the first run settled types."""
+    if key == "sources":
+        return [[source["format"], source.get("sha256", source["name"])] for source in value]
+    return value["fingerprint"] if key == "model" else list(value) if key == "keep" else value
+
+
+def _shown(key: str, value: Any) -> str:
+    if key == "model":
+        return f"{value['name'] or 'the model that ships with the package'} ({value['fingerprint'][:12]})"
+    if key == "sources":
+        named = (f"{source['name']} ({str(source.get('sha256', 'no hash'))[:12]})" for source in value)
+        return f"{', '.join(named):.200}"
+    return f"{json.dumps(list(value) if key == 'keep' else value, ensure_ascii=False):.300}"

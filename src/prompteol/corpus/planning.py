@@ -1,0 +1,148 @@
+"""Settle what a corpus will be before its first shard: model, dimension, types, ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, is_dataclass, replace
+from itertools import chain
+from typing import Any, NamedTuple
+
+import torch
+
+from prompteol.corpus.encoder import CorpusEncoder
+from prompteol.corpus.job import Job
+from prompteol.corpus.manifest import CorpusManifest
+from prompteol.corpus.rows import Located, Row, Wanted, located_rows, settle_types
+from prompteol.corpus.shards import Storage, int8_ranges
+from prompteol.corpus.storage import CorpusFolder
+from prompteol.errors import CorpusError
+from prompteol.files.columns import TEXT, check_header, column_named, is_number, no_texts
+
+_SAMPLE_ROWS = 2048
+_SAMPLE_BYTES = 4 << 20
+
+
+class Plan(NamedTuple):
+    """What a process starts with; ``total`` is about how many rows there are, if that shows."""
+
+    manifest: CorpusManifest
+    model: Any
+    # From the start on, where they cannot be read again.
+    rows: Iterable[Located] | None = None
+    total: int | None = None
+
+
+def make_plan(job: Job, folder: CorpusFolder, *, device: str | None, resume: bool) -> Plan:
+    """Describe the corpus, or check that what the folder holds is the same one."""
+    existing = CorpusManifest.read(folder)
+    _check_folder(folder, existing, resume=resume)
+    described = [source.description() for source in job.sources]
+    counts = [rows for _, rows in described]
+    total = None if None in counts else sum(rows or 0 for rows in counts)
+    model = job.open_model(device)
+    threads = existing.record["threads"] if existing else None
+    settings = replace(job.settings, threads=job.settings.threads or threads or torch.get_num_threads())
+    if threads not in (None, settings.threads):
+        raise CorpusError(
+            f"{folder.location!r} was begun with {threads} threads, and {settings.threads} would round sums in another "
+            "way: leave --threads out"
+        )
+    torch.set_num_threads(settings.threads or 1)
+    encoder = CorpusEncoder(model, settings)
+    rereadable = all(source.rereadable for source in job.sources)
+    rows = None if rereadable else located_rows(job.sources, Wanted(settings.column, settings.keep).columns)
+    storage = Storage(settings.precision, _dimension(encoder))
+    if existing is None:
+        read, sample = _sample(job, rows)
+        types = settle_types([row for _, row in sample], settings.keep)
+        _check_texts(job, sample)
+        if settings.precision == "int8":
+            storage = replace(storage, ranges=_ranges([row.text for _, row in sample], encoder))
+        rows = None if rows is None else chain(read, rows)
+    else:
+        types = tuple(existing.keep.get(name, "string") for name in settings.keep)
+    manifest = CorpusManifest.of(
+        settings,
+        storage,
+        model={"name": job.model_name, "fingerprint": _fingerprint(model)},
+        template=_template(model),
+        sources=[said for said, _ in described],
+        types=types,
+    )
+    if existing is not None:
+        existing.check_same(manifest, folder.location)
+        return Plan(existing, model, rows, total)
+    manifest.write(folder)
+    return Plan(manifest, model, rows, total)
+
+
+def check_model(manifest: CorpusManifest, model: Any) -> None:
+    """Raise :class:`CorpusError` where a process has loaded another model than the corpus is made with."""
+    mine, corpus = _fingerprint(model), manifest.record["model"]["fingerprint"]
+    if mine != corpus:
+        raise CorpusError(f"this process loaded the model {mine[:12]}, and the corpus is made with {corpus[:12]}")
+
+
+def _fingerprint(model: Any) -> str:
+    from prompteol.saving import fingerprint
+
+    return fingerprint(model)
+
+
+def _check_folder(folder: CorpusFolder, existing: CorpusManifest | None, *, resume: bool) -> None:
+    others = [name for name in folder.names() if not name.startswith(".")]
+    if existing is None and others:
+        raise CorpusError(f"{folder.location!r} holds {others[0]!r} and no corpus; give an empty folder, or a new one")
+    if existing is not None and not resume:
+        raise CorpusError(f"{folder.location!r} holds a corpus already; leave --no-resume out to go on with it")
+
+
+def _dimension(encoder: CorpusEncoder) -> int:
+    # Not what the model says of itself, which not every one does.
+    vectors, _ = encoder.vectors(["The dimension is the length of this sentence's embedding."])
+    if not vectors.size:
+        raise CorpusError("the model gives vectors that are not finite: compute in fp32 with --dtype float32")
+    return int(vectors.shape[1])
+
+
+def _sample(job: Job, rows: Iterator[Located] | None) -> tuple[list[Located], list[tuple[Located, Row]]]:
+    """Read the first rows; return all of them, and those that are sound."""
+    wanted = Wanted(job.settings.column, job.settings.keep)
+    read: list[Located] = []
+    sample: list[tuple[Located, Row]] = []
+    size = 0
+    for located in located_rows(job.sources, wanted.columns) if rows is None else rows:
+        read.append(located)
+        row = wanted.take(located)
+        if isinstance(row, Row):
+            sample.append((located, row))
+            size += len(row.text)
+        if len(read) >= _SAMPLE_ROWS or size >= _SAMPLE_BYTES:
+            break
+    return read, sample
+
+
+def _check_texts(job: Job, sample: list[tuple[Located, Row]]) -> None:
+    """Refuse a column that nobody named and that holds no texts, as every command does that reads a table."""
+    if job.settings.column is not None or not sample or sample[0][0].source.kind in ("txt", "rows"):
+        return
+    source = sample[0][0].source
+    record = sample[0][0].reader.parse(sample[0][0].raw[1])
+    names = [str(name) for name in record]
+    if source.kind in ("csv", "tsv") and not column_named(names, TEXT):
+        check_header(source.name, names)
+    texts = [row.text for located, row in sample if located.source is source and row.text.strip()]
+    if texts and all(map(is_number, texts)):
+        raise no_texts(source.name, Wanted().default(record), texts)
+
+
+def _ranges(texts: list[str], encoder: CorpusEncoder) -> list[list[float]]:
+    vectors, _ = encoder.vectors(texts)
+    if not len(vectors):
+        raise CorpusError(f"the first {_SAMPLE_ROWS} rows hold no text to take the ranges of int8 from")
+    return int8_ranges(vectors)
+
+
+def _template(model: Any) -> Any:
+    template = getattr(model, "template", None)
+    return asdict(template) if is_dataclass(template) and not isinstance(template, type) else dict(model.prompts)

@@ -1,0 +1,149 @@
+"""Share the shards of a corpus among processes: of this machine, of torchrun, or of a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from prompteol.corpus.encoder import CorpusEncoder
+from prompteol.corpus.job import Job, embed_shards
+from prompteol.corpus.manifest import CorpusManifest
+from prompteol.corpus.planning import Plan, check_model
+from prompteol.corpus.progress import CorpusProgress, Meter
+from prompteol.corpus.storage import CorpusFolder
+from prompteol.errors import CorpusError, PromptEOLError
+from prompteol.extras import check_extra
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+# A task that dies so often dies of its work, not of its node.
+_RETRIES = 5
+_GO_ON = "the shards that are whole stay: run the same command to go on"
+
+
+def embed_share(job: Job, plan: Plan, folder: CorpusFolder, meter: Meter, rank: int = 0, world: int = 1) -> int:
+    """Embed the shards of one of ``world`` processes with the model of the plan; return how many rows the input has."""
+    meter.total = plan.total
+    encoder = CorpusEncoder(plan.model, job.settings, meter.batch)
+    return embed_shards(job, plan.manifest, folder, encoder, meter, rank=rank, world=world, rows=plan.rows)
+
+
+def run_workers(job: Job, devices: Sequence[str | None], meter: Meter) -> int:
+    """Embed a corpus with one process for each of ``devices``; return how many rows the input has."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    from joblib import Parallel, delayed
+
+    world = len(devices)
+    shares = [delayed(_embed_rank)(job, rank, world, device, os.getpid()) for rank, device in enumerate(devices)]
+    try:
+        with _watched(job, world, meter):
+            return int(max(Parallel(n_jobs=world, backend="loky", batch_size=1)(shares)))
+    except BrokenProcessPool as error:
+        said = str(error).splitlines()[0]
+        raise CorpusError(f"a worker died before its work was done ({said}); {_GO_ON}") from error
+
+
+def run_on_ray(job: Job, address: str | bool, actors: int | None, device: str | None, meter: Meter) -> int:
+    """Embed a corpus with so many tasks of Ray, by default one a GPU; return how many rows the input has.
+
+    A task whose machine dies is started again on another one, and goes on with the shards that are not whole. The
+    folder has to be one that every machine of the cluster sees.
+    """
+    with _connected(address) as ray:
+        gpus = int(ray.cluster_resources().get("GPU", 0)) if device != "cpu" else 0
+        world = actors or gpus or 1
+        share = min(1.0, gpus / world) if gpus else 0
+        task = ray.remote(num_gpus=share, num_cpus=1, max_retries=_RETRIES)(_embed_rank)
+        shares = [task.remote(job, rank, world, device) for rank in range(world)]
+        try:
+            with _watched(job, world, meter):
+                return int(max(ray.get(shares)))
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, PromptEOLError):
+                raise error.cause from None
+            raise
+        except ray.exceptions.RayError as error:
+            said = str(error).splitlines()[0]
+            raise CorpusError(f"a task on the Ray cluster failed for good ({said}); {_GO_ON}") from error
+        finally:
+            for one in shares:
+                ray.cancel(one, force=True)
+
+
+def _embed_rank(job: Job, rank: int, world: int, device: str | None, parent: int | None = None) -> int:
+    """Load the model in this process and embed its share of a corpus whose manifest is there; return all rows."""
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    folder = CorpusFolder(job.location)
+    manifest = CorpusManifest.read(folder)
+    if manifest is None:
+        raise CorpusError(f"{job.location!r} holds no manifest")
+    torch.set_num_threads(manifest.record["threads"])
+    model = job.open_model(device)
+    check_model(manifest, model)
+    name = _progress_name(rank)
+    meter = Meter(listener=lambda now: folder.publish_json(name, asdict(now)), pause=_SECONDS_BETWEEN_LOOKS)
+    return embed_share(job, Plan(manifest, model), folder, meter, rank, world)
+
+
+def _end_with(parent: int) -> None:
+    """End with the process that started this one, however that ended: nobody else holds the lock."""
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os._exit(1)
+
+
+def _progress_name(rank: int) -> str:
+    return f".parts/progress-{rank}.json"
+
+
+@contextmanager
+def _watched(job: Job, world: int, meter: Meter) -> Iterator[None]:
+    """Pass on the progress that the processes leave in the folder."""
+    folder, done = CorpusFolder(job.location), threading.Event()
+    for rank in range(world):
+        folder.remove(_progress_name(rank))
+
+    def look() -> None:
+        told = [folder.read_json(_progress_name(rank)) for rank in range(world)]
+        meter.take_over(CorpusProgress(**one) for one in told if one)
+
+    def watch() -> None:
+        while not done.wait(_SECONDS_BETWEEN_LOOKS):
+            look()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+        look()
+        meter.tell(at_once=True)
+
+
+@contextmanager
+def _connected(address: str | bool) -> Iterator[Any]:
+    """Connect to a cluster: by its address, else the one that is there, else a new one of this machine."""
+    check_extra("ray", "ray")
+    import ray
+
+    if ray.is_initialized():
+        yield ray
+        return
+    try:
+        ray.init(address=address if isinstance(address, str) else None, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise CorpusError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()

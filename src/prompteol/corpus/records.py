@@ -1,0 +1,276 @@
+"""Open a source, and read its rows one by one; parse only those that are wanted."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import chain
+from typing import Any, BinaryIO, Literal
+
+from prompteol.corpus.storage import file_system, is_url
+from prompteol.errors import CorpusError
+from prompteol.files.columns import check_names
+from prompteol.files.compression import DAMAGE, decompressed, suffix_of
+from prompteol.files.decoding import MARKS, open_bytes
+from prompteol.files.readers import without_duplicates
+from prompteol.files.tables import header_delimiter, quotes_cells
+
+_BLOCK = 1 << 20
+
+RawRow = tuple[int, Any]
+"""The number of a row's line, or of the row in a table of Parquet, and the row as it was read."""
+
+
+class Broken(str):
+    """Say why a source cannot be read on, in the place of its next row."""
+
+
+@contextmanager
+def open_stream(name: str, *, decompress: bool = True) -> Iterator[BinaryIO]:
+    """Open a path, a URL or ``-`` for reading bytes while the block runs."""
+    with ExitStack() as stack:
+        try:
+            raw = _open_remote(name) if is_url(name) else open_bytes(name)
+        except OSError as error:
+            raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
+        if name != "-":
+            stack.enter_context(raw)
+        suffix = suffix_of(name)[1] if decompress else ""
+        # What decompresses leaves the file below it open.
+        yield stack.enter_context(decompressed(raw, suffix)) if suffix else raw
+
+
+def raw_lines(name: str) -> Iterator[tuple[int, bytes | Broken]]:
+    """Yield numbered lines in UTF-8, ends kept; where the stream is damaged, one :class:`Broken` ends it.
+
+    Only a newline ends a line. UTF-16 and UTF-32 are known by their byte order mark; that of UTF-8 is left out.
+    """
+    number = 0
+    with open_stream(name) as stream:
+        try:
+            for number, line in enumerate(_utf8(stream), start=1):
+                yield number, line
+        except (*DAMAGE, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            yield number + 1, Broken(f"damaged or cut off here, so that the rest cannot be read: {reason}")
+
+
+def content_hash(name: str) -> tuple[int, str, int]:
+    """Read a whole file; return its size in bytes, its SHA-256 and how many newlines it holds."""
+    digest, size, lines = hashlib.sha256(), 0, 0
+    try:
+        with open_stream(name, decompress=False) as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+                size += len(block)
+                lines += block.count(b"\n")
+    except OSError as error:
+        raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
+    return size, digest.hexdigest(), lines
+
+
+def _utf8(stream: BinaryIO) -> Iterator[bytes]:
+    start: bytes = stream.peek(4)[:4]  # type: ignore[attr-defined]
+    encoding = next((encoding for mark, encoding in MARKS.items() if start.startswith(mark)), None)
+    if encoding is None:
+        if first := stream.readline().removeprefix(codecs.BOM_UTF8):
+            yield first
+        yield from stream
+        return
+    text = io.TextIOWrapper(stream, encoding=encoding, newline="\n")
+    try:
+        for line in text:
+            yield line.encode()
+    finally:
+        # Whoever opened the stream closes it.
+        text.detach()
+
+
+def _open_remote(url: str) -> BinaryIO:
+    system, path = file_system(url)
+    return io.BufferedReader(system.open(path, "rb"), _BLOCK)
+
+
+class TextLines:
+    """Plain text, a row a line, in the column ``text``.
+
+    As of every reader: iteration yields unparsed rows, :class:`Broken` in place of one that cannot be read; ``parse``
+    raises :class:`CorpusError` without file and line; ``unit`` is what the rows' numbers count.
+    """
+
+    unit = "line"
+
+    def __init__(self, name: str, columns: Sequence[str] | None = None) -> None:
+        self._name = name
+
+    def __iter__(self) -> Iterator[RawRow]:
+        return raw_lines(self._name)
+
+    def parse(self, raw: Any) -> Mapping[str, Any]:
+        """Return the line without its end."""
+        return {"text": _decoded(raw.removesuffix(b"\n").removesuffix(b"\r"))}
+
+
+class JsonLines(TextLines):
+    """An object a line; blank lines are none."""
+
+    def __iter__(self) -> Iterator[RawRow]:
+        return (row for row in raw_lines(self._name) if isinstance(row[1], Broken) or row[1].strip())
+
+    def parse(self, raw: Any) -> Mapping[str, Any]:
+        """Return the object."""
+        try:
+            record = json.loads(_decoded(raw), object_pairs_hook=without_duplicates)
+        except CorpusError:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise CorpusError(f"not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise CorpusError(f'expected an object such as {{"text": "..."}}, not {raw.strip()[:40]!r}')
+        return record
+
+
+class SeparatedTable:
+    """A table whose first line names the columns; a quoted cell may hold newlines.
+
+    The ``columns`` that are wanted may tell what separates the fields; ``default`` does where the header does not.
+    """
+
+    unit = "line"
+
+    def __init__(
+        self, name: str, columns: Sequence[str] | None = None, *, default: str = ",", delimiter: str | None = None
+    ) -> None:
+        self._name = name
+        self._columns = columns or ()
+        self._default = default
+        self._delimiter = delimiter
+        self._header: list[str] = []
+
+    def __iter__(self) -> Iterator[RawRow]:
+        # The default refuses cells of more than 128 KiB, which are sound.
+        csv.field_size_limit(2**31 - 1)
+        broken: list[RawRow] = []
+        lines = self._lines(broken)
+        first = next(lines, "")
+        delimiter = self._delimiter or header_delimiter(self._name, first, self._default, self._columns)
+        # Whether quotation marks quote shows in the whole file, which a pipe or an archive gives but once.
+        quoted = not os.path.isfile(self._name) or bool(suffix_of(self._name)[1]) or quotes_cells(self._name, delimiter)
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+        reader = csv.reader(chain([first], lines), delimiter=delimiter, quoting=quoting, strict=True)
+        while True:
+            try:
+                fields = next(reader)
+            except StopIteration:
+                break
+            except csv.Error as error:
+                yield reader.line_num, Broken(f"damaged table: {error}")
+                continue
+            if not self._header:
+                self._header = [_cell(field) for field in fields]
+                check_names(self._name, self._header)
+            elif fields:
+                yield reader.line_num, fields
+        yield from broken
+
+    def parse(self, raw: Any) -> Mapping[str, Any]:
+        """Return the cells by column."""
+        if len(raw) != len(self._header):
+            raise CorpusError(f"{len(raw)} fields, where the header has {len(self._header)}")
+        return dict(zip(self._header, map(_cell, raw), strict=True))
+
+    def _lines(self, broken: list[RawRow]) -> Iterator[str]:
+        """Yield lines in which bytes that are no UTF-8 stay what they are until their own row is parsed."""
+        for number, line in raw_lines(self._name):
+            if isinstance(line, Broken):
+                broken.append((number, line))
+                return
+            yield line.decode("utf-8", "surrogateescape")
+
+
+class ParquetTable:
+    """A table of Parquet, of which the wanted columns are read, a batch at a time."""
+
+    unit = "row"
+
+    def __init__(self, name: str, columns: Sequence[str] | None = None) -> None:
+        self._name = name
+        self._columns = columns
+
+    def __iter__(self) -> Iterator[RawRow]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        row = 0
+        with open_stream(self._name) as stream:
+            try:
+                file = pq.ParquetFile(stream)
+                names = file.schema_arrow.names
+                wanted = [name for name in names if self._columns is None or name in self._columns]
+                for batch in file.iter_batches(batch_size=1024, columns=wanted or names):
+                    for place in range(batch.num_rows):
+                        row += 1
+                        yield row, (batch, place)
+            except (pa.ArrowException, OSError) as error:
+                yield row + 1, Broken(f"no readable Parquet from here on: {error}")
+
+    def parse(self, raw: Any) -> Mapping[str, Any]:
+        """Return the cells by column."""
+        batch, place = raw
+        try:
+            return {name: batch.column(name)[place].as_py() for name in batch.schema.names}
+        except (ValueError, KeyError) as error:
+            raise CorpusError(f"no readable cell: {error}") from error
+
+
+class Mappings:
+    """Rows that a program hands over, or a data set of the Hub: dictionaries, or strings for the column ``text``."""
+
+    unit = "row"
+
+    def __init__(self, rows: Iterable[Any]) -> None:
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[RawRow]:
+        return iter(enumerate(self._rows, start=1))
+
+    def parse(self, raw: Any) -> Mapping[str, Any]:
+        """Return the row."""
+        if isinstance(raw, str):
+            return {"text": raw}
+        if not isinstance(raw, Mapping):
+            raise CorpusError(f"expected a dictionary or a string, not {type(raw).__name__} {raw!r:.60}")
+        return raw
+
+
+def _decoded(line: bytes) -> str:
+    if b"\0" in line:
+        raise CorpusError("a NUL byte, which no text holds; UTF-16 without a byte order mark has to be converted first")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"byte 0x{line[error.start]:02x} is not UTF-8; convert the file first, for instance: "
+            "iconv -f latin1 -t utf-8"
+        ) from error
+
+
+def _cell(field: str) -> str:
+    return field if field.isascii() and "\0" not in field else _decoded(field.encode("utf-8", "surrogateescape"))
+
+
+Reader = TextLines | SeparatedTable | ParquetTable | Mappings
+READERS: dict[str, Callable[[str, Sequence[str] | None], Reader]] = {
+    "txt": TextLines,
+    "csv": SeparatedTable,
+    "tsv": partial(SeparatedTable, default="\t"),
+    "jsonl": JsonLines,
+    "parquet": ParquetTable,
+}

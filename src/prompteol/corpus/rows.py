@@ -1,0 +1,163 @@
+"""Take text and kept columns out of rows, or say what is wrong with one, with its file and line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from prompteol.corpus.inputs import Source
+from prompteol.corpus.records import Broken, RawRow, Reader
+from prompteol.errors import CorpusError
+from prompteol.files.columns import TEXT, column_named
+
+_TYPES: dict[type, str] = {bool: "bool", int: "int64", float: "double", str: "string"}
+_INT64 = 1 << 63
+
+
+class Row(NamedTuple):
+    """A text to embed, the place of its row in the whole input from 0, and the values that are kept beside it."""
+
+    place: int
+    text: str
+    kept: tuple[Any, ...]
+
+
+class Fault(NamedTuple):
+    """A row without a vector: its place in the whole input from 0, its file, where in it, and what is wrong."""
+
+    row: int
+    file: str
+    at: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.file!r}, {self.at}: {self.error}"
+
+
+class Located(NamedTuple):
+    """A row that is not parsed yet, and where it stands."""
+
+    place: int
+    source: Source
+    reader: Reader
+    raw: RawRow
+
+    def fault(self, error: str) -> Fault:
+        """Describe what is wrong with this row, in one line that is no longer than a person reads."""
+        said = " ".join(error.split())[:500].encode("utf-8", "backslashreplace").decode()
+        return Fault(self.place, self.source.name, f"{self.reader.unit} {self.raw[0]}", said)
+
+
+def located_rows(sources: Iterable[Source], columns: Sequence[str] | None) -> Iterator[Located]:
+    """Yield the rows of all sources one after the other, unparsed."""
+    place = 0
+    for source in sources:
+        reader = source.reader(columns)
+        for raw in reader:
+            yield Located(place, source, reader, raw)
+            place += 1
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The columns that are wanted of every row; ``types`` are those of ``keep``, by :func:`settle_types`."""
+
+    column: str | None = None
+    keep: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in {"row", "embedding"} & set(self.keep):
+            raise CorpusError(f"keep={name!r}: the output has a column of that name; rename the input's")
+        if len(set(self.keep)) < len(self.keep):
+            raise CorpusError(f"keep={list(self.keep)} names a column twice")
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """All that need be read, or ``None`` where the input decides."""
+        return None if self.column is None else (self.column, *self.keep)
+
+    def take(self, located: Located) -> Row | Fault:
+        """Parse a row."""
+        raw = located.raw[1]
+        if isinstance(raw, Broken):
+            return located.fault(raw)
+        try:
+            record = located.reader.parse(raw)
+            kept = tuple(self._kept(record, name, place) for place, name in enumerate(self.keep))
+            return Row(located.place, self._text(record), kept)
+        except CorpusError as error:
+            return located.fault(str(error))
+
+    def default(self, record: Mapping[str, Any]) -> str:
+        """Return the column that is read where none is named."""
+        names = [str(name) for name in record]
+        usual = "text" if "text" in record else column_named(names, TEXT) or (names[0] if len(names) == 1 else None)
+        if usual is None:
+            raise CorpusError(f"name the column to read with --column; its columns: {_listed(record)}")
+        return usual
+
+    def _text(self, record: Mapping[str, Any]) -> str:
+        name = self.default(record) if self.column is None else _named(record, self.column)
+        text = record[name]
+        if text is None:
+            raise CorpusError(f"{name!r} is null, not a string")
+        if not isinstance(text, str):
+            raise CorpusError(f"{name!r} should be a string, not {type(text).__name__} {text!r:.60}")
+        _check_unicode(name, text)
+        return text
+
+    def _kept(self, record: Mapping[str, Any], column: str, place: int) -> Any:
+        value = record[_named(record, column)]
+        if not self.types or value is None:
+            return value
+        wanted = self.types[place]
+        if wanted == "json":
+            return json.dumps(value, ensure_ascii=True, default=str)
+        if wanted == "double" and type(value) is int:
+            return float(value)
+        if _TYPES.get(type(value)) != wanted or (wanted == "int64" and not -_INT64 <= value < _INT64):
+            raise CorpusError(f"{column!r} holds {value!r:.60}, where the first rows have it as {wanted}")
+        if wanted == "string":
+            _check_unicode(column, value)
+        return value
+
+
+def settle_types(rows: Iterable[Row], keep: Sequence[str]) -> tuple[str, ...]:
+    """Choose the types of the kept columns by the first rows; ``json`` where they hold several, or what is nested."""
+    found: list[set[str]] = [set() for _ in keep]
+    for row in rows:
+        for kinds, value in zip(found, row.kept, strict=True):
+            if value is not None:
+                kinds.add(_TYPES.get(type(value), "json"))
+    return tuple(_common(kinds) for kinds in found)
+
+
+def _common(kinds: set[str]) -> str:
+    if kinds == {"int64", "double"}:
+        return "double"
+    return next(iter(kinds)) if len(kinds) == 1 else "json" if kinds else "string"
+
+
+def _named(record: Mapping[str, Any], column: str) -> str:
+    if column in record:
+        return column
+    alike = [name for name in record if str(name).strip().casefold() == column.strip().casefold()]
+    if len(alike) != 1:
+        raise CorpusError(f"no column {column!r}; its columns: {_listed(record)}")
+    return alike[0]
+
+
+def _check_unicode(name: str, text: str) -> None:
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise CorpusError(f"{name!r} holds half of a surrogate pair at position {error.start}") from error
+
+
+def _listed(record: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name!r:.40}" for name in list(record)[:20]) or "none"

@@ -1,0 +1,190 @@
+"""Keep the files of a corpus in a folder of any file system that fsspec knows, each whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from filelock import FileLock, Timeout
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from prompteol.errors import CorpusError, PromptEOLError
+from prompteol.files import atomic_write
+
+WORK = ".parts"
+"""Holds what is unfinished, and goes when the corpus is whole; readers of Parquet pass over names with a dot."""
+LOCK = ".lock"
+
+
+class CorpusFolder:
+    """The files of one corpus, at a path or a URL; a name may hold one ``/``, as in ``.parts/000001.json``."""
+
+    def __init__(self, location: str | os.PathLike[str]) -> None:
+        self.location = os.fspath(location).removeprefix("file://").rstrip("/") or "/"
+        self.is_local = not is_url(self.location)
+        self._system, self._root = file_system(self.location)
+
+    def path(self, name: str) -> str:
+        """Return what others open the file by: a path, or a URL."""
+        return f"{self.location}/{name}"
+
+    def exists(self, name: str) -> bool:
+        """Tell whether a file is there, whole."""
+        return bool(self._system.exists(f"{self._root}/{name}"))
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file."""
+        return bytes(self._system.cat_file(f"{self._root}/{name}"))
+
+    def read_json(self, name: str) -> Any:
+        """Return what a file of JSON holds; ``None`` where there is none, or it is damaged."""
+        with suppress(FileNotFoundError, ValueError):
+            return json.loads(self.read(name))
+        return None
+
+    def names(self) -> list[str]:
+        """List the names of the files at the top, sorted."""
+        self._system.invalidate_cache()
+        try:
+            found = self._system.ls(self._root, detail=True)
+        except FileNotFoundError:
+            return []
+        return sorted(entry["name"].rsplit("/", 1)[-1] for entry in found if entry["type"] == "file")
+
+    def publish(self, names: Sequence[str], write: Callable[..., object]) -> None:
+        """Let ``write`` fill files that can seek, sync them, and show them under their names, in order.
+
+        A process killed on the way leaves at most hidden files. A full disk is a :class:`CorpusError`.
+        """
+        with write_errors(self.path(names[-1])), ExitStack() as stack:
+            paths = [stack.enter_context(self._published(name)) for name in reversed(names)]
+            with write_errors(self.path(names[-1])), ExitStack() as opened:
+                write(*(opened.enter_context(path.open("w+b")) for path in reversed(paths)))
+
+    def publish_json(self, name: str, content: Any, *, indent: int | None = None) -> None:
+        """Write a file of JSON."""
+        said = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
+        self.publish([name], lambda file: file.write(said.encode()))
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with suppress(FileNotFoundError):
+            self._system.rm_file(f"{self._root}/{name}")
+
+    def remove_partial(self) -> None:
+        """Remove what a killed process had begun to write; only for whoever has the folder alone."""
+        if self.is_local:
+            for partial in Path(self._root).rglob(".*.partial"):
+                partial.unlink(missing_ok=True)
+
+    def remove_work(self) -> None:
+        """Remove everything unfinished."""
+        with suppress(OSError):
+            self._system.rm(f"{self._root}/{WORK}", recursive=True)
+
+    @contextmanager
+    def _published(self, name: str) -> Iterator[Path]:
+        target = Path(self._root, name)
+        if self.is_local:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(target) as partial:
+                yield partial
+            _sync_folder(target.parent)
+            return
+        with TemporaryDirectory(prefix="prompteol-") as work:
+            yield Path(work, "file")
+            remote = f"{self._root}/{name}"
+            self._system.makedirs(remote.rsplit("/", 1)[0], exist_ok=True)
+            self._system.put_file(str(Path(work, "file")), remote)
+
+
+@contextmanager
+def locked(folder: CorpusFolder) -> Iterator[None]:
+    """Hold a corpus while the block runs, or raise :class:`CorpusError` where another process holds it.
+
+    The operating system's lock ends with its process, so what a killed process of this host left is taken over. Whether
+    a process of another host lives cannot be judged from here. An object store has no locks: there the note must do.
+    """
+    with ExitStack() as stack:
+        if folder.is_local:
+            with write_errors(folder.path(LOCK)):
+                os.makedirs(folder.path(WORK), exist_ok=True)
+                try:
+                    stack.enter_context(FileLock(folder.path(f"{WORK}/lock"), timeout=0))
+                except Timeout as error:
+                    raise CorpusError(_refusal(folder)) from error
+        holder = folder.read_json(LOCK) or {}
+        elsewhere = holder.get("host", socket.gethostname()) != socket.gethostname()
+        if elsewhere or (not folder.is_local and _is_alive(holder.get("pid"))):
+            raise CorpusError(_refusal(folder))
+        folder.publish_json(LOCK, {"pid": os.getpid(), "host": socket.gethostname()})
+        try:
+            yield
+        finally:
+            folder.remove(LOCK)
+
+
+def _refusal(folder: CorpusFolder) -> str:
+    holder = folder.read_json(LOCK)
+    who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
+    return (
+        f"{who} is writing this folder: wait for it, or share the work from the start with --workers; if it is gone, "
+        f"remove {folder.path(LOCK)!r}"
+    )
+
+
+def _is_alive(pid: int | None) -> bool:
+    if pid is None or pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
+
+
+def is_url(name: str) -> bool:
+    """Tell a URL such as ``s3://bucket/key`` from a path."""
+    scheme, mark, _ = name.partition("://")
+    return bool(mark) and scheme.replace("+", "").replace("-", "").isalnum()
+
+
+def file_system(name: str) -> tuple[Any, str]:
+    """Return the fsspec file system of a path or URL, and the path in it."""
+    if not is_url(name):
+        return LocalFileSystem(), os.path.abspath(name)
+    try:
+        system, path = url_to_fs(name)
+    except (ValueError, ImportError, OSError) as error:
+        raise CorpusError(f"{name!r} cannot be opened: {error}") from error
+    return system, str(path)
+
+
+@contextmanager
+def write_errors(name: str) -> Iterator[None]:
+    """Turn a failure to write in the block, such as a full disk, into a :class:`CorpusError`."""
+    then = "what is whole stays: make room, and run the same command to go on"
+    try:
+        yield
+    except PromptEOLError:
+        # Of which some are an OSError too.
+        raise
+    except OSError as error:
+        raise CorpusError(f"{name!r} was not written: {error.strerror or error}; {then}") from error
+
+
+def _sync_folder(path: Path) -> None:
+    # Windows cannot open a folder.
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,116 @@
+"""``prompteol encode -o OUT/`` and ``prompteol search`` at the command line."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import prompteol
+from prompteol.cli.app import app
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("PROMPTEOL_CACHE", str(tmp_path / "cache"))
+    return lambda *arguments, **options: CliRunner().invoke(app, list(map(str, arguments)), **options)
+
+
+def test_a_folder_of_shards_and_on_again(run, model, base, corpus_file, texts, tmp_path, digest):
+    command = [
+        "encode", corpus_file, "-o", f"{tmp_path}/out/", "-m", base, "--keep", "id", "--keep", "text",
+        "--shard-rows", 50, "--metrics-json", tmp_path / "metrics.json", "--device", "cpu",
+    ]  # fmt: skip
+    result = run(*command)
+
+    assert result.exit_code == 0, result.output
+    assert "130 vectors of 32 dimensions, float32, in 3 shards" in result.stderr
+    corpus = prompteol.open_corpus(tmp_path / "out")
+    np.testing.assert_allclose(corpus.vectors[:], model.encode(texts), atol=1e-5)
+    assert json.loads((tmp_path / "metrics.json").read_text())["rows"] == 130
+    before = digest(tmp_path / "out")
+    assert run(*command).exit_code == 0
+    assert digest(tmp_path / "out") == before
+    assert run(*command, "--no-resume").exit_code == 2
+
+
+def test_two_workers_and_two_devices_write_what_one_process_writes(run, base, corpus_file, tmp_path, digest):
+    command = ["encode", corpus_file, "-m", base, "--shard-rows", 30, "--threads", 1, "-o"]
+    for name, share in {"one": [], "two": ["--workers", 2], "devices": ["--device", "cpu,cpu"]}.items():
+        result = run(*command, f"{tmp_path}/{name}/", *share)
+        assert result.exit_code == 0, result.output
+
+    assert digest(tmp_path / "one") == digest(tmp_path / "two") == digest(tmp_path / "devices")
+
+
+def test_a_compressed_pipe_to_a_folder(run, base, tmp_path):
+    (tmp_path / "in.txt.gz").write_bytes(gzip.compress(b"one\ntwo\n"))
+    assert run("encode", tmp_path / "in.txt.gz", "-o", f"{tmp_path}/1/", "-m", base).exit_code == 0
+    assert run("encode", tmp_path / "in.txt.gz", "-o", f"{tmp_path}/1.npy", "-m", base).exit_code == 0
+    assert run("encode", "-", "-o", f"{tmp_path}/2/", "-m", base, input="one\ntwo\n").exit_code == 0
+
+    one, two = (prompteol.open_corpus(tmp_path / name).vectors[:] for name in "12")
+    assert np.array_equal(one, two)
+    np.testing.assert_allclose(np.load(tmp_path / "1.npy"), one, atol=1e-5)
+
+
+def test_rows_at_fault_are_listed(run, base, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"text": "fine"}\n{"text": null}\n')
+    command = ["encode", tmp_path / "in.jsonl", "-o", f"{tmp_path}/out/", "-m", base]
+
+    stopped = run(*command)
+    assert stopped.exit_code == 2
+    assert "in.jsonl', line 2: 'text' is null, not a string" in stopped.stderr
+    assert len(stopped.stderr.splitlines()) == 1
+    skipped = run(*command, "--on-error", "skip")
+    assert skipped.exit_code == 0
+    assert "1 rows were left out" in skipped.stderr
+    assert json.loads((tmp_path / "out" / "errors.jsonl").read_text())["at"] == "line 2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--keep", "id", "-o", "v.npy"], "--keep is for a folder of shards"),
+        (["--no-resume", "-o", "v.npy"], "--no-resume is for a folder of shards"),
+        (["--device", "cpu,gpu9", "-o", "out/"], "gpu9"),
+        (["--force", "-o", "out/"], "--force is for files"),
+        (["nowhere/*.txt", "-o", "out/"], "no such file: 'nowhere/*.txt'"),
+    ],
+)
+def test_a_mistake_is_one_line(run, corpus_file, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    result = run("encode", corpus_file, *arguments)
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_search_in_files_and_in_a_folder(run, base, corpus_file, texts, tmp_path):
+    result = run("search", texts[5], corpus_file, "-k", 2, "-m", base)
+    hits = [json.loads(line) for line in result.stdout.splitlines()]
+
+    assert result.exit_code == 0, result.output
+    assert hits[0]["text"] == texts[5]
+    assert [hit["rank"] for hit in hits] == [1, 2]
+    run("encode", corpus_file, "-o", f"{tmp_path}/out/", "-m", base, "--keep", "id", "--keep", "text")
+    again = run("search", texts[5], f"{tmp_path}/out/", "-k", 1)
+    assert json.loads(again.stdout)["id"] == "doc-5"
+
+
+def test_search_asks_again_and_again(run, base, corpus_file, texts):
+    result = run("search", "-i", corpus_file, "-k", 1, "-m", base, input=f"{texts[3]}\n\n{texts[8]}\n")
+
+    assert [json.loads(line)["text"] for line in result.stdout.splitlines()] == [texts[3], texts[8]]
+
+
+def test_ray_takes_an_address_or_none():
+    from prompteol.cli.app import _with_address
+
+    assert _with_address(["a", "--ray", "b.txt"]) == ["a", "--ray", "", "b.txt"]
+    assert _with_address(["a", "--ray", "auto", "b.txt"]) == ["a", "--ray", "auto", "b.txt"]
+    assert _with_address(["--ray", "ray://head:10001"]) == ["--ray", "ray://head:10001"]
+    assert _with_address(["a", "--ray"]) == ["a", "--ray", ""]

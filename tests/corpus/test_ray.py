@@ -1,0 +1,88 @@
+"""On a local Ray cluster: the vectors and bytes of one process, in order, also when an actor is killed."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import prompteol
+
+ray = pytest.importorskip("ray", reason="needs Ray: pip install 'prompteol[ray]'")
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield ray
+    ray.shutdown()
+
+
+def test_map_batches_gives_the_vectors_of_one_process_in_order(cluster, base, model, texts):
+    import prompteol.ray
+
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    dataset = ray.data.from_items([{"id": number, "text": text} for number, text in enumerate(texts)])
+    embedded = prompteol.ray.embed(
+        dataset.repartition(5), model=base, concurrency=2, rows_per_batch=30, threads=1, device="cpu"
+    ).take_all()
+
+    assert [row["id"] for row in embedded] == list(range(len(texts)))
+    expected = model.encode(texts)
+    np.testing.assert_allclose(np.stack([row["embedding"] for row in embedded]), expected, atol=1e-6)
+
+
+def test_the_folder_has_the_same_bytes_though_a_process_of_ray_is_killed(cluster, base, corpus_file, tmp_path, digest):
+    options = {"keep": ["id"], "shard_rows": 10, "device": "cpu"}
+    prompteol.embed_corpus(base, corpus_file, tmp_path / "whole", **options)
+    killed = []
+
+    def kill_one():
+        deadline = time.monotonic() + 120
+        while not killed and time.monotonic() < deadline:
+            if list((tmp_path / "out").glob("*.parquet")):
+                for process in Path("/proc").glob("[0-9]*"):
+                    try:
+                        if b"ray::_embed_rank" in (process / "cmdline").read_bytes():
+                            os.kill(int(process.name), signal.SIGKILL)
+                            killed.append(process.name)
+                            return
+                    except OSError:
+                        continue
+            time.sleep(0.005)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    prompteol.embed_corpus(base, corpus_file, tmp_path / "out", **options, workers=2, ray=True)
+    killer.join()
+
+    assert killed
+    assert digest(tmp_path / "out") == digest(tmp_path / "whole")
+
+
+def test_an_error_on_the_cluster_is_ours(cluster, base, tmp_path):
+    from prompteol.errors import CorpusError
+
+    rows = tmp_path / "in.jsonl"
+    rows.write_text('{"text": "fine"}\n{"text": null}\n')
+    with pytest.raises(CorpusError, match="line 2: 'text' is null, not a string"):
+        prompteol.embed_corpus(base, rows, tmp_path / "out", device="cpu", workers=2, ray=True, shard_rows=1)
+
+
+def test_the_command_writes_what_one_process_writes(cluster, base, corpus_file, tmp_path, digest):
+    from typer.testing import CliRunner
+
+    from prompteol.cli.app import app
+
+    command = ["encode", str(corpus_file), "-m", base, "--device", "cpu", "--shard-rows", "50", "--keep", "id", "-o"]
+    whole = CliRunner().invoke(app, [*command, f"{tmp_path}/whole/"])
+    shared = CliRunner().invoke(app, [*command, f"{tmp_path}/out/", "--ray", "--workers", "2"])
+
+    assert (whole.exit_code, shared.exit_code) == (0, 0), shared.output
+    assert digest(tmp_path / "out") == digest(tmp_path / "whole")
