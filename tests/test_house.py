@@ -53,6 +53,8 @@ ADAPTERS = sorted(
 # Names of ours that start with an underscore may be read on `self`, `cls` and `type(self)`.
 _OWN = {"self", "cls", "super"}
 _PRIVATE = re.compile(r"_[a-z]\w*")
+# Documented in spite of the underscore: of named tuples, and of os.
+_PUBLIC = {"_asdict", "_exit", "_replace"}
 
 
 def parse(path: Path) -> ast.Module:
@@ -115,7 +117,7 @@ def private_names(tree: ast.Module) -> Iterator[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in _OWN
     }
-    own |= {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    own |= {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))} | _PUBLIC
     own |= {
         node.target.id
         for node in ast.walk(tree)
