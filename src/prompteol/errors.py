@@ -1,5 +1,22 @@
 """Define every error that this package raises on purpose.
 
+    PromptEOLError
+    ├── TemplateError         a prompt template or demonstration that cannot be used
+    ├── InputError            a text that cannot be embedded
+    ├── NonFiniteError        an embedding with NaN or infinity in it
+    ├── ModelError            a model that cannot be a PromptEOL backbone
+    │   ├── ModelNotFoundError  nothing lies at that path or name
+    │   └── LayerError        a layer outside the backbone
+    ├── ArtifactError         a saved model whose files contradict each other
+    ├── SettingError          an argument outside what it may be
+    ├── IndexMismatchError    a search index that another model built
+    ├── CorpusError           a file of texts or vectors that cannot be read or written
+    ├── TuningError           a tuning run that has nothing to compare, or whose results belong to another one
+    ├── EvaluationError       a task, its data or its results that cannot be used
+    ├── TrainingError         a training whose recipe or data cannot be used
+    ├── MissingExtraError     an optional dependency that is not installed
+    └── IncompatibleVersionError  installed packages of versions that exclude each other
+
 Each message names the offending value, what was expected and what to type next. Where users would catch a
 built-in error, the class is one too. None is a ``TypeError`` or ``AttributeError``: sentence-transformers
 catches those two while preprocessing and silently retries without the prompt.
