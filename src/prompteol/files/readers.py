@@ -210,8 +210,8 @@ def _json_rows(
             seen.add(keys)
             if source.choose(list(record)) != columns:
                 raise CorpusError(
-                    f"{where}: with the columns {rules.listed(list(record))} other ones would be read than in the lines "
-                    f"before, {', '.join(columns)}; give every line the same, or name them with --column"
+                    f"{where}: with the columns {rules.listed(list(record))} other ones would be read than in the "
+                    f"lines before, {', '.join(columns)}; give every line the same, or name them with --column"
                 )
 
 
