@@ -36,7 +36,7 @@ def test_a_forward_technique_is_kept_and_a_pipe_is_embedded_by_it(prompteol, bas
     several = ("--technique", "prompt-ensemble", "--technique", "centering", "--fit-texts", fit_texts)
     assert prompteol("create", "-m", base, "-o", out, *several).exit_code == 0
     assert "prompt-ensemble" in json.loads(prompteol("info", "-m", out, "--json").stdout)["technique"]
-    assert json.loads(prompteol("info", "-m", base, "--json").stdout)["technique"] == ""
+    assert json.loads(prompteol("info", "-m", base, "--json").stdout)["technique"] == "none"
     done = prompteol("encode", "-", "-o", "-", "-m", out, input="A man sings.\n")
     expected = PromptEOL(out, device="cpu").encode("A man sings.")
     assert np.allclose(json.loads(done.stdout)["embedding"], expected, atol=1e-5)
