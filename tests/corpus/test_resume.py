@@ -204,7 +204,7 @@ def kill_a_worker() -> None:
     """Kill one of this process's workers once it embeds."""
     children = []
     while not children:
-        children = [one for one in psutil.Process().children(recursive=True) if "loky" in " ".join(one.cmdline())]
+        children = [one for one in psutil.Process().children(recursive=True) if "popen_loky" in " ".join(one.cmdline())]
         time.sleep(0.05)
     time.sleep(2)
     children[0].kill()

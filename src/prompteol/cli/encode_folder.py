@@ -50,7 +50,9 @@ class FolderOptions:
     ] = None
     on_error: Annotated[
         Literal["stop", "skip"],
-        option("--on-error", "stop at a row at fault, or skip it and list it in OUT/errors.jsonl."),
+        option(
+            "--on-error", "What a row at fault does to OUT/: stop the run, or skip the row and list it in errors.jsonl."
+        ),
     ] = "stop"
     no_resume: Annotated[bool, option("--no-resume", "Refuse an OUT/ that was begun, rather than go on with it.")] = (
         False

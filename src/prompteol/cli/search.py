@@ -31,7 +31,7 @@ def search(
             metavar="TEXTS...", help="Files, globs or folders of texts; or one folder that encode -o OUT/ wrote."
         ),
     ] = None,
-    k: Annotated[int, shared.option("-k N", "The number of texts to show.", min=1)] = 5,
+    nearest: Annotated[int, shared.option("-k N", "The number of texts to show.", min=1)] = 5,
     interactive: Annotated[
         bool, shared.option("--interactive -i", "Ask one question a line; all arguments are then texts.")
     ] = False,
@@ -60,7 +60,7 @@ def search(
     with show_corpus_progress() as progress:
         found = open_search(inputs, model, load=options.load, progress=progress, **chosen)
     for asked in _questions() if interactive else [question]:
-        (hits,) = found.find(asked, k)
+        (hits,) = found.find(asked, nearest)
         _show(asked, hits)
 
 

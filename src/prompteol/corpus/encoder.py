@@ -73,9 +73,12 @@ class CorpusEncoder:
         count = self._count
 
         def tell(module: Any, arguments: tuple[Any, ...]) -> None:
-            mask = arguments[0].get("attention_mask") if arguments and isinstance(arguments[0], dict) else None
-            if mask is not None:
-                count(len(mask), int(mask.sum()))
+            features = arguments[0] if arguments and isinstance(arguments[0], dict) else {}
+            if "token_rows" in features:
+                rows = features["token_rows"].rows
+                count(len(rows), sum(map(len, rows)))
+            elif "attention_mask" in features:
+                count(len(features["attention_mask"]), int(features["attention_mask"].sum()))
 
         handle = self.model[0].register_forward_pre_hook(tell)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from typing import Any, BinaryIO, Literal
 
@@ -154,7 +154,7 @@ class _Shards:
             first = index * self._job.settings.shard_rows
             known = {"file": name, "first_row": first, "rows": rows, "rows_read": rows + len(faults)}
             hashed = {"input_sha256": counted.digest} if self._hashed else {}
-            content = {**known, **hashed, "errors": [fault._asdict() for fault in faults]}
+            content = {**known, **hashed, "errors": [asdict(fault) for fault in faults]}
             part.write(json.dumps(content, ensure_ascii=False).encode())
 
         # The vectors come last: a shard whose vectors are there is whole.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -97,7 +98,7 @@ def _end_with(parent: int) -> None:
     """End with the process that started this one, however that ended: nobody else holds the lock."""
     while os.getppid() == parent:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _progress_name(rank: int) -> str:

@@ -77,6 +77,9 @@ def content_hash(name: str) -> tuple[int, str, int]:
 
 
 def _utf8(stream: BinaryIO) -> Iterator[bytes]:
+    if not hasattr(stream, "peek"):
+        # Standard input that a program has put in the place of its own.
+        stream = io.BufferedReader(stream)  # type: ignore[type-var]
     start: bytes = stream.peek(4)[:4]  # type: ignore[attr-defined]
     encoding = next((encoding for mark, encoding in MARKS.items() if start.startswith(mark)), None)
     if encoding is None:

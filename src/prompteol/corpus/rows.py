@@ -24,7 +24,8 @@ class Row(NamedTuple):
     kept: tuple[Any, ...]
 
 
-class Fault(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Fault:
     """A row without a vector: its place in the whole input from 0, its file, where in it, and what is wrong."""
 
     row: int
