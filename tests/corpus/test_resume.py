@@ -1,5 +1,6 @@
 """Killed at any moment, the same call goes on and ends in the same bytes; another job is refused."""
 
+import contextlib
 import json
 import os
 import random
@@ -200,22 +201,24 @@ def test_two_workers_killed_with_their_parent_end_in_the_same_bytes(base, corpus
     assert digest(tmp_path / "out") == digest(tmp_path / "whole")
 
 
-def kill_a_worker() -> None:
-    """Kill one of this process's workers once it embeds."""
-    children = []
-    while not children:
-        children = [one for one in psutil.Process().children(recursive=True) if "popen_loky" in " ".join(one.cmdline())]
-        time.sleep(0.05)
-    time.sleep(2)
-    children[0].kill()
+def kill_workers(until: threading.Event) -> None:
+    """Kill one of this process's workers every half second."""
+    while not until.wait(0.5):
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "popen_loky" in " ".join(child.cmdline()):
+                    child.kill()
+                    break
 
 
 def test_a_worker_that_dies_is_an_error_and_its_shards_stay(base, corpus_file, tmp_path, digest):
     prompteol.embed_corpus(base, corpus_file, tmp_path / "whole", **OPTIONS, device="cpu")
-    killer = threading.Thread(target=kill_a_worker)
+    over = threading.Event()
+    killer = threading.Thread(target=kill_workers, args=(over,))
     killer.start()
     with pytest.raises(CorpusError, match=r"a worker died before its work was done .* run the same command to go on"):
         prompteol.embed_corpus(base, corpus_file, tmp_path / "out", **OPTIONS, device="cpu", workers=2)
+    over.set()
     killer.join()
     prompteol.embed_corpus(base, corpus_file, tmp_path / "out", **OPTIONS, device="cpu", workers=2)
 

@@ -116,7 +116,7 @@ def train(
     patience: Annotated[
         int | None, option("--patience N [never]", "Stop after N checkpoints in a row that are not better.")
     ] = None,
-    keep: Annotated[
+    keep_step: Annotated[
         Literal["best", "last"],
         option("--keep", "The checkpoint that is saved: the best on the --dev pairs, or the last."),
     ] = "best",
@@ -152,7 +152,7 @@ def train(
         "max_text_tokens": max_text_tokens,
         "eval_steps": eval_steps,
         "patience": patience,
-        "keep": keep,
+        "keep": keep_step,
         "seed": seed,
     }
     lora = Lora(lora_rank, lora_alpha, lora_dropout, quantize) if lora_rank else None
