@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ __all__ = [
     "adapter_layer_types",
     "eager_attention",
     "forward_hooks",
+    "initialized_weights",
     "output_path",
     "read_output",
     "renames_weights",
@@ -43,6 +46,32 @@ def renames_weights(model_type: str) -> bool:
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
     return get_checkpoint_conversion_mapping(model_type) is not None
+
+
+@contextmanager
+def initialized_weights() -> Iterator[list[str]]:
+    """Collect the names of weights that transformers initializes in the block because no file holds them.
+
+    transformers says so in a log record alone, which is read whatever its verbosity is; nothing is printed twice.
+    """
+    found: list[str] = []
+    logger = logging.getLogger("transformers.modeling_utils")
+    silent = not logger.isEnabledFor(logging.WARNING)
+
+    def read(record: logging.LogRecord) -> bool:
+        report = re.sub(r"\x1b\[[0-9;]*m", "", record.getMessage())
+        found.extend(re.findall(r"^(\S+)\s*\|\s*MISSING\b", report, flags=re.MULTILINE))
+        return not silent
+
+    level = logger.level
+    logger.addFilter(read)
+    if silent:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield found
+    finally:
+        logger.removeFilter(read)
+        logger.setLevel(level)
 
 
 def forward_hooks(module: nn.Module | None) -> Iterator[Callable[..., Any]]:

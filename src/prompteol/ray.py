@@ -60,15 +60,14 @@ def embed(
         raise SettingError(f"rows_per_batch={rows_per_batch} is below 1")
     from ray.data import ActorPoolStrategy
 
-    least_and_most = concurrency if isinstance(concurrency, tuple) else (concurrency or 1,) * 2
-    actors = dict(zip(("min_size", "max_size"), least_and_most, strict=True))
+    least, most = concurrency if isinstance(concurrency, tuple) else (concurrency or 1,) * 2
     settings = Settings(
         column, normalize=normalize, truncate_dim=truncate_dim, task=task, batch_size=batch_size, threads=threads
     )
     return dataset.map_batches(
         _Embedder,
         fn_constructor_args=(model, dict(model_options or {}), settings, output_column, device),
-        compute=ActorPoolStrategy(**actors),
+        compute=ActorPoolStrategy(min_size=least, max_size=most),
         num_gpus=num_gpus,
         num_cpus=num_cpus if num_cpus is not None or num_gpus else threads or 1,
         batch_size=rows_per_batch,

@@ -3,9 +3,10 @@
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModel
 
-from prompteol.compat import eager_attention, renames_weights, visible_tokens
+from prompteol.compat import eager_attention, initialized_weights, renames_weights, visible_tokens
 from prompteol.testing import tiny_config
 
 VERSION = f"transformers {transformers.__version__}"
@@ -14,6 +15,22 @@ VERSION = f"transformers {transformers.__version__}"
 @pytest.fixture
 def backbone():
     return AutoModel.from_config(tiny_config("llama")).eval()
+
+
+@pytest.mark.parametrize("verbosity", [transformers.logging.WARNING, transformers.logging.CRITICAL])
+def test_weights_that_are_initialized_at_random_are_named(backbone, tmp_path, verbosity):
+    backbone.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["layers.1.mlp.up_proj.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity(verbosity)
+    try:
+        with initialized_weights() as names:
+            AutoModel.from_pretrained(tmp_path)
+    finally:
+        transformers.logging.set_verbosity(before)
+    assert names == ["layers.1.mlp.up_proj.weight"], f"{VERSION} reports missing weights in another way"
 
 
 def test_modeling_files_have_eager_attention(backbone):

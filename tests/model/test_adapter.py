@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PrefixTuningConfig, get_peft_model
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -111,6 +111,17 @@ def test_what_transformers_would_not_read_back_is_saved_merged(tiny, tmp_path, l
         assert np.abs(got.encode("A man sings.") - expected).max() < 1e-5 * np.abs(expected).max()
     assert model.module.transformer.model.peft_config["default"].use_dora
     assert again.fingerprint() in (tmp_path / "prompteol.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "config", [LoraConfig(r=2), PrefixTuningConfig(num_virtual_tokens=2, task_type="FEATURE_EXTRACTION")]
+)
+def test_a_model_in_a_wrapper_of_peft_is_not_saved(tiny, tmp_path, config):
+    model = PromptEOL(tiny("llama"), device="cpu")
+    model.module.transformer.model = get_peft_model(model.module.transformer.model, config)
+    with pytest.raises(ModelError, match=r"wrapped in PeftModel.*add_adapter"):
+        model.save_pretrained(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_adapter_that_is_turned_off_stays_off(tiny, tmp_path):

@@ -8,7 +8,9 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
+from transformers import AutoModel
 
 from prompteol import PromptEOL
 from prompteol.errors import ArtifactError, ModelError, PromptEOLError
@@ -49,6 +51,35 @@ def saved(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "model"
     PromptEOL(tiny("llama"), demonstrations="opt-2.7b", device="cpu").save_pretrained(folder, create_model_card=False)
     return folder
+
+
+def without_a_weight(folder):
+    weights = load_file(folder / "model.safetensors")
+    del weights["layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def under_other_names(folder):
+    weights = load_file(folder / "model.safetensors")
+    renamed = {f"other.{name}": weight for name, weight in weights.items()}
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def with_more_layers(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": config["num_hidden_layers"] + 1}))
+
+
+@pytest.mark.parametrize("damage", [without_a_weight, under_other_names, with_more_layers])
+@pytest.mark.parametrize("kind", ["saved", "base"])
+def test_weights_that_are_not_there_are_never_random(saved, tiny, tmp_path, kind, damage):
+    folder = tmp_path / "model"
+    shutil.copytree(saved if kind == "saved" else tiny("llama"), folder)
+    if kind == "base":
+        AutoModel.from_pretrained(folder).save_pretrained(folder)
+    damage(folder)
+    with pytest.raises(ModelError, match="lacks weights of its architecture"):
+        PromptEOL(folder, device="cpu")
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -141,7 +142,9 @@ def _connected(address: str | bool) -> Iterator[Any]:
         yield ray
         return
     try:
-        ray.init(address=address if isinstance(address, str) else None, log_to_driver=False, logging_level="ERROR")
+        ray.init(
+            address=address if isinstance(address, str) else None, log_to_driver=False, logging_level=logging.ERROR
+        )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise CorpusError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
     try:

@@ -54,6 +54,11 @@ def portable_transformer(transformer: Transformer) -> Transformer:
     base that shares its memory, and compared. ModelError where it comes back as another and cannot be merged.
     """
     backbone: PreTrainedModel = transformer.model
+    if "peft" in sys.modules and isinstance(backbone, sys.modules["peft"].PeftModel):
+        raise ModelError(
+            f"the backbone is wrapped in {type(backbone).__name__}, which stock loaders cannot read: put the adapter "
+            "on it with model.add_adapter(config), or merge it first with the wrapper's merge_and_unload()"
+        )
     # Offloaded weights are refused with the fingerprint, for every model.
     if not has_adapter(backbone) or any(parameter.is_meta for parameter in backbone.parameters()):
         return transformer

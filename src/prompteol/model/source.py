@@ -17,6 +17,7 @@ from sentence_transformers.util import load_file_path
 from transformers import AutoConfig, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
+from prompteol.compat import initialized_weights
 from prompteol.errors import ModelError, ModelNotFoundError, PromptEOLError
 
 MANIFEST = "prompteol.json"
@@ -112,7 +113,13 @@ def check_causal(source: ModelSource, *, trust_remote_code: bool = False) -> Pre
 def reading(name: str, given: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Raise ModelError, naming the model whose files cannot be read, or what is ``given`` and at fault."""
     try:
-        yield
+        with initialized_weights() as missing:
+            yield
+        if missing:
+            raise ModelError(
+                f"{name!r} lacks weights of its architecture, which would be random: {', '.join(missing[:3])}; copy "
+                "or save the model anew"
+            )
     except (PromptEOLError, torch.OutOfMemoryError, ImportError):
         raise
     except DAMAGE as error:
