@@ -1,6 +1,5 @@
 """A pool of worker processes gives the model's own vectors, from any thread, or says why it cannot."""
 
-import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -83,18 +82,22 @@ def test_an_edit_in_place_reaches_workers_that_share_the_memory(model, pool):
     assert np.allclose(after, model.encode(TEXTS, engine="stock"), atol=1e-5)
 
 
-def test_a_call_that_was_cut_short_breaks_the_pool(model, pool):
-    def interrupt(*_):
-        raise KeyboardInterrupt
+class Interrupted:
+    """A queue of results that is interrupted after the first one, as by Ctrl-C."""
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            model.encode([f"{text} {number}" for text in TEXTS for number in range(400)], pool=pool, chunk_size=8)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    def __init__(self, queue):
+        self.queue, self.found = queue, 0
+
+    def get(self, *args, **kwargs):
+        self.found += 1
+        if self.found > 1:
+            raise KeyboardInterrupt
+        return self.queue.get(*args, **kwargs)
+
+
+def test_a_call_that_was_cut_short_breaks_the_pool(model, pool):
+    with pytest.raises(KeyboardInterrupt):
+        model.encode(TEXTS, pool={**pool, "output": Interrupted(pool["output"])}, chunk_size=8)
     with pytest.raises(SettingError, match=r"an earlier call was cut short.*start a new one"):
         model.encode(TEXTS, pool=pool)
 
