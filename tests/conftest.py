@@ -1,4 +1,4 @@
-"""Tiny models for every test, one torch thread, no network, and 500 examples a property in CI."""
+"""Tiny models for every test, one torch thread and no network."""
 
 import ast
 import os
@@ -25,9 +25,8 @@ OPTIONAL = {
 ARCHITECTURES = ("llama", "opt", "gpt2", "qwen2")
 
 _calm = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
-settings.register_profile("quick", max_examples=100, **_calm)
-settings.register_profile("ci", max_examples=500, **_calm)
-settings.load_profile("ci" if os.environ.get("CI") else "quick")
+settings.register_profile("prompteol", max_examples=int(os.environ.get("PROMPTEOL_TEST_EXAMPLES", "100")), **_calm)
+settings.load_profile("prompteol")
 
 torch.set_num_threads(1)
 
