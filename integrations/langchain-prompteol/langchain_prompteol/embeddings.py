@@ -95,7 +95,7 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
     client: Any = Field(default=None, exclude=True, repr=False)
     """The model object; left out, it is loaded from ``model_name``."""
 
-    _loaded: tuple[Any, Hashable] | None = PrivateAttr(default=None)
+    _loaded: Hashable = PrivateAttr(default=None)
     _guard: IndexGuard | None = PrivateAttr(default=None)
     _notice: LongTextNotice = PrivateAttr(default_factory=LongTextNotice)
 
@@ -106,7 +106,7 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
             from prompteol import PromptEOL
 
             self.client = PromptEOL(self.model_name, **self.model_kwargs)
-            self._loaded = self.client, model_state(self.client)
+            self._loaded = model_state(self.client)
         self._embedder()
 
     @classmethod
@@ -195,6 +195,6 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
     def __reduce__(self) -> tuple[Callable[..., PromptEOLEmbeddings], tuple[()]]:
         """Pickle the fields, and the network only where no name can bring it back."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        if self._loaded == (self.client, model_state(self.client)):
+        if self._loaded is not None and self._loaded == model_state(self.client):
             del fields["client"]
         return partial(type(self), **fields), ()
