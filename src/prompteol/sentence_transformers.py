@@ -230,7 +230,7 @@ class PromptEOL(SettableModel):
     @property
     def head(self) -> LanguageModelHead:
         """The LM head of the backbone, found when first asked for; raises ``ModelError`` where there is none."""
-        if self._head is None:
+        if self._head is None or self._head.backbone is not self.module.transformer.model:
             self._head = LanguageModelHead(self.module.transformer.model, self._source)
         return self._head
 
@@ -272,7 +272,7 @@ class PromptEOL(SettableModel):
         prompter = self.module.prompter
         prompter.settle()
         transformer, pooling = self.module.stock_modules
-        portable = portable_transformer(transformer)
+        portable = portable_transformer(transformer, self._source.hub_kwargs | {"revision": "main"})
         first = [portable, pooling] if self.technique is None else [self.module.around(portable)]
         stock = SentenceTransformer(
             modules=[*first, *list(self.children())[1:]],

@@ -1,6 +1,9 @@
 """A LoRA adapter is base plus adapter, to the last bit, however it was trained, and never silently left out."""
 
+import shutil
+
 import numpy as np
+import peft
 import pytest
 import torch
 from peft import LoraConfig, PrefixTuningConfig, get_peft_model
@@ -122,6 +125,110 @@ def test_a_model_in_a_wrapper_of_peft_is_not_saved(tiny, tmp_path, config):
     with pytest.raises(ModelError, match=r"wrapped in PeftModel.*add_adapter"):
         model.save_pretrained(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("method", ["PromptTuningConfig", "PrefixTuningConfig", "PromptEncoderConfig"])
+@pytest.mark.parametrize("engine", ["auto", "stock"])
+def test_virtual_tokens_are_refused(tiny, method, engine):
+    """They would shift what is read of a batch, and not of a text alone."""
+    model = PromptEOL(tiny("llama"), engine=engine, device="cpu")
+    config = getattr(peft, method)(num_virtual_tokens=4, task_type="FEATURE_EXTRACTION")
+    model.module.transformer.model = get_peft_model(model.module.transformer.model, config)
+    model.eval()
+    for texts in (["A man sings.", "Why?"], "A man sings."):
+        with pytest.raises(ModelError, match=f"{method}, whose virtual tokens.*add_adapter"):
+            model.encode(texts)
+
+
+def test_a_wrapper_of_peft_that_changes_weights_alone(tiny):
+    model = PromptEOL(tiny("llama"), device="cpu")
+    texts = ["A man sings.", "Why?", "Two dogs run in the snow."]
+    plain = model.encode(texts)
+    config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    model.module.transformer.model = get_peft_model(model.module.transformer.model, config).eval()
+    stock = model.encode(texts, engine="stock")
+    assert np.abs(stock - plain).max() > 0.1
+    assert np.allclose(model.encode(texts), stock, atol=1e-5)
+
+
+def larger_up_projection(backbone):
+    backbone.layers[0].mlp.up_proj.weight.data.mul_(1.5)
+
+
+def under_the_adapter(backbone):
+    """A weight that the adapter is put on."""
+    backbone.layers[1].self_attn.q_proj.weight.data.mul_(1.5)
+
+
+def one_row(backbone):
+    backbone.embed_tokens.weight.data[45] += 1.0
+
+
+def more_tokens(backbone):
+    backbone.resize_token_embeddings(backbone.config.vocab_size + 8)
+
+
+@pytest.mark.parametrize("edit", [larger_up_projection, under_the_adapter, one_row, more_tokens])
+def test_an_adapter_on_a_base_that_was_edited_is_saved_merged(tiny, tmp_path, edit):
+    model = PromptEOL(tiny("llama"), device="cpu")
+    edit(model.transformers_model)
+    model.add_adapter(LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
+    expected = model.eval().encode("A man sings.")
+    with pytest.warns(UserWarning, match=r"saved merged into its base.*would be put on"):
+        model.save_pretrained(tmp_path, create_model_card=False)
+    for again in (PromptEOL(tmp_path, device="cpu"), SentenceTransformer(str(tmp_path), device="cpu")):
+        assert np.allclose(again.encode("A man sings."), expected, atol=1e-4)
+
+
+def test_an_adapter_on_a_base_that_was_moved_is_saved_merged(tiny, tmp_path):
+    shutil.copytree(tiny("llama"), tmp_path / "base")
+    model = PromptEOL(tmp_path / "base", device="cpu")
+    model.add_adapter(LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
+    expected = model.eval().encode("A man sings.")
+    (tmp_path / "base").rename(tmp_path / "elsewhere")
+    with pytest.warns(UserWarning, match=r"saved merged into its base.*cannot be read"):
+        model.save_pretrained(tmp_path / "saved", create_model_card=False)
+    assert np.allclose(PromptEOL(tmp_path / "saved", device="cpu").encode("A man sings."), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("saved", [False, True])
+def test_an_adapter_on_an_unchanged_base_is_saved_alone(tiny, tmp_path, architecture, dtype, saved):
+    """Whether the base is a language model or a saved model, and in whatever dtype it was loaded."""
+    base = tiny(architecture)
+    if saved:
+        PromptEOL(base, device="cpu").save_pretrained(tmp_path / "base", create_model_card=False)
+        base = tmp_path / "base"
+    model = PromptEOL(base, model_kwargs={"dtype": dtype}, device="cpu")
+    options = {"target_modules": "all-linear", "init_lora_weights": False, "fan_in_fan_out": architecture == "gpt2"}
+    model.add_adapter(LoraConfig(r=4, **options), "mine")
+    model.encode(["A man sings.", "Why?"])
+    model.save_pretrained(tmp_path / "saved", create_model_card=False)
+    assert (tmp_path / "saved" / "adapter_config.json").exists()
+    again = PromptEOL(tmp_path / "saved", model_kwargs={"dtype": dtype}, device="cpu")
+    assert again.fingerprint() == model.fingerprint()
+    for loaded in (again, SentenceTransformer(str(tmp_path / "saved"), model_kwargs={"dtype": dtype}, device="cpu")):
+        assert np.allclose(loaded.encode("A man sings."), model.encode("A man sings."), atol=1e-5)
+
+
+@pytest.mark.parametrize("first", ["whole", "adapter", "base"])
+@pytest.mark.parametrize("then", ["whole", "adapter"])
+def test_saved_over_another_model(tiny, tmp_path, first, then):
+    """A base with an adapter is saved where another base with or without one lay, or its own base."""
+
+    def made(kind, base):
+        model = PromptEOL(base, device="cpu")
+        if kind == "adapter":
+            model.add_adapter(LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
+        return model.eval()
+
+    before = made("whole" if first == "base" else first, tiny("llama", seed=1))
+    before.save_pretrained(tmp_path, create_model_card=False)
+    model = made(then, tmp_path if first == "base" else tiny("llama"))
+    expected = model.encode("A man sings.")
+    model.save_pretrained(tmp_path, create_model_card=False)
+    for again in (PromptEOL(tmp_path, device="cpu"), SentenceTransformer(str(tmp_path), device="cpu"), model):
+        assert np.allclose(again.encode("A man sings."), expected, atol=1e-5)
 
 
 def test_an_adapter_that_is_turned_off_stays_off(tiny, tmp_path):

@@ -199,6 +199,33 @@ def test_a_hook_that_changes_its_mind(base):
         assert_equal(model)
 
 
+class Leaking(torch.nn.Module):
+    """Mix each token with the one before it, as much as the gate is open, or where a state is unusual."""
+
+    def __init__(self, inner, rare):
+        super().__init__()
+        self.inner, self.rare = inner, rare
+        self.gate = torch.nn.Parameter(torch.zeros(()))
+        self.register_buffer("more", torch.zeros(()))
+
+    def forward(self, states):
+        before = torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], 1)
+        seen = (states[..., :1] > 1.2) * 0.5 if self.rare else self.gate + self.more
+        return self.inner(states) + before * seen
+
+
+@pytest.mark.parametrize("rare", [False, True])
+@pytest.mark.parametrize("name", ["gate", "more"])
+def test_a_foreign_module_that_mixes_tokens_for_some_values(base, name, rare):
+    model = copy.deepcopy(base)
+    layer = model.transformers_model.layers[1]
+    layer.mlp = Leaking(layer.mlp, rare).eval()
+    assert_equal(model)
+    with torch.no_grad():
+        getattr(layer.mlp, name).fill_(0.5)
+    assert_equal(model)
+
+
 def test_pooling_and_hooks_around_the_backbone(base):
     model = copy.deepcopy(base)
     model.module.pooling.pooling_mode = "mean"

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from tokenizers import normalizers
 
 from prompteol import PromptEOL
 from prompteol.errors import SettingError
@@ -56,6 +57,15 @@ def another_norm(model):
     model.transformers_model.norm.variance_epsilon = 0.5
 
 
+def another_normalizer(model):
+    model.tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+
+
+def other_angles(model):
+    """Of a buffer that no saved model holds."""
+    model.transformers_model.rotary_emb.inv_freq.data = 3 * model.transformers_model.rotary_emb.inv_freq
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -65,6 +75,9 @@ def another_norm(model):
         (other_dtype, "modules, adapters or settings"),
         (other_weights, "weights"),
         (another_norm, "modules, adapters or settings"),
+        (another_normalizer, "tokenizer"),
+        (lambda model: model.tokenizer.add_tokens(["sentence"]), "tokenizer"),
+        (other_angles, "weights"),
     ],
 )
 def test_a_model_that_changed_is_refused(model, pool, change, named):
@@ -73,10 +86,12 @@ def test_a_model_that_changed_is_refused(model, pool, change, named):
         model.encode(TEXTS, pool=pool)
 
 
-def test_an_edit_in_place_reaches_workers_that_share_the_memory(model, pool):
+@pytest.mark.parametrize("name", ["layers.0.mlp.up_proj.weight", "rotary_emb.inv_freq"])
+def test_an_edit_in_place_reaches_workers_that_share_the_memory(model, pool, name):
     before = model.encode(TEXTS, pool=pool)
+    backbone = model.transformers_model
     with torch.no_grad():
-        model.transformers_model.layers[0].mlp.up_proj.weight.mul_(1.5)
+        {**dict(backbone.named_parameters()), **dict(backbone.named_buffers())}[name].mul_(1.5)
     after = model.encode(TEXTS, pool=pool)
     assert not np.allclose(after, before, atol=1e-3)
     assert np.allclose(after, model.encode(TEXTS, engine="stock"), atol=1e-5)

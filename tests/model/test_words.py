@@ -43,6 +43,28 @@ def test_bytes_of_a_character_are_no_word(tiny):
     assert min(map(len, words)) > 100
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_words_after_the_backbone_was_edited_or_replaced(tiny, tied):
+    folder, other = tiny("llama", tied=tied), tiny("llama", tied=tied, seed=1)
+
+    def edited(*, asked_before):
+        model = PromptEOL(folder, device="cpu")
+        if asked_before:
+            model.words("A man sings")
+        model.transformers_model.set_input_embeddings(PromptEOL(other, device="cpu").transformers_model.embed_tokens)
+        return model.words("A man sings")
+
+    def replaced(*, asked_before):
+        model = PromptEOL(folder, device="cpu")
+        if asked_before:
+            model.words("A man sings")
+        model.module.transformer.model = PromptEOL(other, device="cpu").transformers_model
+        return model.words("A man sings")
+
+    for change in (edited, replaced):
+        assert change(asked_before=True) == change(asked_before=False)
+
+
 def test_words_of_a_saved_model(tiny, tmp_path):
     tied = PromptEOL(tiny("opt"), layer=-2, device="cpu")
     tied.save_pretrained(tmp_path / "tied", create_model_card=False)

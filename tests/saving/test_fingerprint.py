@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import shutil
+
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
@@ -14,7 +18,7 @@ from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import AutoTokenizer
 
-from prompteol import fingerprint
+from prompteol import PromptEOL, fingerprint
 from prompteol.saving import remembering_frozen_weights
 from small_models import base_model_folder
 
@@ -71,6 +75,73 @@ def test_a_model_and_its_saved_form_have_one_fingerprint(make, tmp_path):
 )
 def test_another_tokenizer_is_another_model(make, other):
     assert fingerprint(make(**other)) != fingerprint(make())
+
+
+def settings(folder, **changed):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+
+
+def tokenizer_parts(folder, change):
+    path = folder / "tokenizer.json"
+    parts = json.loads(path.read_text())
+    change(parts)
+    path.write_text(json.dumps(parts))
+
+
+EDITS = {
+    "heads": lambda folder: settings(folder, num_attention_heads=2, num_key_value_heads=1, head_dim=16),
+    "epsilon": lambda folder: settings(folder, rms_norm_eps=0.1),
+    "activation": lambda folder: settings(folder, hidden_act="relu"),
+    "angles": lambda folder: settings(folder, rope_parameters={"rope_type": "default", "rope_theta": 10.0}),
+    "merges": lambda folder: tokenizer_parts(folder, lambda parts: parts["model"]["merges"].reverse()),
+    "normalizer": lambda folder: tokenizer_parts(folder, lambda parts: parts.update(normalizer={"type": "Lowercase"})),
+    "added token": lambda folder: tokenizer_parts(
+        folder, lambda parts: parts["added_tokens"][-1].update(single_word=True, lstrip=True)
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_file_is_another_model(tmp_path, edit):
+    shutil.copytree(base_model_folder(), tmp_path, dirs_exist_ok=True)
+    before = PromptEOL(tmp_path, device="cpu").fingerprint()
+    assert before == PromptEOL(base_model_folder(), device="cpu").fingerprint()
+    EDITS[edit](tmp_path)
+    assert PromptEOL(tmp_path, device="cpu").fingerprint() != before
+
+
+def test_what_no_vector_depends_on_does_not_count(tmp_path):
+    shutil.copytree(base_model_folder(), tmp_path, dirs_exist_ok=True)
+    before = PromptEOL(tmp_path, device="cpu").fingerprint()
+    settings(tmp_path, use_cache=False, initializer_range=0.5, attention_dropout=0.1, architectures=["LlamaModel"])
+    assert PromptEOL(tmp_path, device="cpu").fingerprint() == before
+
+
+def test_a_model_keeps_its_fingerprint_by_every_road(tiny, tmp_path, architecture):
+    """Used, copied, saved by either library and loaded by either, from wherever the files lie."""
+    model = PromptEOL(tiny(architecture), device="cpu")
+    expected = model.fingerprint()
+    model.encode(["A man sings.", "Why?"])
+    model.save(tmp_path / "ours")
+    stock = SentenceTransformer(str(tmp_path / "ours"), device="cpu")
+    stock.save(str(tmp_path / "stock"))
+    loaded = [PromptEOL(tmp_path / name, device="cpu") for name in ("ours", "stock")]
+    for other in (model, copy.deepcopy(model), stock, *loaded):
+        assert fingerprint(other) == expected
+
+
+def test_the_scaling_of_an_adapter_counts():
+    peft = pytest.importorskip("peft")
+
+    def scaled(alpha):
+        model = PromptEOL(base_model_folder(), device="cpu")
+        torch.manual_seed(0)
+        model.add_adapter(peft.LoraConfig(lora_alpha=alpha, target_modules=["q_proj"], init_lora_weights=False))
+        return model.fingerprint()
+
+    assert scaled(8) == scaled(8)
+    assert scaled(8) != scaled(16)
 
 
 def test_a_router_goes_by_the_tokenizer_it_shows():

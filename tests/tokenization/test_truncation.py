@@ -3,6 +3,7 @@
 import json
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from prompteol import PromptEOL
 from prompteol.prompts import TEMPLATES
 from prompteol.testing import tiny_tokenizer
-from prompteol.tokenization import PromptTokenizer
+from prompteol.tokenization import PromptTokenizer, prompt_tokenizer
 from prompteol.tokenization.truncation import PromptCutter
 
 LLAMA_3 = (
@@ -144,21 +145,36 @@ def test_the_tokens_before_every_seam_are_those_of_the_whole(tokenizers, kind, t
 
 
 @given(text=texts, times=st.integers(1, 8), limit=st.integers(24, 60))
-def test_a_row_is_that_of_the_whole_prompt(text, times, limit):
+def test_a_row_is_that_of_the_whole_prompt(monkeypatch, text, times, limit):
+    monkeypatch.setattr(prompt_tokenizer, "_WORTH_CUTTING", 0)
     tokenizer = tiny_tokenizer("llama")
     prompter = PromptTokenizer(tokenizer, TEMPLATES["prompteol"])
     long = text * times + " and so on" * 200
     (row,) = prompter([long], max_length=limit)
-    prompter._cut = lambda whole, _: whole
+    prompter._cut = lambda cutter, whole, _: whole
     assert prompter([long], max_length=limit) == [row]
 
 
-def test_a_token_added_later_that_holds_a_blank(tokenizers):
+def test_an_added_token_that_holds_a_blank():
     tokenizer = made("gpt2")
-    cutter = PromptCutter(tokenizer)
-    assert cutter.cut("a man sings", 8) == "a man"
+    assert PromptCutter(tokenizer).cut("a man sings", 8) == "a man"
     tokenizer.add_tokens([AddedToken("man sings")])
-    assert cutter.cut("a man sings", 8) is None
+    assert PromptCutter(tokenizer).cut("a man sings", 8) is None
+
+
+@pytest.mark.parametrize("length", [40, 200])
+def test_a_tokenizer_edited_after_a_long_text_was_encoded(tiny, tmp_path, length):
+    """Its new tokens are in what every prompt begins and ends with, and may cross where a text was cut."""
+    model = PromptEOL(tiny("llama"), device="cpu")
+    model.max_seq_length = length
+    texts = ["It is raining cats and dogs " * 4000, "A man plays."]
+    model.encode(texts)
+    model.tokenizer.add_tokens(["means in one word", "cats and dogs", "sentence :"])
+    model.transformers_model.resize_token_embeddings(len(model.tokenizer))
+    edited = [model.encode(texts), model.encode(texts, engine="stock"), model.encode(texts[0])[None]]
+    model.save(tmp_path)
+    for vectors in edited:
+        assert np.allclose(vectors, PromptEOL(tmp_path, device="cpu").encode(texts)[: len(vectors)], atol=1e-5)
 
 
 @pytest.mark.parametrize("normalization", ["paper", "plain", "none"])

@@ -23,6 +23,7 @@ from prompteol.errors import InputError, SettingError
 from prompteol.inference import weights_sample
 from prompteol.locks import Lock
 from prompteol.prompts import PROMPT_TASKS, PromptTask
+from prompteol.tokenization import tokenizer_sample
 from prompteol.validation import as_texts, check_finite
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def model_state(model: SentenceTransformer) -> Hashable:
     """
     settings = ("template", "layer", "max_seq_length", "truncate_dim", "default_prompt_name")
     values = (getattr(model, name, None) for name in settings)
-    return weights_sample(model), tuple(sorted(model.prompts.items())), *values
+    tokenizer = tokenizer_sample(getattr(model, "tokenizer", None))
+    return weights_sample(model), tokenizer, tuple(sorted(model.prompts.items())), *values
 
 
 @dataclass

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
+from prompteol.errors import ModelError
 from prompteol.inference.packing import TokenRow
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -36,6 +37,7 @@ def reference_states(backbone: PreTrainedModel, rows: Sequence[TokenRow], layers
 
     The backbone gets no hooks, see :func:`sharing_copy`.
     """
+    check_own_tokens(backbone)
     device = input_device(backbone)
     longest = max(map(len, rows))
     # Any id does for padding: the mask keeps it out, and causal attention keeps it from the tokens before it.
@@ -52,6 +54,16 @@ def reference_states(backbone: PreTrainedModel, rows: Sequence[TokenRow], layers
     )
     stack = {-1: output.last_hidden_state} if last_only else output.hidden_states
     return [_at(stack[layer], lengths - 1) for layer in layers]
+
+
+def check_own_tokens(backbone: nn.Module) -> None:
+    """Raise ModelError where PEFT puts virtual tokens into each row, so that its last token is another one."""
+    config = getattr(backbone, "active_peft_config", None)
+    if getattr(config, "is_prompt_learning", False):
+        raise ModelError(
+            f"the backbone is wrapped in {type(backbone).__name__} with {type(config).__name__}, whose virtual tokens "
+            "have no place in a prompt: train an adapter that changes weights, such as LoRA, with model.add_adapter"
+        )
 
 
 def _at(states: Tensor, last: Tensor) -> Tensor:

@@ -20,8 +20,12 @@ from transformers import PretrainedConfig
 from prompteol.compat import forward_hooks
 
 _PLAIN = frozenset({bool, int, float, str, bytes, type(None), torch.dtype, torch.device})
-# Their hooks and forwards are part of the architecture: the equivalence check covers them.
-_KNOWN_PACKAGES = frozenset({"accelerate", "bitsandbytes", "peft", "torch", "transformers"})
+# Their hooks, forwards and modules are part of the architecture: the equivalence check covers them. The last ones
+# bring the linear layers of quantized weights.
+_KNOWN_PACKAGES = frozenset(
+    {"accelerate", "bitsandbytes", "peft", "torch", "transformers"}
+    | {"aqlm", "awq", "compressed_tensors", "eetq", "gptqmodel", "hqq", "optimum", "torchao"}
+)
 # Of each weight, about so many values are sampled.
 _SAMPLES = 4
 
@@ -95,27 +99,35 @@ def is_training(backbone: nn.Module) -> bool:
 
 
 def foreign_code(modules: Iterable[nn.Module]) -> str:
-    """Name a hook or forward that was put on one of the modules from outside, or return nothing.
+    """Name a hook, forward or module that was put among the modules from outside, or return nothing.
 
-    It may look at the shape of a batch, or remember what it saw, so it gets the batches that it was written for.
+    It may look at the shape of a batch, remember what it saw, or mix tokens for some values of its weights and some
+    states only, which no check of a few rows can rule out; so it gets the batches that it was written for.
     """
     if any(map(_is_foreign, forward_hooks(None))):
         return "a hook on the forward of every module"
+    own = ""
     for module in modules:
+        # Where the outermost one comes from, architectures of somebody's own do too.
+        own = own or _package(type(module))
         if any(map(_is_foreign, forward_hooks(module))):
             return f"a forward hook on {type(module).__name__}"
         if _is_foreign(vars(module).get("forward")):
             return f"another forward on {type(module).__name__}"
+        if any(_is_foreign(code) and _package(code) != own for code in (type(module), type(module).forward)):
+            return f"the module {type(module).__name__}, not of this architecture,"
     return ""
 
 
 def _is_foreign(code: Any) -> bool:
-    if code is None:
-        return False
     while isinstance(code, partial):
         code = code.func
-    home = getattr(code, "__module__", None) or type(code).__module__
-    return home.partition(".")[0] not in _KNOWN_PACKAGES
+    return code is not None and _package(code) not in _KNOWN_PACKAGES
+
+
+def _package(code: Any) -> str:
+    home: str = getattr(code, "__module__", None) or type(code).__module__
+    return home.partition(".")[0]
 
 
 def weights_sample(module: nn.Module) -> Hashable:

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from prompteol.compat import PEFT_PREFIX, renames_weights
 from prompteol.errors import ModelError, PromptEOLError
-from prompteol.model.adapter_saving import named_adapter_modules
+from prompteol.model.adapter_state import named_adapter_modules
 from prompteol.model.source import ADAPTER, DAMAGE, ModelSource, backbone_of
 
 if TYPE_CHECKING:

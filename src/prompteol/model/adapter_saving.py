@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from typing import Any
@@ -17,41 +17,25 @@ from typing import Any
 import torch
 from sentence_transformers.base.modules import Transformer
 from torch import Tensor, nn
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
+from transformers.utils import logging
 
-from prompteol.compat import adapter_layer_types
 from prompteol.errors import ModelError
-from prompteol.model.source import DAMAGE
+from prompteol.model.adapter_state import has_adapter, named_adapter_modules, tensors_as_saved
+from prompteol.model.source import DAMAGE, reading, vector_settings
 
 # Of the largest entry: merging rounds the weights, reading back does not.
 _READ_BACK, _MERGED = 1e-5, 1e-4
 # Initializations of LoRA that change the base, once more each time such an adapter is read.
 _CHANGES_BASE = re.compile(r"pissa.*|olora|corda|loftq")
-# In their sizes the base on disk must be what the backbone in memory is.
-_SIZES = ("vocab_size", "num_hidden_layers", "hidden_size")
 
 
-def has_adapter(backbone: nn.Module) -> bool:
-    """Tell whether a PEFT adapter sits on a backbone."""
-    # Without peft in memory there can be none, and importing it takes a second.
-    return "peft" in sys.modules and any(True for _ in named_adapter_modules(backbone))
-
-
-def named_adapter_modules(backbone: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Yield the outermost modules that peft put in place of the backbone's own, with their names."""
-    types = adapter_layer_types()
-    last = "\n"
-    for name, part in backbone.named_modules():
-        if isinstance(part, types) and not name.startswith(last):
-            last = f"{name}."
-            yield name, part
-
-
-def portable_transformer(transformer: Transformer) -> Transformer:
+def portable_transformer(transformer: Transformer, files: Mapping[str, Any] | None = None) -> Transformer:
     """Return what is to be saved of a Transformer module: itself, or a copy with its adapter merged.
 
-    The adapter is saved to a temporary folder, read back as stock sentence-transformers reads it, onto a copy of the
-    base that shares its memory, and compared. ModelError where it comes back as another and cannot be merged.
+    The base is compared with its files, which ``files`` say how to reach, in transformers' words. The adapter is saved
+    to a temporary folder, read back as stock sentence-transformers reads it, onto a copy of the base that shares its
+    memory, and compared. ModelError where it comes back as another and cannot be merged.
     """
     backbone: PreTrainedModel = transformer.model
     if "peft" in sys.modules and isinstance(backbone, sys.modules["peft"].PeftModel):
@@ -62,7 +46,7 @@ def portable_transformer(transformer: Transformer) -> Transformer:
     # Offloaded weights are refused with the fingerprint, for every model.
     if not has_adapter(backbone) or any(parameter.is_meta for parameter in backbone.parameters()):
         return transformer
-    reason = _why_not_read_back(backbone)
+    reason = _why_not_read_back(backbone, files or {})
     if reason is None:
         return transformer
     try:
@@ -144,19 +128,20 @@ def _merged(name: str, part: Any) -> nn.Module:
         raise ModelError(f"this adapter cannot be merged into its base: {name}: {reason}") from error
 
 
-def _why_not_read_back(backbone: PreTrainedModel) -> str | None:
-    if changed := _changed_size(backbone):
-        return changed
+def _why_not_read_back(backbone: PreTrainedModel, files: Mapping[str, Any]) -> str | None:
     try:
         active = backbone.active_adapters()
     except ValueError:
         return "transformers does not know of it and would save its layers under names that it does not read"
     if len(active) != 1:
         return f"stock loaders read one, and {len(active)} are active"
-    init = getattr(backbone.peft_config[active[0]], "init_lora_weights", None)
+    config = backbone.peft_config[active[0]]
+    init = getattr(config, "init_lora_weights", None)
     if isinstance(init, str) and _CHANGES_BASE.fullmatch(init):
         return f"init_lora_weights={init!r} would change its base once more whenever it is read"
     base = _replacing_adapters(backbone, _stripped)
+    if changed := _changed_base(base, config.base_model_name_or_path or "", files):
+        return changed
     with tempfile.TemporaryDirectory() as folder:
         try:
             backbone.save_pretrained(folder)
@@ -165,7 +150,7 @@ def _why_not_read_back(backbone: PreTrainedModel) -> str | None:
             raise
         except DAMAGE as error:
             return f"transformers cannot save and read it ({' '.join(str(error).split())[:200]})"
-    read, saved = _tensors(base, "default"), _tensors(backbone, active[0])
+    read, saved = _tensors(base), _tensors(backbone)
     for name, value in saved.items():
         if name not in read:
             return f"transformers would lose {name!r}"
@@ -180,29 +165,44 @@ def _why_not_read_back(backbone: PreTrainedModel) -> str | None:
     return None
 
 
-def _changed_size(backbone: PreTrainedModel) -> str | None:
-    """Name a size in which the backbone is no longer the base that its adapter would be put on."""
+def _changed_base(base: PreTrainedModel, name: str, files: Mapping[str, Any]) -> str | None:
+    """Say in what a backbone without its adapter is not the base that the adapter would be put on.
+
+    The files of the base are mapped into memory, and their tensors compared in the dtype of the backbone.
+    """
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
-        base = AutoConfig.from_pretrained(backbone.config.name_or_path or "").get_text_config()
-    except (OSError, ValueError):
-        return None
-    for name in _SIZES:
-        there, here = getattr(base, name, None), getattr(backbone.config.get_text_config(), name, None)
-        if there != here:
-            return f"it would be put on a base with {name}={there}, and is on one with {name}={here}"
+        with reading(name):
+            there = type(base).from_pretrained(name, dtype="auto", **files)
+    except ModelError as error:
+        return f"its base cannot be read: {error}"
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+    theirs, ours = vector_settings(there.config), vector_settings(base.config)
+    for key in sorted({*theirs, *ours} - {"quantization_config"}):
+        if theirs.get(key) != ours.get(key):
+            values = f"{key}={theirs.get(key)}, and is on one with {key}={ours.get(key)}"
+            return f"it would be put on a base with {values}"
+    # Quantization rounds the weights beside it too.
+    rounding = 2**-7 if getattr(base, "is_quantized", False) else 0.0
+    held = {**dict(base.named_parameters(remove_duplicate=False)), **dict(base.named_buffers(remove_duplicate=False))}
+    for key, value in there.state_dict().items():
+        own = held.get(key)
+        # What is quantized in memory is not so in the file.
+        if own is not None and (type(own) not in (Tensor, nn.Parameter) or not own.is_floating_point()):
+            continue
+        if own is None or own.shape != value.shape or not torch.allclose(own, value.to(own), rounding, 0.0):
+            return f"it would be put on the base {name!r}, of which {key!r} has been changed in memory"
     return None
 
 
-def _tensors(backbone: PreTrainedModel, adapter: str) -> Mapping[str, Tensor]:
-    """Return all that decides an adapter, non-persistent buffers too, named as if the adapter were called default."""
+def _tensors(backbone: PreTrainedModel) -> Mapping[str, Tensor]:
+    """Return all that decides an adapter, non-persistent buffers too, named as they are read back."""
     tensors = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers()), **backbone.state_dict()}
-    own = [f"{name}." for name, _ in named_adapter_modules(backbone)]
-    others = [f".{name}" for name in getattr(backbone, "peft_config", {}) if name != adapter]
-    return {
-        name.replace(f".{adapter}", ".default"): value
-        for name, value in tensors.items()
-        if name.startswith(tuple(own)) and not any(f"{other}." in f"{name}." for other in others)
-    }
+    own = tuple(f"{name}." for name, _ in named_adapter_modules(backbone))
+    return {name: tensor for name, tensor in tensors_as_saved(backbone, tensors).items() if name.startswith(own)}
 
 
 def _states(backbone: PreTrainedModel) -> Tensor:

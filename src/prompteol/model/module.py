@@ -16,7 +16,7 @@ from prompteol.compat import read_output
 from prompteol.errors import ModelError, SettingError
 from prompteol.inference import SharedPrefixEngine
 from prompteol.inference.attention import check_attention
-from prompteol.inference.reference_forward import input_device, reference_states, sharing_copy
+from prompteol.inference.reference_forward import check_own_tokens, input_device, reference_states, sharing_copy
 from prompteol.inference.structure import foreign_code
 from prompteol.model.layers import positions_in_table, resolve_layer
 from prompteol.prompts import PromptTask, Template
@@ -198,7 +198,9 @@ class PromptEOLModule(InputModule):
         self, texts: Sequence[str], task: PromptTask | None, prompt: str, max_length: int, engine: Engine | None
     ) -> dict[str, Any]:
         ids = self.prompter(texts, task=task, prompt=prompt, max_length=max_length)
-        rows = TokenRows(ids, self.prompter.head(task, prompt), self.tokenizer.pad_token_id)
+        # A row alone shares nothing.
+        head = self.prompter.head(task, prompt) if len(ids) > 1 else ()
+        rows = TokenRows(ids, head, self.tokenizer.pad_token_id)
         return {"token_rows": rows} if engine == "auto" else rows.padded()
 
     def _reads_last_token(self) -> bool:
@@ -225,6 +227,7 @@ class PromptEOLModule(InputModule):
 
     def _stock_transformer(self) -> Transformer:
         """Return the stock module, or a copy that may be hooked to return hidden states."""
+        check_own_tokens(self.transformer.model)
         if self.layer == -1:
             return self.transformer
         return sharing_copy(self.transformer, self.tokenizer, self.config)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,6 +14,7 @@ import torch
 from prompteol.errors import SettingError
 from prompteol.inference.structure import Structure
 from prompteol.locks import Lock
+from prompteol.tokenization import tokenizer_state
 
 _RESTART = "stop it with model.stop_multi_process_pool(pool), and start a new one"
 
@@ -87,12 +90,12 @@ def _state(model: Any, shares_memory: bool) -> dict[str, Any]:
         "template": model.template,
         "layer": model.layer,
         "max_seq_length": model.max_seq_length,
-        "tokenizer": (id(model.tokenizer), model.tokenizer.chat_template),
+        "tokenizer": hash(json.dumps(tokenizer_state(model.tokenizer))),
         "modules, adapters or settings": [
             Structure(part) for part in (module.transformer.model, module.pooling, *others)
         ],
         # Workers on the CPU compute with the very memory that an edit in place writes to.
-        "weights": [(tensor.data_ptr(), tensor.device) for tensor in model.state_dict().values()]
+        "weights": [(tensor.data_ptr(), tensor.device) for tensor in chain(model.parameters(), model.buffers())]
         if shares_memory
-        else model.fingerprint(),
+        else [model.fingerprint(), *(tensor.tolist() for tensor in model.buffers())],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,12 @@ Kind = Literal["base", "adapter", "artifact", "sentence-transformer"]
 # Of the files that tell a kind, the first that is there does.
 _MARKERS: dict[str, Kind] = {MANIFEST: "artifact", "modules.json": "sentence-transformer", ADAPTER: "adapter"}
 _READ = {".bin", ".jinja", ".json", ".md", ".model", ".safetensors", ".txt"}
+
+# What no vector depends on: names, versions, and what only training, generation or the form of an output reads.
+_NO_MATTER = re.compile(
+    r"_.*|architectures|auto_map|chunk_size_feed_forward|(torch_)?dtype|id2label|label2id|problem_type|init(ializer)?_\w+"
+    r"|\w*(dropout|pdrop|layerdrop)\w*|output_(attentions|hidden_states|router_logits)|return_dict|tie_\w+|transformers_version|use_cache"
+)
 
 #: What json, safetensors, transformers and others raise at a file that is cut, empty or of another type.
 DAMAGE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)
@@ -107,6 +114,16 @@ def check_causal(source: ModelSource, *, trust_remote_code: bool = False) -> Pre
             "word is predicted, so it needs a decoder-only model such as OPT, Llama, GPT-2 or Qwen"
         )
     return config  # type: ignore[no-any-return]
+
+
+def vector_settings(config: Any) -> Any:
+    """Return of a configuration, or of a part of one, what vectors may depend on, ready for JSON."""
+    if isinstance(config, PretrainedConfig):
+        config = config.to_dict()
+    if isinstance(config, Mapping):
+        kept = {str(name): vector_settings(value) for name, value in config.items()}
+        return {name: value for name, value in kept.items() if not _NO_MATTER.fullmatch(name)}
+    return [vector_settings(part) for part in config] if isinstance(config, (list, tuple)) else config
 
 
 @contextmanager

@@ -49,8 +49,15 @@ class LanguageModelHead:
         self._model = model.eval()
 
     @property
+    def backbone(self) -> PreTrainedModel:
+        """The backbone that the head was put on."""
+        backbone: PreTrainedModel = self._model.base_model
+        return backbone
+
+    @property
     def unembedding(self) -> Tensor:
         """The weight of the head, (vocabulary, width)."""
+        self._model.tie_weights()
         weight: Tensor = self._model.get_output_embeddings().weight
         return weight
 
@@ -60,7 +67,7 @@ class LanguageModelHead:
         for start in range(0, len(texts), 32):
             rows = prompter(texts[start : start + 32], max_length=max_length)
             features = TokenRows(rows, (), prompter.tokenizer.pad_token_id).padded()
-            on_device = {name: tensor.to(self._model.base_model.device) for name, tensor in features.items()}
+            on_device = {name: tensor.to(self.backbone.device) for name, tensor in features.items()}
             words += self.next_words(on_device, prompter.tokenizer, k)
         return words
 
@@ -71,10 +78,12 @@ class LanguageModelHead:
         Tokens that spell one word but for blanks are added up; blanks and some of a character's bytes are no word.
         """
         # A head of its own does not move with the backbone.
-        backbone = self._model.base_model
+        backbone = self.backbone
         for part in self._model.children():
             if part is not backbone:
                 part.to(device=backbone.device, dtype=backbone.dtype)
+        # The backbone may have other embeddings by now.
+        self._model.tie_weights()
         last = self._last_logits(features)
         if last.isnan().any() or last.isposinf().any():
             raise NonFiniteError(

@@ -15,11 +15,12 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Module
 from sentence_transformers.sentence_transformer.modules.tokenizer import WordTokenizer
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from prompteol.errors import ModelError
+from prompteol.model import adapter_settings, has_adapter, tensors_as_saved, vector_settings
+from prompteol.tokenization import tokenizer_state
 
 _frozen_digests: ContextVar[dict[int, tuple[ref[nn.Parameter], bytes]] | None] = ContextVar("digests", default=None)
 
@@ -27,12 +28,11 @@ _frozen_digests: ContextVar[dict[int, tuple[ref[nn.Parameter], bytes]] | None] =
 def fingerprint(model: SentenceTransformer) -> str:
     """Return 64 hex digits over all that decides a model's vectors.
 
-    These are the weights with their dtypes, the rotary settings, the tokenizer's vocabulary, normalizer, pre-tokenizer
-    and chat template (so prompt template, demonstrations and normalization; of a tokenizer that has no chat template,
-    all its settings), the layer, the pooling, the modules after it, the saved prompts, and the dimension vectors are
-    cut to. The device and the engine do not count, nor do further settings of the backbone that its weights do not
-    show, such as the width of a sliding window. Every weight is read, at about the speed of a copy to disk; keep the
-    result.
+    These are the weights with their dtypes, the backbone's configuration but for names, versions and what only
+    training or generation reads, an adapter's scaling, the whole tokenizer and its chat template (so prompt template,
+    demonstrations and normalization), the layer, the pooling, the modules after it, the saved prompts, and the
+    dimension vectors are cut to. The device, the engine and where files lie do not count. Every weight is read, at
+    about the speed of a copy to disk; keep the result.
 
     Raises:
         ModelError: the weights are bitsandbytes' 4-bit ones and lie on a CPU, or are offloaded.
@@ -42,7 +42,8 @@ def fingerprint(model: SentenceTransformer) -> str:
     for module in _stock_modules(model):
         digest.update(_canonical([*_described(module), *_inner(module)]))
         parameters = dict(module.named_parameters(remove_duplicate=False))
-        for name, tensor in sorted(module.state_dict().items()):
+        saved = tensors_as_saved(getattr(module, "model", None), module.state_dict())
+        for name, tensor in sorted(saved.items()):
             digest.update(_canonical([name, str(tensor.dtype), list(tensor.shape)]))
             digest.update(_tensor_digest(tensor, parameters.get(name)))
     technique = getattr(model[0], "technique", None)
@@ -97,11 +98,11 @@ def _stock_modules(model: SentenceTransformer) -> Iterable[nn.Module]:
 
 
 def _described(module: nn.Module) -> list[Any]:
-    """Return what decides a module's vectors beside its weights: its kind, settings and rotary angles."""
+    """Return what decides a module's vectors beside its weights: its kind and settings, and its backbone's."""
     settings = _with_plain_keys(module.get_config_dict()) if isinstance(module, Module) else {}
-    config = getattr(getattr(module, "model", None), "config", None)
-    angles = getattr(config.get_text_config(), "rope_parameters", None) if config else None
-    return [type(module).__name__, settings, angles]
+    backbone = getattr(module, "model", None)
+    config = vector_settings(getattr(backbone, "config", None))
+    return [type(module).__name__, settings, config, adapter_settings(backbone) if has_adapter(backbone) else []]
 
 
 def _with_plain_keys(value: Any) -> Any:
@@ -119,14 +120,9 @@ def _tokenizer(tokenizer: Any) -> Any:
     """Return what decides a tokenizer's ids: of transformers' kind, of StaticEmbedding's, of the word models'."""
     if tokenizer is None:
         return None
-    if isinstance(tokenizer, Tokenizer):
-        return tokenizer.to_str()
     if isinstance(tokenizer, WordTokenizer):
         return [type(tokenizer).__name__, {name: _plain(value) for name, value in vars(tokenizer).items()}]
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    parts = json.loads(backend.to_str()) if isinstance(backend, Tokenizer) else {}
-    reading = [parts.get(name) for name in ("normalizer", "pre_tokenizer")]
-    return [tokenizer.chat_template, sorted(tokenizer.get_vocab().items()), reading]
+    return tokenizer_state(tokenizer)
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from prompteol.model import MANIFEST
+from prompteol.model import ADAPTER, MANIFEST
 from prompteol.prompts import PromptTemplate
 from prompteol.saving.manifest import UNFINISHED, Manifest
 
@@ -68,8 +68,14 @@ def save_portable(
     folder.mkdir(parents=True, exist_ok=True)
     # Until the manifest takes its place, it tells a save that was broken off from one by a stock loader.
     (folder / UNFINISHED).touch()
-    (folder / MANIFEST).unlink(missing_ok=True)
+    # Of what lay here, an adapter would be put on a whole model, and a whole model come before an adapter's base.
+    for stale in (MANIFEST, ADAPTER, "adapter_model.safetensors", "adapter_model.bin"):
+        (folder / stale).unlink(missing_ok=True)
     stock.save(str(path), create_model_card=card is True, **options)
+    if (folder / ADAPTER).exists():
+        base = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"]
+        if Path(base).resolve() != folder.resolve():
+            (folder / "config.json").unlink(missing_ok=True)
     readme = folder / "README.md"
     if isinstance(card, str):
         # As the stock library fills in the name that a model is pushed under.

@@ -28,6 +28,8 @@ from prompteol.tokenization.truncation import PromptCutter
 _FILLERS = ("0", "1 2 3 4")
 # Characters of a prompt that are read for each token that is kept, and how many times more where they were too few.
 _CHARACTERS_PER_TOKEN, _GROWTH = 16, 4
+# Characters of a call below which tokenizing them all takes less time than reading the whole tokenizer.
+_WORTH_CUTTING = 2**16
 # Beginnings of ordinary texts: a capital, a small letter, a figure, another script.
 _BEGINNINGS = ("A man", "the", "1", "Élan", "文字")
 # Ends of texts that fuse with a closing quote in some vocabulary or other. The last token must survive them all.
@@ -64,10 +66,7 @@ class PromptTokenizer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: Template) -> None:
         self.tokenizer = tokenizer
         self.template = template
-        self._tails: dict[tuple[PromptTask | None, str], list[int]] = {}
-        self._heads: dict[tuple[PromptTask | None, str], list[int]] = {}
         self._lock = Lock()
-        self._cutter: PromptCutter | None = None
         self._check_reads()
         self.bos, self.bos_separator = resolve_bos(tokenizer, template)
         for task in PROMPT_TASKS:
@@ -107,43 +106,40 @@ class PromptTokenizer:
         ``task`` selects the template of a pair, ``prompt`` stands in front of everything but BOS. A row longer than
         ``max_length`` loses the end of its text, never of the template; TemplateError where there is no room for text.
         """
-        rows = self._ids([self._cut(self.render(text, task=task, prompt=prompt), max_length) for text in texts])
-        return [self._fit(row, task, prompt, max_length) for row in rows]
+        prompts = [self.render(text, task=task, prompt=prompt) for text in texts]
+        lengths = map(len, prompts)
+        if sum(length for length in lengths if length > _CHARACTERS_PER_TOKEN * max_length) > _WORTH_CUTTING:
+            cutter = PromptCutter(self.tokenizer)
+            prompts = [self._cut(cutter, whole, max_length) for whole in prompts]
+        rows, tail = self._ids(prompts), self.tail(task, prompt)
+        if any(len(row) >= max_length for row in rows):
+            self._check_room(task, prompt, max_length)
+        return [self._fit(row, tail, max_length) for row in rows]
 
     def tail(self, task: PromptTask | None = None, prompt: str = "") -> list[int]:
-        """Return the ids that every prompt ends with, whatever the text."""
-        key = (task, prompt)
-        if key not in self._tails:
-            rows = self._ids([self.render(filler, task=task, prompt=prompt) for filler in _FILLERS])
-            self._tails[key] = _common_start([row[::-1] for row in rows])[::-1]
-        return self._tails[key]
+        """Return the ids that every prompt ends with, whatever the text; anew, as the tokenizer may be edited."""
+        rows = self._ids([self.render(filler, task=task, prompt=prompt) for filler in _FILLERS])
+        return _common_start([row[::-1] for row in rows])[::-1]
 
     def head(self, task: PromptTask | None = None, prompt: str = "") -> list[int]:
         """Return the ids that prompts of ordinary texts begin with; a text that fuses with the template has fewer."""
-        key = (task, prompt)
-        if key not in self._heads:
-            rows = self._ids([self.render(start, task=task, prompt=prompt) for start in _BEGINNINGS])
-            self._heads[key] = _common_start(rows)
-        return self._heads[key]
+        return _common_start(self._ids([self.render(start, task=task, prompt=prompt) for start in _BEGINNINGS]))
 
-    def _cut(self, whole: str, max_length: int) -> str:
+    def _cut(self, cutter: PromptCutter, whole: str, max_length: int) -> str:
         """Return the beginning of a very long prompt that has the same first ``max_length`` tokens, or all of it."""
         length = _CHARACTERS_PER_TOKEN * max_length
         while length < len(whole):
-            self._cutter = self._cutter or PromptCutter(self.tokenizer)
-            beginning = self._cutter.cut(whole, length)
+            beginning = cutter.cut(whole, length)
             if beginning is not None and len(self._ids([beginning])[0]) >= max_length:
                 return beginning
             length *= _GROWTH
         return whole
 
-    def _fit(self, row: list[int], task: PromptTask | None, prompt: str, max_length: int) -> list[int]:
-        tail = self.tail(task, prompt)
+    def _fit(self, row: list[int], tail: list[int], max_length: int) -> list[int]:
         if len(row) >= max_length:
-            self._check_room(task, prompt, max_length)
             row = row[: max_length - len(tail)] + tail
-        if row[-1] != tail[-1]:
-            found, own = map(self.tokenizer.convert_ids_to_tokens, (row[-1], tail[-1]))
+        if row[-1:] != tail[-1:]:
+            found, own = ("".join(self.tokenizer.convert_ids_to_tokens(ids[-1:])) for ids in (row, tail))
             raise TemplateError(f"a prompt ends in the token {found!r}, not {own!r}: begin the suffix with a quote")
         return row
 

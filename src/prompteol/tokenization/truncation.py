@@ -47,21 +47,19 @@ _BETWEEN_ALTERNATIVES = re.compile(r"\|(?![^(]*\))")
 
 
 class PromptCutter:
-    """Say where a prompt may be cut for one tokenizer; tokens added to it later are seen, other changes are not."""
+    """Say where a prompt may be cut for one tokenizer, as long as that is not edited."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._tokenizer = tokenizer
         backend = getattr(tokenizer, "backend_tokenizer", None)
         # A class from a model's repository may do more than its backend says.
         known = type(tokenizer).__module__.startswith("transformers.")
-        self._has_seams = known and isinstance(backend, Tokenizer) and _has_seams(json.loads(backend.to_str()))
+        cuts = known and isinstance(backend, Tokenizer) and _has_seams(json.loads(backend.to_str()))
+        added = tokenizer.added_tokens_decoder.values()
+        self._has_seams = cuts and not any(_CROSSING.search(token.content) for token in added)
 
     def cut(self, prompt: str, length: int) -> str | None:
         """Return at most the first ``length`` characters, whose tokens are the prompt's first, or None where unsure."""
-        added = self._tokenizer.added_tokens_decoder.values()
-        if not self._has_seams or any(_CROSSING.search(token.content) for token in added):
-            return None
-        seams = list(_SEAM.finditer(prompt, max(0, length - _LOOK_BACK), length))
+        seams = list(_SEAM.finditer(prompt, max(0, length - _LOOK_BACK), length)) if self._has_seams else ()
         return prompt[: seams[-1].end()] if seams else None
 
 
