@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 from prompteol.errors import TemplateError
+from prompteol.prompts.demonstration import Demonstration, as_demonstration
 from prompteol.prompts.normalization import NormalizationMode
-from prompteol.prompts.template import PROMPT_TASKS, SLOT, Demonstration, PromptTemplate, RetrievalTemplate, Template
+from prompteol.prompts.template import PROMPT_TASKS, SLOT, PromptTemplate, RetrievalTemplate, Template
 
 TemplateLike = str | Template
 DemonstrationsLike = str | Iterable[str | Demonstration | tuple[str, str]]
@@ -93,7 +94,7 @@ def resolve_template(template: TemplateLike) -> Template:
 def resolve_demonstrations(demonstrations: DemonstrationsLike) -> tuple[Demonstration, ...]:
     """Return demonstrations from a preset's name, ``"sentence=>word"`` strings, pairs, or demonstrations."""
     if not isinstance(demonstrations, str):
-        return tuple(map(_demonstration, demonstrations))
+        return tuple(map(as_demonstration, demonstrations))
     if demonstrations in DEMONSTRATIONS:
         return (DEMONSTRATIONS[demonstrations],)
     if "=>" in demonstrations:
@@ -101,16 +102,6 @@ def resolve_demonstrations(demonstrations: DemonstrationsLike) -> tuple[Demonstr
     raise TemplateError(
         f'demonstrations={demonstrations!r} is no preset ({", ".join(DEMONSTRATIONS)}) and no "sentence=>word"'
     )
-
-
-def _demonstration(item: str | Demonstration | tuple[str, str]) -> Demonstration:
-    if isinstance(item, Demonstration):
-        return item
-    if isinstance(item, str):
-        return Demonstration.parse(item)
-    if not isinstance(item, (tuple, list)) or len(item) != 2:
-        raise TemplateError(f"demonstration {item!r} is no (sentence, word) pair")
-    return Demonstration(*item)
 
 
 def choose_prompt(
