@@ -127,11 +127,14 @@ def choose_prompt(
     return own, how
 
 
-def prompts_for(template: Template, prompts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return sentence-transformers prompts of a template, and the user's: a pair's are its tasks' names, else empty."""
-    tasks: dict[str, str] = {task: task for task in PROMPT_TASKS}
-    own = {name: text for name, text in prompts.items() if text != tasks.get(name) and (text or name not in tasks)}
-    return {**(tasks if isinstance(template, RetrievalTemplate) else dict.fromkeys(PROMPT_TASKS, "")), **own}
+def prompts_for(template: Template, old: Template, prompts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sentence-transformers prompts of a template: its own, and the user's among those of the old template."""
+    usual = _usual_prompts(old)
+    return _usual_prompts(template) | {name: text for name, text in prompts.items() if usual.get(name) != text}
+
+
+def _usual_prompts(template: Template) -> dict[str, str]:
+    return {task: task if isinstance(template, RetrievalTemplate) else "" for task in PROMPT_TASKS}
 
 
 def keep_valid_provenance(provenance: Mapping[str, Any], old: Template, new: Template) -> dict[str, Any]:
