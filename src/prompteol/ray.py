@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from prompteol.corpus.embed import load_model
 from prompteol.corpus.encoder import CorpusEncoder
 from prompteol.corpus.manifest import Settings
-from prompteol.errors import CorpusError, NonFiniteError, SettingError
+from prompteol.errors import CorpusError, NonFiniteError
 from prompteol.extras import check_extra
 from prompteol.prompts import PromptTask
+from prompteol.validation import check_count
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,8 +57,7 @@ def embed(
         ``DataContext.execution_options.preserve_order`` is set.
     """
     check_extra("ray", "ray", "pyarrow")
-    if rows_per_batch < 1:
-        raise SettingError(f"rows_per_batch={rows_per_batch} is below 1")
+    check_count("rows_per_batch", rows_per_batch, "rows")
     from ray.data import ActorPoolStrategy
 
     least, most = concurrency if isinstance(concurrency, tuple) else (concurrency or 1,) * 2

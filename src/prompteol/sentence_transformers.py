@@ -19,7 +19,7 @@ from sentence_transformers.util.quantization import quantize_embeddings
 
 from prompteol.errors import InputError, SettingError
 from prompteol.loading import PromptConfig, load_model
-from prompteol.model import LanguageModelHead, LoadOptions, Word, check_device, portable_transformer
+from prompteol.model import LanguageModelHead, LoadOptions, Word, portable_transformer
 from prompteol.model.module import Engine
 from prompteol.model.pools import remember_pool, using_pool
 from prompteol.model.settable import SettableModel
@@ -28,7 +28,7 @@ from prompteol.saving import Manifest, fingerprint, save_portable, stated_licens
 from prompteol.techniques import Technique
 from prompteol.techniques.fitting import fit_readout
 from prompteol.techniques.registry import split_techniques, to_record
-from prompteol.validation import as_texts, check_dimension, check_finite
+from prompteol.validation import as_texts, check_dimension, check_finite, check_prompts
 
 __all__ = ["PromptEOL"]
 
@@ -97,6 +97,7 @@ class PromptEOL(SettableModel):
         model_card_data: Any = None,
     ) -> None:
         check_dimension(truncate_dim)
+        check_prompts(prompts or {})
         forward, readouts = split_techniques(technique)
         device = device or get_device_name()
         parts = load_model(
@@ -171,7 +172,7 @@ class PromptEOL(SettableModel):
 
             Raises:
                 InputError: an item is no string, or no Unicode; the message has its index.
-                SettingError: ``truncate_dim`` is no dimension that the vectors have.
+                SettingError: an argument is outside what it may be, such as ``truncate_dim``, or names no prompt.
                 NonFiniteError: an embedding holds NaN or infinity; the message has its index.
             """
             engine = kwargs.pop("engine", None) or self.module.engine
@@ -179,9 +180,8 @@ class PromptEOL(SettableModel):
                 if self.technique is not None:
                     raise SettingError(f"output_value={output_value!r}: {self.technique} has no tokens of one prompt")
                 engine = "stock"
+            self._check_call(prompt_name, prompt, batch_size, **kwargs)
             texts, single = as_texts(inputs)
-            check_dimension(kwargs.get("truncate_dim"), self.full_dimension)
-            check_device(kwargs.get("device"))
             distinct = list(dict.fromkeys(texts)) if output_value == "sentence_embedding" else texts
             if batch_size is None:
                 batch_size = 32 if engine == "stock" else 256 if show_progress_bar else _TEXTS_AT_ONCE
@@ -243,8 +243,8 @@ class PromptEOL(SettableModel):
     def words(self, texts: str | Sequence[str], k: int = 5) -> list[Word] | list[list[Word]]:
         """Return what each text means in one word: the ``k`` likeliest next words, with their probabilities.
 
-        They come from the last layer and the LM head, whatever layer gives the embedding; tokens that are only some
-        bytes of a character are left out.
+        They come from the last layer and the LM head, whatever layer gives the embedding. Each is one token, maybe the
+        beginning of a longer word; control characters and single bytes of a character are left out.
 
         Raises:
             ModelError: the model has no LM head.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,25 @@ def check_finite(vectors: Any, texts: Sequence[str]) -> None:
                 f"the embedding of text {index} ({texts[index]!r:.60}) holds NaN or infinity: compute in fp32 with "
                 'model_kwargs={"dtype": "float32"}, or in bf16 on an accelerator'
             )
+
+
+def check_prompts(prompts: Any, name: Any = None, prompt: Any = None) -> None:
+    """Refuse prompts that are no strings by name, the name of none of them, and a prompt that is no string."""
+    if not isinstance(prompts, Mapping):
+        raise SettingError(f'prompts={prompts!r:.60}: give strings by name, as in {{"query": "find: "}}')
+    given = {"prompt": prompt, **{f"prompts[{key!r}]": text for key, text in prompts.items()}}
+    for where, text in given.items():
+        if not isinstance(text, (str, NoneType)):
+            raise SettingError(f"{where}={text!r:.60} is {type(text).__name__}, not a string")
+    if name is not None and name not in list(prompts):
+        known = ", ".join(map(repr, prompts))
+        raise SettingError(f"no prompt is named {name!r}, only {known}: give one of these, or add it to prompts")
+
+
+def check_count(name: str, value: Any, of: str = "texts") -> None:
+    """Refuse a number of things that is no whole number above 0; ``None`` leaves it to the model."""
+    if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value < 1):
+        raise SettingError(f"{name}={value!r} is no number of {of}: give a whole number above 0, or None")
 
 
 def check_dimension(dimension: Any, most: int | None = None) -> None:

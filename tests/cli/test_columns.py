@@ -148,10 +148,58 @@ def test_a_name_that_is_there_twice_is_an_error(tmp_path):
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
     pq.write_table(table, tmp_path / "a.parquet")
     for path in (write(tmp_path, "a.csv", "text,text\na,b\n"), str(tmp_path / "a.parquet")):
-        with pytest.raises(CorpusError, match="2 columns named 'text'"):
+        with pytest.raises(CorpusError, match="2 columns are named 'text'"):
             read(path)
     with pytest.raises(CorpusError, match="line 2: the key 'text' is there twice"):
         read(write(tmp_path, "a.jsonl", '{"text": "a"}\n{"text": "a", "text": "b"}\n'))
+
+
+@pytest.mark.parametrize("names", ["text,Text", "text, text", "Sentence,text,SENTENCE"])
+def test_names_that_differ_in_case_or_blanks_alone_are_not_guessed(tmp_path, names):
+    cells = ",".join("abc"[: names.count(",") + 1])
+    record = json.dumps(dict.fromkeys(names.split(","), "a"))
+    for path in (write(tmp_path, "a.csv", f"{names}\n{cells}\n"), write(tmp_path, "a.jsonl", record)):
+        for width in (1, 2):
+            with pytest.raises(CorpusError, match=r"columns are named '.*' and '.*': name the one to read"):
+                read(path, width=width)
+        exact = names.split(",")[-1]
+        assert read(path, exact) == ([("a",)] if path.endswith("l") else [(cells[-1],)])
+
+
+@pytest.mark.parametrize("header", ["key;body", "uuid,body", "id\ttitle", "query,uuid", "links|rechts"])
+def test_columns_without_a_common_name_are_never_compared(prompteol, base, tmp_path, header):
+    delimiter = next(filter(None, (one for one in ";,\t|" if one in header)))
+    row = delimiter.join(["7f3c-a1", "A man sings."])
+    path = write(tmp_path, "a.csv", f"{header}\n{row}\n{row}\n")
+
+    refused = prompteol("similarity", path, "-m", base)
+    named = itertools.chain(*(("-c", name) for name in header.split(delimiter)))
+
+    assert refused.exit_code == 2
+    assert "name the two columns to compare with --column; its columns:" in " ".join(refused.stderr.split())
+    assert prompteol("similarity", path, *named, "-m", base).exit_code == 0
+    with pytest.raises(CorpusError, match="--column"):
+        read_pairs(path)
+    with pytest.raises(CorpusError, match="--column"):
+        read_examples(path)
+
+
+@pytest.mark.parametrize("separator", [":", "^", "~"])
+def test_a_header_with_another_separator_is_no_single_column(tmp_path, separator):
+    path = write(tmp_path, "a.csv", f"id{separator}text\n1{separator}A man; he sings.\n")
+
+    with pytest.raises(CorpusError, match=r"seems to separate columns, where only comma, semicolon, tab, pipe may"):
+        read(path)
+    assert read(path, f"id{separator}text") == [(f"1{separator}A man; he sings.",)]
+    assert read(write(tmp_path, "b.csv", "text: english\na:b; c\n")) == [("a:b; c",)]
+
+
+def test_the_line_that_excel_reads_is_no_header(prompteol, base, tmp_path):
+    path = write(tmp_path, "a.csv", "\ufeffsep=;\r\nid;text\r\n1;A man sings.\r\n")
+
+    for options in ((), ("--delimiter", ";"), ("--column", "text")):
+        refused = prompteol("encode", path, "-o", "-", "-m", base, *options)
+        assert (refused.exit_code, "'sep=;' is for Excel alone" in " ".join(refused.stderr.split())) == (2, True)
 
 
 def test_a_missing_key_is_named_with_those_that_are_there(tmp_path):
@@ -162,9 +210,9 @@ def test_a_missing_key_is_named_with_those_that_are_there(tmp_path):
 
 
 def test_a_column_of_numbers_is_a_text_only_when_named(tmp_path):
-    both, numbers = write(tmp_path, "a.csv", "id,title\n1,a\n2,b\n"), write(tmp_path, "b.csv", "text\n1\n\n2.5\n")
+    both, numbers = write(tmp_path, "a.csv", "left,right\n1,a\n2,b\n"), write(tmp_path, "b.csv", "text\n1\n\n2.5\n")
 
-    with pytest.raises(CorpusError, match="'id' holds '1', '2', which are no texts"):
+    with pytest.raises(CorpusError, match="'left' holds '1', '2', which are no texts"):
         read(both, width=2)
     with pytest.raises(CorpusError, match=r"'text' holds '1', '2\.5', which are no texts"):
         read(numbers)

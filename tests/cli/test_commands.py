@@ -105,6 +105,7 @@ def test_a_heatmap_is_drawn_and_not_overwritten(prompteol, base, tmp_path):
     ("arguments", "message"),
     [
         (["nowhere.txt"], "no such file"),
+        (["a cat"], "no such file: 'a cat'; to compare texts instead of a file's, give two or more"),
         (["a.csv"], "its columns: 'a', 'b', 'c'"),
         (["a.csv", "-c", "a", "-c", "b", "-c", "c"], "3 columns: name one for a matrix, two for pairs"),
         (["x", "y", "--column", "a"], "belong to one file"),
@@ -215,9 +216,11 @@ def test_a_replacement_that_fails_leaves_the_old_model(prompteol, base, tmp_path
 def test_create_that_fails_leaves_no_folder(prompteol, base, tmp_path):
     normalization = prompteol("create", "-m", base, "-o", tmp_path / "model", "--normalization", "fancy")
     layer = prompteol("create", "-m", base, "-o", tmp_path / "model", "--layer", "-99")
+    share = prompteol("create", "-m", base, "-o", tmp_path / "model", "--layer", "1.5")
     parent = prompteol("create", "-m", base, "-o", tmp_path / "nowhere" / "model")
 
-    assert [result.exit_code for result in (normalization, layer, parent)] == [2, 2, 2]
+    assert [result.exit_code for result in (normalization, layer, share, parent)] == [2, 2, 2, 2]
+    assert "or a fraction of depth above 0 and up to 1.0" in share.stderr
     assert "--normalization" in normalization.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
@@ -11,6 +12,7 @@ from prompteol import PromptEOL
 from prompteol.cli import options
 from prompteol.cli.app import app
 from prompteol.cli.model_options import ModelOptions
+from prompteol.training import Recipe
 
 COMMANDS = typer.main.get_command(app).commands
 LOADING = ("device", "threads")
@@ -88,11 +90,35 @@ def test_python_has_the_same_names_and_defaults(prompteol):
         assert getattr(ours, name) == arguments[name].default
     engine = get_type_hints(PromptEOL.__init__)["engine"]
     assert set(get_args(get_args(options.EngineOption)[0])) == set(get_args(engine))
-    from prompteol.training import Recipe
-
     objectives = get_args(get_type_hints(Recipe)["objective"])
     refused = prompteol("train", "examples.txt", "-o", "model", "--objective", "other").stderr
     assert set(re.findall(r"'(\w+)'", refused.partition("is not one of")[2])) == set(objectives)
+
+
+def test_the_page_names_every_option_with_a_default_of_its_own():
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    said = page[page.index("Their defaults are") : page.index("| option |")]
+    for command, name in OWN:
+        assert f"`{command}`" in said, command
+        assert f"--{name.replace('_', '-')}" in said, name
+
+
+def test_the_defaults_of_training_are_those_of_python():
+    recipe, train = Recipe(), {parameter.name: described(parameter)[-1] for parameter in COMMANDS["train"].params}
+    for name in (
+        "temperature",
+        "learning_rate",
+        "warmup_steps",
+        "batch_size",
+        "epochs",
+        "max_text_tokens",
+        "eval_steps",
+        "seed",
+    ):
+        assert float(train[name]) == getattr(recipe, name), name
+    for name in ("rank", "alpha", "dropout"):
+        assert train[f"lora_{name}"] == getattr(recipe.lora, name), name
+    assert (train["objective"], train["keep_step"]) == (recipe.objective, recipe.keep)
 
 
 def test_every_line_of_help_stands_alone():

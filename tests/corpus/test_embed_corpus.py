@@ -149,7 +149,7 @@ def test_progress_counts_rows_and_tokens(model, corpus_file, tmp_path):
     ("options", "said"),
     [
         ({"precision": "int4"}, "precision 'int4' is none of"),
-        ({"shard_rows": 0}, "shard_rows=0 is below 1"),
+        ({"shard_rows": 0}, "shard_rows=0 is no number of rows"),
         ({"output_format": "csv"}, "output_format 'csv' is none of"),
         ({"truncate_dim": 64}, "truncate_dim=64, but the model has 32"),
         ({"on_error": "ignore"}, "on_error 'ignore' is none of"),

@@ -201,7 +201,10 @@ def test_of_many_hostile_rows_each_is_embedded_or_listed(static, tmp_path):
     [
         ("id\n1\n2\n", "which are no texts; name the column"),
         ("A whole sentence for a header.\nAnother sentence.\n", "the first line holds the names of the columns"),
-        ("text;text\na;b\n", "has 2 columns named 'text'"),
+        ("text;text\na;b\n", "2 columns are named 'text'"),
+        ("text,Text\na,b\n", "columns are named 'text' and 'Text': name the one to read with --column"),
+        ("sep=;\nid;text\n1;a\n", "the first line 'sep=;' is for Excel alone: delete it"),
+        ("id:text\n1:a b\n", "':' seems to separate columns"),
         ("a,b\nx,y\n", "name the column to read with --column; its columns: 'a', 'b'"),
     ],
 )

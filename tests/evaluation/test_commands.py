@@ -261,4 +261,6 @@ def test_plots_from_result_files(tiny, whole_senteval, tmp_path):
         picture = tmp_path / f"{kind}.png"
         run("plot", tmp_path / "llama.json", tmp_path / "opt.json", "--kind", kind, "--output", picture)
         assert picture.read_bytes().startswith(b"\x89PNG")
+    alone = run("plot", tmp_path / "opt.json", "--kind", "scaling", "--output", tmp_path / "one.png").stderr
+    assert "one model makes a point and no line" in alone
     assert "exists already" in run("plot", tmp_path / "opt.json", "-o", picture, code=2).stderr

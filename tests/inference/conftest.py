@@ -150,7 +150,7 @@ def rows():
 
 @pytest.fixture
 def ordinary():
-    """The reference: the ordinary forward, one row at a time, no padding, no cache."""
+    """The reference forward, one row at a time, no padding, no cache."""
 
     def states(backbone, rows, layer=-1):
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Whichever way a pack attends, the vectors are those of the ordinary forward; the fastest right way is used."""
+"""Whichever way a pack attends, the vectors are those of the reference forward; the fastest right way is used."""
 
 import logging
 import random

@@ -1,4 +1,4 @@
-"""The engine gives what the ordinary forward gives: every architecture, dtype, layer and mix of rows."""
+"""The engine gives what the reference forward gives: every architecture, dtype, layer and mix of rows."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_architectures_without_the_interface_take_the_reference_forward(
     stock_only_backbone, rows, prefix, ordinary, apart
 ):
     engine = SharedPrefixEngine(stock_only_backbone)
-    with pytest.warns(RuntimeWarning, match="ordinary forward is used instead"):
+    with pytest.warns(RuntimeWarning, match="reference forward is used instead"):
         states = engine.last_token_states(rows, prefix=prefix)
     # No second warning: it would be an error.
     again = engine.last_token_states(rows, prefix=prefix, layer=-3)

@@ -55,7 +55,7 @@ def test_eight_bits_that_depend_on_their_company_take_the_reference_forward(quan
     # LLM.int8 treats a feature apart as soon as one token of the batch is large in it, here nearly always.
     model = quantized("llama", EIGHT_BIT)
     engine = SharedPrefixEngine(model)
-    with pytest.warns(RuntimeWarning, match="the ordinary forward is used instead"):
+    with pytest.warns(RuntimeWarning, match="the reference forward is used instead"):
         states = engine.last_token_states(rows, prefix=prefix)
     assert engine.counters.text_tokens == 0
     assert apart(states, ordinary(model, rows)) < 0.2

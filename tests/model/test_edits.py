@@ -1,4 +1,4 @@
-"""Whatever is done to a model between two calls, the next vectors are those of the ordinary forward."""
+"""Whatever is done to a model between two calls, the next vectors are those of the reference forward."""
 
 import copy
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ from prompteol import PromptEOL
 
 TEXTS = ["A man is playing a guitar.", "Why?", "Two dogs run in the snow.", "rain"]
 FACTORS = st.sampled_from([0.5, 0.9, 1.1, 1.5])
-# Only the words of the warning are ours to see; that it takes the ordinary forward is right.
+# Only the words of the warning are ours to see; that it takes the reference forward is right.
 pytestmark = pytest.mark.filterwarnings("ignore:LlamaModel cannot be run", "ignore:Already found a `peft_config`")
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import AutoTokenizer
 
-from prompteol import PromptEOL, PromptTemplate
+from prompteol import PromptEOL, PromptTemplate, TextEmbedder
 from prompteol.errors import ModelError, PromptEOLError, SettingError, TemplateError
 from prompteol.testing import tiny_tokenizer
 
@@ -174,3 +175,56 @@ def test_a_device_of_one_call(model):
     for device in ("tpu", ["cpu", "cuda:99"]):
         with pytest.raises(PromptEOLError, match="cannot be used here"):
             model.encode("a", device=device)
+
+
+@pytest.mark.usefixtures("no_weights")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"prompts": ["a"]}, r"prompts=\['a'\]: give strings by name"),
+        ({"prompts": {"query": 3}}, r"prompts\['query'\]=3 is int, not a string"),
+        ({"processor_kwargs": {"model_max_length": "x"}}, "model_max_length='x', which is no number of tokens"),
+        ({"processor_kwargs": {"model_max_length": -4}}, "model_max_length=-4, which is no number of tokens"),
+    ],
+)
+def test_prompts_and_limits_are_checked_before_weights(tiny, options, said):
+    with pytest.raises(PromptEOLError, match=said):
+        PromptEOL(tiny("llama"), device="cpu", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"prompt_name": "x"}, "no prompt is named 'x', only 'query', 'document'"),
+        ({"prompt_name": ["x"]}, "no prompt is named"),
+        ({"prompt": 3}, "prompt=3 is int, not a string"),
+        *(({"batch_size": size}, f"batch_size={size!r} is no number of texts") for size in (0, -1, 1.5, "3", True)),
+    ],
+)
+def test_arguments_of_one_call(model, options, said):
+    for encode in (model.encode, model.encode_query, model.encode_document):
+        with pytest.raises(SettingError, match=said):
+            encode(["a", "b"], **options)
+    if "batch_size" in options:
+        with pytest.raises(SettingError, match=said):
+            TextEmbedder(model, **options)
+
+
+def test_prompts_that_are_edited_later(tiny, model):
+    with pytest.raises(SettingError, match="no prompt is named 'x', only 'query', 'document', 'own'"):
+        PromptEOL(tiny("llama"), prompts={"own": "My "}, default_prompt_name="x", device="cpu")
+    model.default_prompt_name = "x"
+    with pytest.raises(SettingError, match="no prompt is named 'x'"):
+        model.encode("a")
+    model.default_prompt_name, model.prompts["query"] = None, 3
+    with pytest.raises(SettingError, match=r"prompts\['query'\]=3"):
+        model.encode_query("a")
+
+
+def test_a_second_pooling_is_refused_until_it_is_taken_out(model):
+    expected = model.encode("a")
+    model.append(Pooling(32, "mean"))
+    with pytest.raises(ModelError, match=r"module 1 is a Pooling.*del model\[1\]"):
+        model.encode("a")
+    del model[1]
+    assert (model.encode("a") == expected).all()

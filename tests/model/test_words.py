@@ -1,5 +1,7 @@
 """The words a text means are the language model's own next words."""
 
+import re
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -19,7 +21,7 @@ def expected(folder):
     totals = {}
     for token, probability in enumerate(logits.softmax(-1).tolist()):
         word = tokenizer.decode([token]).strip()
-        if word and "\ufffd" not in word:
+        if word and not re.search(r"[\x00-\x1f\x7f-\x9f\ufffd]", word):
             totals[word] = totals.get(word, 0) + probability
     return sorted(totals.items(), key=lambda item: -item[1])[:5]
 
@@ -33,13 +35,14 @@ def test_words_of_a_base_model(tiny, architecture, tied):
     assert len(words[1]) == 5
 
 
-def test_bytes_of_a_character_are_no_word(tiny):
+def test_control_characters_and_bytes_of_a_character_are_no_word(tiny):
     """Of a tiny byte-level vocabulary most tokens beyond ASCII are bytes that need others to make a character."""
     model = PromptEOL(tiny("llama"), device="cpu")
     tokens = {token: model.tokenizer.decode([token]) for token in model.tokenizer.get_vocab().values()}
     assert any("\ufffd" in text for text in tokens.values())
+    assert "\x07" in tokens.values()
     words = model.words(["A man sings", "文字"], k=500)
-    assert all("\ufffd" not in word.text for row in words for word in row)
+    assert not [word for row in words for word in row if re.search(r"[\x00-\x1f\x7f-\x9f\ufffd]", word.text)]
     assert min(map(len, words)) > 100
 
 

@@ -47,3 +47,11 @@ def test_it_is_as_good_on_sts_b_dev_as_its_card_says(model, data):
 
     assert len(rows) == 1500
     assert round(100 * spearmanr(scores, np.array(gold, float)).statistic, 2) == float(said[1])
+
+
+def test_a_model_with_another_prompt_keeps_training_and_licenses_in_its_card(tmp_path):
+    PromptEOL(demonstrations="opt-2.7b", device="cpu").save_pretrained(tmp_path / "shown")
+    card = (tmp_path / "shown" / "README.md").read_text()
+    assert "license: apache-2.0" in card
+    assert "| WordNet 3 | WordNet 3.0 license |" in card
+    assert "A jockey riding a horse." in card

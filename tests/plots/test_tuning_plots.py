@@ -34,6 +34,7 @@ def test_the_figures_show_the_scores(found, tmp_path, monkeypatch):
     assert sum(bar.get_height() for bar in scores.patches) == len(shown)
     exact = min(one.pairs for one in shown) == found.best.pairs
     assert ("estimated" in scores.get_xlabel()) is not exact
+    assert all(tick == int(tick) for tick in scores.get_yticks())
     assert scores.get_lines()[0].get_xdata()[0] == pytest.approx(found.baseline.score)
     assert any(list(line.get_ydata()) == list(found.best.scores) for line in layers.get_lines())
 

@@ -5,9 +5,9 @@ from subprocess import run
 
 import pytest
 
-from prompteol import DEMONSTRATIONS, TEMPLATES, Demonstration, PromptTemplate, RetrievalTemplate
+from prompteol import DEMONSTRATIONS, TEMPLATES, PromptTemplate, RetrievalTemplate
 from prompteol.errors import TemplateError
-from prompteol.prompts import resolve_demonstrations, resolve_template
+from prompteol.prompts import resolve_template
 
 PROMPTEOL = TEMPLATES["prompteol"]
 
@@ -79,25 +79,6 @@ def test_a_template_that_cannot_be_used_says_why(text, said):
 def test_a_suffix_may_not_end_in_whitespace():
     with pytest.raises(TemplateError, match="whitespace"):
         PromptTemplate("a ", " means ")
-
-
-@pytest.mark.parametrize(
-    ("sentence", "word"), [("A horse.", ""), ("A horse.", " "), ("A horse.", "two words"), ("", "Horse"), ("a", 1)]
-)
-def test_a_demonstration_needs_a_sentence_and_one_word(sentence, word):
-    with pytest.raises(TemplateError, match="demonstration"):
-        Demonstration(sentence, word)
-
-
-def test_demonstrations_are_read_in_every_form():
-    expected = (Demonstration("A jockey riding a horse.", "Equestrian"),)
-    assert resolve_demonstrations("opt-2.7b") == expected
-    assert resolve_demonstrations("A jockey riding a horse. => Equestrian") == expected
-    assert resolve_demonstrations([("A jockey riding a horse.", "Equestrian")]) == expected
-    assert resolve_demonstrations(["A jockey riding a horse.=>Equestrian"]) == expected
-    for wrong in ("opt-3b", [("a",)], ["no arrow"], [5]):
-        with pytest.raises(TemplateError):
-            resolve_demonstrations(wrong)
 
 
 def test_every_opt_size_has_its_demonstration():

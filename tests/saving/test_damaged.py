@@ -14,7 +14,6 @@ from transformers import AutoModel
 
 from prompteol import PromptEOL
 from prompteol.errors import ArtifactError, ModelError, PromptEOLError
-from prompteol.prompts import resolve_template
 
 FILES = [
     "1_Pooling/config.json",
@@ -104,6 +103,14 @@ def test_a_damaged_file_is_one_line(saved, tmp_path, file, damage):
         assert np.abs(ours - stock).max() < 1e-5 * np.abs(stock).max()
 
 
+def test_the_prompts_of_a_pair_go_with_it(tiny, tmp_path):
+    PromptEOL(tiny("llama"), template="promptreps", prompts={"own": "My "}, device="cpu").save_pretrained(tmp_path)
+    SentenceTransformer(str(tmp_path), device="cpu").save_pretrained(str(tmp_path / "stock"))
+    for folder in (tmp_path, tmp_path / "stock"):
+        single = PromptEOL(folder, template="prompteol", device="cpu")
+        assert single.prompts == {"query": "", "document": "", "own": "My "}
+
+
 def edit(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
@@ -114,7 +121,36 @@ EDITS = {
     "without prompt": ("1_Pooling/config.json", {"include_prompt": False}),
     "query length": ("sentence_bert_config.json", {"query_length": 20}),
     "processing": ("sentence_bert_config.json", {"processing_kwargs": {"text": {"max_length": 20}}}),
+    "truncation": ("tokenizer_config.json", {"truncation_side": "left"}),
 }
+
+
+def test_the_truncation_of_tokenizer_json_counts_too(saved, tmp_path):
+    folder = shutil.copytree(saved, tmp_path / "copy")
+    section = {"max_length": 30, "strategy": "LongestFirst", "stride": 0}
+    edit(folder / "tokenizer.json", truncation={**section, "direction": "Left"})
+    with pytest.raises(ArtifactError, match=r"truncation_side='left'.*direction: Right in tokenizer\.json"):
+        PromptEOL(folder, device="cpu")
+    text = "a long text " * 300
+    padding = {"strategy": {"Fixed": 600}, "direction": "Left", "pad_to_multiple_of": None, "pad_id": 0}
+    padding |= {"pad_type_id": 0, "pad_token": "<unk>"}
+    edit(folder / "tokenizer.json", truncation={**section, "direction": "Right"}, padding=padding)
+    edit(folder / "tokenizer_config.json", padding_side="left", model_max_length=64)
+    ours, stock = PromptEOL(folder, device="cpu"), SentenceTransformer(str(folder), device="cpu")
+    expected = stock.encode([text, "short"])
+    assert ours.max_seq_length == stock.max_seq_length == 64
+    assert np.abs(ours.encode([text, "short"]) - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_a_base_that_cuts_on_the_left_is_saved_to_cut_on_the_right(tiny, tmp_path):
+    base = shutil.copytree(tiny("llama"), tmp_path / "base")
+    edit(base / "tokenizer_config.json", truncation_side="left", padding_side="left")
+    model = PromptEOL(base, device="cpu")
+    model.save_pretrained(tmp_path / "saved", create_model_card=False)
+    expected = model.encode("a long text " * 300)
+    for load in (PromptEOL, SentenceTransformer):
+        found = load(str(tmp_path / "saved"), device="cpu").encode("a long text " * 300)
+        assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("name", EDITS)
@@ -125,6 +161,14 @@ def test_settings_that_stock_obeys_and_we_do_not_are_a_contradiction(saved, tmp_
     with pytest.raises(ArtifactError, match=next(iter(changes))):
         PromptEOL(folder, device="cpu")
     assert PromptEOL(folder, template="prompteol", device="cpu").encode("a").shape == (32,)
+
+
+def test_a_task_without_hidden_states(saved, tmp_path):
+    folder = shutil.copytree(saved, tmp_path / "copy")
+    edit(folder / "sentence_bert_config.json", transformer_task="text-generation")
+    for options in ({}, {"template": "prompteol"}):
+        with pytest.raises(ModelError, match=r"transformer_task='text-generation' in sentence_bert_config\.json"):
+            PromptEOL(folder, device="cpu", **options)
 
 
 def test_settings_that_both_obey(saved, tmp_path):
@@ -138,19 +182,22 @@ def test_settings_that_both_obey(saved, tmp_path):
         assert np.abs(ours.encode(text, prompt_name=name) - expected).max() < 1e-5 * np.abs(expected).max()
 
 
-def test_own_prompts_of_a_pair_of_templates_are_kept(tiny, tmp_path):
-    model = PromptEOL(tiny("llama"), template="promptreps", prompts={"query": "find: "}, device="cpu")
-    pair = resolve_template("promptreps")
-    assert model.prompts == {"query": "find: ", "document": "document"}
-    model.save_pretrained(tmp_path, create_model_card=False)
-    again, stock = PromptEOL(tmp_path, device="cpu"), SentenceTransformer(str(tmp_path), device="cpu")
-    assert again.template == pair
-    assert again.prompts == model.prompts
-    for how in ("encode", "encode_query", "encode_document"):
-        expected = getattr(model, how)("A man sings.")
-        for other in (again, stock):
-            assert np.abs(getattr(other, how)("A man sings.") - expected).max() < 1e-5 * np.abs(expected).max()
-    assert np.abs(model.encode_query("a") - PromptEOL(tiny("llama"), template=pair).encode_query("a")).max() > 1e-3
+@pytest.mark.parametrize("template", ["prompteol", "promptreps"])
+def test_own_prompts_are_kept(tiny, tmp_path, template):
+    model = PromptEOL(tiny("llama"), template=template, device="cpu")
+    tasks = model.prompts
+    for number, texts in enumerate([("query", ""), ("", "document"), ("document", "query"), ("find: ", None)]):
+        given = {task: text for task, text in zip(tasks, texts, strict=True) if text is not None}
+        model.prompts = {**tasks, **given, "own": "query"}
+        folder = tmp_path / str(number)
+        model.save_pretrained(folder, create_model_card=False)
+        again, stock = PromptEOL(folder, device="cpu"), SentenceTransformer(str(folder), device="cpu")
+        stock.save_pretrained(str(folder / "again"), create_model_card=False)
+        for other in (model, again, PromptEOL(folder / "again", device="cpu")):
+            assert other.prompts == model.prompts
+            for how in ("encode", "encode_query", "encode_document"):
+                expected = getattr(stock, how)("A man sings.")
+                assert np.abs(getattr(other, how)("A man sings.") - expected).max() < 1e-5 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("options", [{"demonstrations": "opt-2.7b", "layer": -2}, {"template": "promptreps"}])

@@ -174,6 +174,7 @@ def test_the_card_tells_the_prompt_and_is_kept(tiny, tmp_path):
     card = (tmp_path / "a" / "README.md").read_text()
     assert "A jockey riding a horse." in card
     assert 'SentenceTransformer("' in card
+    assert "model trained" not in card
     (tmp_path / "a" / "README.md").write_text(card + "\nwritten by hand\n")
     PromptEOL(tmp_path / "a").save_pretrained(tmp_path / "b")
     assert "written by hand" in (tmp_path / "b" / "README.md").read_text()

@@ -44,9 +44,14 @@ class FolderOptions:
         Literal["float32", "float16", "int8", "ubinary"],
         option("--precision", "The precision in which OUT/ stores vectors."),
     ] = "float32"
-    workers: Annotated[int | None, option("--workers N [one a device]", "The processes for OUT/.", min=1)] = None
+    workers: Annotated[
+        int | None, option("--workers N [one a device]", "The number of processes that write OUT/.", min=1)
+    ] = None
     ray: Annotated[
-        str | None, typer.Option(metavar="[ADDRESS]", help="The Ray cluster for OUT/: else one there, or a local one.")
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]", help="Write OUT/ on a Ray cluster: at ADDRESS, else a running or a local one."
+        ),
     ] = None
     on_error: Annotated[
         Literal["stop", "skip"],
@@ -54,9 +59,7 @@ class FolderOptions:
             "--on-error", "What a row at fault does to OUT/: stop the run, or skip the row and list it in errors.jsonl."
         ),
     ] = "stop"
-    no_resume: Annotated[bool, option("--no-resume", "Refuse an OUT/ that was begun, rather than go on with it.")] = (
-        False
-    )
+    no_resume: Annotated[bool, option("--no-resume", "Refuse an OUT/ that was begun, in place of going on.")] = False
     metrics_json: Annotated[Path | None, option("--metrics-json FILE", "Write counts and rates of OUT/ to a file.")] = (
         None
     )

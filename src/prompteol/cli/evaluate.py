@@ -127,11 +127,14 @@ def plot(
 
     evaluations = read_results(results)
     check_picture(output, force=force)
+    drawn = len(evaluations)
     if kind == "scaling":
-        plot_scaling(evaluations, output, force=force)
+        drawn = plot_scaling(evaluations, output, force=force)
     else:
         plot_tasks(evaluations, output, suite=kind, force=force)
-    console.note(f"{output}: {len(evaluations)} results")
+    console.note(f"{output}: {drawn} of {len(evaluations)} results")
+    if kind == "scaling" and drawn == 1:
+        console.warning("one model makes a point and no line: give results of several sizes, each with a prompt")
 
 
 def read_benchmark(tasks: Sequence[str], senteval: Path | None) -> Benchmark:

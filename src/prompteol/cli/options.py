@@ -72,7 +72,7 @@ FitTextsOption = Annotated[
     str | None,
     option(
         "--fit-texts FILE [none]",
-        "The texts, without labels, to fit a technique on that needs some, such as whitening.",
+        "The file of texts to fit a technique on, such as whitening; they need no labels.",
     ),
 ]
 
@@ -105,7 +105,7 @@ ColumnOption = Annotated[
     list[str] | None,
     option(
         "--column -c NAME [found by common names]",
-        "A column of the table to read, in upper or lower case. May be repeated where several are read.",
+        "The name of a column to read, in any case; where several are read, one option for each.",
     ),
 ]
 FormatOption = Annotated[
@@ -122,12 +122,12 @@ SentEvalOption = Annotated[
     Path | None,
     option(
         "--senteval FOLDER [the Hub, through datasets]",
-        "SentEval's folder data/downstream, or a folder of the raw STS folders.",
+        "The folder data/downstream of SentEval, or one that holds the raw STS folders.",
     ),
 ]
 
 # Outputs.
 ModelFolderOption = Annotated[Path, option("--output -o FOLDER", "The folder to save the model in.")]
-PlotOption = Annotated[Path | None, option("--plot IMAGE", f"Draw a picture of the results, to a {IMAGES}.")]
-ForceOption = Annotated[bool, option("--force -f", "Replace what is at the output; of a folder, only a saved model.")]
-ResumeOption = Annotated[bool, option("--resume", "Keep the work that the output holds already, and do the rest.")]
+PlotOption = Annotated[Path | None, option("--plot IMAGE", f"Draw the results, too, as a picture: a {IMAGES}.")]
+ForceOption = Annotated[bool, option("--force -f", "Replace an output that exists; a folder only if it holds a model.")]
+ResumeOption = Annotated[bool, option("--resume", "Go on with the unfinished work that lies at the output.")]

@@ -24,13 +24,13 @@ def words(
     *,
     texts: Annotated[
         list[str],
-        typer.Argument(metavar="TEXT...", help="The texts to embed; a lone - reads lines from standard input."),
+        typer.Argument(metavar="TEXT...", help="The texts to find words for; a lone - reads lines from a pipe."),
     ],
     k: Annotated[int, option("-k N", "The number of words for each text.", min=1)] = 5,
     model: shared.ModelOption = None,
     options: ModelOptions,
 ) -> None:
-    """Show the words the model would say next, with their probabilities.
+    """Show the words the model would say next, with their probabilities; each is one token.
 
     Into a pipe goes one line a word: text, word, probability, with tabs between them.
     """
@@ -55,9 +55,9 @@ def similarity(
     *,
     texts: Annotated[
         list[str],
-        typer.Argument(metavar="TEXT...", help="Two texts or more; or one file of texts, - for standard input."),
+        typer.Argument(metavar="TEXT...", help="The texts to compare, two or more; or a file of texts, - for a pipe."),
     ],
-    matrix: Annotated[bool, option("--matrix", "Compare all with all, also where there are only two texts.")] = False,
+    matrix: Annotated[bool, option("--matrix", "Compare all texts with all, also where there are only two.")] = False,
     plot: shared.PlotOption = None,
     model: shared.ModelOption = None,
     options: ModelOptions,
@@ -111,6 +111,8 @@ def _rows(
             raise CorpusError("--column, --format and --delimiter belong to one file, and here are several texts")
         texts = _typed(texts)
         return [(text,) for text in texts] if whole or len(texts) > 2 else [(texts[0], texts[1])]
+    if texts[0] != "-" and not os.path.exists(texts[0]):
+        raise CorpusError(f"no such file: {texts[0]!r:.200}; to compare texts instead of a file's, give two or more")
     source = TextSource.open(texts[0], format, columns, width=1 if whole else 2, delimiter=delimiter)
     if source.format == "txt":
         source = replace(source, width=1)

@@ -88,8 +88,7 @@ def tune(
 ) -> None:
     """Find the template, demonstration and layer that do best on pairs of sentences.
 
-    Poor candidates leave after a few pairs, so that this costs about a tenth of trying everything. Stopped, even by
-    kill -9, it goes on where it was when called again.
+    Poor candidates leave after a few pairs. Stopped, even by kill -9, it goes on where it was when called again.
 
     Into a pipe goes the final table, a candidate a line, best first: rank, score, layer, pairs it was scored on,
     template, demonstrations.

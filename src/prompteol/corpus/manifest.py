@@ -11,6 +11,7 @@ from prompteol.corpus.shards import Precision, ShardFormat, Storage
 from prompteol.corpus.storage import CorpusFolder
 from prompteol.errors import CorpusError, SettingError
 from prompteol.prompts import PROMPT_TASKS, PromptTask
+from prompteol.validation import check_count, check_dimension
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
@@ -39,10 +40,9 @@ class Settings:
         for name, known in {**choices, "task": (None, *PROMPT_TASKS)}.items():
             if getattr(self, name) not in known:
                 raise SettingError(f"{name} {getattr(self, name)!r} is none of {', '.join(map(repr, known))}")
-        for name in ("shard_rows", "truncate_dim", "batch_size", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise SettingError(f"{name}={value} is below 1")
+        check_dimension(self.truncate_dim)
+        for name, of in (("shard_rows", "rows"), ("batch_size", "texts"), ("threads", "threads")):
+            check_count(name, getattr(self, name), of)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from prompteol.corpus.encoder import CorpusEncoder
 from prompteol.corpus.job import Job
 from prompteol.corpus.manifest import CorpusManifest
-from prompteol.corpus.rows import Located, Row, Wanted, located_rows, settle_types
+from prompteol.corpus.rows import Located, Row, Wanted, located_rows, settle_types, usual_column
 from prompteol.corpus.shards import Storage, int8_ranges
 from prompteol.corpus.storage import CorpusFolder
 from prompteol.errors import CorpusError
@@ -133,7 +133,7 @@ def _check_texts(job: Job, sample: list[tuple[Located, Row]]) -> None:
         check_header(source.name, names)
     texts = [row.text for located, row in sample if located.source is source and row.text.strip()]
     if texts and all(map(is_number, texts)):
-        raise no_texts(source.name, Wanted().default(record), texts)
+        raise no_texts(source.name, usual_column(tuple(names)), texts)
 
 
 def _ranges(texts: list[str], encoder: CorpusEncoder) -> list[list[float]]:

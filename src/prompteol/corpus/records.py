@@ -163,7 +163,7 @@ class SeparatedTable:
         broken: list[RawRow] = []
         lines = self._lines(broken)
         first = next(lines, "")
-        delimiter = self._delimiter or header_delimiter(self._name, first, self._default, self._columns)
+        delimiter = header_delimiter(self._name, first, self._delimiter, self._default, self._columns)
         # Whether quotation marks quote shows in the whole file, which a pipe or an archive gives but once.
         quoted = not os.path.isfile(self._name) or bool(suffix_of(self._name)[1]) or quotes_cells(self._name, delimiter)
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
@@ -178,7 +178,7 @@ class SeparatedTable:
                 continue
             if not self._header:
                 self._header = [_cell(field) for field in fields]
-                check_names(self._name, self._header)
+                check_names(self._name, self._header, self._columns)
             elif fields:
                 yield reader.line_num, fields
         yield from broken

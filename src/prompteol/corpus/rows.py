@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from prompteol.corpus.inputs import Source
 from prompteol.corpus.records import Broken, RawRow, Reader
 from prompteol.errors import CorpusError
-from prompteol.files.columns import TEXT, column_named
+from prompteol.files.columns import check_names, named, text_columns
 
 _TYPES: dict[type, str] = {bool: "bool", int: "int64", float: "double", str: "string"}
 _INT64 = 1 << 63
+# Stands for the file in messages, which a fault names itself.
+_TABLE = "row"
 
 
 class Row(NamedTuple):
@@ -47,7 +50,7 @@ class Located(NamedTuple):
 
     def fault(self, error: str) -> Fault:
         """Describe what is wrong with this row, in one line that is no longer than a person reads."""
-        said = " ".join(error.split())[:500].encode("utf-8", "backslashreplace").decode()
+        said = " ".join(error.removeprefix(f"{_TABLE!r}: ").split())[:500].encode("utf-8", "backslashreplace").decode()
         return Fault(self.place, self.source.name, f"{self.reader.unit} {self.raw[0]}", said)
 
 
@@ -92,16 +95,8 @@ class Wanted:
         except CorpusError as error:
             return located.fault(str(error))
 
-    def default(self, record: Mapping[str, Any]) -> str:
-        """Return the column that is read where none is named."""
-        names = [str(name) for name in record]
-        usual = "text" if "text" in record else column_named(names, TEXT) or (names[0] if len(names) == 1 else None)
-        if usual is None:
-            raise CorpusError(f"name the column to read with --column; its columns: {_listed(record)}")
-        return usual
-
     def _text(self, record: Mapping[str, Any]) -> str:
-        name = self.default(record) if self.column is None else _named(record, self.column)
+        name = usual_column(tuple(map(str, record))) if self.column is None else _named(record, self.column)
         text = record[name]
         if text is None:
             raise CorpusError(f"{name!r} is null, not a string")
@@ -142,13 +137,15 @@ def _common(kinds: set[str]) -> str:
     return next(iter(kinds)) if len(kinds) == 1 else "json" if kinds else "string"
 
 
+@lru_cache
+def usual_column(names: tuple[str, ...]) -> str:
+    """Return the column that is read where none is named."""
+    check_names(_TABLE, names)
+    return text_columns(_TABLE, names, pair=False)[0]
+
+
 def _named(record: Mapping[str, Any], column: str) -> str:
-    if column in record:
-        return column
-    alike = [name for name in record if str(name).strip().casefold() == column.strip().casefold()]
-    if len(alike) != 1:
-        raise CorpusError(f"no column {column!r}; its columns: {_listed(record)}")
-    return alike[0]
+    return column if column in record else named(_TABLE, list(map(str, record)), column)
 
 
 def _check_unicode(name: str, text: str) -> None:
@@ -158,7 +155,3 @@ def _check_unicode(name: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise CorpusError(f"{name!r} holds half of a surrogate pair at position {error.start}") from error
-
-
-def _listed(record: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name!r:.40}" for name in list(record)[:20]) or "none"

@@ -19,7 +19,7 @@ from prompteol.corpus.inputs import Source, find_sources
 from prompteol.corpus.manifest import MANIFEST, CorpusManifest
 from prompteol.corpus.opened import Corpus, open_corpus
 from prompteol.corpus.progress import CorpusProgress
-from prompteol.corpus.rows import Row, Wanted, located_rows
+from prompteol.corpus.rows import Row, Wanted, located_rows, usual_column
 from prompteol.corpus.storage import CorpusFolder, is_url
 from prompteol.embedder import lock_for
 from prompteol.errors import CorpusError, IndexMismatchError, InputError, SettingError
@@ -173,7 +173,7 @@ def _text_column(source: Source) -> str:
     wanted = Wanted()
     sound = (row for row in located_rows([source], None) if isinstance(wanted.take(row), Row))
     first = next(sound, None)
-    return "text" if first is None else wanted.default(first.reader.parse(first.raw[1]))
+    return "text" if first is None else usual_column(tuple(map(str, first.reader.parse(first.raw[1]))))
 
 
 def _nearest(questions: NDArray[np.float32], corpus: Corpus, k: int) -> tuple[NDArray[Any], NDArray[Any]]:

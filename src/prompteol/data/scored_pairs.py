@@ -103,7 +103,7 @@ def read_pairs(path: str | Path, columns: Sequence[str] = (), *, delimiter: str 
             third of scores or without; or a file of the STS benchmark as it is distributed and as SentEval ships it,
             whatever its suffix: tabs, no header, score and sentences in the fifth to seventh field.
         columns: the names of the two or three columns. Default: names in common use (``sentence1``, ``sentence2``,
-            ``score``; ``anchor``, ``positive``), else the only two or three there are.
+            ``score``; ``anchor``, ``positive``).
         delimiter: what separates the fields of a ``.csv`` or ``.tsv``; ``None`` reads it from the header.
     """
     name = str(path)
@@ -144,8 +144,6 @@ class _PairSource(TextSource):
             return first, second
         if self.format in ("csv", "tsv"):
             check_header(self.name, existing)
-        if len(existing) in (2, 3):
-            return tuple(existing)
         raise CorpusError(
             f"{self.name!r}: which columns hold the pair? Name them with --column (of train: --dev-column), two of "
             f"sentences and, if there is one, the score's; its columns: {listed(existing)}"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
-from prompteol.data.columns import Objective, choose_columns, refuse_labels
+from prompteol.data.columns import Objective, choose_columns
 from prompteol.data.hub import hub_table, license_on_hub
 from prompteol.errors import CorpusError, InputError, TrainingError
 from prompteol.files import Format, TextSource
+from prompteol.files.columns import check_names, named
 from prompteol.prompts import PROMPTEOL
 from prompteol.validation import check_texts
 
@@ -124,8 +125,7 @@ def read_examples(
             at sign its split, by default ``train``: ``"sentence-transformers/all-nli:triplet@dev"``.
         objective: decides what is wanted: two or three columns for ``"contrastive"``, else one.
         columns: their names in the order anchor, positive, negative. Default: names in common use, without case
-            (``anchor, positive, negative``; ``sent0, sent1, hard_neg``; ``text``), else all there are if there are
-            just so many, no name says that a column is something else, and none holds labels or numbers.
+            (``anchor, positive, negative``; ``sent0, sent1, hard_neg``; ``text``); one of texts may be the only one.
         license: of the data; ``None`` is what the Hub states.
         delimiter: what separates the fields of a ``.csv`` or ``.tsv``; ``None`` reads it from the header.
         negatives: where positives and negatives are lists, ``{"query": "...", "pos": ["..."], "neg": ["...", "..."]}``,
@@ -140,8 +140,7 @@ def read_examples(
     # A dot alone makes no file: names on the Hub have them, as in wikimedia/wikipedia:20231101.en.
     on_hub = not (Path(name).exists() or Path(name).suffix.lstrip(".").lower() in get_args(Format) or name == "-")
     if on_hub:
-        taken, rows = _hub_rows(name, objective, columns, negatives, seed)
-        unit = "row"
+        rows, unit = _hub_rows(name, objective, columns, negatives, seed), "row"
     else:
         table = _ExampleSource.open(name, columns=columns, delimiter=delimiter)
         if table.format == "txt" and contrastive:
@@ -150,17 +149,13 @@ def read_examples(
                 ".parquet. Plain text suits --objective unsupervised"
             )
         table = replace(table, objective=objective, negatives=negatives, seed=seed)
-        rows = list(table.numbered_rows())
-        taken, unit = table.guessed, "row" if table.format == "parquet" else "line"
+        rows, unit = list(table.numbered_rows()), "row" if table.format == "parquet" else "line"
     names = ("anchor", "positive", "negative") if contrastive else ("text",)
-    columns_of_texts = map(list, zip(*(row for _, row in rows), strict=True))
-    named = dict(zip(names, columns_of_texts, strict=False))
-    if taken:
-        refuse_labels(name, taken, named.values())
+    columns_of_texts = dict(zip(names, map(list, zip(*(row for _, row in rows), strict=True)), strict=False))
     places = [f"{unit} {number}" for number, _ in rows]
     if on_hub:
-        return TrainingExamples(named, name, license or license_on_hub(name), places)
-    return TrainingExamples(named, Path(name).name, license, places)
+        return TrainingExamples(columns_of_texts, name, license or license_on_hub(name), places)
+    return TrainingExamples(columns_of_texts, Path(name).name, license, places)
 
 
 @dataclass(frozen=True)
@@ -170,13 +165,11 @@ class _ExampleSource(TextSource):
     objective: Objective = "contrastive"
     negatives: Negatives = "sample"
     seed: int = 42
-    guessed: list[str] = field(default_factory=list)
 
     def choose(self, existing: Sequence[str]) -> tuple[str, ...]:
         if self.columns:
             return super().choose(existing)
-        self.guessed[:] = choose_columns(self.name, existing, self.objective)
-        return tuple(self.guessed)
+        return choose_columns(self.name, existing, self.objective)
 
     def expand(self, values: Sequence[object], columns: Sequence[str], where: str) -> Iterator[tuple[object, ...]]:
         if self.objective == "contrastive":
@@ -186,13 +179,12 @@ class _ExampleSource(TextSource):
 
 def _hub_rows(
     name: str, objective: Objective, columns: Sequence[str], negatives: Negatives, seed: int
-) -> tuple[Sequence[str], list[tuple[int, tuple[str, ...]]]]:
-    """Return the columns that were chosen where none is named, and numbered rows."""
+) -> list[tuple[int, tuple[str, ...]]]:
+    """Return numbered rows of a data set on the Hub."""
     table = hub_table(name)
-    missing = [column for column in columns if column not in table.column_names]
-    if missing:
-        raise CorpusError(f"{name!r} has no column {missing[0]!r}; its columns: {', '.join(table.column_names)}")
-    taken = tuple(columns) or choose_columns(name, table.column_names, objective)
+    existing = table.column_names
+    check_names(name, existing, columns)
+    taken = tuple(named(name, existing, one) for one in columns) or choose_columns(name, existing, objective)
     rows = list(enumerate(zip(*(table[column] for column in taken), strict=True)))
     if objective == "contrastive":
         rows = [
@@ -202,7 +194,7 @@ def _hub_rows(
         ]
     for column, texts in zip(taken, zip(*(row for _, row in rows), strict=True), strict=False):
         _check_column(name, column, texts)
-    return () if columns else taken, rows
+    return rows
 
 
 def _example_rows(

@@ -24,7 +24,7 @@ from prompteol.inference import weights_sample
 from prompteol.locks import Lock
 from prompteol.prompts import PROMPT_TASKS, PromptTask
 from prompteol.tokenization import tokenizer_sample
-from prompteol.validation import as_texts, check_finite
+from prompteol.validation import as_texts, check_count, check_dimension, check_finite
 
 if TYPE_CHECKING:
     from typing import Self
@@ -129,9 +129,8 @@ class TextEmbedder:
             )
         for task in self.prompts or {}:
             _check_task(task)
-        for name, size in (("batch_size", self.batch_size), ("truncate_dim", self.truncate_dim)):
-            if size is not None and size < 1:
-                raise SettingError(f"{name}={size} is below 1")
+        check_count("batch_size", self.batch_size)
+        check_dimension(self.truncate_dim)
         _check_encode_kwargs(self.encode_kwargs or {})
         _check_encode_kwargs(self.query_encode_kwargs or {})
 

@@ -169,7 +169,7 @@ class EmbeddingStore:
 
     def __init__(self, model: Encoder, *, batch_size: int | None = None) -> None:
         self._model = model
-        given = {"show_progress_bar": False} | ({"batch_size": batch_size} if batch_size else {})
+        given = {"show_progress_bar": False} | ({} if batch_size is None else {"batch_size": batch_size})
         takes = inspect.signature(model.encode).parameters
         everything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values())
         self._options = {name: value for name, value in given.items() if everything or name in takes}

@@ -15,8 +15,8 @@ FIRST = (
 )  # fmt: skip
 # of the second text of a pair in which the texts belong together,
 POSITIVE = (
-    "positive", "sent1", "sentence2", "sentence_2", "sentence_b", "text2", "entailment", "document", "answer",
-    "question2", "pos", "right",
+    "positive", "sent1", "sentence2", "sentence_2", "sentence_b", "text2", "entailment", "document", "passage",
+    "answer", "question2", "pos", "right",
 )  # fmt: skip
 # and of any pair. Whether a hypothesis follows from its premise is for a label to say.
 SECOND = (*POSITIVE, "hypothesis")
@@ -42,11 +42,11 @@ def named(table: str, existing: Sequence[str], column: str) -> str:
         return alike[0]
     if alike:
         raise CorpusError(f"{table!r}: is {column!r} {' or '.join(map(repr, alike))}? Name one of them exactly")
-    raise CorpusError(f"{table!r} has no column {column!r}; its columns: {listed(existing)}")
+    raise CorpusError(f"{table!r}: no column {column!r}; its columns: {listed(existing)}")
 
 
 def text_columns(table: str, existing: Sequence[str], *, pair: bool) -> tuple[str, ...]:
-    """Choose the columns to read where none is named: by common names, else all if there are just so many.
+    """Choose the columns to read where none is named: by common names, else the only one there is.
 
     Where a pair is wanted and the table has one column of text, that column is returned.
     """
@@ -56,16 +56,23 @@ def text_columns(table: str, existing: Sequence[str], *, pair: bool) -> tuple[st
     if text := column_named(existing, TEXT):
         return (text,)
     # A column without a name is what a spreadsheet or an index left.
-    if len(existing) in (1, 2 if pair else 1) and all(column.strip() for column in existing):
+    if len(existing) == 1 and existing[0].strip():
         return tuple(existing)
-    raise CorpusError(f"{table!r}: name the column to read with --column; its columns: {listed(existing)}")
+    columns = "two columns to compare" if pair else "column to read"
+    raise CorpusError(f"{table!r}: name the {columns} with --column; its columns: {listed(existing)}")
 
 
-def check_names(table: str, names: Sequence[str]) -> None:
-    """Refuse a table in which two columns have the same name."""
-    twice = next((name for name in names if name.strip() and names.count(name) > 1), None)
-    if twice is not None:
-        raise CorpusError(f"{table!r} has {names.count(twice)} columns named {twice!r}; rename all but one")
+def check_names(table: str, names: Sequence[str], wanted: Sequence[str] | None = ()) -> None:
+    """Refuse a table in which two columns have one name; in another case or with blanks, where none is ``wanted``."""
+    first: dict[str, str] = {}
+    for name in filter(str.strip, names):
+        other = first.setdefault(name if wanted else name.strip().casefold(), name)
+        if names.count(name) > 1:
+            raise CorpusError(f"{table!r}: {names.count(name)} columns are named {name!r}; rename all but one")
+        if other != name:
+            raise CorpusError(
+                f"{table!r}: columns are named {other!r} and {name!r}: name the one to read with --column"
+            )
 
 
 def check_header(table: str, header: Sequence[str]) -> None:
@@ -78,8 +85,8 @@ def check_header(table: str, header: Sequence[str]) -> None:
 
 
 def listed(existing: Sequence[str]) -> str:
-    """Join column names for a message."""
-    return ", ".join(map(repr, existing)) or "none"
+    """Join column names for a message, the first of many."""
+    return ", ".join(f"{name!r:.40}" for name in existing[:20]) or "none"
 
 
 def no_texts(table: str, column: str, found: Sequence[str]) -> CorpusError:

@@ -85,6 +85,11 @@ class TextSource:
         """Read all rows once and count them, so that a fault in the last line is found before any work."""
         return sum(1 for _ in self.rows())
 
+    def settle(self, existing: Sequence[str]) -> tuple[str, ...]:
+        """Choose which of the existing columns are read, none of which may have another one's name."""
+        rules.check_names(self.name, existing, self.columns)
+        return self.choose(existing)
+
     def choose(self, existing: Sequence[str]) -> tuple[str, ...]:
         """Choose which of the existing columns are read."""
         if self.columns:
@@ -139,8 +144,7 @@ def _read_separated(source: TextSource, *, default: str) -> Iterator[tuple[int, 
     _, header = next(rows, (0, []))
     if not header:
         return
-    rules.check_names(source.name, header)
-    columns = source.choose(header)
+    columns = source.settle(header)
     places = [header.index(column) for column in columns]
     yield from _texts(source, columns, ((number, tuple(fields[place] for place in places)) for number, fields in rows))
 
@@ -189,7 +193,7 @@ def _read_jsonl(source: TextSource) -> Iterator[tuple[int, TextRow]]:
     records = _records(source.name)
     first = next(records, None)
     if first is not None:
-        columns = source.choose(list(first[1]))
+        columns = source.settle(list(first[1]))
         yield from _texts(source, columns, _json_rows(source, columns, chain([first], records)))
 
 
@@ -208,7 +212,7 @@ def _json_rows(
             yield number, row
         if not source.columns and keys not in seen:
             seen.add(keys)
-            if source.choose(list(record)) != columns:
+            if source.settle(list(record)) != columns:
                 raise CorpusError(
                     f"{where}: with the columns {rules.listed(list(record))} other ones would be read than in the "
                     f"lines before, {', '.join(columns)}; give every line the same, or name them with --column"
@@ -248,8 +252,7 @@ def _read_parquet(source: TextSource) -> Iterator[tuple[int, TextRow]]:
         raise CorpusError("parquet cannot be read from a pipe; save it to a file first")
     try:
         with pq.ParquetFile(source.name) as file:
-            rules.check_names(source.name, file.schema_arrow.names)
-            columns = source.choose(file.schema_arrow.names)
+            columns = source.settle(file.schema_arrow.names)
             yield from _texts(source, columns, _parquet_rows(source, columns, file))
     except (pa.ArrowException, OSError) as error:
         raise CorpusError(f"{source.name!r} is no readable parquet file: {error}") from error

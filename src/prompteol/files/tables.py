@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Literal
@@ -12,6 +13,8 @@ from prompteol.files.columns import column_named
 from prompteol.files.decoding import decoded_lines
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+# Between names of columns; in text such characters stand before a blank.
+_FOREIGN = re.compile(r"(?<=\w)[:^~](?=\w)")
 
 
 def parse_delimiter(given: str) -> str:
@@ -33,7 +36,7 @@ def separated_rows(
     first = next(lines, None)
     if first is None:
         return
-    delimiter = delimiter or header_delimiter(name, first[1], default, columns)
+    delimiter = header_delimiter(name, first[1], delimiter, default, columns)
     quoted = not rereadable or quotes_cells(name, delimiter)
     yield from _fields(name, chain([first], lines), delimiter, quoted=quoted)
 
@@ -43,12 +46,17 @@ def quotes_cells(name: str, delimiter: str) -> bool:
     return delimiter != "\t" or _is_sound(name, delimiter, quoted=True) or not _is_sound(name, delimiter, quoted=False)
 
 
-def header_delimiter(name: str, header: str, default: str, columns: Sequence[str]) -> str:
-    """Return what separates the names in a header; ``default`` where nothing does.
+def header_delimiter(name: str, header: str, given: str | None, default: str, columns: Sequence[str]) -> str:
+    """Return what separates the names in a header: what is ``given``, else what it holds, else ``default``.
 
     Raises:
-        CorpusError: it holds several such characters, and the ``columns`` that are wanted do not tell.
+        CorpusError: it holds several such characters, and the ``columns`` that are wanted do not tell; or none, and
+            another seems to separate; or it is no header but Excel's word on the delimiter.
     """
+    if header.startswith("sep=") and len(header.strip()) == 5:
+        raise CorpusError(f"{name!r}: the first line {header.strip()!r} is for Excel alone: delete it")
+    if given is not None:
+        return given
     fields = {one: _split(header, one) for one in DELIMITERS.values()}
     found = [one for one, names in fields.items() if len(names) > 1]
     if len(found) > 1 and columns:
@@ -58,6 +66,11 @@ def header_delimiter(name: str, header: str, default: str, columns: Sequence[str
         raise CorpusError(
             f"{name!r}: the header holds {' and '.join(repr(one) for one in found)}; say what separates the fields, "
             f"with --delimiter {spelled[default if default in found else found[0]]}"
+        )
+    if not found and not columns and (foreign := _FOREIGN.search(header)):
+        raise CorpusError(
+            f"{name!r}: in the header {header.strip()!r} {foreign[0]!r} seems to separate columns, where only "
+            f"{', '.join(DELIMITERS)} may: replace it, or name the whole header with --column"
         )
     return found[0] if found else default
 

@@ -177,7 +177,7 @@ _factories: dict[str, Callable[[], Attention]] = {
 def register_attention(name: str, factory: Callable[[], Attention]) -> None:
     """Make an attention kernel selectable by name, in place of one registered under it before.
 
-    It is compared with the ordinary forward before its results are used, and left out with a warning where it differs.
+    It is compared with the reference forward before its results are used, and left out with a warning where it differs.
 
     Args:
         name: what ``attention=`` takes; SettingError where it is empty or one of ours.

@@ -35,9 +35,9 @@ _LONGEST_ROW = 16384
 class SharedPrefixEngine:
     """Compute the state of each row's last token, spending no token twice and none on padding.
 
-    Equal to the ordinary forward: before the packed forward is used, a few rows run both ways, and again whenever the
+    Equal to the reference forward: before the packed forward is used, a few rows run both ways, and again whenever the
     backbone's modules or settings changed or a row is more than twice as long as any compared before. If they differ,
-    or the backbone carries hooks or modules from outside, every row takes the ordinary forward and one warning says so.
+    or the backbone carries hooks or modules from outside, every row takes the reference forward and one warning says so.
     In training mode, and wherever gradients are recorded, it is taken too. No state outlives a call, so every edit of
     the weights is seen. Safe to call from several threads.
 
@@ -67,7 +67,7 @@ class SharedPrefixEngine:
         return self._budget.tokens
 
     def last_token_states(self, rows: Sequence[TokenRow], *, prefix: TokenRow = (), layer: int = -1) -> Tensor:
-        """Return what the ordinary forward has in ``hidden_states[layer]`` at each row's last token: (rows, width).
+        """Return what the reference forward has in ``hidden_states[layer]`` at each row's last token: (rows, width).
 
         Args:
             rows: token ids, without padding; equal rows are computed once.
@@ -87,7 +87,7 @@ class SharedPrefixEngine:
         places: dict[tuple[int, ...], int] = {}
         inverse = [places.setdefault(tuple(row), len(places)) for row in rows]
         if len(places) == 1 and set(layers) == {-1} and len(rows[0]) <= self._longest_row():
-            # A row alone has no padding and shares nothing: the ordinary forward is right without a check.
+            # A row alone has no padding and shares nothing: the reference forward is right without a check.
             self.counters.add(text_tokens=len(rows[0]))
             return [state.repeat(len(rows), 1) for state in reference_states(self.backbone, rows[:1], layers)]
         shared = self._by_prefix(sorted(places, key=len), tuple(prefix))

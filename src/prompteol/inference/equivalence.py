@@ -87,7 +87,7 @@ class EquivalenceCheck:
         self._refused, self._attentions = True, None
         warnings.warn(
             f"{type(self._backbone).__name__} cannot be run with a shared prefix and without padding "
-            f"({reason}); the ordinary forward is used instead: right, but slower",
+            f"({reason}); the reference forward is used instead: right, but slower",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -1,6 +1,7 @@
 """Describe the structure of a backbone, code and settings, anew for each call; and sample the values of its weights.
 
-The values are read live, and nothing computed from them outlives a call: packs equal the ordinary forward by structure.
+The values are read live, and nothing computed from them outlives a call: packs equal the reference forward by
+structure.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from prompteol.model.module import PromptEOLModule
 from prompteol.prompts import prompts_for
 from prompteol.saving import check_stock_settings
 from prompteol.techniques.module import embedding_module
+from prompteol.validation import check_prompts
 
 
 @dataclass
@@ -45,8 +46,8 @@ class LoadedModel:
     module: PromptEOLModule
     source: ModelSource
     provenance: dict[str, Any]
+    settings: dict[str, Any]
     after: list[nn.Module] = field(default_factory=list)
-    settings: dict[str, Any] = field(default_factory=dict)
     card: str | None = None
     fingerprint: str | None = None
     revision: str | None = None
@@ -61,9 +62,10 @@ class LoadedModel:
 
     def settings_with(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings, with what the user gave over what a saved model brings."""
-        prompts = prompts_for(self.module.template, self.settings.get("prompts", {}))
         overrides = {name: value for name, value in given.items() if value is not None}
-        return {**self.settings, **overrides, "prompts": {**prompts, **(given.get("prompts") or {})}}
+        prompts = {**self.settings["prompts"], **(given.get("prompts") or {})}
+        check_prompts(prompts, given.get("default_prompt_name"))
+        return {**self.settings, **overrides, "prompts": prompts}
 
     def revision_with(self, given: Mapping[str, Any]) -> str | None:
         """Return the revision, or None where what the user gave makes other vectors or scores than the saved model."""
@@ -88,7 +90,7 @@ def load_model(
         with reusing_tokenizer(found.tokenizer, backbone_of(source).name):
             transformer = load_backbone(source, options)
         module = embedding_module(transformer, found.template, found.technique, layer=layer, engine=request.engine)
-        return LoadedModel(module, source, found.provenance)
+        return LoadedModel(module, source, found.provenance, {"prompts": prompts_for(found.template, found.saved, {})})
     given = {**options.model, **options.processor, **options.config}
     with reading(source.name, given), naming_the_adapter(source), reusing_tokenizer(found.tokenizer, source.name):
         load = load_stock_parts if manifest is not None and manifest.technique else SentenceTransformer
@@ -114,11 +116,11 @@ def load_model(
         embedding_module(transformer, found.template, found.technique, layer=layer, engine=request.engine),
         source,
         found.provenance,
-        after,
-        settings={
-            name: getattr(stock, name)
-            for name in ("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim")
+        {
+            "prompts": prompts_for(found.template, found.saved, stock.prompts),
+            **{name: getattr(stock, name) for name in ("default_prompt_name", "similarity_fn_name", "truncate_dim")},
         },
+        after,
         card=card.read_text(encoding="utf-8", errors="replace") if card else None,
         fingerprint=manifest.fingerprint if manifest else None,
         revision=manifest.fingerprint[:12] if manifest and same_vectors else None,
@@ -131,6 +133,11 @@ def _checked(modules: list[Any], source: ModelSource) -> list[Any]:
         raise ModelError(f"{source.name!r} begins with {begins}, not with a Transformer; see its modules.json")
     if len(modules) < 2 or not isinstance(modules[1], Pooling):
         raise ArtifactError(f"{source.name!r} has no Pooling after its Transformer; found {modules[1:]}")
+    if modules[0].transformer_task != "feature-extraction":
+        raise ModelError(
+            f"{source.name!r} has transformer_task={modules[0].transformer_task!r} in sentence_bert_config.json, which "
+            "gives no hidden states: set it to 'feature-extraction'"
+        )
     return modules
 
 

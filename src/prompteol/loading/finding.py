@@ -22,7 +22,7 @@ from prompteol.model import (
 )
 from prompteol.model.module import Engine
 from prompteol.prompts import TEMPLATES, DemonstrationsLike, NormalizationMode, Template, TemplateLike, choose_prompt
-from prompteol.saving import UNFINISHED, Manifest
+from prompteol.saving import UNFINISHED, Manifest, check_truncation
 from prompteol.techniques import ForwardTechnique
 from prompteol.techniques.registry import describe_technique, from_record
 from prompteol.tokenization import PromptTokenizer, recover_template
@@ -49,10 +49,11 @@ class PromptConfig:
 
 
 class Found(NamedTuple):
-    """Hold what is known of a model before its weights are read."""
+    """Hold what is known of a model before its weights are read; ``saved`` is the template it was saved with."""
 
     source: ModelSource
     manifest: Manifest | None
+    saved: Template
     template: Template
     provenance: dict[str, Any]
     layer: int | float
@@ -77,8 +78,8 @@ def find_parts(name: str | Path | None, request: PromptConfig, options: LoadOpti
         check_extra("adapters", "peft")
     manifest_file = source.file(MANIFEST)
     manifest = Manifest.read(manifest_file) if manifest_file else None
-    recovers = source.kind == "sentence-transformer" and request.template is None
-    if recovers and source.file(UNFINISHED) is not None:
+    foreign = source.kind == "sentence-transformer"
+    if foreign and request.template is None and source.file(UNFINISHED) is not None:
         raise ModelError(
             f"{source.name!r} is no PromptEOL artifact: a save into it was broken off ({UNFINISHED}); save it again"
         )
@@ -89,13 +90,15 @@ def find_parts(name: str | Path | None, request: PromptConfig, options: LoadOpti
     tokenizer = _tokenizer(backbone if source.kind == "adapter" else source, options)
     if manifest is not None and request.template is None:
         manifest.check(tokenizer)
-    own: Template
-    if manifest is not None:
-        own, how = manifest.template, manifest.provenance
-    elif recovers:
-        own, how = _recovered(source, tokenizer), {"template": "read from the chat template"}
-    else:
+    own = manifest.template if manifest is not None else recover_template(tokenizer) if foreign else None
+    if own is None and foreign and request.template is None:
+        raise _lost(source, tokenizer)
+    if own is None:
         own, how = TEMPLATES["prompteol"], {"template": "prompteol, the default"}
+    else:
+        how = {"template": "read from the chat template"} if manifest is None else dict(manifest.provenance)
+    if (foreign or manifest is not None) and request.template is None:
+        check_truncation(tokenizer)
     template, provenance = choose_prompt(
         own, how, template=request.template, demonstrations=request.demonstrations, normalization=request.normalization
     )
@@ -113,21 +116,18 @@ def find_parts(name: str | Path | None, request: PromptConfig, options: LoadOpti
     provenance.pop("technique", None)
     if technique is not None:
         provenance["technique"] = describe_technique(technique)
-    return Found(source, manifest, template, provenance, layer, config, tokenizer, technique)
+    return Found(source, manifest, own, template, provenance, layer, config, tokenizer, technique)
 
 
-def _recovered(source: ModelSource, tokenizer: PreTrainedTokenizerBase) -> Template:
-    """Read the template out of the chat template of a model that a stock loader saved again, without the manifest."""
-    template = recover_template(tokenizer)
-    if template is None:
-        other = tokenizer.chat_template
-        lost = "its chat template is not PromptEOL's" if other else "its tokenizer has no chat template"
-        raise ModelError(
-            f"{source.name!r} is a sentence-transformers model without {MANIFEST}, so no PromptEOL artifact, and "
-            f"{lost}: which prompt and demonstrations it wants is not written down. Pass template=..., such as "
-            'template="prompteol", and demonstrations=..., or load it with SentenceTransformer'
-        )
-    return template
+def _lost(source: ModelSource, tokenizer: PreTrainedTokenizerBase) -> ModelError:
+    """Return the error of a model that a stock loader saved, without the manifest and with another chat template."""
+    other = tokenizer.chat_template
+    lost = "its chat template is not PromptEOL's" if other else "its tokenizer has no chat template"
+    return ModelError(
+        f"{source.name!r} is a sentence-transformers model without {MANIFEST}, so no PromptEOL artifact, and "
+        f"{lost}: which prompt and demonstrations it wants is not written down. Pass template=..., such as "
+        'template="prompteol", and demonstrations=..., or load it with SentenceTransformer'
+    )
 
 
 def _tokenizer(source: ModelSource, options: LoadOptions) -> PreTrainedTokenizerBase:
@@ -140,4 +140,10 @@ def _tokenizer(source: ModelSource, options: LoadOptions) -> PreTrainedTokenizer
         raise ModelError(f"the tokenizer of {source.name!r} cannot be read; are its files there? {reason}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise ModelError(f"{type(tokenizer).__name__} is no tokenizer: PromptEOL embeds text, give a text-only model")
+    limit = tokenizer.model_max_length
+    if not isinstance(limit, (int, float)) or limit < 1:
+        raise ModelError(
+            f"the tokenizer of {source.name!r} has model_max_length={limit!r}, which is no number of tokens: set a "
+            'whole number above 0, or pass processor_kwargs={"model_max_length": 512}'
+        )
     return tokenizer

@@ -30,7 +30,7 @@ def resolve_layer(layer: int | float, config: PretrainedConfig) -> int:
     hint = f" (hidden_states[{layer}] is layer={layer - depth - 1})" if whole and 1 <= layer <= depth else ""
     raise LayerError(
         f"layer={layer!r} is outside this backbone of {depth} layers: give a negative index from -{depth} to -1, "
-        f"or a fraction of depth such as 0.9{hint}"
+        f"or a fraction of depth above 0 and up to 1.0, such as 0.9{hint}"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -21,7 +20,7 @@ from prompteol.inference.structure import foreign_code
 from prompteol.model.layers import positions_in_table, resolve_layer
 from prompteol.prompts import PromptTask, Template
 from prompteol.tokenization import PromptTokenizer, TokenRows
-from prompteol.validation import check_texts
+from prompteol.validation import check_count, check_texts
 
 Engine = Literal["auto", "stock"]
 
@@ -213,8 +212,7 @@ class PromptEOLModule(InputModule):
 
     def _checked_limit(self, name: str, value: Any) -> int:
         """Return a limit of length as an int, or say why a row of that many tokens cannot be."""
-        if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 1:
-            raise SettingError(f"{name}={value!r} is no number of tokens: give a whole number above 0, or None")
+        check_count(name, value, "tokens")
         if self._positions is not None and int(value) > self._positions:
             backbone, most = type(self.transformer.model).__name__, self._positions
             raise SettingError(f"{name}={value} is more than the {most} positions of {backbone}: give {most} or less")

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import PreTrainedTokenizerBase
 
+from prompteol.errors import ModelError
+from prompteol.model.backbone import check_device
 from prompteol.model.module import PromptEOLModule
 from prompteol.prompts import (
     DemonstrationsLike,
@@ -19,7 +22,7 @@ from prompteol.prompts import (
     keep_valid_provenance,
     prompts_for,
 )
-from prompteol.validation import check_dimension
+from prompteol.validation import check_count, check_dimension, check_prompts
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +103,7 @@ class SettableModel(SentenceTransformer):
             how = {}
         if self.layer != old.layer:
             how["layer"] = "given"
-        self.prompts = prompts_for(new, self.prompts)
+        self.prompts = prompts_for(new, old.template, self.prompts)
         self.provenance = {**keep_valid_provenance(self.provenance, old.template, new), **how, **(provenance or {})}
         # Results would be filed under the old prompt's revision.
         self.model_card_data.base_model_revision = None
@@ -122,8 +125,24 @@ class SettableModel(SentenceTransformer):
         found = (getattr(module, "get_embedding_dimension", None) for module in reversed(list(self.children())))
         return next(int(dimension()) for dimension in found if callable(dimension))
 
+    def _check_call(
+        self, name: Any, prompt: Any, batch_size: Any, truncate_dim: Any = None, device: Any = None, **_: Any
+    ) -> None:
+        """Refuse arguments of ``encode`` that are outside what they may be, and a second pooling."""
+        again = next((place for place, module in enumerate(self) if isinstance(module, Pooling)), None)
+        if again is not None:
+            raise ModelError(
+                f"module {again} is a Pooling, and module 0 gives the last token's state already, one vector a text: "
+                f"take it out with del model[{again}]"
+            )
+        check_dimension(truncate_dim, self.full_dimension)
+        check_device(device)
+        check_count("batch_size", batch_size)
+        name = self.default_prompt_name if name is None else name
+        check_prompts(self.prompts, name if prompt is None else None, prompt)
+
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the ordinary forward, as ``torch.nn.Module.compile`` does; ``engine="stock"`` runs it."""
+        """Compile the reference forward, as ``torch.nn.Module.compile`` does; ``engine="stock"`` runs it."""
         super().compile(*args, **kwargs)  # type: ignore[no-untyped-call]
         if self.module.engine != "stock":
             logger.warning("the shared-prefix engine runs uncompiled; encode(engine='stock') runs what was compiled")

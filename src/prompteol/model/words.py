@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from inspect import signature
 from typing import NamedTuple
@@ -16,8 +17,8 @@ from prompteol.tokenization import PromptTokenizer, TokenRows
 
 # Tokens looked at before those that spell the same word are added up.
 _CANDIDATES = 512
-# What bytes that make no whole character are decoded to.
-_BROKEN = "\ufffd"
+# Control characters, and what bytes that make no whole character are decoded to.
+_NO_WORD = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]")
 
 
 class Word(NamedTuple):
@@ -75,7 +76,8 @@ class LanguageModelHead:
     def next_words(self, features: dict[str, Tensor], tokenizer: PreTrainedTokenizerBase, k: int) -> list[list[Word]]:
         """Return the ``k`` most likely words after each row of ``input_ids``, likeliest first.
 
-        Tokens that spell one word but for blanks are added up; blanks and some of a character's bytes are no word.
+        Tokens that spell one word but for blanks are added up. Blanks, control characters and some of a character's
+        bytes are no word.
         """
         # A head of its own does not move with the backbone.
         backbone = self.backbone
@@ -123,7 +125,7 @@ def _spell(tokenizer: PreTrainedTokenizerBase, ids: list[int], likely: list[floa
     total: dict[str, float] = {}
     for token, probability in zip(ids, likely, strict=True):
         word = str(tokenizer.decode([token])).strip()
-        if word and _BROKEN not in word:
+        if word and not _NO_WORD.search(word):
             total[word] = total.get(word, 0.0) + probability
     ranked = sorted(total.items(), key=lambda item: -item[1])
     return [Word(word, probability) for word, probability in ranked[:k]]

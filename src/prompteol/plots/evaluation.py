@@ -51,8 +51,8 @@ def plot_tasks(
     save_picture(figure, Path(file), force=force)
 
 
-def plot_scaling(evaluations: Sequence[Evaluation], file: str | Path, *, force: bool = False) -> None:
-    """Draw STS against the number of parameters: the results given, and the paper's lines behind them.
+def plot_scaling(evaluations: Sequence[Evaluation], file: str | Path, *, force: bool = False) -> int:
+    """Draw STS against the number of parameters, the paper's lines behind; return how many results are drawn.
 
     Only prompted models of a known size are drawn; without one it is an EvaluationError. The height is the mean over
     the STS tasks that all of them share, and so is that of the paper's lines; where the paper gives no scores by task,
@@ -80,6 +80,7 @@ def plot_scaling(evaluations: Sequence[Evaluation], file: str | Path, *, force: 
     axes.set_ylabel("STS average, Spearman × 100" if whole else f"mean of {', '.join(names)}")
     _legend(axes, columns=3)
     save_picture(figure, Path(file), force=force)
+    return len(sized)
 
 
 def _families(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:

@@ -153,12 +153,15 @@ def plot_scores(result: TuningResult, path: str | Path, *, force: bool = False) 
     scores = [one.score for one in shown]
     without = result.baseline.score
     better = sum(score > without for score in scores)
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = canvas()
     axes.spines[["top", "right"]].set_visible(False)
     axes.hist(scores, bins=min(_BARS, max(5, len(scores) // 4)), color=BEST, edgecolor=BACKGROUND)
     axes.axvline(without, color=BASELINE, linewidth=2, label=f"no demonstration ({without:.2f})")
     axes.set_xlabel("score on all pairs" + (", estimated for those that left early" if not exact else ""))
     axes.set_ylabel("demonstrations")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_title(f"{better} of {len(scores)} demonstrations beat none")
     axes.legend()
     save_picture(figure, path, force=force)

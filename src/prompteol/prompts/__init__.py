@@ -1,6 +1,7 @@
 """Build prompts from templates, demonstrations and normalized texts, and compile them to a chat template."""
 
 from prompteol.prompts.chat_template import compile_chat_template, decompile_chat_template
+from prompteol.prompts.demonstration import Demonstration
 from prompteol.prompts.normalization import NormalizationMode
 from prompteol.prompts.presets import (
     DEMONSTRATIONS,
@@ -19,7 +20,6 @@ from prompteol.prompts.template import (
     AUTHORS_SLOT,
     PROMPT_TASKS,
     SLOT,
-    Demonstration,
     PromptTask,
     PromptTemplate,
     RetrievalTemplate,

@@ -13,8 +13,9 @@ from contextlib import suppress
 from typing import get_args
 
 from prompteol.errors import PromptEOLError
+from prompteol.prompts.demonstration import Demonstration
 from prompteol.prompts.normalization import NormalizationMode, jinja_literal, normalization
-from prompteol.prompts.template import Demonstration, PromptTemplate, RetrievalTemplate, Template
+from prompteol.prompts.template import PromptTemplate, RetrievalTemplate, Template
 
 _GATHER = """\
 {%- set parts = namespace(prompt='', text='') -%}

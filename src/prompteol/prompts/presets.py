@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 from prompteol.errors import TemplateError
+from prompteol.prompts.demonstration import Demonstration, as_demonstration
 from prompteol.prompts.normalization import NormalizationMode
-from prompteol.prompts.template import PROMPT_TASKS, SLOT, Demonstration, PromptTemplate, RetrievalTemplate, Template
+from prompteol.prompts.template import PROMPT_TASKS, SLOT, PromptTemplate, RetrievalTemplate, Template
 
 TemplateLike = str | Template
 DemonstrationsLike = str | Iterable[str | Demonstration | tuple[str, str]]
@@ -93,7 +94,7 @@ def resolve_template(template: TemplateLike) -> Template:
 def resolve_demonstrations(demonstrations: DemonstrationsLike) -> tuple[Demonstration, ...]:
     """Return demonstrations from a preset's name, ``"sentence=>word"`` strings, pairs, or demonstrations."""
     if not isinstance(demonstrations, str):
-        return tuple(map(_demonstration, demonstrations))
+        return tuple(map(as_demonstration, demonstrations))
     if demonstrations in DEMONSTRATIONS:
         return (DEMONSTRATIONS[demonstrations],)
     if "=>" in demonstrations:
@@ -101,16 +102,6 @@ def resolve_demonstrations(demonstrations: DemonstrationsLike) -> tuple[Demonstr
     raise TemplateError(
         f'demonstrations={demonstrations!r} is no preset ({", ".join(DEMONSTRATIONS)}) and no "sentence=>word"'
     )
-
-
-def _demonstration(item: str | Demonstration | tuple[str, str]) -> Demonstration:
-    if isinstance(item, Demonstration):
-        return item
-    if isinstance(item, str):
-        return Demonstration.parse(item)
-    if not isinstance(item, (tuple, list)) or len(item) != 2:
-        raise TemplateError(f"demonstration {item!r} is no (sentence, word) pair")
-    return Demonstration(*item)
 
 
 def choose_prompt(
@@ -136,11 +127,14 @@ def choose_prompt(
     return own, how
 
 
-def prompts_for(template: Template, prompts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return sentence-transformers prompts of a template, and the user's: a pair's are its tasks' names, else empty."""
-    tasks: dict[str, str] = {task: task for task in PROMPT_TASKS}
-    own = {name: text for name, text in prompts.items() if text != tasks.get(name) and (text or name not in tasks)}
-    return {**(tasks if isinstance(template, RetrievalTemplate) else dict.fromkeys(PROMPT_TASKS, "")), **own}
+def prompts_for(template: Template, old: Template, prompts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sentence-transformers prompts of a template: its own, and the user's among those of the old template."""
+    usual = _usual_prompts(old)
+    return _usual_prompts(template) | {name: text for name, text in prompts.items() if usual.get(name) != text}
+
+
+def _usual_prompts(template: Template) -> dict[str, str]:
+    return {task: task if isinstance(template, RetrievalTemplate) else "" for task in PROMPT_TASKS}
 
 
 def keep_valid_provenance(provenance: Mapping[str, Any], old: Template, new: Template) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Save a model in the form that every sentence-transformers loads, with ``prompteol.json`` and a fingerprint."""
 
 from prompteol.saving.fingerprint import fingerprint, remembering_frozen_weights
-from prompteol.saving.manifest import UNFINISHED, Manifest, check_stock_settings
+from prompteol.saving.manifest import UNFINISHED, Manifest, check_stock_settings, check_truncation
 from prompteol.saving.portable import TRAINING_HEADING, save_portable, stated_license, training_notes
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "UNFINISHED",
     "Manifest",
     "check_stock_settings",
+    "check_truncation",
     "fingerprint",
     "remembering_frozen_weights",
     "save_portable",

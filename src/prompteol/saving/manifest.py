@@ -100,6 +100,16 @@ def _prompt(record: Mapping[str, Any]) -> PromptTemplate:
     return PromptTemplate(**{**record, "demonstrations": shown})
 
 
+def check_truncation(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise ArtifactError where stock loaders would cut the beginning of a long prompt off, not the end of its text."""
+    if tokenizer.truncation_side != "right":
+        raise ArtifactError(
+            f"the tokenizer of {tokenizer.name_or_path!r} has truncation_side={tokenizer.truncation_side!r}, so that "
+            "stock loaders cut the prompt off a long text: set it to 'right' in tokenizer_config.json (direction: "
+            "Right in tokenizer.json), or pass template=... and save the model"
+        )
+
+
 def check_stock_settings(transformer: Transformer, pooling: Pooling, source: ModelSource) -> None:
     """Raise ArtifactError where a saved model's stock modules would do something else than this package."""
     for file, name, found, ours in _settings(transformer, pooling):

@@ -82,7 +82,10 @@ def save_portable(
         name = stock.model_card_data.model_id
         readme.write_text(card.replace(_PLACEHOLDER, name) if name else card, encoding="utf-8")
     elif card:
-        whole = readme.read_text(encoding="utf-8") + "\n" + _prompt_section(manifest) + training_notes
+        stated = readme.read_text(encoding="utf-8")
+        if not training_notes:
+            stated = stated.replace(" model trained. ", " model. ", 1)
+        whole = stated + "\n" + _prompt_section(manifest) + training_notes
         readme.write_text(whole, encoding="utf-8")
     for index, module in enumerate(stock):
         if isinstance(module, Pooling):

@@ -1,8 +1,8 @@
 """Train a causal language model to embed, by the paper's contrastive recipe, dropout alone or distillation."""
 
 from prompteol.data.training_examples import TrainingExamples, read_examples
-from prompteol.model.lora import Lora
 from prompteol.training.curve import Point, TrainingProgress, read_curve
+from prompteol.training.lora import Lora
 from prompteol.training.losses import DistillationLoss, LossFactory, contrastive_loss
 from prompteol.training.merge import Merged, merge
 from prompteol.training.recipe import Recipe

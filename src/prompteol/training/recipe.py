@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from prompteol.data import Objective
 from prompteol.errors import SettingError
-from prompteol.model.lora import Lora
+from prompteol.training.lora import Lora
 
 Keep = Literal["best", "last"]
 

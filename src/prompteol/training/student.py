@@ -14,8 +14,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from prompteol.errors import ModelError, SettingError
 from prompteol.extras import check_extra
 from prompteol.model import has_adapter
-from prompteol.model.lora import Lora, read_adapter
 from prompteol.sentence_transformers import PromptEOL
+from prompteol.training.lora import Lora, read_adapter
 from prompteol.training.trainer import launched_processes
 
 

@@ -13,13 +13,13 @@ from transformers import TrainerCallback, set_seed
 
 from prompteol.data import ScoredPairs, TrainingExamples
 from prompteol.extras import check_extra
-from prompteol.model.lora import attach_adapter
 from prompteol.progress import Progress, no_progress
 from prompteol.saving import remembering_frozen_weights
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.checkpoints import Workspace, checkpoint_step, read_state
 from prompteol.training.curve import CurveWriter, Watcher, points
 from prompteol.training.inputs import read_inputs, training_dataset
+from prompteol.training.lora import attach_adapter
 from prompteol.training.losses import LossFactory, build_loss, loss_name
 from prompteol.training.recipe import Recipe
 from prompteol.training.result import Training, base_license, training_section
