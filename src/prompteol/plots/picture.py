@@ -13,7 +13,7 @@ from prompteol.files.atomic import atomic_write, refuse_overwrite
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from prompteol.training.curve import Point
+    from prompteol.training.callbacks import Point
     from prompteol.tuning import TuningResult
 
 PICTURES = (".png", ".jpg", ".svg", ".pdf")

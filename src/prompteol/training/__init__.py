@@ -2,7 +2,7 @@
 
 from prompteol.data.training_examples import TrainingExamples, read_examples
 from prompteol.model.lora import Lora
-from prompteol.training.curve import Point, TrainingProgress, read_curve
+from prompteol.training.callbacks import Point, TrainingProgress, read_curve
 from prompteol.training.losses import DistillationLoss, LossFactory, contrastive_loss
 from prompteol.training.merge import Merged, merge
 from prompteol.training.recipe import Recipe

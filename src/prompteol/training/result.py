@@ -12,7 +12,7 @@ from prompteol.errors import PromptEOLError
 from prompteol.model import find_source
 from prompteol.saving import TRAINING_HEADING, stated_license
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.curve import Point
+from prompteol.training.callbacks import Point
 from prompteol.training.recipe import Recipe
 
 _UNKNOWN = "unknown: its publisher states none that could be read here"

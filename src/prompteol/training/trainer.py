@@ -22,7 +22,7 @@ from prompteol.data import ScoredPairs
 from prompteol.errors import SettingError
 from prompteol.prompts import RetrievalTemplate
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.curve import SCORE
+from prompteol.training.callbacks import SCORE
 from prompteol.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def check_arguments(arguments: Mapping[str, Any], recipe: Recipe, *, scored: boo
             raise SettingError(f"arguments: SentenceTransformerTrainingArguments has no {name!r}{hint}")
         if name in _DECIDED_ELSEWHERE:
             raise SettingError(f"arguments: {name!r} is decided elsewhere; use {_DECIDED_ELSEWHERE[name]}")
-    evaluation, save = (arguments.get(name) for name in ("eval_strategy", "save_strategy"))
-    evaluation, save = (getattr(strategy, "value", strategy) for strategy in (evaluation, save))
+    strategies = (arguments.get(name) for name in ("eval_strategy", "save_strategy"))
+    evaluation, save = (getattr(strategy, "value", strategy) for strategy in strategies)
     if not scored and evaluation not in (None, "no"):
         raise SettingError(f"arguments: eval_strategy={evaluation!r} needs development pairs: give dev (--dev)")
     if scored and evaluation == "no":
@@ -100,6 +100,7 @@ def training_arguments(
     on_cpu = device.type == "cpu"
     half = not on_cpu and torch.cuda.is_available()
     bf16 = half and torch.cuda.is_bf16_supported(including_emulation=False)
+    best = scored and recipe.keep == "best"
     own: dict[str, Any] = {
         "learning_rate": recipe.learning_rate,
         "lr_scheduler_type": "linear",
@@ -124,8 +125,8 @@ def training_arguments(
         "save_total_limit": 2,
         "eval_strategy": "steps" if scored else "no",
         "eval_steps": recipe.eval_steps if scored else None,
-        "metric_for_best_model": SCORE if scored and recipe.keep == "best" else None,
-        "greater_is_better": True if scored and recipe.keep == "best" else None,
+        "metric_for_best_model": SCORE if best else None,
+        "greater_is_better": best or None,
         "report_to": "none",
         "disable_tqdm": quiet,
     }
@@ -140,12 +141,10 @@ def training_arguments(
             f"this process sees {arguments.n_gpu} GPUs: launch one for each (torchrun --nproc-per-node "
             f"{arguments.n_gpu} -m prompteol train ...), or show it one (CUDA_VISIBLE_DEVICES=0)"
         )
-    shares = arguments.world_size
-    if recipe.batch_size % shares:
-        raise SettingError(
-            f"batch_size={recipe.batch_size} does not divide over {shares} processes; give a multiple of {shares}"
-        )
-    arguments.per_device_train_batch_size = recipe.batch_size // shares
+    arguments.per_device_train_batch_size, rest = divmod(recipe.batch_size, arguments.world_size)
+    if rest:
+        shares = f"{arguments.world_size} processes; give a multiple of {arguments.world_size}"
+        raise SettingError(f"batch_size={recipe.batch_size} does not divide over {shares}")
     return arguments
 
 
@@ -172,14 +171,9 @@ def build_trainer(
     """Build the stock trainer; the development pairs go through the stock evaluator."""
     evaluator = None
     if pairs is not None:
-        evaluator = EmbeddingSimilarityEvaluator(
-            list(pairs.first),
-            list(pairs.second),
-            list(pairs.scores or ()),
-            batch_size=arguments.per_device_eval_batch_size,
-            main_similarity="cosine",
-            write_csv=False,
-        )
+        sides = list(pairs.first), list(pairs.second), list(pairs.scores or ())
+        size = arguments.per_device_eval_batch_size
+        evaluator = EmbeddingSimilarityEvaluator(*sides, batch_size=size, main_similarity="cosine", write_csv=False)
     # The prompt of each column; the argument `task` would keep columns of two tasks from being one forward.
     tasks = {"anchor": "query", "positive": "document", "negative": "document"}
     prompts = tasks if isinstance(model.template, RetrievalTemplate) else {}

@@ -1,11 +1,14 @@
-"""Stop a training: early where nothing gets better, at once where it diverges."""
+"""Follow a training: write its curve, stop it where nothing gets better or all is lost, go on from a checkpoint."""
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -22,13 +25,93 @@ from transformers import (
 )
 
 from prompteol.errors import NonFiniteError, TrainingError
+from prompteol.model.lora import read_adapter
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.curve import SCORE
 from prompteol.training.recipe import Recipe
 
+# What the stock evaluator calls Spearman's correlation of the cosine.
+SCORE = "eval_spearman_cosine"
 # Texts that the finished model embeds, and how close they are when it tells no two texts apart any more.
 _PROBES = 8
 _EQUAL = 1e-6
+
+
+@dataclass(frozen=True)
+class Point:
+    """Hold the mean loss since the point before, or an evaluation's Spearman correlation x 100, after a step."""
+
+    step: int
+    loss: float | None = None
+    score: float | None = None
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Say how far a training is: ``step`` of ``steps``, and the last point of the curves."""
+
+    step: int
+    steps: int
+    last: Point | None
+
+
+Watcher = Callable[[TrainingProgress], None]
+
+
+def points(history: Sequence[dict[str, Any]]) -> list[Point]:
+    """Return the points in a trainer's log history."""
+    return [
+        Point(
+            int(record["step"]),
+            record.get("loss"),
+            100 * float(record[SCORE]) if SCORE in record else None,
+            record.get("learning_rate"),
+        )
+        for record in history
+        if SCORE in record or "loss" in record
+    ]
+
+
+def read_curve(path: str | Path) -> list[Point]:
+    """Read the curves of a training, also of one that still runs; :class:`TrainingError` where there are none."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        return [Point(**json.loads(line)) for line in lines if line]
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(f"{str(path)!r} is no curve of a training: {error}") from error
+
+
+class CurveWriter(TrainerCallback):
+    """Write each point as a JSON line, and call a watcher when training begins, and after each step and each point.
+
+    A training that is resumed goes on behind the points of its checkpoint.
+    """
+
+    def __init__(self, path: Path, watch: Watcher | None = None) -> None:
+        self.path = path
+        self.watch = watch
+        self._last: Point | None = None
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Replace what the file holds by the points of the checkpoint."""
+        self._write(state, "w", points(state.log_history))
+        self.on_step_end(args, state, control)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Add the last point."""
+        self._write(state, "a", points(state.log_history[-1:]))
+        self.on_step_end(args, state, control)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Call the watcher."""
+        if self.watch is not None and state.is_world_process_zero:
+            self.watch(TrainingProgress(state.global_step, state.max_steps, self._last))
+
+    def _write(self, state: TrainerState, mode: str, new: Sequence[Point]) -> None:
+        if state.is_world_process_zero:
+            self._last = new[-1] if new else self._last
+            with self.path.open(mode, encoding="utf-8") as file:
+                file.writelines(json.dumps(vars(point)) + "\n" for point in new)
 
 
 def early_stopping(patience: int, state: TrainerState | None) -> EarlyStoppingCallback:
@@ -37,8 +120,8 @@ def early_stopping(patience: int, state: TrainerState | None) -> EarlyStoppingCa
     The trainer itself would make every callback anew from its checkpoint, the caller's own ones included.
     """
     callback = EarlyStoppingCallback(patience)
+    # Not the base's score, at step 0, which the trainer compares with nothing.
     history = state.log_history if state else []
-    # Not the base's, at step 0, which the trainer compares with nothing.
     scores = [record[SCORE] for record in history if SCORE in record and record["step"] > 0]
     if scores:
         callback.early_stopping_patience_counter = len(scores) - 1 - scores.index(max(scores))
@@ -59,14 +142,13 @@ class DivergenceStop(TrainerCallback):
         """Check what is logged: a loss, the mean loss of the training, or a score."""
         record = state.log_history[-1]
         for name, shown in (("loss", "loss"), ("train_loss", "mean loss"), (SCORE, "score on the development pairs")):
-            value = record.get(name)
-            if value is None or math.isfinite(value):
-                continue
-            if name == SCORE and state.global_step == 0:
+            value = record.get(name, 0.0)
+            if name == SCORE and not math.isfinite(value) and state.global_step == 0:
                 raise TrainingError(
                     f"the score of the base is {value}: all development pairs have the same cosine; use another base"
                 )
-            self._stop(f"the {shown} is {value}", state.global_step)
+            if not math.isfinite(value):
+                self._stop(f"the {shown} is {value}", state.global_step)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Check the trained weights, and the embeddings, where they are about to be evaluated or saved."""
@@ -112,3 +194,15 @@ class DivergenceStop(TrainerCallback):
             f"{what} at step {step}; lower the learning rate (now {rate:g}; --learning-rate {rate / 10:g}), warm up "
             "for longer (--warmup-steps) or train in fp32, in another folder. Checkpoints of earlier steps stay"
         ) from cause
+
+
+class ExactAdapter(TrainerCallback):
+    """Go on from an adapter as its checkpoint has it: the trainer reads it in the precision of the base."""
+
+    def __init__(self, model: PromptEOL, checkpoint: Path) -> None:
+        self.model = model
+        self.checkpoint = checkpoint
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Read it once more, after the trainer has."""
+        read_adapter(self.model.module.transformer.model, self.checkpoint)
