@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-_CHECKPOINTS = "Recipe(eval_steps=...), the steps between two checkpoints, each of which is evaluated"
-_KEPT = 'Recipe(keep="best") or keep="last"'
 # Arguments of the trainer that something else here decides, so that one setting has one name in the saved recipe.
 _DECIDED_ELSEWHERE = {
     "output_dir": "output, the folder of the result",
@@ -38,16 +36,12 @@ _DECIDED_ELSEWHERE = {
     "auto_find_batch_size": "Recipe(mini_batch_size=...), for a batch that does not fit",
     "num_train_epochs": "Recipe(epochs=...)",
     "learning_rate": "Recipe(learning_rate=...)",
-    "warmup_steps": "Recipe(warmup_steps=...)",
-    "warmup_ratio": "Recipe(warmup_steps=...), below 1 a share of all steps",
+    **dict.fromkeys(("warmup_steps", "warmup_ratio"), "Recipe(warmup_steps=...), below 1 a share of all steps"),
     "seed": "Recipe(seed=...)",
     "logging_steps": "Recipe(log_steps=...)",
-    "eval_steps": _CHECKPOINTS,
-    "save_steps": _CHECKPOINTS,
+    **dict.fromkeys(("eval_steps", "save_steps"), "Recipe(eval_steps=...), the steps between two checkpoints"),
     "eval_on_start": "dev: the base is evaluated wherever there are development pairs",
-    "metric_for_best_model": _KEPT,
-    "greater_is_better": _KEPT,
-    "load_best_model_at_end": _KEPT,
+    **dict.fromkeys(("metric_for_best_model", "greater_is_better", "load_best_model_at_end"), "Recipe(keep=...)"),
     "use_cpu": 'device="cpu"',
     "resume_from_checkpoint": "resume=True",
     "prompts": "the template of the model: template=...",
