@@ -1,6 +1,6 @@
 """Read files of texts, write files of vectors, and publish each file whole or not at all."""
 
-from prompteol.files.atomic import atomic_write, refuse_overwrite
+from prompteol.files.atomic import atomic_write, refuse_overwrite, write_text
 from prompteol.files.readers import Format, TextRow, TextSource, chunks
 from prompteol.files.vector_writers import VectorWriter, vector_writer, writer_format
 
@@ -13,5 +13,6 @@ __all__ = [
     "chunks",
     "refuse_overwrite",
     "vector_writer",
+    "write_text",
     "writer_format",
 ]

@@ -54,6 +54,12 @@ def atomic_write(path: Path, *, force: bool = True) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str, *, force: bool = True) -> None:
+    """Write a text file as :func:`atomic_write` does."""
+    with atomic_write(path, force=force) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 def _publish(partial: Path, path: Path, *, beside: Path) -> None:
     """Rename a file unless the name is taken; of two processes, one succeeds."""
     try:

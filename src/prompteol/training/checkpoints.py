@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from transformers import TrainerState
 
 from prompteol.errors import TrainingError
-from prompteol.files import atomic_write
+from prompteol.files import atomic_write, write_text
 from prompteol.model import MANIFEST
 
 _STATE = "trainer_state.json"
@@ -54,8 +54,7 @@ class Workspace:
         if known is None:
             with self.kept_on_failure():
                 self.checkpoints.mkdir(parents=True, exist_ok=True)
-            with atomic_write(self.record) as partial:
-                partial.write_text(json.dumps(dict(record), indent=2) + "\n", encoding="utf-8")
+            write_text(self.record, json.dumps(dict(record), indent=2) + "\n")
             return
         changed = sorted(name for name in known.keys() | record.keys() if known.get(name) != record.get(name))
         if changed:
