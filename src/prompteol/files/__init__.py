@@ -5,14 +5,6 @@ from prompteol.files.readers import Format, TextRow, TextSource, chunks
 from prompteol.files.vector_writers import VectorWriter, vector_writer, writer_format
 
 __all__ = [
-    "Format",
-    "TextRow",
-    "TextSource",
-    "VectorWriter",
-    "atomic_write",
-    "chunks",
-    "refuse_overwrite",
-    "vector_writer",
-    "write_text",
-    "writer_format",
-]
+    "Format", "TextRow", "TextSource", "VectorWriter", "atomic_write", "chunks", "refuse_overwrite", "vector_writer",
+    "write_text", "writer_format",
+]  # fmt: skip

@@ -72,9 +72,8 @@ def check_header(table: str, header: Sequence[str]) -> None:
     """Refuse a first line that is a row, which would be lost as the header."""
     if any(is_text(column) or is_number(column) for column in header):
         fix = "add a header, or name one of them with --column if it is a name"
-        raise CorpusError(
-            f"{table!r}: the first line holds the names of the columns; found {list(header)!s:.200}: {fix}"
-        )
+        found = f"found {list(header)!s:.200}"
+        raise CorpusError(f"{table!r}: the first line holds the names of the columns; {found}: {fix}")
 
 
 def listed(existing: Sequence[str]) -> str:

@@ -55,10 +55,8 @@ def header_delimiter(name: str, header: str, default: str, columns: Sequence[str
     if len(found) > 1:
         likely = default if default in found else found[0]
         spelled = next(spelling for spelling, character in DELIMITERS.items() if character == likely)
-        both = " and ".join(map(repr, found))
-        raise CorpusError(
-            f"{name!r}: the header holds {both}; say what separates the fields, with --delimiter {spelled}"
-        )
+        fix = f"say what separates the fields, with --delimiter {spelled}"
+        raise CorpusError(f"{name!r}: the header holds {' and '.join(map(repr, found))}; {fix}")
     return found[0] if found else default
 
 

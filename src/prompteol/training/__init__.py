@@ -11,20 +11,7 @@ from prompteol.training.teacher import fit_dimension, teacher_vectors
 from prompteol.training.train import train
 
 __all__ = [
-    "DistillationLoss",
-    "Lora",
-    "LossFactory",
-    "Merged",
-    "Point",
-    "Recipe",
-    "Training",
-    "TrainingExamples",
-    "TrainingProgress",
-    "contrastive_loss",
-    "fit_dimension",
-    "merge",
-    "read_curve",
-    "read_examples",
-    "teacher_vectors",
+    "DistillationLoss", "Lora", "LossFactory", "Merged", "Point", "Recipe", "Training", "TrainingExamples",
+    "TrainingProgress", "contrastive_loss", "fit_dimension", "merge", "read_curve", "read_examples", "teacher_vectors",
     "train",
-]
+]  # fmt: skip

@@ -144,9 +144,8 @@ class DivergenceStop(TrainerCallback):
         for name, shown in (("loss", "loss"), ("train_loss", "mean loss"), (SCORE, "score on the development pairs")):
             value = record.get(name, 0.0)
             if name == SCORE and not math.isfinite(value) and state.global_step == 0:
-                raise TrainingError(
-                    f"the score of the base is {value}: all development pairs have the same cosine; use another base"
-                )
+                same = "all development pairs have the same cosine; use another base"
+                raise TrainingError(f"the score of the base is {value}: {same}")
             if not math.isfinite(value):
                 self._stop(f"the {shown} is {value}", state.global_step)
 
@@ -190,10 +189,9 @@ class DivergenceStop(TrainerCallback):
 
     def _stop(self, what: str, step: int, cause: Exception | None = None) -> NoReturn:
         rate = self.recipe.learning_rate
-        raise TrainingError(
-            f"{what} at step {step}; lower the learning rate (now {rate:g}; --learning-rate {rate / 10:g}), warm up "
-            "for longer (--warmup-steps) or train in fp32, in another folder. Checkpoints of earlier steps stay"
-        ) from cause
+        lower = f"lower the learning rate (now {rate:g}; --learning-rate {rate / 10:g}), warm up for longer"
+        fix = f"{lower} (--warmup-steps) or train in fp32, in another folder. Checkpoints of earlier steps stay"
+        raise TrainingError(f"{what} at step {step}; {fix}") from cause
 
 
 class ExactAdapter(TrainerCallback):

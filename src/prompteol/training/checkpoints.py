@@ -71,10 +71,8 @@ class Workspace:
             # torch.save has no error of its own for a file that cannot be written; an unfinished checkpoint tells.
             if isinstance(error, RuntimeError) and all(map(_is_whole, self._numbered())):
                 raise
-            raise TrainingError(
-                f"{str(self.output)!r}: {' '.join(str(error).split())}. Mend that, and go on from the last whole "
-                "checkpoint, or from the start, with --resume (resume=True)"
-            ) from error
+            fix = "Mend that, and go on from the last whole checkpoint, or the start, with --resume (resume=True)"
+            raise TrainingError(f"{str(self.output)!r}: {' '.join(str(error).split())}. {fix}") from error
 
     def last(self) -> Path | None:
         """Return the last whole checkpoint, and remove any that a kill left unfinished."""

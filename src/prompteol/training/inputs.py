@@ -91,10 +91,8 @@ def _check_dropout(model: PromptEOL) -> None:
     settings = model.module.config.get_text_config().to_dict().items()
     heads = ("classifier", "summary")
     if not modules and not any(value for name, value in settings if "drop" in name and not name.startswith(heads)):
-        raise SettingError(
-            "unsupervised training needs dropout, and this model has none: train an adapter with dropout above 0 "
-            "(--lora-rank, --lora-dropout)"
-        )
+        fix = "train an adapter with dropout above 0 (--lora-rank, --lora-dropout)"
+        raise SettingError(f"unsupervised training needs dropout, and this model has none: {fix}")
 
 
 def _truncate(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, tokens: int) -> list[str]:
@@ -159,15 +157,12 @@ def _base_options(lora: Lora | None, device: str | None) -> dict[str, Any]:
 def check_trainable(model: PromptEOL, lora: Lora | None) -> Lora | None:
     """Refuse an adapter, or half precision without one; return the LoRA settings with ``quantize`` as it is."""
     if has_adapter(model.module):
-        raise ModelError(
-            "this model is an adapter already: merge it first (prompteol merge -m ADAPTER -o MERGED), then train that"
-        )
+        fix = "merge it first (prompteol merge -m ADAPTER -o MERGED), then train that"
+        raise ModelError(f"this model is an adapter already: {fix}")
     dtype = model.module.transformer.model.dtype
     if lora is None and dtype != torch.float32:
-        raise SettingError(
-            f"the weights are in {str(dtype).removeprefix('torch.')}, in which small steps are lost: load the model "
-            'with model_kwargs={"dtype": "float32"}, or train an adapter'
-        )
+        fix = 'load the model with model_kwargs={"dtype": "float32"}, or train an adapter'
+        raise SettingError(f"the weights are in {dtype}, in which small steps are lost: {fix}")
     return lora and replace(lora, quantize=getattr(model.module.config, "quantization_config", None) is not None)
 
 

@@ -147,9 +147,8 @@ def _load(name: str, device: str | None) -> SentenceTransformer:
     try:
         return SentenceTransformer(name, device=device)
     except (OSError, ValueError) as error:
-        raise TrainingError(
-            f"the teacher {name!r} cannot be loaded as a sentence-transformers model: {' '.join(str(error).split())}"
-        ) from error
+        reason = f"cannot be loaded as a sentence-transformers model: {' '.join(str(error).split())}"
+        raise TrainingError(f"the teacher {name!r} {reason}") from error
 
 
 def _given(teacher: Teacher) -> Vectors | None:

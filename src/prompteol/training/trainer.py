@@ -73,10 +73,9 @@ def check_arguments(arguments: Mapping[str, Any], recipe: Recipe, *, scored: boo
     if scored and evaluation == "no":
         raise SettingError("arguments: eval_strategy='no' with development pairs: leave one of the two out")
     if scored and recipe.keep == "best" and (save or "steps") not in (evaluation or "steps", "best"):
-        raise SettingError(
-            f"arguments: save_strategy={save or 'steps'!r} with eval_strategy={evaluation or 'steps'!r}: the best "
-            'evaluation would have no checkpoint; give both the same, or Recipe(keep="last")'
-        )
+        both = f"save_strategy={save or 'steps'!r} with eval_strategy={evaluation or 'steps'!r}"
+        fix = 'the best evaluation would have no checkpoint; give both the same, or Recipe(keep="last")'
+        raise SettingError(f"arguments: {both}: {fix}")
 
 
 def launched_processes() -> int:
@@ -131,10 +130,8 @@ def training_arguments(
     except (TypeError, ValueError, ImportError) as error:
         raise SettingError(f"arguments: {' '.join(str(error).split())}") from error
     if arguments.n_gpu > 1:
-        raise SettingError(
-            f"this process sees {arguments.n_gpu} GPUs: launch one for each (torchrun --nproc-per-node "
-            f"{arguments.n_gpu} -m prompteol train ...), or show it one (CUDA_VISIBLE_DEVICES=0)"
-        )
+        launch = f"launch one for each (torchrun --nproc-per-node {arguments.n_gpu} -m prompteol train ...)"
+        raise SettingError(f"this process sees {arguments.n_gpu} GPUs: {launch}, or set CUDA_VISIBLE_DEVICES=0")
     arguments.per_device_train_batch_size, rest = divmod(recipe.batch_size, arguments.world_size)
     if rest:
         shares = f"{arguments.world_size} processes; give a multiple of {arguments.world_size}"
