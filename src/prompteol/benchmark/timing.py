@@ -134,7 +134,7 @@ def _counted(method: Method, texts: list[str]) -> Measurement:
 
 def _seconds(call: Callable[[], object], device: torch.device, clock: Callable[[], float]) -> float:
     """Time a call from when the device is idle until it is so again."""
-    wait = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+    wait: Callable[[], object] = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
     wait()
     start = clock()
     call()
