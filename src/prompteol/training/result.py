@@ -73,38 +73,41 @@ def base_license(base: str) -> str | None:
         return None
 
 
-def training_section(
+def save_training(
     result: Training,
     recipe: Recipe,
     examples: TrainingExamples,
     pairs: ScoredPairs | None,
-    *,
-    license: str | None,
-    teacher: str | None,
-    loss: str | None,
-    arguments: Mapping[str, Any],
-) -> str:
-    """Write the card's section on a training in Markdown, followed by those of the trainings before it.
+    described: Mapping[str, Any],
+) -> None:
+    """Save the model, its card with a section on this training, in front of those on the trainings before it.
 
-    ``license`` is that of the base, ``loss`` and ``arguments`` are what the caller put over those of the recipe.
+    ``described`` has the teacher, and the loss and the arguments that the caller put over those of the recipe.
     """
+    model = result.model
+    base = str(model.module.config.name_or_path)
+    license = base_license(base)
+    model.model_card_data.license = model.model_card_data.license or license
+    model.provenance = {**model.provenance, "weights": f"{recipe.objective} training on {examples.name}"}
+    # The stock card would print rows of the data, which may be private; the section names the data.
+    model.model_card_data.train_datasets = []
     record = recipe.as_record()
     lora = record.pop("lora")
     adapter = "all weights" if lora is None else "LoRA " + _listed(lora, ", ")
+    columns = f"{len(examples)} rows of {', '.join(examples.columns)}"
     facts = {
-        "Base": f"`{result.model.module.config.name_or_path}`; license: {license or _UNKNOWN}",
-        "Data": f"`{examples.name}`, {len(examples)} rows of {', '.join(examples.columns)}; license: "
-        f"{examples.license or _UNKNOWN}",
-        "Teacher": teacher,
+        "Base": f"`{base}`; license: {license or _UNKNOWN}",
+        "Data": f"`{examples.name}`, {columns}; license: {examples.license or _UNKNOWN}",
+        "Teacher": described["teacher"],
         "Recipe": f"{_listed({name: value for name, value in record.items() if value is not None})}; {adapter}",
-        "Loss": loss,
-        "Trainer": _listed(arguments),
+        "Loss": described["loss"],
+        "Trainer": _listed(described["arguments"]),
     }
     lines = [f"- {name}: {value}" for name, value in facts.items() if value]
     lines += [*_scores(result, pairs.name if pairs else None, f"the {recipe.keep}"), ""]
-    section = TRAINING_HEADING + "\n".join(lines)
-    earlier = result.model.training_notes
-    return f"{section}\n### Before that\n\n{earlier.removeprefix(TRAINING_HEADING)}" if earlier else section
+    section, earlier = TRAINING_HEADING + "\n".join(lines), model.training_notes.removeprefix(TRAINING_HEADING)
+    model.training_notes = f"{section}\n### Before that\n\n{earlier}" if earlier else section
+    model.save_pretrained(str(result.output))
 
 
 def _listed(settings: Mapping[str, Any], separator: str = "; ") -> str:

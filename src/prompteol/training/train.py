@@ -22,7 +22,7 @@ from prompteol.training.checkpoints import Workspace, checkpoint_step, read_stat
 from prompteol.training.inputs import check_trainable, load_student, read_inputs, restore, training_dataset
 from prompteol.training.losses import LossFactory, build_loss, loss_name
 from prompteol.training.recipe import Recipe
-from prompteol.training.result import Training, base_license, training_section
+from prompteol.training.result import Training, save_training
 from prompteol.training.teacher import KnownTeacher, Teacher, shared_vectors
 from prompteol.training.trainer import build_trainer, check_arguments, training_arguments
 
@@ -128,7 +128,7 @@ def train(
     result = Training(student, Path(output), points(trainer.state.log_history), step)
     if trainer.is_world_process_zero():
         with workspace.kept_on_failure():
-            _save(result, recipe, examples, pairs, **described)
+            save_training(result, recipe, examples, pairs, described)
     trainer.accelerator.wait_for_everyone()
     return result
 
@@ -147,16 +147,3 @@ def _fit(trainer: SentenceTransformerTrainer, recipe: Recipe, checkpoint: Path |
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     best: str | None = trainer.state.best_model_checkpoint
     return best
-
-
-def _save(
-    result: Training, recipe: Recipe, examples: TrainingExamples, pairs: ScoredPairs | None, **described: Any
-) -> None:
-    model = result.model
-    license = base_license(str(model.module.config.name_or_path))
-    model.model_card_data.license = model.model_card_data.license or license
-    model.provenance = {**model.provenance, "weights": f"{recipe.objective} training on {examples.name}"}
-    # The stock card would print rows of the data, which may be private; the section names the data.
-    model.model_card_data.train_datasets = []
-    model.training_notes = training_section(result, recipe, examples, pairs, license=license, **described)
-    model.save_pretrained(str(result.output))
