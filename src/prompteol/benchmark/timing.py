@@ -134,12 +134,16 @@ def _counted(method: Method, texts: list[str]) -> Measurement:
 
 def _seconds(call: Callable[[], object], device: torch.device, clock: Callable[[], float]) -> float:
     """Time a call from when the device is idle until it is so again."""
-    wait: Callable[[], object] = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
-    wait()
+    _wait(device)
     start = clock()
     call()
-    wait()
+    _wait(device)
     return clock() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 class _TokenCount(TorchFunctionMode):

@@ -103,7 +103,7 @@ class _Reader:
         first, second = zip(*(pairs.cells(number, (0, 1)) for number in judged), strict=True)
         return StsSubset(subset, first, second, [scores.score(number, scores[number]) for number in judged])
 
-    def table(self, table: _Table, labels: tuple[str, ...] = ()) -> list[list[Any]]:
+    def table(self, table: _Table, labels: tuple[str, ...] = ()) -> list[Sequence[Any]]:
         """Return the columns of a table, the last one checked: labels where some are given, else scores."""
         lines = self.open(table.file, header=table.header)
         for number in range(table.header):
@@ -252,9 +252,9 @@ class HubDatasets:
         if task.name not in _TRANSFER:
             raise TaskNotFoundError(f"{task.name} is not on the Hub under a known name; give a SentEval folder")
         splits = {}
-        for name, split in _TRANSFER[task.name].items():
-            *sentences, labels = _columns(split, parts)
-            splits[name] = LabeledTexts(tuple(sentences), labels)
+        for part, source in _TRANSFER[task.name].items():
+            *sentences, labels = _columns(source, parts)
+            splits[part] = LabeledTexts(tuple(sentences), labels)
         return TransferData(splits, parts)
 
 

@@ -67,7 +67,8 @@ def merge(
     check_extra("adapters", "peft")
     texts = list(texts or (one.sentence for one in default_demonstrations()))
     # How files of the Hub are reached, the base's as the adapter's.
-    files = {name: options[name] for name in ("token", "cache_folder", "local_files_only") if name in options}
+    reaching = ("token", "cache_folder", "local_files_only")
+    files: dict[str, Any] = {name: options[name] for name in reaching if name in options}
     with _on_base(adapter, base, files | {"revision": options.get("revision")}) as folder:
         adapted = PromptEOL(folder, device=device, model_kwargs={"dtype": torch.float32}, **options)
     if not has_adapter(adapted.module):

@@ -42,7 +42,7 @@ class KnownTeacher:
         given = _given(teacher)
         if given is not None:
             content = hashlib.sha256(str((given.dtype, given.shape)).encode())
-            content.update(np.ascontiguousarray(given))
+            content.update(np.ascontiguousarray(given).data)
             return cls("given vectors" if given is teacher else str(teacher), given, content.hexdigest())
         named = isinstance(teacher, (str, Path))
         model: Any = _load(str(teacher), device) if named else teacher

@@ -75,7 +75,7 @@ class TuningResult:
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the final table, a row a candidate, with the columns of :data:`HEADER`."""
-        found = []
+        found: list[tuple[str, ...]] = []
         for rank, one in enumerate(self.ranking, start=1):
             figures = str(rank), f"{one.score:.2f}", str(one.layer), str(one.pairs)
             found.append((*figures, one.candidate.name, one.candidate.demonstration_text))
