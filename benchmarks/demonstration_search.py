@@ -21,9 +21,10 @@ from rich.progress import track
 from prompteol import PromptEOL, tune_prompt
 from prompteol.data import ScoredPairs, read_pairs
 from prompteol.demonstrations import default_demonstrations
+from prompteol.prompts import Template
 from prompteol.testing import tiny_model
 from prompteol.tuning import CandidateScore, TuningResult
-from prompteol.tuning.evaluator import Cost, Evaluator, PromptScores, Template
+from prompteol.tuning.evaluator import Cost, Evaluator, PromptScores
 from prompteol.tuning.results_log import ResultsLog
 from prompteol.tuning.scoring import Values
 from prompteol.tuning.successive_halving import SuccessiveHalving

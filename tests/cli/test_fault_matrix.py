@@ -13,7 +13,7 @@ from prompteol.cli import console
 from prompteol.cli.app import app
 from prompteol.errors import CorpusError
 from prompteol.files import atomic_write
-from prompteol.files.folders import atomic_folder
+from prompteol.files.atomic import atomic_folder
 
 # A model that needs no torch: only the command itself is started.
 PROGRAM = """

@@ -18,8 +18,8 @@ from prompteol.data import TrainingExamples
 from prompteol.errors import ModelError, SettingError, TrainingError
 from prompteol.plots.picture import plot_curve
 from prompteol.prompts import resolve_template
-from prompteol.training import Lora, Point, Recipe, curve, read_curve, train
-from prompteol.training.curve import points
+from prompteol.training import Lora, Point, Recipe, callbacks, read_curve, train
+from prompteol.training.callbacks import points
 
 SENTENCES = ["A man sings.", "The dog sleeps here.", "A long text about nothing in particular."]
 
@@ -106,7 +106,7 @@ def test_no_gain_is_said_plainly(tiny, tmp_path, triplets, dev, quick, adapter):
 
 def test_a_watcher_is_told_each_step_in_constant_time(tiny, tmp_path, triplets, quick, monkeypatch):
     read = []
-    monkeypatch.setattr(curve, "points", lambda history: read.append(len(history)) or points(history))
+    monkeypatch.setattr(callbacks, "points", lambda history: read.append(len(history)) or points(history))
     told = []
     train(tiny("llama"), tmp_path / "out", triplets, quick, device="cpu", watch=told.append)
     assert [progress.step for progress in told if progress.step == 0]

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -95,7 +96,7 @@ def compare(
         for _ in range(repeats):
             for method, result in zip(methods, results, strict=True):
                 result.gemm_rates.append(_gemm_rate(method.backbone, clock))
-                result.seconds.append(_seconds(method, batch, clock))
+                result.seconds.append(_seconds(partial(method.encode, batch), method.backbone.device, clock))
                 advance(1)
     stock_seconds = next(result.seconds for result in results if result.name == STOCK)
     for result in results:
@@ -106,7 +107,7 @@ def compare(
 def describe_machine(device: torch.device) -> dict[str, object]:
     """Return what a reader needs to judge a figure: processor, threads, device, versions."""
     return {
-        "processor": _processor(),
+        "processor": _linux("/proc/cpuinfo", "model name") or platform.processor(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -131,12 +132,18 @@ def _counted(method: Method, texts: list[str]) -> Measurement:
     return Measurement(method.name, len(texts), count.tokens, operations, peak, None)
 
 
-def _seconds(method: Method, texts: list[str], clock: Callable[[], float]) -> float:
-    _synchronize(method.backbone.device)
+def _seconds(call: Callable[[], object], device: torch.device, clock: Callable[[], float]) -> float:
+    """Time a call from when the device is idle until it is so again."""
+    _wait(device)
     start = clock()
-    method.encode(texts)
-    _synchronize(method.backbone.device)
+    call()
+    _wait(device)
     return clock() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 class _TokenCount(TorchFunctionMode):
@@ -157,29 +164,22 @@ def _spread(values: Sequence[float]) -> Spread:
     return Spread(median(values), min(values), max(values))
 
 
-def _gemm_rate(backbone: nn.Module, clock: Callable[[], float] = time.perf_counter) -> float:
+def _gemm_rate(backbone: nn.Module, clock: Callable[[], float]) -> float:
     """Measure how many floating-point operations a second the matrix products of a backbone's layers alone reach."""
     embeddings = {id(module.weight) for module in backbone.modules() if isinstance(module, nn.Embedding)}
     weights = [p.detach() for p in backbone.parameters() if p.ndim == 2 and id(p) not in embeddings]
     dtype, device = weights[0].dtype, weights[0].device
     widths = {weight.shape[1] for weight in weights}
     inputs = {width: torch.randn(_TOKENS, width, dtype=dtype, device=device) for width in widths}
-    _synchronize(device)
-    start = clock()
-    for weight in weights:
-        nn.functional.linear(inputs[weight.shape[1]], weight)
-    _synchronize(device)
-    return 2 * _TOKENS * sum(weight.numel() for weight in weights) / (clock() - start)
 
+    def multiply() -> None:
+        for weight in weights:
+            nn.functional.linear(inputs[weight.shape[1]], weight)
 
-def _synchronize(device: torch.device) -> None:
-    """Wait until an accelerator has finished."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return 2 * _TOKENS * sum(weight.numel() for weight in weights) / _seconds(multiply, device, clock)
 
 
 def _reset_peak_memory(device: torch.device) -> None:
-    """Begin to measure :func:`peak_memory`."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif _RESET.exists():
@@ -190,13 +190,11 @@ def _peak_memory(device: torch.device) -> float | None:
     """Return the peak memory in MiB: the accelerator's, or on Linux the process's; None where nobody reports it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    if not _RESET.exists():
-        return None
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+    peak = _linux("/proc/self/status", "VmHWM") if _RESET.exists() else None
+    return int(peak.split()[0]) / 1024 if peak else None
 
 
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+def _linux(file: str, name: str) -> str | None:
+    """Return what stands behind a name and a colon in one of the files in which Linux describes itself."""
+    lines = Path(file).read_text().splitlines() if Path(file).exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), None)

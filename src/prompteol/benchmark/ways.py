@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Transformer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
@@ -54,7 +54,6 @@ jumps cuts cooks eats drinks reads writes says holds throws opens closes with an
 through from to for after before today yesterday again slowly quickly government police company bank court
 president minister report percent million dollars talks deal vote attack fire storm game team season
 """
-_Model = TypeVar("_Model", bound=SentenceTransformer)
 
 
 @dataclass(frozen=True)
@@ -69,40 +68,26 @@ class Method:
 
 def methods(source: str, model: PromptEOL) -> Iterator[Method]:
     """Yield every way to embed, in the dtype and on the device of ``model``; the authors' loads ``source`` itself."""
-    yield _ours(OURS, model)
-    yield _stock(model)
+    yield _encoding(OURS, model)
+    yield _encoding(STOCK, _reloaded(SentenceTransformer, model))
     yield _authors(source, model)
-    yield replace(_ours(f"{OURS}, layer at 75 %", _at_layer(model, 0.75)), comparable=False)
+    yield _encoding(f"{OURS}, layer at 75 %", _reloaded(type(model), model, layer=0.75), comparable=False)
     if model.dtype == torch.float32:
-        yield _ours(f"{OURS}, bf16", deepcopy(model).to(torch.bfloat16))
+        yield _encoding(f"{OURS}, bf16", deepcopy(model).to(torch.bfloat16))
 
 
-def _ours(name: str, model: PromptEOL) -> Method:
-    return Method(name, lambda texts: _encode(model, texts), model.module.transformer.model)
+def _encoding(name: str, model: SentenceTransformer, *, comparable: bool = True) -> Method:
+    encode: Any = partial(model.encode, convert_to_tensor=True, show_progress_bar=False)
+    return Method(name, encode, cast("PreTrainedModel", model.transformers_model), comparable)
 
 
-def _encode(model: SentenceTransformer, texts: list[str]) -> Tensor:
-    vectors: Tensor = model.encode(texts, convert_to_tensor=True, show_progress_bar=False)
-    return vectors
-
-
-def _stock(model: PromptEOL) -> Method:
-    stock = _reloaded(SentenceTransformer, model)
-    transformer = cast("Transformer", stock[0])
-    _share_weights(transformer.model, model)
-    return Method(STOCK, lambda texts: _encode(stock, texts), transformer.model)
-
-
-def _at_layer(model: PromptEOL, depth: float) -> PromptEOL:
-    shallow = _reloaded(type(model), model, layer=depth)
-    _share_weights(shallow.module.transformer.model, model)
-    return shallow
-
-
-def _reloaded(kind: type[_Model], model: PromptEOL, **options: Any) -> _Model:
+def _reloaded(kind: type[SentenceTransformer], model: PromptEOL, **options: Any) -> SentenceTransformer:
+    """Return a model as it loads once saved, with the very weights of this one."""
     with TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        return kind(folder, device=str(model.device), model_kwargs={"dtype": model.dtype}, **options)
+        loaded = kind(folder, device=str(model.device), model_kwargs={"dtype": model.dtype}, **options)
+    _share_weights(cast("PreTrainedModel", loaded.transformers_model), model)
+    return loaded
 
 
 def _authors(source: str, model: PromptEOL) -> Method:
@@ -172,15 +157,12 @@ def _tokenizer() -> PreTrainedTokenizerFast:
 def sentences(count: int, *, seed: int = 0) -> list[str]:
     """Make up sentences whose lengths are spread as those of STS Benchmark, the same ones for the same seed."""
     rng = random.Random(seed)  # noqa: S311 - nothing here is a secret
-    return [" ".join(rng.choices(_WORDS.split(), k=_length(rng))).capitalize() + "." for _ in range(count)]
+    starts = (rng.randrange(len(_LENGTHS) - 1) for _ in range(count))
+    lengths = (rng.randint(*_LENGTHS[start : start + 2]) for start in starts)
+    return [" ".join(rng.choices(_WORDS.split(), k=length)).capitalize() + "." for length in lengths]
 
 
 def short_sentences(count: int) -> list[str]:
     """Make up sentences of three words, as search queries are."""
     rng = random.Random(0)  # noqa: S311 - nothing here is a secret
     return [" ".join(rng.choices(_WORDS.split(), k=3)) for _ in range(count)]
-
-
-def _length(rng: random.Random) -> int:
-    place = rng.randrange(len(_LENGTHS) - 1)
-    return rng.randint(_LENGTHS[place], _LENGTHS[place + 1])

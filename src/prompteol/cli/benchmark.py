@@ -18,7 +18,7 @@ from prompteol.cli import options as shared
 from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.options import option
 from prompteol.cli.progress import progress
-from prompteol.files import TextSource, atomic_write, refuse_overwrite
+from prompteol.files import TextSource, refuse_overwrite, write_text
 
 if TYPE_CHECKING:
     from prompteol.benchmark import Measurement
@@ -93,8 +93,7 @@ def benchmark(
     if output:
         machine = describe_machine(loaded.device)
         report = {"machine": machine, "dtype": used, "clock": clock.__name__, "runs": runs}
-        with atomic_write(output, force=force) as partial:
-            partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_text(output, json.dumps(report, indent=2) + "\n", force=force)
 
 
 def _sources(model: str | None) -> Iterator[tuple[str, str]]:
@@ -117,16 +116,11 @@ def _table(title: str, results: list[Measurement]) -> Table:
         table.add_column(figure, justify="right")
     for result in results:
         ratio = result.ratio
-        table.add_row(
-            result.name,
-            f"{result.sentences_per_second:.1f}",
-            f"{result.tokens:,}",
-            f"{result.tokens_per_second:,.0f}",
-            f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})",
-            f"{result.gemm_share.median:.0%}",
-            "-" if result.peak_mebibytes is None else f"{result.peak_mebibytes:,.0f}",
-            "-" if result.difference is None else f"{result.difference:.0e}",
-        )
+        counted = f"{result.sentences_per_second:.1f}", f"{result.tokens:,}", f"{result.tokens_per_second:,.0f}"
+        shares = f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})", f"{result.gemm_share.median:.0%}"
+        peak = "-" if result.peak_mebibytes is None else f"{result.peak_mebibytes:,.0f}"
+        difference = "-" if result.difference is None else f"{result.difference:.0e}"
+        table.add_row(result.name, *counted, *shares, peak, difference)
     return table
 
 

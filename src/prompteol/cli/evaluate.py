@@ -16,7 +16,7 @@ from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.options import IMAGES, BatchSizeOption, ForceOption, PlotOption, SentEvalOption, option
 from prompteol.cli.progress import progress
 from prompteol.errors import EvaluationError, ModelNotFoundError
-from prompteol.files import atomic_write, refuse_overwrite
+from prompteol.files import refuse_overwrite, write_text
 from prompteol.plots.picture import check_picture
 
 if TYPE_CHECKING:
@@ -78,16 +78,19 @@ def evaluate(
         _check_baseline(name)
     wanted = [name for given in tasks or () for name in given.split(",") if name]
     benchmark = read_benchmark(wanted or ["sts"], senteval)
-    if plot is not None:
-        _check_drawn(benchmark)
+    from prompteol.evaluation import TASKS
+    from prompteol.evaluation import evaluate as evaluate_model
+    from prompteol.evaluation.results import ModelDescription
+    from prompteol.evaluation.runner import MeanPooling, evaluate_features, tfidf
+
+    if plot is not None and not any(TASKS[name].suite == "sts" for name in benchmark.tasks):
+        there = ", ".join(benchmark.tasks)
+        raise EvaluationError(f"--plot draws STS, and of its tasks none is here, only {there}: add --tasks sts")
     # A later one may fail: what is done before it is kept.
     options.check(names[0])
     for file in filter(None, (json, markdown)):
         refuse_overwrite(file, force=force)
     check_picture(plot, force=force)
-
-    from prompteol.evaluation import evaluate as evaluate_model
-    from prompteol.evaluation.runner import MeanPooling
 
     run = partial(evaluate_model, tasks=benchmark, batch_size=batch_size, progress=progress)
     results: list[Evaluation] = []
@@ -100,7 +103,11 @@ def evaluate(
                 results.append(run(MeanPooling(loaded), name=f"{name}, mean pooling"))
             del loaded
         for name in baselines:
-            results.append(_tfidf(benchmark) if name == "tfidf" else run(_load(name, options.device), name=name))
+            if name == "tfidf":
+                described = ModelDescription("tf-idf")
+                results.append(evaluate_features(tfidf, benchmark, description=described, progress=progress))
+            else:
+                results.append(run(_load(name, options.device), name=name))
     finally:
         # One model that is gone, or too large, must not cost the others their hours.
         if results:
@@ -148,12 +155,6 @@ def read_benchmark(tasks: Sequence[str], senteval: Path | None) -> Benchmark:
     return benchmark
 
 
-def write(file: Path, text: str, *, force: bool = True) -> None:
-    """Write a text file whole or not at all."""
-    with atomic_write(file, force=force) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
 def _check_baseline(name: str) -> None:
     """Refuse a baseline that is not there by its small files alone, before any model runs."""
     from prompteol.model import find_source
@@ -169,21 +170,6 @@ def _check_baseline(name: str) -> None:
                 return
     reason = "there is no such folder, and the Hub has none or is out of reach"
     raise ModelNotFoundError(f"--baseline {name!r} is neither tfidf, mean nor a model: {reason}")
-
-
-def _check_drawn(benchmark: Benchmark) -> None:
-    from prompteol.evaluation import TASKS
-
-    if not any(TASKS[name].suite == "sts" for name in benchmark.tasks):
-        there = ", ".join(benchmark.tasks)
-        raise EvaluationError(f"--plot draws STS, and of its tasks none is here, only {there}: add --tasks sts")
-
-
-def _tfidf(benchmark: Benchmark) -> Evaluation:
-    from prompteol.evaluation.results import ModelDescription
-    from prompteol.evaluation.runner import evaluate_features, tfidf
-
-    return evaluate_features(tfidf, benchmark, description=ModelDescription("tf-idf"), progress=progress)
 
 
 def _load(baseline: str, device: str | None) -> SentenceTransformer:
@@ -206,9 +192,9 @@ def _report(
     # A reader that goes away, such as less, ends the program: the files come first.
     try:
         if json:
-            write(json, results_json(results), force=force)
+            write_text(json, results_json(results), force=force)
         if markdown:
-            write(markdown, report.markdown(results), force=force)
+            write_text(markdown, report.markdown(results), force=force)
         if plot:
             plot_tasks(results, plot, force=force)
     finally:

@@ -13,7 +13,7 @@ from prompteol.cli import console
 from prompteol.cli import options as shared
 from prompteol.errors import LayerError, SettingError
 from prompteol.files import TextSource
-from prompteol.files.folders import atomic_folder
+from prompteol.files.atomic import atomic_folder
 from prompteol.prompts import resolve_demonstrations, resolve_template
 from prompteol.techniques import Readout
 from prompteol.techniques.registry import split_techniques

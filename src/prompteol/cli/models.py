@@ -11,7 +11,7 @@ from prompteol.cli.model_options import LoadingOptions, ModelOptions, quiet, sav
 from prompteol.cli.options import ForceOption, ModelFolderOption, ModelOption, option
 from prompteol.errors import SettingError
 from prompteol.extras import check_extra
-from prompteol.files.folders import check_folder
+from prompteol.files.atomic import check_folder
 
 
 def create(

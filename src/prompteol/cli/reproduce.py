@@ -6,18 +6,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from prompteol.cli import console
 from prompteol.cli import options as shared
-from prompteol.cli.evaluate import read_benchmark, write
+from prompteol.cli.evaluate import read_benchmark
 from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.options import option
 from prompteol.cli.progress import progress
 from prompteol.errors import CorpusError, EvaluationError, PromptEOLError
-from prompteol.files import refuse_overwrite
+from prompteol.files import refuse_overwrite, write_text
 from prompteol.prompts import resolve_demonstrations
 
 if TYPE_CHECKING:
@@ -88,23 +88,20 @@ def reproduce(
         if run.name in kept:
             done.append(kept[run.name])
             continue
+        setup = replace(options, demonstration=[run.demonstrations] if run.demonstrations else [])
+        shown: dict[str, Any] = {"name": run.model.repository, "batch_size": batch_size, "progress": progress}
         try:
-            shown = [run.demonstrations] if run.demonstrations else []
-            setup = replace(options, demonstration=shown)
-            name = run.model.repository
             # No name is bound to the model, so that it is gone before the next one is loaded.
-            done.append(
-                evaluate(setup.load(run.source), benchmark, name=name, batch_size=batch_size, progress=progress)
-            )
+            done.append(evaluate(setup.load(run.source), benchmark, **shown))
         except PromptEOLError as error:
             # One model that is gated or gone must not cost the others their hours.
             console.error(f"{run.name}: {error}")
             continue
-        write(files[run.name], results_json(done[-1:]))
-        write(comparison, markdown(done))
+        write_text(files[run.name], results_json(done[-1:]))
+        write_text(comparison, markdown(done))
     if not done:
         raise EvaluationError("no model could be run")
-    write(comparison, markdown(done))
+    write_text(comparison, markdown(done))
     console.show(tables(done))
     console.note(f"{comparison}: {len(done)} of {len(runs)} models")
 
@@ -154,7 +151,5 @@ def _show_plan(runs: Sequence[Run], senteval: Path | None, dtype: shared.Dtype) 
     console.note(f"In all about {download:.1f} GB from the Hub; the largest needs more than {memory:.1f} GB of memory.")
     console.note(f"Tasks: {senteval or 'from the Hub'}.")
     if any("decapoda-research" in (run.model.base or "") and not run.folder for run in runs):
-        folder = "--model-path prompteol-llama-7b=FOLDER"
-        console.warning(
-            f"decapoda-research/llama-*-hf has left the Hub; give the adapter with a base you have: {folder}"
-        )
+        fix = "give the adapter with a base you have: --model-path prompteol-llama-7b=FOLDER"
+        console.warning(f"decapoda-research/llama-*-hf has left the Hub; {fix}")

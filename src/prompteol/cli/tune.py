@@ -19,7 +19,7 @@ from prompteol.cli.model_options import LoadingOptions, ModelOptions, parse_laye
 from prompteol.cli.options import option
 from prompteol.cli.progress import Lines
 from prompteol.errors import CorpusError
-from prompteol.files.folders import check_folder
+from prompteol.files.atomic import check_folder
 from prompteol.plots import picture
 from prompteol.prompts import DEMONSTRATIONS, TEMPLATES, Demonstration, resolve_demonstrations, resolve_template
 

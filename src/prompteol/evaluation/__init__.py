@@ -16,23 +16,7 @@ from prompteol.evaluation.tasks import (
 )
 
 __all__ = [
-    "TASKS",
-    "Benchmark",
-    "Evaluation",
-    "HubDatasets",
-    "LabeledTexts",
-    "PublishedScores",
-    "SentEvalFolder",
-    "StsData",
-    "StsSubset",
-    "Task",
-    "TaskScore",
-    "TransferData",
-    "evaluate",
-    "load_benchmark",
-    "parse_tasks",
-    "published_for",
-    "read_results",
-    "register_task",
-    "results_json",
-]
+    "TASKS", "Benchmark", "Evaluation", "HubDatasets", "LabeledTexts", "PublishedScores", "SentEvalFolder", "StsData",
+    "StsSubset", "Task", "TaskScore", "TransferData", "evaluate", "load_benchmark", "parse_tasks", "published_for",
+    "read_results", "register_task", "results_json",
+]  # fmt: skip

@@ -1,9 +1,8 @@
 """Know the paper's models and figures, and plan the runs that reproduce one of its tables.
 
 ``published.json`` holds only figures that stand in the paper's text (Jiang et al., Findings of EMNLP 2024) or in
-the authors' repository (github.com/kongds/scaling_sentemb); ``source`` says which. Where neither gives a score for
-a task, none is shown. The parameters in ``paper_models.json`` are counted from the published configurations, tied
-embeddings once; the adapters name decapoda-research/llama-*-hf as their base, which has left the Hub.
+the authors' repository (github.com/kongds/scaling_sentemb); ``source`` says which. The parameters in
+``paper_models.json`` are counted from the published configurations, tied embeddings once.
 """
 
 import json
@@ -32,6 +31,10 @@ _BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
 _CHECKPOINT_BYTES = 2  # OPT and LLaMA are published in half precision.
 
 
+def _data(name: str) -> Any:
+    return json.loads(files("prompteol.evaluation").joinpath(name).read_text(encoding="utf-8"))
+
+
 @dataclass(frozen=True)
 class PaperModel:
     """Name a model of the paper: its repository, its parameters (the base's for an adapter), and an adapter's base."""
@@ -39,10 +42,6 @@ class PaperModel:
     repository: str
     parameters: int
     base: str | None = None
-
-
-def _data(name: str) -> Any:
-    return json.loads(files("prompteol.evaluation").joinpath(name).read_text(encoding="utf-8"))
 
 
 PAPER_MODELS = {name: PaperModel(**model) for name, model in _data("paper_models.json").items()}
@@ -102,9 +101,7 @@ def published_for(model: ModelDescription) -> PublishedScores | None:
     """
     name = model.name.rstrip("/\\").replace("\\", "/").rpartition("/")[2].lower()
     setup = (model.template, model.normalization, model.layer, model.technique)
-    if setup != (str(PROMPTEOL), PROMPTEOL.normalization, -1, None):
-        return None
-    for row in published_scores():
+    for row in published_scores() if setup == (str(PROMPTEOL), PROMPTEOL.normalization, -1, None) else ():
         shown = [DEMONSTRATIONS[row.model]] if row.method == "in-context" else []
         if row.model == name and model.demonstrations == tuple((one.sentence, one.word) for one in shown):
             return row

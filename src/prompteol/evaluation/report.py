@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -21,10 +20,8 @@ _TITLES: dict[str, str] = {
 }
 
 
-class _Row(NamedTuple):
-    label: str
-    cells: list[str]
-    style: str = ""
+# The cells of a row, its label first, and its style on a terminal.
+_Row = tuple[list[str], str]
 
 
 def tables(evaluations: Sequence[Evaluation]) -> RenderableType:
@@ -35,8 +32,8 @@ def tables(evaluations: Sequence[Evaluation]) -> RenderableType:
         table.add_column("", overflow="fold")
         for column in columns:
             table.add_column(column, justify="right", no_wrap=True)
-        for row in rows:
-            table.add_row(Text(row.label), *(Text(cell) for cell in row.cells), style=row.style)
+        for cells, style in rows:
+            table.add_row(*map(Text, cells), style=style)
         parts.append(table)
     parts += [Text(note, style="dim") for note in _notes(evaluations, digits=12)]
     return Group(*parts)
@@ -46,7 +43,7 @@ def markdown(evaluations: Sequence[Evaluation]) -> str:
     """Return the results as Markdown: the same tables and notes."""
     blocks = []
     for title, columns, rows in _sections(evaluations):
-        lines = [["", *columns], ["---", *["---:"] * len(columns)], *([row.label, *row.cells] for row in rows)]
+        lines = [["", *columns], ["---", *["---:"] * len(columns)], *(cells for cells, _ in rows)]
         table = "\n".join("| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines)
         blocks.append(f"## {title}\n\n{table}\n")
     notes = "\n".join(f"- {_escape(note)}" for note in _notes(evaluations, digits=64))
@@ -57,13 +54,12 @@ def labels(evaluations: Sequence[Evaluation]) -> list[str]:
     """Return short names for rows: the last part of a path, and what differs where one model was set up twice."""
     models = [evaluation.model for evaluation in evaluations]
     sharing = Counter(map(_last_part, {model.name for model in models}))
-    named = [model.name if sharing[_last_part(model.name)] > 1 else _last_part(model.name) for model in models]
-    setups = [_setup(model) for model in models]
     found = []
-    for model, label, setup in zip(models, named, setups, strict=True):
-        namesakes = [other for other, one in zip(setups, models, strict=True) if one.name == model.name]
-        telling = [own for own, *others in zip(setup, *namesakes, strict=True) if len(set(others)) > 1]
-        found.append(", ".join([label, *telling]))
+    for model in models:
+        last = _last_part(model.name)
+        namesakes = [_setup(one) for one in models if one.name == model.name]
+        telling = [own for own, *others in zip(_setup(model), *namesakes, strict=True) if len(set(others)) > 1]
+        found.append(", ".join([model.name if sharing[last] > 1 else last, *telling]))
     return found
 
 
@@ -89,9 +85,9 @@ def _sections(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[str
     suites: dict[str, list[str]] = {suite: [name for name in SUITES[suite] if name in present] for suite in SUITES}
     for name in present:
         # Results name tasks that are not registered where they are read.
-        suite = TASKS[name].suite if name in TASKS else "other tasks"
-        if name not in suites.setdefault(suite, []):
-            suites[suite].append(name)
+        names = suites.setdefault(TASKS[name].suite if name in TASKS else "other tasks", [])
+        if name not in names:
+            names.append(name)
     for suite, names in suites.items():
         if names:
             average = ["Avg."] if suite in _AVERAGED else []
@@ -107,11 +103,11 @@ def _rows(evaluation: Evaluation, label: str, suite: str, names: list[str]) -> l
     if suite in _AVERAGED:
         ours.append(evaluation.average(_AVERAGED[suite]))
         theirs += [paper.average(_AVERAGED[suite])] if paper else []
-    rows = [_Row(label, _numbers(ours))]
+    rows = [([label, *_numbers(ours)], "")]
     if paper and any(score is not None for score in theirs):
         difference = [o - t if o is not None and t is not None else None for o, t in zip(ours, theirs, strict=True)]
-        rows.append(_Row(f"  paper, {paper.method}", _numbers(theirs), "dim"))
-        rows.append(_Row("  difference", _numbers(difference, "+.2f"), "italic"))
+        rows.append(([f"  paper, {paper.method}", *_numbers(theirs)], "dim"))
+        rows.append((["  difference", *_numbers(difference, "+.2f")], "italic"))
     return rows
 
 

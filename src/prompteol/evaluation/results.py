@@ -66,10 +66,8 @@ class Evaluation:
 
     def average(self, suite: Suite) -> float | None:
         """Return the mean over a suite, as the paper's "Avg."; None unless every task of it was scored."""
-        names = SUITES[suite]
-        if not all(name in self.scores for name in names):
-            return None
-        return sum(self.scores[name].score for name in names) / len(names)
+        scores = [self.scores[name].score for name in SUITES[suite] if name in self.scores]
+        return sum(scores) / len(scores) if len(scores) == len(SUITES[suite]) else None
 
 
 def describe(model: Any, name: str) -> ModelDescription:
@@ -109,19 +107,18 @@ def results_json(evaluations: Sequence[Evaluation]) -> str:
 
 def read_results(files: Iterable[str | Path]) -> list[Evaluation]:
     """Read the evaluations of several result files, one after the other; EvaluationError where one is none."""
-    return [evaluation for file in files for evaluation in _read(Path(file))]
-
-
-def _read(file: Path) -> list[Evaluation]:
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        if record["format"] > _FORMAT:
-            raise EvaluationError(f"{file} has format {record['format']}; this release reads up to {_FORMAT}: upgrade")
-        return [_evaluation(each) for each in record["evaluations"]]
-    except OSError as error:
-        raise EvaluationError(f"{file} cannot be read: {error.strerror}") from error
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise EvaluationError(f"{file} is no result file of `prompteol evaluate --output`: {error!r}") from error
+    found: list[Evaluation] = []
+    for file in files:
+        try:
+            record = json.loads(Path(file).read_text(encoding="utf-8"))
+            if (given := record["format"]) > _FORMAT:
+                raise EvaluationError(f"{file} has format {given}; this release reads up to {_FORMAT}: upgrade")
+            found += map(_evaluation, record["evaluations"])
+        except OSError as error:
+            raise EvaluationError(f"{file} cannot be read: {error.strerror}") from error
+        except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise EvaluationError(f"{file} is no result file of `prompteol evaluate --output`: {error!r}") from error
+    return found
 
 
 def _evaluation(record: dict[str, Any]) -> Evaluation:

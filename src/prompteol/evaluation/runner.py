@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import groupby
@@ -15,22 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from prompteol.errors import EvaluationError, ModelError, NonFiniteError
+from prompteol.errors import EvaluationError, ModelError
 from prompteol.evaluation.results import Evaluation, ModelDescription, TaskScore, describe, versions
 from prompteol.evaluation.scoring import score_sts, score_transfer
 from prompteol.evaluation.sources import HubDatasets, SentEvalFolder
-from prompteol.evaluation.tasks import (
-    TASKS,
-    Embed,
-    StsData,
-    TaskData,
-    TaskNotFoundError,
-    TransferData,
-    parse_tasks,
-)
+from prompteol.evaluation.tasks import TASKS, Embed, StsData, TaskData, TaskNotFoundError, TransferData, parse_tasks
 from prompteol.files import chunks
-from prompteol.progress import Progress, batches, no_progress
+from prompteol.progress import Advance, Progress, batches, no_progress
 from prompteol.sentence_transformers import PromptEOL
+from prompteol.validation import check_finite
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -109,13 +102,13 @@ def evaluate(
     if model is None or isinstance(model, (str, Path)):
         name = name or ("embedded default" if model is None else str(model))
         model = PromptEOL(model)
-    name = name or str(getattr(getattr(model, "model_card_data", None), "base_model", None) or type(model).__name__)
-    store = EmbeddingStore(model, batch_size=batch_size)
+    card = getattr(model, "model_card_data", None)
+    name = name or str(getattr(card, "base_model", None) or type(model).__name__)
     started = time.perf_counter()
-    sentences = tasks.sentences()
+    sentences = sorted(tasks.sentences(), key=lambda sentence: (-len(sentence), sentence))
     with progress(f"{name}: embedding", len(sentences)) as advance:
-        store.add(sentences, advance=advance)
-    return evaluate_features(store.embed, tasks, description=describe(model, name), progress=progress, started=started)
+        embed = _embed_once(model, sentences, batch_size, advance)
+    return evaluate_features(embed, tasks, description=describe(model, name), progress=progress, started=started)
 
 
 def evaluate_features(
@@ -157,49 +150,33 @@ def _score(name: str, data: TaskData, embed: Embed) -> TaskScore:
     if isinstance(data, TransferData):
         result = score_transfer(data, embed)
         details: dict[str, Any] = {"dev_accuracy": result.dev_accuracy, "C": result.regularization}
-        if result.f1 is not None:
-            details["f1"] = result.f1
+        details |= {} if result.f1 is None else {"f1": result.f1}
         count = len(data.splits["test" if "test" in data.splits else "all"].labels)
         return TaskScore(name, "accuracy", result.accuracy, count, details, parts)
     raise EvaluationError(f"{type(data).__name__} is neither StsData nor TransferData: give the task a score function")
 
 
-class EmbeddingStore:
-    """Keep one float32 embedding for each distinct sentence; NaN or infinity is a NonFiniteError with the sentence."""
+def _embed_once(model: Encoder, sentences: Sequence[str], batch_size: int | None, advance: Advance) -> Embed:
+    """Embed the sentences, and return a function that looks up their float32 vectors."""
+    given = {"show_progress_bar": False} | ({} if batch_size is None else {"batch_size": batch_size})
+    takes = inspect.signature(model.encode).parameters
+    everything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values())
+    options = {name: value for name, value in given.items() if everything or name in takes}
+    found: list[NDArray[np.float32]] = []
+    with batches(model, advance) as done:
+        for chunk in chunks(sentences, _CHUNK):
+            found.append(np.asarray(model.encode(chunk, **options), dtype=np.float32))
+            check_finite(found[-1], chunk)
+            done(len(chunk))
+    vectors, row = np.concatenate(found), {sentence: number for number, sentence in enumerate(sentences)}
 
-    def __init__(self, model: Encoder, *, batch_size: int | None = None) -> None:
-        self._model = model
-        given = {"show_progress_bar": False} | ({} if batch_size is None else {"batch_size": batch_size})
-        takes = inspect.signature(model.encode).parameters
-        everything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values())
-        self._options = {name: value for name, value in given.items() if everything or name in takes}
-        self._row: dict[str, int] = {}
-        self._chunks: list[NDArray[np.float32]] = []
+    def embed(wanted: Sequence[str]) -> NDArray[np.float32]:
+        absent = next((sentence for sentence in wanted if sentence not in row), None)
+        if absent is not None:
+            raise EvaluationError(f"the task scores {absent!r:.80}, which is none of its sentences()")
+        return np.asarray(vectors[[row[sentence] for sentence in wanted]])
 
-    def add(self, sentences: Iterable[str], *, advance: Callable[[int], object] = lambda _count: None) -> None:
-        """Embed those sentences that are new, long ones first; ``advance`` is called with the size of every batch."""
-        new = sorted({s for s in sentences if s not in self._row}, key=lambda s: (-len(s), s))
-        with batches(self._model, advance) as done:
-            for chunk in chunks(new, _CHUNK):
-                self._chunks.append(self._encode(chunk))
-                for sentence in chunk:
-                    self._row[sentence] = len(self._row)
-                done(len(chunk))
-
-    def embed(self, sentences: Sequence[str]) -> NDArray[np.float32]:
-        """Return the embeddings of the sentences, shape (sentences, dimensions), embedding what is new."""
-        self.add(sentences)
-        if len(self._chunks) > 1:
-            self._chunks = [np.concatenate(self._chunks)]
-        return np.asarray(self._chunks[0][[self._row[sentence] for sentence in sentences]])
-
-    def _encode(self, sentences: list[str]) -> NDArray[np.float32]:
-        embeddings = np.asarray(self._model.encode(sentences, **self._options), dtype=np.float32)
-        finite = np.isfinite(embeddings).all(axis=1)
-        if not finite.all():
-            sentence = sentences[int(np.argmin(finite))]
-            raise NonFiniteError(f"the embedding of {sentence[:80]!r} holds NaN or infinity; try dtype float32")
-        return embeddings
+    return embed
 
 
 def tfidf(sentences: Sequence[str]) -> Any:

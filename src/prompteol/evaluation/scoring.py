@@ -1,13 +1,6 @@
 """Score tasks as SentEval does: STS by one rank correlation, transfer by logistic regression on frozen embeddings.
 
-SentEval's protocol for transfer (Conneau and Kiela, 2018, and its ``tools/validation.py``), with scikit-learn:
-
-- *all* (MR, CR, SUBJ, MPQA): 10 stratified folds; within each training part C is chosen by 10 inner folds
-  from 2^-2 ... 2^3, and the accuracies of the outer folds are averaged.
-- *train, test* (TREC, MRPC): C is chosen by 10 folds of train from 2^-1 ... 2^5.
-- *train, dev, test* (SST2): C is chosen on dev from 2^-2 ... 2^3.
-
-A pair of sentences u, v has the features ``|u - v|`` and ``u * v``.
+The protocol is that of Conneau and Kiela (2018) and their ``tools/validation.py``; see ``docs/evaluation.md``.
 """
 
 import warnings
@@ -92,13 +85,13 @@ def score_transfer(data: TransferData, embed: Embed) -> TransferScore:
 
 
 def _nested_folds(x: Any, y: NDArray[Any]) -> TransferScore:
-    accuracy, dev, regularization = [], [], []
+    """Average the accuracies of 10 folds; within each training part, 10 inner folds choose C."""
+    found = []
     for train, test in _folds(y).split(np.zeros(len(y)), y):
         search = _search(_C, _folds(y[train])).fit(x[train], y[train])
-        accuracy.append(search.score(x[test], y[test]))
-        dev.append(search.best_score_)
-        regularization.append(search.best_params_["C"])
-    return TransferScore(100 * float(np.mean(accuracy)), 100 * float(np.mean(dev)), regularization)
+        found.append((search.score(x[test], y[test]), search.best_score_, search.best_params_["C"]))
+    accuracy, dev, regularization = zip(*found, strict=True)
+    return TransferScore(100 * float(np.mean(accuracy)), 100 * float(np.mean(dev)), list(regularization))
 
 
 def _folds_of_train(splits: _Splits) -> TransferScore:
@@ -128,10 +121,9 @@ def _features(data: TransferData, embed: Embed) -> _Splits:
     embeddings = embed(TransferData(splits).sentences())
     features, start = {}, 0
     for name, examples in splits.items():
-        columns = []
-        for column in examples.columns:
-            columns.append(embeddings[start : start + len(column)])
-            start += len(column)
+        count = len(examples.labels)
+        columns = [embeddings[at : at + count] for at in range(start, start + count * len(examples.columns), count)]
+        start += count * len(columns)
         features[name] = (_pair_features(*columns), np.array(examples.labels))
     if scipy.sparse.issparse(embeddings):
         return features

@@ -103,7 +103,7 @@ class _Reader:
         first, second = zip(*(pairs.cells(number, (0, 1)) for number in judged), strict=True)
         return StsSubset(subset, first, second, [scores.score(number, scores[number]) for number in judged])
 
-    def table(self, table: _Table, labels: tuple[str, ...] = ()) -> list[list[Any]]:
+    def table(self, table: _Table, labels: tuple[str, ...] = ()) -> list[Sequence[Any]]:
         """Return the columns of a table, the last one checked: labels where some are given, else scores."""
         lines = self.open(table.file, header=table.header)
         for number in range(table.header):
@@ -113,28 +113,21 @@ class _Reader:
                 raise lines.damaged(number, "expected the names of the columns")
         numbers = range(table.header, len(lines))
         *texts, last = zip(*(lines.cells(number, table.columns) for number in numbers), strict=True)
-        checked = zip(numbers, last, strict=True)
-        values = [lines.label(at, text, labels) if labels else lines.score(at, text) for at, text in checked]
-        return [*map(list, texts), values]
+        values = [lines.label(*row, labels) if labels else lines.score(*row) for row in zip(numbers, last, strict=True)]
+        return [*texts, values]
 
     def two_classes(self, task: str) -> LabeledTexts:
         one, other = (self.open(f"{task}/{name}", latin=True) for name in _TWO_CLASSES[task])
         for lines in (one, other) if task in _WITHOUT_BLANKS else ():
-            for number, line in enumerate(lines):
-                if not line.strip():
-                    raise lines.damaged(number, "expected a sentence")
+            lines.check_filled(lines, "a sentence")
         return LabeledTexts(([*one, *other],), [1] * len(one) + [0] * len(other))
 
     def trec(self, file: str) -> LabeledTexts:
         lines = self.open(file, latin=True)
-        sentences, labels = [], []
-        for number, line in enumerate(lines):
-            label, _, question = line.partition(" ")
-            labels.append(lines.label(number, label.partition(":")[0], _TREC_LABELS))
-            sentences.append(question)
-            if not question.strip():
-                raise lines.damaged(number, "expected 'LABEL:detail question'")
-        return LabeledTexts((sentences,), labels)
+        kinds, _, questions = zip(*(line.partition(" ") for line in lines), strict=True)
+        labels = [lines.label(at, kind.partition(":")[0], _TREC_LABELS) for at, kind in enumerate(kinds)]
+        lines.check_filled(questions, "'LABEL:detail question'")
+        return LabeledTexts((questions,), labels)
 
     def open(self, file: str, *, latin: bool = False, header: int = 0) -> _Lines:
         for path in (self.folder / file, self.folder / file.removeprefix("STS/")):
@@ -167,6 +160,11 @@ class _Lines(list[str]):
                     raise self.damaged(number, f"expected UTF-8 ({error.reason})", found) from None
                 yield line.removesuffix(b"\r").decode("latin-1")
 
+    def check_filled(self, texts: Sequence[str], expected: str) -> None:
+        for number, text in enumerate(texts):
+            if not text.strip():
+                raise self.damaged(number, f"expected {expected}")
+
     def cells(self, number: int, columns: tuple[int, ...]) -> list[str]:
         cells = self[number].split("\t")
         if len(cells) <= max(columns) or not all(cells[column].strip() for column in columns):
@@ -189,12 +187,12 @@ class _Lines(list[str]):
 
     def damaged(self, number: int, expected: str, found: str | None = None) -> EvaluationError:
         """Return the error; ``found`` is the line itself unless given."""
-        found = self[number] if found is None else found
-        return EvaluationError(f"{self.path}, line {number + 1}: {expected}; found {found[:80]!r}")
+        shown = (self[number] if found is None else found)[:80]
+        return EvaluationError(f"{self.path}, line {number + 1}: {expected}; found {shown!r}")
 
 
 class _Split(NamedTuple):
-    """Locate one split: a data set, its splits put end to end, its columns, its configuration."""
+    """Locate splits of a data set that are put end to end, and their columns."""
 
     dataset: str
     splits: tuple[str, ...]
@@ -203,20 +201,16 @@ class _Split(NamedTuple):
     revision: str | None = None
 
 
-def _mteb(name: str, revision: str, split: str = "test") -> _Split:
-    return _Split(f"mteb/{name}-sts", (split,), ("sentence1", "sentence2", "score"), revision=revision)
-
-
 # The STS sets are the ones MTEB scores, at the revisions it pins: the original, cased text. Not its SICK-R: that is
 # all 9,927 pairs of SICK, train and trial among them, where the paper and SentEval score the 4,927 of the test set.
-_STS: dict[str, _Split] = {
-    "STS12": _mteb("sts12", "a0d554a64d88156834ff5ae9920b964011b16384"),
-    "STS13": _mteb("sts13", "7e90230a92c190f1bf69ae9002b8cea547a64cca"),
-    "STS14": _mteb("sts14", "6031580fec1f6af667f0bd2da0a551cf4f0b2375"),
-    "STS15": _mteb("sts15", "ae752c7c21bf194d8b67fd573edf7ae58183cbe3"),
-    "STS16": _mteb("sts16", "4d8694f8f0e0100860b497b999b3dbed754a0513"),
-    "STS-B": _mteb("stsbenchmark", "b0fddb56ed78048fa8b90373c8a3cfc37b684831"),
-    "STS-B-dev": _mteb("stsbenchmark", "b0fddb56ed78048fa8b90373c8a3cfc37b684831", "validation"),
+_MTEB = {
+    "STS12": ("mteb/sts12-sts", "a0d554a64d88156834ff5ae9920b964011b16384"),
+    "STS13": ("mteb/sts13-sts", "7e90230a92c190f1bf69ae9002b8cea547a64cca"),
+    "STS14": ("mteb/sts14-sts", "6031580fec1f6af667f0bd2da0a551cf4f0b2375"),
+    "STS15": ("mteb/sts15-sts", "ae752c7c21bf194d8b67fd573edf7ae58183cbe3"),
+    "STS16": ("mteb/sts16-sts", "4d8694f8f0e0100860b497b999b3dbed754a0513"),
+    "STS-B": ("mteb/stsbenchmark-sts", "b0fddb56ed78048fa8b90373c8a3cfc37b684831"),
+    "STS-B-dev": ("mteb/stsbenchmark-sts", "b0fddb56ed78048fa8b90373c8a3cfc37b684831"),
 }
 _SENTENCE = ("sentence", "label")
 _PAIR = ("sentence1", "sentence2", "label")
@@ -249,40 +243,39 @@ class HubDatasets:
     def load(self, task: Task) -> StsData | TransferData:
         """Read one task, or raise :class:`TaskNotFoundError` with the Hub's answer."""
         parts: dict[str, str] = {}
-        if task.name in _STS:
-            first, second, gold = _columns(_STS[task.name], parts)
+        if task.name in _MTEB:
+            name, revision = _MTEB[task.name]
+            split = "validation" if task.suite == "dev" else "test"
+            source = _Split(name, (split,), ("sentence1", "sentence2", "score"), revision=revision)
+            first, second, gold = _columns(source, parts)
             return StsData([StsSubset(task.name, first, second, [float(score) for score in gold])], parts)
         if task.name not in _TRANSFER:
             raise TaskNotFoundError(f"{task.name} is not on the Hub under a known name; give a SentEval folder")
         splits = {}
-        for name, split in _TRANSFER[task.name].items():
-            *sentences, labels = _columns(split, parts)
-            splits[name] = LabeledTexts(tuple(sentences), labels)
+        for part, source in _TRANSFER[task.name].items():
+            *sentences, labels = _columns(source, parts)
+            splits[part] = LabeledTexts(tuple(sentences), labels)
         return TransferData(splits, parts)
 
 
 def _columns(source: _Split, parts: dict[str, str]) -> list[Sequence[Any]]:
+    check_extra("evaluation", "datasets")
+    import datasets
+
     columns: list[Sequence[Any]] = [() for _ in source.columns]
     for split in source.splits:
-        rows = _load(source, split)
-        absent = [name for name in source.columns if name not in rows.column_names]
-        if absent:
-            there = f"its columns are {rows.column_names}"
-            raise EvaluationError(f"{source.dataset} [{split}] has no column {absent[0]!r}; {there}")
+        try:
+            rows = datasets.load_dataset(source.dataset, source.config, split=split, revision=source.revision)
+        except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+            # Offline, gated, gone: the messages of `datasets` are long, their first line says which.
+            reason = str(error).strip().partition("\n")[0]
+            raise TaskNotFoundError(f"{source.dataset} could not be fetched: {reason}") from error
+        for name in source.columns:
+            if name not in rows.column_names:
+                there = f"its columns are {rows.column_names}"
+                raise EvaluationError(f"{source.dataset} [{split}] has no column {name!r}; {there}")
         part = [list(rows[name]) for name in source.columns]
         revision = f"@{source.revision}" if source.revision else ""
         parts[f"{source.dataset}{revision} [{split}]"] = hashlib.sha256(json.dumps(part).encode()).hexdigest()
         columns = [[*before, *values] for before, values in zip(columns, part, strict=True)]
     return columns
-
-
-def _load(source: _Split, split: str) -> Any:
-    check_extra("evaluation", "datasets")
-    import datasets
-
-    try:
-        return datasets.load_dataset(source.dataset, source.config, split=split, revision=source.revision)
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        # Offline, gated, gone: the messages of `datasets` are long, their first line says which.
-        reason = str(error).strip().partition("\n")[0]
-        raise TaskNotFoundError(f"{source.dataset} could not be fetched: {reason}") from error

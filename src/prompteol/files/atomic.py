@@ -1,14 +1,19 @@
-"""Write a file atomically: under its name it is whole, or it is not there."""
+"""Write a file, or the folder of a saved model, atomically: under its name it is whole, or it is not there."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from prompteol.errors import CorpusError
+
+_MANIFEST = "prompteol.json"
 
 
 def refuse_overwrite(path: Path, *, force: bool) -> None:
@@ -49,6 +54,12 @@ def atomic_write(path: Path, *, force: bool = True) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str, *, force: bool = True) -> None:
+    """Write a text file as :func:`atomic_write` does."""
+    with atomic_write(path, force=force) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 def _publish(partial: Path, path: Path, *, beside: Path) -> None:
     """Rename a file unless the name is taken; of two processes, one succeeds."""
     try:
@@ -56,10 +67,8 @@ def _publish(partial: Path, path: Path, *, beside: Path) -> None:
     except FileExistsError:
         # What was written may be the work of hours.
         os.replace(partial, beside)
-        raise CorpusError(
-            f"{str(path)!r} was written by somebody else meanwhile and is not replaced; these results are in "
-            f"{str(beside)!r}"
-        ) from None
+        taken = f"{str(path)!r} was written by somebody else meanwhile and is not replaced"
+        raise CorpusError(f"{taken}; these results are in {str(beside)!r}") from None
 
 
 def _link(partial: Path, path: Path) -> None:
@@ -71,3 +80,47 @@ def _link(partial: Path, path: Path) -> None:
         # FAT, some network drives and Android have no hard links: take the name first, then fill it.
         path.open("xb").close()
         os.replace(partial, path)
+
+
+def check_folder(out: Path, *, force: bool) -> None:
+    """Refuse a folder in which no model could be saved, before any work is done."""
+    if not out.resolve().parent.is_dir():
+        raise CorpusError(f"{str(out.parent)!r} does not exist; make it first")
+    if out.exists() and not out.is_dir():
+        raise CorpusError(f"{str(out)!r} is a file; name a folder to make")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    # --force must never empty a folder of something else.
+    if not (out / _MANIFEST).is_file():
+        raise CorpusError(f"{str(out)!r} holds other files; name a folder that does not exist")
+    if not force:
+        raise CorpusError(f"{str(out)!r} is a saved model already; add --force to replace it")
+
+
+@contextmanager
+def atomic_folder(out: Path, *, force: bool) -> Iterator[Path]:
+    """Yield a temporary folder beside ``out``, and move it to ``out`` when the block ends without an exception.
+
+    Without ``force``, a model that was saved there meanwhile stays.
+    """
+    out = out.resolve()
+    token = secrets.token_hex(4)
+    partial, old = (out.with_name(f".{out.name}.{token}.{state}") for state in ("partial", "old"))
+    try:
+        yield partial
+        if force and out.exists():
+            os.replace(out, old)
+        elif out.exists():
+            # Refused where it is no longer empty.
+            out.rmdir()
+        os.replace(partial, out)
+    except (OSError, SafetensorError) as error:
+        if not force and out.is_dir() and any(out.iterdir()):
+            raise CorpusError(f"{str(out)!r} was made by somebody else meanwhile and is not replaced") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise CorpusError(f"{str(out)!r} was not written: {reason}") from error
+    finally:
+        if old.exists() and not out.exists():
+            os.replace(old, out)
+        for leftover in (partial, old):
+            shutil.rmtree(leftover, ignore_errors=True)

@@ -78,10 +78,9 @@ def check_names(table: str, names: Sequence[str], wanted: Sequence[str] | None =
 def check_header(table: str, header: Sequence[str]) -> None:
     """Refuse a first line that is a row, which would be lost as the header."""
     if any(is_text(column) or is_number(column) for column in header):
-        raise CorpusError(
-            f"{table!r}: the first line holds the names of the columns; found {list(header)!s:.200}: add a header, or "
-            "name one of them with --column if it is a name"
-        )
+        fix = "add a header, or name one of them with --column if it is a name"
+        found = f"found {list(header)!s:.200}"
+        raise CorpusError(f"{table!r}: the first line holds the names of the columns; {found}: {fix}")
 
 
 def listed(existing: Sequence[str]) -> str:
@@ -92,9 +91,8 @@ def listed(existing: Sequence[str]) -> str:
 def no_texts(table: str, column: str, found: Sequence[str]) -> CorpusError:
     """Return the error of a column of numbers or labels that was not named, and might be taken for one of texts."""
     shown = ", ".join(map(repr, found[:3])) + ", ..." * (len(found) > 3)
-    return CorpusError(
-        f"{table!r}: {column!r} holds {shown}, which are no texts; name the columns that hold some with --column"
-    )
+    fix = "name the columns that hold some with --column"
+    return CorpusError(f"{table!r}: {column!r} holds {shown}, which are no texts; {fix}")
 
 
 def is_text(field: str) -> bool:

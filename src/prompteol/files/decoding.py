@@ -48,24 +48,20 @@ def _utf8_lines(name: str, first: bytes, file: BinaryIO) -> Iterator[tuple[int, 
         where = f"{name!r}, line {number}"
         try:
             if b"\0" in line:
-                raise CorpusError(_without_mark(where, line))
+                raise _without_mark(where, line)
             yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             # The newline of a wide encoding is a newline and zeros, of which the next line holds some.
             if b"\0" in (following := file.read(_BLOCK)):
-                raise CorpusError(_without_mark(where, following)) from error
-            raise CorpusError(
-                f"{where}: byte 0x{line[error.start]:02x} is not UTF-8; "
-                "convert the file first, for instance: iconv -f latin1 -t utf-8"
-            ) from error
+                raise _without_mark(where, following) from error
+            fix = "convert the file first, for instance: iconv -f latin1 -t utf-8"
+            raise CorpusError(f"{where}: byte 0x{line[error.start]:02x} is not UTF-8; {fix}") from error
 
 
-def _without_mark(where: str, line: bytes) -> str:
+def _without_mark(where: str, line: bytes) -> CorpusError:
     order = "be" if line[:1] == b"\0" and line[-2:] == b"\0\n" else "le"
-    return (
-        f"{where}: a NUL byte, which no text holds; if the file is UTF-16 without a byte order mark, convert it first: "
-        f"iconv -f utf-16{order} -t utf-8"
-    )
+    fix = f"if it is UTF-16 without a byte order mark, convert the file first: iconv -f utf-16{order} -t utf-8"
+    return CorpusError(f"{where}: a NUL byte, which no text holds; {fix}")
 
 
 def _wide_lines(name: str, first: bytes, file: BinaryIO, encoding: str) -> Iterator[tuple[int, str]]:
@@ -77,9 +73,7 @@ def _wide_lines(name: str, first: bytes, file: BinaryIO, encoding: str) -> Itera
             for number, line in enumerate(whole, start=number + 1):  # noqa: B020
                 yield number, line + "\n"
     except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{name!r}, after line {number}: damaged {encoding.upper()}, which its byte order mark says it is: "
-            f"{error.reason}"
-        ) from error
+        damaged = f"damaged {encoding.upper()}, which its byte order mark says it is: {error.reason}"
+        raise CorpusError(f"{name!r}, after line {number}: {damaged}") from error
     if rest:
         yield number + 1, rest

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
@@ -52,8 +52,6 @@ class TextSource:
     ) -> Self:
         """Check that a file is there, and take its format from its suffix; a pipe is ``txt``."""
         settled = _format(name, format)
-        if settled == "parquet":
-            check_extra("parquet", "pyarrow")
         if delimiter is not None and settled not in ("csv", "tsv"):
             raise CorpusError(f"{name!r} is read as {settled}, which has no delimiter; leave --delimiter out")
         delimiter = None if delimiter is None else parse_delimiter(delimiter)
@@ -124,7 +122,7 @@ def _format(name: str, format: str | None) -> Format:
     # A pipe, `-` or `<(command)`, has no suffix that says anything.
     suffix, compression = suffix_of(name) if path.is_file() else ("txt", "")
     guess = format or suffix or "txt"
-    if compression == ".zst":
+    if guess == "parquet" or compression == ".zst":
         check_extra("parquet", "pyarrow")
     formats: dict[str, Format] = {known: known for known in get_args(Format)}
     if guess not in formats:
@@ -159,11 +157,10 @@ def _texts(
     first: list[tuple[int, TextRow]] = []
     while unsure and (numbered := next(iterator, None)) is not None:
         first.append(numbered)
-        cells = numbered[1]
+        _, cells = numbered
         unsure = {place for place in unsure if not cells[place].strip() or rules.is_number(cells[place])}
     for place in sorted(unsure):
-        found = list(dict.fromkeys(row[place] for _, row in first if row[place].strip()))
-        if found:
+        if found := list(dict.fromkeys(row[place] for _, row in first if row[place].strip())):
             raise rules.no_texts(source.name, columns[place], found)
     yield from first
     yield from iterator
@@ -171,13 +168,12 @@ def _texts(
 
 def _strings(source: TextSource, values: Sequence[object], columns: Sequence[str], where: str) -> Iterator[TextRow]:
     """Yield the rows of a record of jsonl or parquet, whose values may be anything."""
-    numbers = source.numeric(columns)
+    numbers = [name in source.numeric(columns) for name in columns]
     for row in source.expand(values, columns, where):
-        cells = zip(columns, row, strict=True)
-        yield tuple(_string(value, name, where, number=name in numbers) for name, value in cells)
+        yield tuple(map(_string, row, columns, repeat(where), numbers))
 
 
-def _string(value: object, column: str, where: str, *, number: bool) -> str:
+def _string(value: object, column: str, where: str, number: bool) -> str:
     if number and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
@@ -203,20 +199,18 @@ def _json_rows(
     seen: set[frozenset[str]] = set()
     for number, record in records:
         where, keys = f"{source.name!r}, line {number}", frozenset(record)
-        missing = next((name for name in columns if name not in record), None)
-        if missing is not None:
-            raise CorpusError(
-                f"{where}: no key {missing!r}, which the first line has; its keys: {rules.listed(list(record))}"
-            )
+        for name in columns:
+            if name not in record:
+                keys_here = rules.listed(list(record))
+                raise CorpusError(f"{where}: no key {name!r}, which the first line has; its keys: {keys_here}")
         for row in _strings(source, [record[name] for name in columns], columns, where):
             yield number, row
         if not source.columns and keys not in seen:
             seen.add(keys)
             if source.settle(list(record)) != columns:
-                raise CorpusError(
-                    f"{where}: with the columns {rules.listed(list(record))} other ones would be read than in the "
-                    f"lines before, {', '.join(columns)}; give every line the same, or name them with --column"
-                )
+                others = f"other ones would be read than in the lines before, {', '.join(columns)}"
+                fix = "give every line the same, or name them with --column"
+                raise CorpusError(f"{where}: with the columns {rules.listed(list(record))} {others}; {fix}")
 
 
 def _records(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -253,17 +247,14 @@ def _read_parquet(source: TextSource) -> Iterator[tuple[int, TextRow]]:
     try:
         with pq.ParquetFile(source.name) as file:
             columns = source.settle(file.schema_arrow.names)
-            yield from _texts(source, columns, _parquet_rows(source, columns, file))
+            batches = file.iter_batches(columns=list(columns))
+            values = (zip(*(batch.column(name).to_pylist() for name in columns), strict=True) for batch in batches)
+            records = enumerate(chain.from_iterable(values), start=1)
+            place = f"{source.name!r}, row"
+            rows = ((at, row) for at, one in records for row in _strings(source, one, columns, f"{place} {at}"))
+            yield from _texts(source, columns, rows)
     except (pa.ArrowException, OSError) as error:
         raise CorpusError(f"{source.name!r} is no readable parquet file: {error}") from error
-
-
-def _parquet_rows(source: TextSource, columns: tuple[str, ...], file: Any) -> Iterator[tuple[int, TextRow]]:
-    batches = file.iter_batches(columns=list(columns))
-    values = (zip(*(batch.column(name).to_pylist() for name in columns), strict=True) for batch in batches)
-    for number, record in enumerate(chain.from_iterable(values), start=1):
-        for row in _strings(source, record, columns, f"{source.name!r}, row {number}"):
-            yield number, row
 
 
 _READERS: dict[Format, Callable[[TextSource], Iterator[tuple[int, TextRow]]]] = {

@@ -33,8 +33,7 @@ def separated_rows(
     Without a ``delimiter``, it is the one that the header holds; ``default`` where it holds none.
     """
     lines = decoded_lines(name)
-    first = next(lines, None)
-    if first is None:
+    if (first := next(lines, None)) is None:
         return
     delimiter = header_delimiter(name, first[1], delimiter, default, columns)
     quoted = not rereadable or quotes_cells(name, delimiter)
@@ -62,11 +61,10 @@ def header_delimiter(name: str, header: str, given: str | None, default: str, co
     if len(found) > 1 and columns:
         found = [one for one in found if all(column_named(fields[one], [c.strip().casefold()]) for c in columns)]
     if len(found) > 1:
-        spelled = {character: spelling for spelling, character in DELIMITERS.items()}
-        raise CorpusError(
-            f"{name!r}: the header holds {' and '.join(repr(one) for one in found)}; say what separates the fields, "
-            f"with --delimiter {spelled[default if default in found else found[0]]}"
-        )
+        likely = default if default in found else found[0]
+        spelled = next(spelling for spelling, character in DELIMITERS.items() if character == likely)
+        fix = f"say what separates the fields, with --delimiter {spelled}"
+        raise CorpusError(f"{name!r}: the header holds {' and '.join(map(repr, found))}; {fix}")
     if not found and not columns and (foreign := _FOREIGN.search(header)):
         raise CorpusError(
             f"{name!r}: in the header {header.strip()!r} {foreign[0]!r} seems to separate columns, where only "
@@ -113,9 +111,8 @@ def _fields(
                 continue
             width = len(fields) if width is None else width
             if len(fields) != width:
-                raise CorpusError(
-                    f"{name!r}, line {reader.line_num}: {len(fields)} fields, where the header has {width}"
-                )
+                found = f"{len(fields)} fields, where the header has {width}"
+                raise CorpusError(f"{name!r}, line {reader.line_num}: {found}")
             yield reader.line_num, fields
     except csv.Error as error:
         raise CorpusError(f"{name!r}, line {reader.line_num}: damaged table: {error}") from error

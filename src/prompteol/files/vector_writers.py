@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import numpy as np
     from numpy.typing import NDArray
 
 
-class VectorWriter(AbstractContextManager["VectorWriter"]):
+class VectorWriter:
     """Write texts and their vectors to an open binary file, which is whole when the block ends."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -27,20 +28,17 @@ class VectorWriter(AbstractContextManager["VectorWriter"]):
         """Append ``vectors`` (texts x dimension)."""
         raise NotImplementedError
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Where the block failed the caller deletes the file; left open, a writer would write to it when collected.
+        with nullcontext() if kind is None else suppress(OSError, CorpusError):
             self._finish()
             self._file.flush()
-        else:
-            self._abandon()
 
     def _finish(self) -> None:
         """Write what comes last."""
-
-    def _abandon(self) -> None:
-        """Close what is open; the caller deletes the file."""
 
 
 class JsonLinesWriter(VectorWriter):
@@ -114,11 +112,6 @@ class ParquetWriter(VectorWriter):
     def _finish(self) -> None:
         if self._parquet is not None:
             self._parquet.close()
-
-    def _abandon(self) -> None:
-        # Left open, it would write its footer to a closed file when it is collected.
-        with suppress(OSError):
-            self._finish()
 
 
 _WRITERS: dict[str, type[VectorWriter]] = {"npy": NumpyWriter, "parquet": ParquetWriter, "jsonl": JsonLinesWriter}

@@ -65,4 +65,4 @@ def _adapters(backbone: Any) -> tuple[str | None, frozenset[str]]:
     # Where peft put it there without transformers' knowledge, there is nobody to ask.
     with suppress(TypeError, ValueError):
         active = backbone.active_adapters() if configs else []
-    return (active[0], frozenset(configs) - {*active}) if len(active) == 1 else (None, frozenset())
+    return (active[0], frozenset(configs or ()) - {*active}) if len(active) == 1 else (None, frozenset())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from prompteol.errors import EvaluationError
@@ -12,7 +13,7 @@ from prompteol.evaluation.published import PAPER_MODELS, Method, published_for, 
 from prompteol.evaluation.report import labels
 from prompteol.evaluation.results import Evaluation
 from prompteol.evaluation.tasks import SUITES, Suite
-from prompteol.plots.picture import BACKGROUND, COLORS, FAINT, INK, SHADE, SPINE, canvas, check_picture, save_picture
+from prompteol.plots.picture import BACKGROUND, COLORS, FAINT, INK, SHADE, SPINE, drawing
 
 _SIZE = re.compile(r"[-_](\d+(?:\.\d+)?[kmb])\b", re.IGNORECASE)
 _METHODS: dict[Method, tuple[str, str]] = {
@@ -26,29 +27,30 @@ def plot_tasks(
     evaluations: Sequence[Evaluation], file: str | Path, *, suite: Suite = "sts", force: bool = False
 ) -> None:
     """Draw a suite's scores as bars, one group a task and one color a model; EvaluationError where there are none."""
-    check_picture(Path(file), force=force)
-    names = [name for name in SUITES[suite] if any(name in each.scores for each in evaluations)]
-    if not names:
-        raise EvaluationError(f"no {suite} score to draw: evaluate with --tasks {suite}")
-    averages = [evaluation.average(suite) for evaluation in evaluations]
-    columns = names + ["Avg."] * any(average is not None for average in averages)
-    width = 0.84 / len(evaluations)
-    figure, axes = _canvas(min(13.0, max(6.0, 0.42 * len(columns) * (len(evaluations) + 0.6))), 4.2)
-    if len(columns) > len(names):
-        axes.axvspan(len(names) - 0.5, len(names) + 0.5, color=SHADE, zorder=0)
-    for number, (evaluation, average, label) in enumerate(zip(evaluations, averages, labels(evaluations), strict=True)):
-        heights = {at: evaluation.scores[name].score for at, name in enumerate(names) if name in evaluation.scores}
-        if average is not None:
-            heights[len(names)] = average
-        left = [at + (number - (len(evaluations) - 1) / 2) * width for at in heights]
-        bars = axes.bar(left, list(heights.values()), width * 0.92, color=COLORS[number % len(COLORS)], label=label)
-        axes.bar_label(bars, fmt="%.1f", fontsize=6.5, padding=2, color=INK)
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_xlim(-0.55, len(columns) - 0.45)
-    axes.set_ylabel("accuracy, %" if suite == "transfer" else "Spearman × 100")
-    axes.tick_params(axis="x", length=0)
-    _legend(axes, columns=min(len(evaluations), 3))
-    save_picture(figure, Path(file), force=force)
+    with drawing(file, force=force) as (figure, axes):
+        _style(axes)
+        names = [name for name in SUITES[suite] if any(name in each.scores for each in evaluations)]
+        if not names:
+            raise EvaluationError(f"no {suite} score to draw: evaluate with --tasks {suite}")
+        averages = [evaluation.average(suite) for evaluation in evaluations]
+        columns = names + ["Avg."] * any(average is not None for average in averages)
+        width = 0.84 / len(evaluations)
+        figure.set_figwidth(min(13.0, max(6.0, 0.42 * len(columns) * (len(evaluations) + 0.6))))
+        if len(columns) > len(names):
+            axes.axvspan(len(names) - 0.5, len(names) + 0.5, color=SHADE, zorder=0)
+        rows = zip(evaluations, averages, labels(evaluations), strict=True)
+        for number, (evaluation, average, label) in enumerate(rows):
+            heights = {at: evaluation.scores[name].score for at, name in enumerate(names) if name in evaluation.scores}
+            if average is not None:
+                heights[len(names)] = average
+            left = [at + (number - (len(evaluations) - 1) / 2) * width for at in heights]
+            bars = axes.bar(left, list(heights.values()), width * 0.92, color=COLORS[number % len(COLORS)], label=label)
+            axes.bar_label(bars, fmt="%.1f", fontsize=6.5, padding=2, color=INK)
+        axes.set_xticks(range(len(columns)), columns)
+        axes.set_xlim(-0.55, len(columns) - 0.45)
+        axes.set_ylabel("accuracy, %" if suite == "transfer" else "Spearman × 100")
+        axes.tick_params(axis="x", length=0)
+        _legend(axes, columns=min(len(evaluations), 3))
 
 
 def plot_scaling(evaluations: Sequence[Evaluation], file: str | Path, *, force: bool = False) -> int:
@@ -58,28 +60,27 @@ def plot_scaling(evaluations: Sequence[Evaluation], file: str | Path, *, force: 
     the STS tasks that all of them share, and so is that of the paper's lines; where the paper gives no scores by task,
     its line is there only when all seven are shared.
     """
-    check_picture(Path(file), force=force)
-    sized = [each for each in evaluations if each.model.parameters and each.model.template]
-    names = [name for name in SUITES["sts"] if all(name in each.scores for each in sized)]
-    if not sized or not names:
-        raise EvaluationError("nothing to draw: no STS task is scored in all results of models with a known size")
-    whole = len(names) == len(SUITES["sts"])
-    figure, axes = _canvas(7.6, 4.8)
-    for method, (label, color) in _METHODS.items():
-        if line := _published_line(method, names, whole=whole):
-            style = {"color": color, "alpha": 0.45, "lw": 1.4, "ms": 4}
-            axes.plot(*zip(*line, strict=True), "o--", label=f"paper, {label}", **style)
-        for number, family in enumerate(_families([each for each in sized if _method(each) == method])):
-            shown = f"ours, {label}" if number == 0 else None
-            _draw_family(axes, family, names, color=color, label=shown, below=method == "plain")
-    axes.set_xscale("log")
-    axes.minorticks_off()
-    axes.xaxis.set_major_formatter(lambda value, _: _size(value))
-    axes.margins(x=0.1, y=0.14)
-    axes.set_xlabel("parameters")
-    axes.set_ylabel("STS average, Spearman × 100" if whole else f"mean of {', '.join(names)}")
-    _legend(axes, columns=3)
-    save_picture(figure, Path(file), force=force)
+    with drawing(file, 7.6, 4.8, force=force) as (_, axes):
+        _style(axes)
+        sized = [each for each in evaluations if each.model.parameters and each.model.template]
+        names = [name for name in SUITES["sts"] if all(name in each.scores for each in sized)]
+        if not sized or not names:
+            raise EvaluationError("nothing to draw: no STS task is scored in all results of models with a known size")
+        whole = len(names) == len(SUITES["sts"])
+        for method, (label, color) in _METHODS.items():
+            if line := _published_line(method, names, whole=whole):
+                style = {"color": color, "alpha": 0.45, "lw": 1.4, "ms": 4}
+                axes.plot(*zip(*line, strict=True), "o--", label=f"paper, {label}", **style)
+            for number, family in enumerate(_families([each for each in sized if _method(each) == method])):
+                shown = f"ours, {label}" if number == 0 else None
+                _draw_family(axes, family, names, color=color, label=shown, below=method == "plain")
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.xaxis.set_major_formatter(lambda value, _: _size(value))
+        axes.margins(x=0.1, y=0.14)
+        axes.set_xlabel("parameters")
+        axes.set_ylabel("STS average, Spearman × 100" if whole else f"mean of {', '.join(names)}")
+        _legend(axes, columns=3)
     return len(sized)
 
 
@@ -99,7 +100,7 @@ def _draw_family(
     halo = [withStroke(linewidth=3, foreground=BACKGROUND)]
     small = {"textcoords": "offset points", "fontsize": 8, "color": INK, "zorder": 2.5, "path_effects": halo}
     xs = [each.model.parameters for each in family]
-    ys = [_mean({name: each.scores[name].score for name in names}, names) for each in family]
+    ys = [fmean(each.scores[name].score for name in names) for each in family]
     axes.plot(xs, ys, "o-", color=color, lw=2, ms=8, mec=BACKGROUND, mew=1.2, label=label, zorder=3)
     for number, (x, y, each) in enumerate(zip(xs, ys, family, strict=True)):
         # The first point of a line has the model's name, the others the size alone.
@@ -112,26 +113,20 @@ def _draw_family(
 
 
 def _method(evaluation: Evaluation) -> Method:
-    paper = published_for(evaluation.model)
-    if paper:
+    if paper := published_for(evaluation.model):
         return paper.method
     return "in-context" if evaluation.model.demonstrations else "plain"
-
-
-def _mean(scores: dict[str, float], names: list[str]) -> float:
-    return sum(scores[name] for name in names) / len(names)
 
 
 def _published_line(method: Method, names: list[str], *, whole: bool) -> list[tuple[int, float]]:
     """Return (parameters, mean) of the paper's OPT models, small ones first."""
     line = []
     for row in published_scores():
-        if row.method != method or "opt" not in row.model:
-            continue
+        height = row.average("sts") if whole else None
         if all(name in row.scores for name in names):
-            line.append((PAPER_MODELS[row.model].parameters, _mean(row.scores, names)))
-        elif whole and (printed := row.average("sts")) is not None:
-            line.append((PAPER_MODELS[row.model].parameters, printed))
+            height = fmean(row.scores[name] for name in names)
+        if row.method == method and "opt" in row.model and height is not None:
+            line.append((PAPER_MODELS[row.model].parameters, height))
     return sorted(line)
 
 
@@ -142,8 +137,7 @@ def _size(parameters: float) -> str:
     return f"{parameters:g}"
 
 
-def _canvas(width: float, height: float) -> tuple[Any, Any]:
-    figure, axes = canvas(width, height)
+def _style(axes: Any) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(SPINE)
     axes.grid(axis="y", color=FAINT, lw=0.8)
@@ -151,7 +145,6 @@ def _canvas(width: float, height: float) -> tuple[Any, Any]:
     axes.tick_params(colors=INK, length=0)
     axes.yaxis.label.set_color(INK)
     axes.xaxis.label.set_color(INK)
-    return figure, axes
 
 
 def _legend(axes: Any, *, columns: int) -> None:

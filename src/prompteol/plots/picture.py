@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from prompteol.files.atomic import atomic_write, refuse_overwrite
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from prompteol.training.curve import Point
+    from prompteol.training.callbacks import Point
     from prompteol.tuning import TuningResult
 
 PICTURES = (".png", ".jpg", ".svg", ".pdf")
@@ -21,10 +22,9 @@ _DOTS_PER_INCH = 200
 
 # Okabe and Ito's colors, which readers with any color vision tell apart: one a model or a method.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
-# What a picture is about, what it is compared with, and all else.
+# What a picture is about, what it is compared with, and all else; a training's curve has the first two.
 BEST, BASELINE, OTHERS = COLORS[0], COLORS[5], COLORS[6]
-# The curve of a training.
-LOSS, SCORE = COLORS[0], COLORS[5]
+LOSS, SCORE = BEST, BASELINE
 # A heatmap: matplotlib's name of its colors, from low to high, and the cells of a text with itself.
 HEATMAP, DIAGONAL = "viridis", "#D9D9D9"
 # Text and axes.
@@ -51,12 +51,18 @@ def check_picture(path: Path | None, *, force: bool = False) -> None:
     refuse_overwrite(path, force=force)
 
 
-def canvas(width: float = 7.0, height: float = 4.2) -> tuple[Figure, Any]:
-    """Return a figure and its axes, in inches; not pyplot's, which are global and may ask for a window system."""
+@contextmanager
+def drawing(
+    path: str | Path, width: float = 7.0, height: float = 4.2, *, force: bool = False
+) -> Iterator[tuple[Figure, Any]]:
+    """Check a path, yield a figure and its axes, in inches, and write them to it when the block ends."""
+    check_picture(Path(path), force=force)
+    # Not pyplot's, which are global and may ask for a window system.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+    yield figure, figure.subplots()
+    save_picture(figure, Path(path), force=force)
 
 
 def save_picture(figure: Figure, path: Path, *, force: bool = True) -> None:
@@ -78,28 +84,25 @@ def plot_similarity(
         path: an image, whose suffix names its format.
         force: replace it if it exists.
     """
-    path = Path(path)
-    check_picture(path, force=force)
     import numpy as np
 
     count = len(texts)
     size = 3 + 0.4 * min(count, 40)
-    figure, axes = canvas(size + 2, size)
-    axes.set_facecolor(DIAGONAL)
-    shown = np.ma.masked_array(scores, np.eye(count, dtype=bool) if count > 1 else False)
-    low, high = float(shown.min()), float(shown.max())
-    image = axes.imshow(shown, cmap=HEATMAP)
-    figure.colorbar(image, label="similarity")
-    if count <= _LABELED:
-        names = [_shortened(text) for text in texts]
-        axes.set_xticks(range(count), names, rotation=45, ha="right")
-        axes.set_yticks(range(count), names)
-        for row, line in enumerate(scores):
-            for column, score in enumerate(line):
-                dark = row != column and (score - low) < _DARK * (high - low)
-                color = INK_ON_DARK if dark else INK
-                axes.text(column, row, f"{score:.2f}", ha="center", va="center", color=color, fontsize=8)
-    save_picture(figure, path, force=force)
+    with drawing(path, size + 2, size, force=force) as (figure, axes):
+        axes.set_facecolor(DIAGONAL)
+        shown = np.ma.masked_array(scores, np.eye(count, dtype=bool) if count > 1 else False)
+        low, high = float(shown.min()), float(shown.max())
+        image = axes.imshow(shown, cmap=HEATMAP)
+        figure.colorbar(image, label="similarity")
+        if count <= _LABELED:
+            names = [_shortened(text) for text in texts]
+            axes.set_xticks(range(count), names, rotation=45, ha="right")
+            axes.set_yticks(range(count), names)
+            for row, line in enumerate(scores):
+                for column, score in enumerate(line):
+                    dark = row != column and (score - low) < _DARK * (high - low)
+                    color = INK_ON_DARK if dark else INK
+                    axes.text(column, row, f"{score:.2f}", ha="center", va="center", color=color, fontsize=8)
 
 
 def _shortened(label: str) -> str:
@@ -110,80 +113,69 @@ def _shortened(label: str) -> str:
 
 def plot_curve(curve: Sequence[Point], path: str | Path, *, force: bool = False) -> None:
     """Draw the loss of a training and the score on its development pairs, if there is one, by step."""
-    path = Path(path)
-    check_picture(path, force=force)
-    losses = [(point.step, point.loss) for point in curve if point.loss is not None]
-    scores = [(point.step, point.score) for point in curve if point.score is not None]
-    if not losses:
-        raise TrainingError("the curve has no point yet; let the training log once, or set log_steps lower")
-    from matplotlib.ticker import MaxNLocator
+    with drawing(path, force=force) as (_, axes):
+        losses = [(point.step, point.loss) for point in curve if point.loss is not None]
+        scores = [(point.step, point.score) for point in curve if point.score is not None]
+        if not losses:
+            raise TrainingError("the curve has no point yet; let the training log once, or set log_steps lower")
+        from matplotlib.ticker import MaxNLocator
 
-    figure, axes = canvas()
-    # A line through one value is not to be seen, and one through few hides how few they are.
-    axes.plot(*zip(*losses, strict=True), color=LOSS, marker="." if len(losses) <= _FEW else None)
-    axes.set_xlabel("step")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set_ylabel("loss", color=LOSS)
-    axes.spines["top"].set_visible(False)
-    if scores:
-        right = axes.twinx()
-        right.plot(*zip(*scores, strict=True), color=SCORE, marker="o")
-        right.set_ylabel("Spearman x 100 on the development pairs", color=SCORE)
-        right.spines["top"].set_visible(False)
-        axes.set_title(_title(scores))
-    save_picture(figure, path, force=force)
+        # A line through one value is not to be seen, and one through few hides how few they are.
+        axes.plot(*zip(*losses, strict=True), color=LOSS, marker="." if len(losses) <= _FEW else None)
+        axes.set_xlabel("step")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set_ylabel("loss", color=LOSS)
+        axes.spines["top"].set_visible(False)
+        if scores:
+            right = axes.twinx()
+            right.plot(*zip(*scores, strict=True), color=SCORE, marker="o")
+            right.set_ylabel("Spearman x 100 on the development pairs", color=SCORE)
+            right.spines["top"].set_visible(False)
+            axes.set_title(_title(scores))
 
 
 def _title(scores: Sequence[tuple[int, float]]) -> str:
     """Say the best score of the training, and that of the base, which is step 0."""
     before = next((f"before: {score:.2f}" for step, score in scores if step == 0), "")
-    trained = [scored for scored in scores if scored[0] > 0]
-    if not trained:
-        return before
-    step, best = max(trained, key=lambda scored: scored[1])
-    return "; ".join(filter(None, (f"best: {best:.2f} at step {step}", before)))
+    trained = ((score, -step) for step, score in scores if step > 0)
+    best, step = max(trained, default=(0.0, 0))
+    return "; ".join(filter(None, (f"best: {best:.2f} at step {-step}" if step else "", before)))
 
 
 def plot_scores(result: TuningResult, path: str | Path, *, force: bool = False) -> None:
     """Draw how scores, each of a demonstration's best layer, spread, with a line for none: the paper's Figure 2."""
-    path = Path(path)
-    check_picture(path, force=force)
-    shown = [one for one in result.ranking if len(one.candidate.demonstrations) == 1]
-    exact = all(one.pairs == result.best.pairs for one in shown)
-    scores = [one.score for one in shown]
-    without = result.baseline.score
-    better = sum(score > without for score in scores)
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = canvas()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.hist(scores, bins=min(_BARS, max(5, len(scores) // 4)), color=BEST, edgecolor=BACKGROUND)
-    axes.axvline(without, color=BASELINE, linewidth=2, label=f"no demonstration ({without:.2f})")
-    axes.set_xlabel("score on all pairs" + (", estimated for those that left early" if not exact else ""))
-    axes.set_ylabel("demonstrations")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set_title(f"{better} of {len(scores)} demonstrations beat none")
-    axes.legend()
-    save_picture(figure, path, force=force)
+    with drawing(path, force=force) as (_, axes):
+        shown = [one for one in result.ranking if len(one.candidate.demonstrations) == 1]
+        exact = all(one.pairs == result.best.pairs for one in shown)
+        scores = [one.score for one in shown]
+        without = result.baseline.score
+        better = sum(score > without for score in scores)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.hist(scores, bins=min(_BARS, max(5, len(scores) // 4)), color=BEST, edgecolor=BACKGROUND)
+        axes.axvline(without, color=BASELINE, linewidth=2, label=f"no demonstration ({without:.2f})")
+        axes.set_xlabel("score on all pairs" + (", estimated for those that left early" if not exact else ""))
+        axes.set_ylabel("demonstrations")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set_title(f"{better} of {len(scores)} demonstrations beat none")
+        axes.legend()
 
 
 def plot_layers(result: TuningResult, path: str | Path, *, force: bool = False) -> None:
     """Draw the score at each layer, of the best prompt, of no demonstration, and of the others scored on all pairs."""
-    path = Path(path)
-    check_picture(path, force=force)
-    figure, axes = canvas()
-    axes.spines[["top", "right"]].set_visible(False)
-    others = [one for one in result.ranking if one.pairs == result.best.pairs]
-    for number, one in enumerate(one for one in others if one not in (result.best, result.baseline)):
-        label = "other finalists" if number == 0 else None
-        axes.plot(one.layers, one.scores, color=OTHERS, linewidth=0.8, alpha=0.7, label=label)
-    axes.plot(result.baseline.layers, result.baseline.scores, color=BASELINE, marker="o", label="no demonstration")
-    if result.best is not result.baseline:
-        axes.plot(result.best.layers, result.best.scores, color=BEST, marker="o", label="best prompt")
-    axes.axvline(result.layer, color=BEST, linestyle=":", linewidth=1)
-    axes.set_xticks(result.best.layers if len(result.best.layers) <= 16 else result.best.layers[::-4][::-1])
-    axes.set_xlabel("layer (-1 is the last, after the final norm)")
-    axes.set_ylabel("score on all pairs")
-    axes.set_title(f"best: {result.best.score:.2f} at layer {result.layer}")
-    axes.legend()
-    save_picture(figure, path, force=force)
+    with drawing(path, force=force) as (_, axes):
+        axes.spines[["top", "right"]].set_visible(False)
+        others = [one for one in result.ranking if one.pairs == result.best.pairs]
+        for number, one in enumerate(one for one in others if one not in (result.best, result.baseline)):
+            label = "other finalists" if number == 0 else None
+            axes.plot(one.layers, one.scores, color=OTHERS, linewidth=0.8, alpha=0.7, label=label)
+        axes.plot(result.baseline.layers, result.baseline.scores, color=BASELINE, marker="o", label="no demonstration")
+        if result.best is not result.baseline:
+            axes.plot(result.best.layers, result.best.scores, color=BEST, marker="o", label="best prompt")
+        axes.axvline(result.layer, color=BEST, linestyle=":", linewidth=1)
+        axes.set_xticks(result.best.layers if len(result.best.layers) <= 16 else result.best.layers[::-4][::-1])
+        axes.set_xlabel("layer (-1 is the last, after the final norm)")
+        axes.set_ylabel("score on all pairs")
+        axes.set_title(f"best: {result.best.score:.2f} at layer {result.layer}")
+        axes.legend()

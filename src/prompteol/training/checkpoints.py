@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from transformers import TrainerState
 
 from prompteol.errors import TrainingError
-from prompteol.files import atomic_write
+from prompteol.files import atomic_write, write_text
 from prompteol.model import MANIFEST
 
 _STATE = "trainer_state.json"
@@ -33,10 +33,7 @@ class Workspace:
         self.record = output / "training.json"
 
     def check(self, *, resume: bool) -> Mapping[str, Any] | None:
-        """Return the record of a training in the folder that has come to a checkpoint, or ``None``.
-
-        One that never came to a checkpoint leaves nothing to be resumed, so another one may begin there.
-        """
+        """Return the record of a training in the folder that has come to a checkpoint, or ``None``: one may begin."""
         self._check_writable()
         folder, known = repr(str(self.output)), self._known()
         if known is None and self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
@@ -47,10 +44,8 @@ class Workspace:
                 raise TrainingError(f"{folder} holds a finished model; name another folder")
             return None
         if not resume:
-            raise TrainingError(
-                f"{folder} holds a training already: add --resume (resume=True) to go on with it, or name another "
-                "folder"
-            )
+            go_on = "add --resume (resume=True) to go on with it, or name another folder"
+            raise TrainingError(f"{folder} holds a training already: {go_on}")
         return known
 
     def begin(self, record: Mapping[str, Any], *, resume: bool) -> None:
@@ -59,16 +54,13 @@ class Workspace:
         if known is None:
             with self.kept_on_failure():
                 self.checkpoints.mkdir(parents=True, exist_ok=True)
-            with atomic_write(self.record) as partial:
-                partial.write_text(json.dumps(dict(record), indent=2) + "\n", encoding="utf-8")
+            write_text(self.record, json.dumps(dict(record), indent=2) + "\n")
             return
         changed = sorted(name for name in known.keys() | record.keys() if known.get(name) != record.get(name))
         if changed:
             listed = "; ".join(f"{name} was {known.get(name)!r}, now it is {record.get(name)!r}" for name in changed)
-            raise TrainingError(
-                f"{str(self.output)!r} holds another training: its {listed}. Resume with the old, or name another "
-                "folder"
-            )
+            fault = f"holds another training: its {listed}. Resume with the old, or name another folder"
+            raise TrainingError(f"{str(self.output)!r} {fault}")
 
     @contextmanager
     def kept_on_failure(self) -> Iterator[None]:
@@ -79,10 +71,8 @@ class Workspace:
             # torch.save has no error of its own for a file that cannot be written; an unfinished checkpoint tells.
             if isinstance(error, RuntimeError) and all(map(_is_whole, self._numbered())):
                 raise
-            raise TrainingError(
-                f"{str(self.output)!r}: {' '.join(str(error).split())}. Mend that, and go on from the last whole "
-                "checkpoint, or from the start, with --resume (resume=True)"
-            ) from error
+            fix = "Mend that, and go on from the last whole checkpoint, or the start, with --resume (resume=True)"
+            raise TrainingError(f"{str(self.output)!r}: {' '.join(str(error).split())}. {fix}") from error
 
     def last(self) -> Path | None:
         """Return the last whole checkpoint, and remove any that a kill left unfinished."""
@@ -107,21 +97,19 @@ class Workspace:
                 state.save_to_json(str(partial))
 
     def _check_writable(self) -> None:
-        parent = next(path for path in (self.output, *self.output.absolute().parents) if os.path.exists(path))
-        if parent != self.output and not parent.is_dir():
-            raise TrainingError(f"cannot make the folder {str(self.output)!r}: {str(parent)!r} is a file")
-        wanted = os.W_OK | os.X_OK | (os.R_OK if parent == self.output else 0)
-        if parent.is_dir() and not os.access(parent, wanted):
-            raise TrainingError(f"cannot write the folder {str(self.output)!r}: no permission in {str(parent)!r}")
+        there = next(path for path in (self.output, *self.output.absolute().parents) if os.path.exists(path))
+        if there != self.output and not there.is_dir():
+            raise TrainingError(f"cannot make the folder {str(self.output)!r}: {str(there)!r} is a file")
+        if there.is_dir() and not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+            raise TrainingError(f"cannot write the folder {str(self.output)!r}: no permission in {str(there)!r}")
 
     def _known(self) -> dict[str, Any] | None:
         try:
-            record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+            return dict(json.loads(self.record.read_text(encoding="utf-8")))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except ValueError as error:
             raise TrainingError(f"{str(self.record)!r} is damaged: {error}; name another folder") from error
-        return record
 
 
 def read_state(checkpoint: Path) -> TrainerState:

@@ -66,13 +66,11 @@ def merge(
     """
     check_extra("adapters", "peft")
     texts = list(texts or (one.sentence for one in default_demonstrations()))
-    full = {"dtype": torch.float32}
     # How files of the Hub are reached, the base's as the adapter's.
-    files: dict[str, Any] = {
-        name: options[name] for name in ("token", "cache_folder", "local_files_only") if name in options
-    }
+    reaching = ("token", "cache_folder", "local_files_only")
+    files: dict[str, Any] = {name: options[name] for name in reaching if name in options}
     with _on_base(adapter, base, files | {"revision": options.get("revision")}) as folder:
-        adapted = PromptEOL(folder, device=device, model_kwargs=full, **options)
+        adapted = PromptEOL(folder, device=device, model_kwargs={"dtype": torch.float32}, **options)
     if not has_adapter(adapted.module):
         raise _no_adapter(adapter)
     expected = adapted.encode(texts, show_progress_bar=False)
@@ -82,15 +80,11 @@ def merge(
     vectors = merged.encode(texts, show_progress_bar=False)
     from_parts, from_base = _difference(vectors, expected), _difference(vectors, of_base)
     if from_parts > _EQUAL:
-        raise ModelError(
-            f"merged, {str(adapter)!r} gives other vectors than base plus adapter: they differ by {from_parts:.1e} of "
-            f"the largest entry, {_EQUAL:.0e} was expected; use the adapter as it is"
-        )
+        differ = f"they differ by {from_parts:.1e} of the largest entry, {_EQUAL:.0e} was expected"
+        raise ModelError(f"merged, {str(adapter)!r} gives other vectors than base plus adapter: {differ}")
     if from_base <= _EQUAL:
-        raise ModelError(
-            f"{str(adapter)!r} changes nothing: merged and base differ by {from_base:.1e} of the largest entry; was it "
-            "trained?"
-        )
+        differ = f"merged and base differ by {from_base:.1e} of the largest entry; was it trained?"
+        raise ModelError(f"{str(adapter)!r} changes nothing: {differ}")
     return Merged(merged, from_parts, from_base)
 
 
@@ -157,10 +151,8 @@ def _load_merged(adapted: PromptEOL, merged: PromptEOL, adapter: str) -> None:
     try:
         bare.load_state_dict(whole.state_dict())
     except RuntimeError as error:
-        raise ModelError(
-            f"{adapter!r} cannot be merged, since it changes what layers its base has: "
-            f"{' '.join(str(error).split())[:300]}; use the adapter as it is"
-        ) from error
+        reason = f"it changes what layers its base has: {' '.join(str(error).split())[:300]}"
+        raise ModelError(f"{adapter!r} cannot be merged, since {reason}; use the adapter as it is") from error
 
 
 def _difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -12,7 +12,7 @@ from prompteol.errors import PromptEOLError
 from prompteol.model import find_source
 from prompteol.saving import TRAINING_HEADING, stated_license
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.curve import Point
+from prompteol.training.callbacks import Point
 from prompteol.training.recipe import Recipe
 
 _UNKNOWN = "unknown: its publisher states none that could be read here"
@@ -37,12 +37,12 @@ class Training:
     @property
     def best(self) -> Point | None:
         """The evaluation with the highest score, where there were development pairs."""
-        return max(self._scored(), key=lambda point: (point.score or 0.0, -point.step), default=None)
+        return max(self._scored, key=lambda point: (point.score or 0.0, -point.step), default=None)
 
     @property
     def kept(self) -> Point | None:
         """The evaluation of the weights that were kept, where there was one."""
-        return next((point for point in self._scored() if point.step == self.step), None)
+        return next((point for point in self._scored if point.step == self.step), None)
 
     @property
     def gain(self) -> float | None:
@@ -59,6 +59,7 @@ class Training:
         worse = f"worse than the base by {-self.gain:.2f}" if self.gain < 0 else "no better than the base"
         return f"the trained model is {worse}: train for longer, on more rows, or at another learning rate"
 
+    @property
     def _scored(self) -> list[Point]:
         return [point for point in self.curve if point.score is not None and point.step > 0]
 
@@ -72,39 +73,41 @@ def base_license(base: str) -> str | None:
         return None
 
 
-def training_section(
+def save_training(
     result: Training,
     recipe: Recipe,
     examples: TrainingExamples,
     pairs: ScoredPairs | None,
-    *,
-    license: str | None,
-    teacher: str | None,
-    loss: str | None,
-    arguments: Mapping[str, Any],
-) -> str:
-    """Write the card's section on a training in Markdown, followed by those of the trainings before it.
+    described: Mapping[str, Any],
+) -> None:
+    """Save the model, its card with a section on this training, in front of those on the trainings before it.
 
-    ``license`` is that of the base, ``loss`` and ``arguments`` are what the caller put over those of the recipe.
+    ``described`` has the teacher, and the loss and the arguments that the caller put over those of the recipe.
     """
+    model = result.model
+    base = str(model.module.config.name_or_path)
+    license = base_license(base)
+    model.model_card_data.license = model.model_card_data.license or license
+    model.provenance = {**model.provenance, "weights": f"{recipe.objective} training on {examples.name}"}
+    # The stock card would print rows of the data, which may be private; the section names the data.
+    model.model_card_data.train_datasets = []
     record = recipe.as_record()
     lora = record.pop("lora")
     adapter = "all weights" if lora is None else "LoRA " + _listed(lora, ", ")
-    settings = _listed({name: value for name, value in record.items() if value is not None})
-    lines = [
-        f"- Base: `{result.model.module.config.name_or_path}`; license: {license or _UNKNOWN}",
-        f"- Data: `{examples.name}`, {len(examples)} rows of {', '.join(examples.columns)}; license: "
-        f"{examples.license or _UNKNOWN}",
-        *([f"- Teacher: {teacher}"] if teacher else []),
-        f"- Recipe: {settings}; {adapter}",
-        *([f"- Loss: {loss}"] if loss else []),
-        *([f"- Trainer: {_listed(arguments)}"] if arguments else []),
-        *_scores(result, pairs.name if pairs else None, f"the {recipe.keep}"),
-        "",
-    ]
-    section = TRAINING_HEADING + "\n".join(lines)
-    earlier = result.model.training_notes
-    return f"{section}\n### Before that\n\n{earlier.removeprefix(TRAINING_HEADING)}" if earlier else section
+    columns = f"{len(examples)} rows of {', '.join(examples.columns)}"
+    facts = {
+        "Base": f"`{base}`; license: {license or _UNKNOWN}",
+        "Data": f"`{examples.name}`, {columns}; license: {examples.license or _UNKNOWN}",
+        "Teacher": described["teacher"],
+        "Recipe": f"{_listed({name: value for name, value in record.items() if value is not None})}; {adapter}",
+        "Loss": described["loss"],
+        "Trainer": _listed(described["arguments"]),
+    }
+    lines = [f"- {name}: {value}" for name, value in facts.items() if value]
+    lines += [*_scores(result, pairs.name if pairs else None, f"the {recipe.keep}"), ""]
+    section, earlier = TRAINING_HEADING + "\n".join(lines), model.training_notes.removeprefix(TRAINING_HEADING)
+    model.training_notes = f"{section}\n### Before that\n\n{earlier}" if earlier else section
+    model.save_pretrained(str(result.output))
 
 
 def _listed(settings: Mapping[str, Any], separator: str = "; ") -> str:
@@ -112,30 +115,24 @@ def _listed(settings: Mapping[str, Any], separator: str = "; ") -> str:
 
 
 def _scores(result: Training, dev: str | None, which: str) -> list[str]:
-    scored = [point for point in result.curve if point.score is not None]
     if dev is None:
         return ["- No development pairs: the weights are those of the last step"]
     kept = result.kept
     if kept is None:
         return [f"- The weights are those of the last step, which was not evaluated on `{dev}`"]
-    nothing_gained = scored[0].step == 0 and result.gain is not None and result.gain <= 0
-    verdict = f", which is **no better than the base** ({scored[0].score:.2f})" if nothing_gained else ""
-    every = max(1, -(-len(scored) // _ROWS))
-    shown = {point.step for point in (*scored[::every], kept, scored[-1])}
+    verdict = f", which is **no better than the base** ({result.before:.2f})" if result.verdict else ""
+    rows: list[tuple[Point, str]] = []
+    loss = ""
+    for point in result.curve:
+        loss = loss if point.loss is None else f"{point.loss:.4f}"
+        rows += [(point, loss)] if point.score is not None else []
+    every = -(-len(rows) // _ROWS)
+    shown = {point.step for point, _ in (*rows[::every], rows[-1])} | {kept.step}
     return [
         f"- Spearman's correlation x 100 of the cosine on `{dev}`; step 0 is the base. The weights are those of step "
         f"{kept.step}, {which}, with {kept.score:.2f}{verdict}:",
         "",
         "| step | score | loss before it |",
         "|---|---|---|",
-        *(
-            f"| {point.step} | {point.score:.2f} | {_loss_before(point.step, result.curve)} |"
-            for point in scored
-            if point.step in shown
-        ),
+        *(f"| {point.step} | {point.score:.2f} | {loss} |" for point, loss in rows if point.step in shown),
     ]
-
-
-def _loss_before(step: int, curve: list[Point]) -> str:
-    losses = [point.loss for point in curve if point.loss is not None and point.step <= step]
-    return f"{losses[-1]:.4f}" if losses else ""

@@ -39,13 +39,18 @@ class KnownTeacher:
     @classmethod
     def load(cls, teacher: Teacher, device: str | None = None) -> KnownTeacher:
         """Load a teacher from its path or name; :class:`TrainingError` where there is none."""
-        if isinstance(teacher, (str, Path)):
-            name, model = str(teacher), _read_npy(teacher) if _is_npy(teacher) else _load(str(teacher), device)
-        elif isinstance(teacher, np.ndarray):
-            name, model = "given vectors", teacher
-        else:
-            name, model = str(teacher.model_card_data.model_name or type(teacher).__name__), teacher
-        return cls(name, model, _content_digest(model))
+        given = _given(teacher)
+        if given is not None:
+            content = hashlib.sha256(str((given.dtype, given.shape)).encode())
+            content.update(np.ascontiguousarray(given).data)
+            return cls("given vectors" if given is teacher else str(teacher), given, content.hexdigest())
+        named = isinstance(teacher, (str, Path))
+        model: Any = _load(str(teacher), device) if named else teacher
+        name = str(teacher if named else model.model_card_data.model_name or type(model).__name__)
+        try:
+            return cls(name, model, fingerprint(model))
+        except ModelError:
+            return cls(name, model, None)
 
     @property
     def described(self) -> str:
@@ -96,16 +101,19 @@ def teacher_vectors(
 
 def given_vectors(teacher: Teacher, texts: Sequence[str]) -> Vectors | None:
     """Return the vectors that stand for a teacher, checked, or ``None`` for a teacher that has to compute them."""
-    if isinstance(teacher, np.ndarray):
-        return _checked(teacher, texts, "the given vectors")
-    if isinstance(teacher, (str, Path)) and _is_npy(teacher):
-        return _checked(_read_npy(teacher), texts, str(teacher))
-    return None
+    given = _given(teacher)
+    return None if given is None else _checked(given, texts, "given vectors" if given is teacher else str(teacher))
 
 
-def kept_vectors(texts: Sequence[str], kept: Path) -> Vectors:
-    """Return the vectors that the first process has just written, without the teacher."""
-    found = _read(kept, {"texts": _digest(texts)})
+def shared_vectors(
+    teacher: Teacher, texts: Sequence[str], kept: Path, known: KnownTeacher | None, progress: Progress
+) -> Vectors:
+    """Return a teacher's vectors; the first process alone has it loaded, and the others read what that one wrote."""
+    if known is not None:
+        return known.vectors(texts, kept, progress)
+    found = given_vectors(teacher, texts)
+    if found is None:
+        found = _read(kept, {"texts": _digest(texts)})
     if found is None:
         raise TrainingError(f"{str(kept)!r} holds no vectors of these texts; all machines must share one folder")
     return found
@@ -121,19 +129,16 @@ def fit_dimension(vectors: Vectors, dimension: int, seed: int) -> Vectors:
     Vectors are of shape (texts, their dimension); what is returned, of length 1 and float32.
     """
     from sklearn.decomposition import TruncatedSVD
+    from sklearn.preprocessing import normalize
 
-    units = _unit(np.asarray(vectors, dtype=np.float32))
+    units = normalize(np.asarray(vectors, dtype=np.float32))
     if units.shape[1] > dimension:
         units = TruncatedSVD(min(dimension, len(units)), random_state=seed).fit_transform(units)
     # An orthogonal matrix, drawn uniformly: QR of a Gaussian one, the signs made those of the diagonal.
     q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal((dimension, dimension)))
     rotation = (q * np.sign(np.diag(r))).astype(np.float32)
-    return _unit(units @ rotation[: units.shape[1]])
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    units: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return units
+    fitted: Vectors = normalize(units @ rotation[: units.shape[1]])
+    return fitted
 
 
 def _load(name: str, device: str | None) -> SentenceTransformer:
@@ -142,21 +147,18 @@ def _load(name: str, device: str | None) -> SentenceTransformer:
     try:
         return SentenceTransformer(name, device=device)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise TrainingError(
-            f"the teacher {name!r} cannot be loaded as a sentence-transformers model: {reason}"
-        ) from error
+        reason = f"cannot be loaded as a sentence-transformers model: {' '.join(str(error).split())}"
+        raise TrainingError(f"the teacher {name!r} {reason}") from error
 
 
-def _is_npy(teacher: str | Path) -> bool:
-    return Path(teacher).suffix == ".npy"
-
-
-def _read_npy(path: str | Path) -> Vectors:
+def _given(teacher: Teacher) -> Vectors | None:
+    """Return vectors that stand for a teacher: an array, or the content of a ``.npy`` file."""
+    if not isinstance(teacher, (str, Path)) or Path(teacher).suffix != ".npy":
+        return teacher if isinstance(teacher, np.ndarray) else None
     try:
-        vectors: Vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        vectors: Vectors = np.load(teacher, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{str(path)!r} holds no vectors: {error}") from error
+        raise TrainingError(f"{str(teacher)!r} holds no vectors: {error}") from error
     return vectors
 
 
@@ -184,15 +186,3 @@ def _read(kept: Path, about: Mapping[str, str]) -> Vectors | None:
 
 def _digest(texts: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
-
-
-def _content_digest(teacher: SentenceTransformer | Vectors) -> str | None:
-    if not isinstance(teacher, np.ndarray):
-        try:
-            return fingerprint(teacher)
-        except ModelError:
-            return None
-    digest = hashlib.sha256(str((teacher.dtype, teacher.shape)).encode())
-    for start in range(0, len(teacher), _CHUNK):
-        digest.update(teacher[start : start + _CHUNK].tobytes())
-    return digest.hexdigest()

@@ -16,16 +16,14 @@ from prompteol.extras import check_extra
 from prompteol.progress import Progress, no_progress
 from prompteol.saving import remembering_frozen_weights
 from prompteol.sentence_transformers import PromptEOL
+from prompteol.training.callbacks import CurveWriter, DivergenceStop, ExactAdapter, Watcher, early_stopping, points
 from prompteol.training.checkpoints import Workspace, checkpoint_step, read_state
-from prompteol.training.curve import CurveWriter, Watcher, points
-from prompteol.training.inputs import read_inputs, training_dataset
+from prompteol.training.inputs import check_trainable, load_student, read_inputs, restore, training_dataset
 from prompteol.training.lora import attach_adapter
 from prompteol.training.losses import LossFactory, build_loss, loss_name
 from prompteol.training.recipe import Recipe
-from prompteol.training.result import Training, base_license, training_section
-from prompteol.training.stopping import DivergenceStop, early_stopping
-from prompteol.training.student import ExactAdapter, check_trainable, load_student, restore
-from prompteol.training.teacher import KnownTeacher, Teacher, Vectors, given_vectors, kept_vectors
+from prompteol.training.result import Training, save_training
+from prompteol.training.teacher import KnownTeacher, Teacher, shared_vectors
 from prompteol.training.trainer import build_trainer, check_arguments, training_arguments
 
 
@@ -90,43 +88,33 @@ def train(
     student = load_student(model, recipe.lora, device, options)
     recipe = replace(recipe, lora=check_trainable(student, recipe.lora))
     settings = training_arguments(
-        recipe,
-        workspace.checkpoints,
-        device=student.device,
-        scored=pairs is not None,
-        quiet=watch is not None,
+        recipe, workspace.checkpoints, device=student.device, scored=pairs is not None, quiet=watch is not None,
         further=further,
-    )
+    )  # fmt: skip
     first = settings.process_index == 0
     known = KnownTeacher.load(teacher, str(student.device)) if first and teacher is not None else None
-    described: dict[str, Any] = {"teacher": known and known.described, "loss": loss_name(loss), "arguments": further}
+    given = {name: str(value) for name, value in sorted(further.items())}
+    described: dict[str, Any] = {"teacher": known and known.described, "loss": loss_name(loss), "arguments": given}
     with settings.main_process_first(local=False, desc="looking into the folder"):
         if first:
             # What must be the same when a training is resumed.
-            record = {
-                "model": student.fingerprint(),
-                **recipe.as_record(),
-                "data": examples.digest,
-                "dev": pairs.digest if pairs else None,
-                **described,
-                "arguments": {name: str(value) for name, value in sorted(further.items())},
-            }
+            rows = {"data": examples.digest, "dev": pairs.digest if pairs else None}
+            record = {"model": student.fingerprint(), **recipe.as_record(), **rows, **described}
             workspace.begin(record, resume=resume)
         checkpoint = workspace.last()
     settings.eval_on_start = pairs is not None and checkpoint is None
     if recipe.lora is not None:
         attach_adapter(student, recipe.lora)
-    with settings.main_process_first(local=False, desc="the teacher's vectors"), workspace.kept_on_failure():
-        vectors = None
-        if teacher is not None:
-            vectors = _teacher_vectors(teacher, known, examples.columns["text"], workspace.vectors, progress)
+    vectors = None
+    if teacher is not None:
+        with settings.main_process_first(local=False, desc="the teacher's vectors"), workspace.kept_on_failure():
+            vectors = shared_vectors(teacher, examples.columns["text"], workspace.vectors, known, progress)
     del known  # A teacher may be much larger than its student.
 
-    distributed = settings.world_size > 1
-    built = build_loss(student, recipe, vectors, factory=loss, distributed=distributed)
+    built = build_loss(student, recipe, vectors, factory=loss, distributed=settings.world_size > 1)
     trainer = build_trainer(student, settings, training_dataset(examples, student, recipe), built, pairs)
     if checkpoint and recipe.lora is not None:
-        trainer.add_callback(ExactAdapter(student, str(checkpoint)))
+        trainer.add_callback(ExactAdapter(student, checkpoint))
     diverged = DivergenceStop(recipe, next(iter(examples.columns.values())))
     for callback in (diverged, CurveWriter(workspace.curve, watch), *callbacks):
         trainer.add_callback(callback)
@@ -140,19 +128,9 @@ def train(
     result = Training(student, Path(output), points(trainer.state.log_history), step)
     if trainer.is_world_process_zero():
         with workspace.kept_on_failure():
-            _save(result, recipe, examples, pairs, **described)
+            save_training(result, recipe, examples, pairs, described)
     trainer.accelerator.wait_for_everyone()
     return result
-
-
-def _teacher_vectors(
-    teacher: Teacher, known: KnownTeacher | None, texts: Sequence[str], kept: Path, progress: Progress
-) -> Vectors:
-    """Return the teacher's vectors; only the first process has the teacher, and the others read what it wrote."""
-    if known is not None:
-        return known.vectors(texts, kept, progress)
-    vectors = given_vectors(teacher, texts)
-    return kept_vectors(texts, kept) if vectors is None else vectors
 
 
 def _fit(trainer: SentenceTransformerTrainer, recipe: Recipe, checkpoint: Path | None) -> str | None:
@@ -169,16 +147,3 @@ def _fit(trainer: SentenceTransformerTrainer, recipe: Recipe, checkpoint: Path |
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     best: str | None = trainer.state.best_model_checkpoint
     return best
-
-
-def _save(
-    result: Training, recipe: Recipe, examples: TrainingExamples, pairs: ScoredPairs | None, **described: Any
-) -> None:
-    model = result.model
-    license = base_license(str(model.module.config.name_or_path))
-    model.model_card_data.license = model.model_card_data.license or license
-    model.provenance = {**model.provenance, "weights": f"{recipe.objective} training on {examples.name}"}
-    # The stock card would print rows of the data, which may be private; the section names the data.
-    model.model_card_data.train_datasets = []
-    model.training_notes = training_section(result, recipe, examples, pairs, license=license, **described)
-    model.save_pretrained(str(result.output))

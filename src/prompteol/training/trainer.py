@@ -22,15 +22,13 @@ from prompteol.data import ScoredPairs
 from prompteol.errors import SettingError
 from prompteol.prompts import RetrievalTemplate
 from prompteol.sentence_transformers import PromptEOL
-from prompteol.training.curve import SCORE
+from prompteol.training.callbacks import SCORE
 from prompteol.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 
-_CHECKPOINTS = "Recipe(eval_steps=...), the steps between two checkpoints, each of which is evaluated"
-_KEPT = 'Recipe(keep="best") or keep="last"'
 # Arguments of the trainer that something else here decides, so that one setting has one name in the saved recipe.
 _DECIDED_ELSEWHERE = {
     "output_dir": "output, the folder of the result",
@@ -38,16 +36,12 @@ _DECIDED_ELSEWHERE = {
     "auto_find_batch_size": "Recipe(mini_batch_size=...), for a batch that does not fit",
     "num_train_epochs": "Recipe(epochs=...)",
     "learning_rate": "Recipe(learning_rate=...)",
-    "warmup_steps": "Recipe(warmup_steps=...)",
-    "warmup_ratio": "Recipe(warmup_steps=...), below 1 a share of all steps",
+    **dict.fromkeys(("warmup_steps", "warmup_ratio"), "Recipe(warmup_steps=...), below 1 a share of all steps"),
     "seed": "Recipe(seed=...)",
     "logging_steps": "Recipe(log_steps=...)",
-    "eval_steps": _CHECKPOINTS,
-    "save_steps": _CHECKPOINTS,
+    **dict.fromkeys(("eval_steps", "save_steps"), "Recipe(eval_steps=...), the steps between two checkpoints"),
     "eval_on_start": "dev: the base is evaluated wherever there are development pairs",
-    "metric_for_best_model": _KEPT,
-    "greater_is_better": _KEPT,
-    "load_best_model_at_end": _KEPT,
+    **dict.fromkeys(("metric_for_best_model", "greater_is_better", "load_best_model_at_end"), "Recipe(keep=...)"),
     "use_cpu": 'device="cpu"',
     "resume_from_checkpoint": "resume=True",
     "prompts": "the template of the model: template=...",
@@ -72,17 +66,16 @@ def check_arguments(arguments: Mapping[str, Any], recipe: Recipe, *, scored: boo
             raise SettingError(f"arguments: SentenceTransformerTrainingArguments has no {name!r}{hint}")
         if name in _DECIDED_ELSEWHERE:
             raise SettingError(f"arguments: {name!r} is decided elsewhere; use {_DECIDED_ELSEWHERE[name]}")
-    evaluation, save = (arguments.get(name) for name in ("eval_strategy", "save_strategy"))
-    evaluation, save = (getattr(strategy, "value", strategy) for strategy in (evaluation, save))
+    strategies = (arguments.get(name) for name in ("eval_strategy", "save_strategy"))
+    evaluation, save = (getattr(strategy, "value", strategy) for strategy in strategies)
     if not scored and evaluation not in (None, "no"):
         raise SettingError(f"arguments: eval_strategy={evaluation!r} needs development pairs: give dev (--dev)")
     if scored and evaluation == "no":
         raise SettingError("arguments: eval_strategy='no' with development pairs: leave one of the two out")
     if scored and recipe.keep == "best" and (save or "steps") not in (evaluation or "steps", "best"):
-        raise SettingError(
-            f"arguments: save_strategy={save or 'steps'!r} with eval_strategy={evaluation or 'steps'!r}: the best "
-            'evaluation would have no checkpoint; give both the same, or Recipe(keep="last")'
-        )
+        both = f"save_strategy={save or 'steps'!r} with eval_strategy={evaluation or 'steps'!r}"
+        fix = 'the best evaluation would have no checkpoint; give both the same, or Recipe(keep="last")'
+        raise SettingError(f"arguments: {both}: {fix}")
 
 
 def launched_processes() -> int:
@@ -100,6 +93,7 @@ def training_arguments(
     on_cpu = device.type == "cpu"
     half = not on_cpu and torch.cuda.is_available()
     bf16 = half and torch.cuda.is_bf16_supported(including_emulation=False)
+    best = scored and recipe.keep == "best"
     own: dict[str, Any] = {
         "learning_rate": recipe.learning_rate,
         "lr_scheduler_type": "linear",
@@ -124,8 +118,8 @@ def training_arguments(
         "save_total_limit": 2,
         "eval_strategy": "steps" if scored else "no",
         "eval_steps": recipe.eval_steps if scored else None,
-        "metric_for_best_model": SCORE if scored and recipe.keep == "best" else None,
-        "greater_is_better": True if scored and recipe.keep == "best" else None,
+        "metric_for_best_model": SCORE if best else None,
+        "greater_is_better": best or None,
         "report_to": "none",
         "disable_tqdm": quiet,
     }
@@ -136,16 +130,12 @@ def training_arguments(
     except (TypeError, ValueError, ImportError) as error:
         raise SettingError(f"arguments: {' '.join(str(error).split())}") from error
     if arguments.n_gpu > 1:
-        raise SettingError(
-            f"this process sees {arguments.n_gpu} GPUs: launch one for each (torchrun --nproc-per-node "
-            f"{arguments.n_gpu} -m prompteol train ...), or show it one (CUDA_VISIBLE_DEVICES=0)"
-        )
-    shares = arguments.world_size
-    if recipe.batch_size % shares:
-        raise SettingError(
-            f"batch_size={recipe.batch_size} does not divide over {shares} processes; give a multiple of {shares}"
-        )
-    arguments.per_device_train_batch_size = recipe.batch_size // shares
+        launch = f"launch one for each (torchrun --nproc-per-node {arguments.n_gpu} -m prompteol train ...)"
+        raise SettingError(f"this process sees {arguments.n_gpu} GPUs: {launch}, or set CUDA_VISIBLE_DEVICES=0")
+    arguments.per_device_train_batch_size, rest = divmod(recipe.batch_size, arguments.world_size)
+    if rest:
+        shares = f"{arguments.world_size} processes; give a multiple of {arguments.world_size}"
+        raise SettingError(f"batch_size={recipe.batch_size} does not divide over {shares}")
     return arguments
 
 
@@ -172,14 +162,9 @@ def build_trainer(
     """Build the stock trainer; the development pairs go through the stock evaluator."""
     evaluator = None
     if pairs is not None:
-        evaluator = EmbeddingSimilarityEvaluator(
-            list(pairs.first),
-            list(pairs.second),
-            list(pairs.scores or ()),
-            batch_size=arguments.per_device_eval_batch_size,
-            main_similarity="cosine",
-            write_csv=False,
-        )
+        sides = list(pairs.first), list(pairs.second), list(pairs.scores or ())
+        size = arguments.per_device_eval_batch_size
+        evaluator = EmbeddingSimilarityEvaluator(*sides, batch_size=size, main_similarity="cosine", write_csv=False)
     # The prompt of each column; the argument `task` would keep columns of two tasks from being one forward.
     tasks = {"anchor": "query", "positive": "document", "negative": "document"}
     prompts = tasks if isinstance(model.template, RetrievalTemplate) else {}

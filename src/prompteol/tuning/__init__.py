@@ -6,13 +6,6 @@ from prompteol.tuning.successive_halving import CandidateScore, TuningProgress
 from prompteol.tuning.tune import HEADER, Tokens, TuningResult, tune_prompt
 
 __all__ = [
-    "HEADER",
-    "CandidateScore",
-    "Gain",
-    "ScoredPairs",
-    "Tokens",
-    "TuningProgress",
-    "TuningResult",
-    "read_pairs",
+    "HEADER", "CandidateScore", "Gain", "ScoredPairs", "Tokens", "TuningProgress", "TuningResult", "read_pairs",
     "tune_prompt",
-]
+]  # fmt: skip

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,22 +17,14 @@ from numpy.typing import NDArray
 from prompteol.data.scored_pairs import ScoredPairs
 from prompteol.errors import NonFiniteError
 from prompteol.inference import SharedPrefixEngine
-from prompteol.prompts import (
-    PROMPT_TASKS,
-    TEMPLATES,
-    Demonstration,
-    PromptTask,
-    PromptTemplate,
-    RetrievalTemplate,
-    resolve_template,
-)
+from prompteol.prompts import PROMPT_TASKS, TEMPLATES, Demonstration, RetrievalTemplate, resolve_template
 from prompteol.tokenization import PromptTokenizer
 from prompteol.tuning.scoring import Values, reciprocal_ranks, unit_cosines
 
 if TYPE_CHECKING:
+    from prompteol.prompts import PromptTask, Template
     from prompteol.sentence_transformers import PromptEOL
 
-Template = PromptTemplate | RetrievalTemplate
 # Prompts of average length that the engine runs both ways to verify a prefix; the longest is among them.
 _CHECKED_ROWS = 14
 
@@ -72,16 +64,11 @@ def named_templates(own: Template, templates: Iterable[str | Template] | None) -
     named: dict[str, Template] = {}
     for template in dict.fromkeys(one.with_demonstrations(()) for one in resolved):
         wording = presets.get(template, " | ".join(str(template).splitlines()))
-        named[next(name for name in _names(wording, template) if name not in named)] = template
+        tasks = dict.fromkeys(template.for_task(task).normalization for task in PROMPT_TASKS)
+        normalized = f"{wording} ({', '.join(tasks)})"
+        names = chain((wording, normalized), (f"{normalized} {number}" for number in count(2)))
+        named[next(name for name in names if name not in named)] = template
     return named
-
-
-def _names(wording: str, template: Template) -> Iterator[str]:
-    """Yield names for a template, from short to long, of which the first free one is taken."""
-    tasks = dict.fromkeys(template.for_task(task).normalization for task in PROMPT_TASKS)
-    normalized = f"{wording} ({', '.join(tasks)})"
-    yield from (wording, normalized)
-    yield from (f"{normalized} {number}" for number in count(2))
 
 
 class PromptScores(NamedTuple):
@@ -115,9 +102,16 @@ class Evaluator:
         """Return what a prompt gives for the pairs from ``start`` up to ``stop``."""
         before = self._tokens
         prompter = PromptTokenizer(self._tokenizer, template)
-        first, second = self._sides(prompter, self._pairs.first[start:stop], self._pairs.second[start:stop])
+        first, second = self._pairs.first[start:stop], self._pairs.second[start:stop]
+        query, document = self._tasks(template)
+        if query == document:
+            both = self._vectors(prompter, [*first, *second], query)
+            sides = [(layer[: len(first)], layer[len(first) :]) for layer in both]
+        else:
+            one, other = self._vectors(prompter, first, query), self._vectors(prompter, second, document)
+            sides = list(zip(one, other, strict=True))
         compare = unit_cosines if self._pairs.labeled else reciprocal_ranks
-        values = np.stack([compare(left, right) for left, right in zip(first, second, strict=True)])
+        values = np.stack([compare(left, right) for left, right in sides])
         if not np.isfinite(values).all():
             fix = 'load the model in fp32 with model_kwargs={"dtype": "float32"}'
             raise NonFiniteError(f"with the prompt {str(template)!r} an embedding holds NaN or infinity: {fix}")
@@ -148,15 +142,6 @@ class Evaluator:
         """Anchors are queries and positives documents, where a template tells them apart."""
         pair = isinstance(template, RetrievalTemplate) and not self._pairs.labeled
         return ("query", "document") if pair else (None, None)
-
-    def _sides(
-        self, prompter: PromptTokenizer, first: Sequence[str], second: Sequence[str]
-    ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        query, document = self._tasks(prompter.template)
-        if query != document:
-            return self._vectors(prompter, first, query), self._vectors(prompter, second, document)
-        both = self._vectors(prompter, [*first, *second], query)
-        return [layer[: len(first)] for layer in both], [layer[len(first) :] for layer in both]
 
     @torch.inference_mode()
     def _vectors(

@@ -26,7 +26,7 @@ class ResultsLog:
     def __init__(self, path: Path | None, about: Mapping[str, Any]) -> None:
         self._known: dict[tuple[str, int, int], PromptScores] = {}
         self._about = {"prompteol-tuning": _FORMAT, **about}
-        self._used: dict[tuple[str, int, int], int] = {}
+        self._used: set[tuple[str, int, int]] = set()
         self._path = path
         self._file: BinaryIO | None = None
         if path is None:
@@ -45,15 +45,13 @@ class ResultsLog:
 
     def get(self, candidate: Candidate, start: int, stop: int) -> PromptScores | None:
         """Return the scores of a slice, if the log has them."""
-        known = self._known.get((candidate.key, start, stop))
-        if known is not None:
-            self._used[candidate.key, start, stop] = known.tokens
-        return known
+        self._used.add((candidate.key, start, stop))
+        return self._known.get((candidate.key, start, stop))
 
     def add(self, candidate: Candidate, start: int, stop: int, scores: PromptScores) -> None:
         """Add the scores of a slice, on disk before this returns."""
         self._known[candidate.key, start, stop] = scores
-        self._used[candidate.key, start, stop] = scores.tokens
+        self._used.add((candidate.key, start, stop))
         self._append(
             {
                 "prompt": candidate.key,
@@ -68,7 +66,7 @@ class ResultsLog:
     @property
     def tokens(self) -> int:
         """Tokens computed for the slices that this run used, by earlier runs too."""
-        return sum(self._used.values())
+        return sum(self._known[key].tokens for key in self._used if key in self._known)
 
     def close(self) -> None:
         """Close the file."""

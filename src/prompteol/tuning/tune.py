@@ -12,8 +12,8 @@ from prompteol.data.scored_pairs import ScoredPairs, read_pairs
 from prompteol.demonstrations import check_demonstration, default_demonstrations, distinct, read_demonstrations
 from prompteol.errors import TuningError
 from prompteol.model import resolve_layer
-from prompteol.prompts import Demonstration, resolve_demonstrations
-from prompteol.tuning.evaluator import Candidate, Evaluator, Template, named_templates
+from prompteol.prompts import Demonstration, Template, resolve_demonstrations
+from prompteol.tuning.evaluator import Candidate, Evaluator, named_templates
 from prompteol.tuning.results_log import ResultsLog
 from prompteol.tuning.scoring import Gain, measure_gain
 from prompteol.tuning.successive_halving import CandidateScore, SuccessiveHalving, Watcher
@@ -69,25 +69,17 @@ class TuningResult:
         if not self.candidate.demonstrations:
             return "no demonstration helps this model on these pairs; the best prompt has none"
         if self.gain.within_noise:
-            return (
-                f"the gain over no demonstration, {self.gain}, is within noise: the best of "
-                f"{len(self.ranking)} prompts would gain as much by chance"
-            )
+            chance = f"the best of {len(self.ranking)} prompts would gain as much by chance"
+            return f"the gain over no demonstration, {self.gain}, is within noise: {chance}"
         return None
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the final table, a row a candidate, with the columns of :data:`HEADER`."""
-        return [
-            (
-                str(rank),
-                f"{one.score:.2f}",
-                str(one.layer),
-                str(one.pairs),
-                one.candidate.name,
-                one.candidate.demonstration_text,
-            )
-            for rank, one in enumerate(self.ranking, start=1)
-        ]
+        found: list[tuple[str, ...]] = []
+        for rank, one in enumerate(self.ranking, start=1):
+            figures = str(rank), f"{one.score:.2f}", str(one.layer), str(one.pairs)
+            found.append((*figures, one.candidate.name, one.candidate.demonstration_text))
+        return found
 
     def apply_to(self, model: PromptEOL) -> None:
         """Give a model the best prompt and layer, in place, ready to save."""
