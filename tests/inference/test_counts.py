@@ -90,6 +90,8 @@ class Counted(torch.nn.Module):
         self.sizes.append(states.shape[1])
         return self.module(states)
 
+    forward.__module__ = __module__
+
 
 @pytest.fixture
 def counted(backbone, rows, prefix):

@@ -140,7 +140,7 @@ def _why_not_read_back(backbone: PreTrainedModel, files: Mapping[str, Any]) -> s
     if isinstance(init, str) and _CHANGES_BASE.fullmatch(init):
         return f"init_lora_weights={init!r} would change its base once more whenever it is read"
     base = _replacing_adapters(backbone, _stripped)
-    if changed := _changed_base(base, config.base_model_name_or_path or "", files):
+    if changed := _changed_base(base, str(config.base_model_name_or_path or ""), files):
         return changed
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -60,7 +60,7 @@ def _numbers(layer: nn.Module, adapter: str | None) -> dict[str, Any]:
 
 def _adapters(backbone: Any) -> tuple[str | None, frozenset[str]]:
     """Return the one active adapter, or None where it is not one, and the others."""
-    configs = getattr(backbone, "peft_config", None)
+    configs = getattr(backbone, "peft_config", {})
     active: list[str] = []
     # Where peft put it there without transformers' knowledge, there is nobody to ask.
     with suppress(TypeError, ValueError):
