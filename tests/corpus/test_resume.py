@@ -95,8 +95,8 @@ def test_another_model_template_or_input_is_refused_with_both_named(model, base,
 
     with pytest.raises(CorpusError, match="another template") as error:
         prompteol.embed_corpus(other, corpus_file, out, **OPTIONS)
-    assert 'This sentence : \\"{text}\\"' in str(error.value)
-    assert 'The topic of \\"{text}\\"' in str(error.value)
+    assert 'This sentence : \\"' in str(error.value)
+    assert 'The topic of \\"' in str(error.value)
     other = PromptEOL(tiny("opt"), device="cpu")
     with pytest.raises(CorpusError, match="another model") as error:
         prompteol.embed_corpus(other, corpus_file, out, **OPTIONS)
