@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,9 @@ def embed(
     from ray.data import ActorPoolStrategy
 
     least, most = concurrency if isinstance(concurrency, tuple) else (concurrency or 1,) * 2
+    if num_cpus is None and not num_gpus:
+        num_cpus = threads or 1
+    _check_room(least, num_cpus or 0)
     settings = Settings(
         column, normalize=normalize, truncate_dim=truncate_dim, task=task, batch_size=batch_size, threads=threads
     )
@@ -69,11 +73,24 @@ def embed(
         fn_constructor_args=(model, dict(model_options or {}), settings, output_column, device),
         compute=ActorPoolStrategy(min_size=least, max_size=most),
         num_gpus=num_gpus,
-        num_cpus=num_cpus if num_cpus is not None or num_gpus else threads or 1,
+        num_cpus=num_cpus,
         batch_size=rows_per_batch,
         batch_format="pyarrow",
         **map_options,
     )
+
+
+def _check_room(actors: int, num_cpus: float) -> None:
+    """Warn where the actors would hold every CPU: the tasks that read for them would wait for ever, without a word."""
+    import ray
+
+    there = ray.cluster_resources().get("CPU", 0) if ray.is_initialized() else 0
+    if there and actors * num_cpus >= there:
+        warnings.warn(
+            f"{actors} actors of {num_cpus:g} CPUs leave none of the cluster's {there:g} for reading, so that Ray may "
+            "wait for ever: lower concurrency, threads or num_cpus",
+            stacklevel=3,
+        )
 
 
 class _Embedder:

@@ -89,6 +89,25 @@ def test_a_url_of_fsspec_is_read_and_written(model, corpus_file, texts):
     assert again.ids[:2] == ["doc-0", "doc-1"]
 
 
+def test_a_data_set_of_the_hub_is_streamed(model, corpus_file, texts, tmp_path, monkeypatch):
+    pytest.importorskip("datasets")
+    # Offline, a folder of its name stands for the data set.
+    folder = tmp_path / "owner" / "name"
+    folder.mkdir(parents=True)
+    (folder / "some.jsonl").write_bytes(corpus_file.read_bytes())
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: small\n  data_files:\n  - split: held\n    path: some.jsonl\n---\n"
+    )
+    monkeypatch.chdir(tmp_path)
+
+    for _ in range(2):  # the second time, what is read is compared with what is there
+        corpus = prompteol.embed_corpus(model, "owner/name:small@held", "out", keep=["id"], shard_rows=50)
+        close(corpus.vectors, model.encode(texts))
+        assert corpus.ids[-1] == "doc-129"
+    with pytest.raises(CorpusError, match="a data set of that name on the Hub cannot be read"):
+        prompteol.embed_corpus(model, "owner/name:small@train", "other")
+
+
 @pytest.mark.parametrize("output_format", ["parquet", "npy"])
 def test_precisions_agree_over_shards(model, corpus_file, texts, tmp_path, output_format):
     expected = model.encode(texts, normalize_embeddings=True, truncate_dim=12)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 @pytest.fixture(scope="module")
 def cluster():
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield ray
     ray.shutdown()
 
@@ -36,6 +36,13 @@ def test_map_batches_gives_the_vectors_of_one_process_in_order(cluster, base, mo
     assert [row["id"] for row in embedded] == list(range(len(texts)))
     expected = model.encode(texts)
     np.testing.assert_allclose(np.stack([row["embedding"] for row in embedded]), expected, atol=1e-6)
+
+
+def test_actors_that_leave_no_cpu_for_reading_are_warned_of(cluster, base):
+    import prompteol.ray
+
+    with pytest.warns(UserWarning, match="4 actors of 1 CPUs leave none of the cluster's 4 for reading"):
+        prompteol.ray.embed(ray.data.from_items([{"text": "x"}]), model=base, concurrency=4)
 
 
 def test_the_folder_has_the_same_bytes_though_a_process_of_ray_is_killed(cluster, base, corpus_file, tmp_path, digest):

@@ -88,11 +88,16 @@ def test_a_finished_corpus_is_left_as_it_is(model, corpus_file, tmp_path, monkey
         prompteol.embed_corpus(model, corpus_file, tmp_path / "out", **OPTIONS, resume=False)
 
 
-def test_another_model_template_or_input_is_refused_with_both_named(model, base, corpus_file, tmp_path):
+def test_another_model_template_or_input_is_refused_with_both_named(model, base, tiny, corpus_file, tmp_path):
     out = tmp_path / "out"
     prompteol.embed_corpus(model, corpus_file, out, **OPTIONS)
     other = PromptEOL(base, device="cpu", template='The topic of "{text}" is:"')
 
+    with pytest.raises(CorpusError, match="another template") as error:
+        prompteol.embed_corpus(other, corpus_file, out, **OPTIONS)
+    assert 'This sentence : \\"' in str(error.value)
+    assert 'The topic of \\"' in str(error.value)
+    other = PromptEOL(tiny("opt"), device="cpu")
     with pytest.raises(CorpusError, match="another model") as error:
         prompteol.embed_corpus(other, corpus_file, out, **OPTIONS)
     assert model.fingerprint()[:12] in str(error.value)
@@ -127,6 +132,14 @@ def test_rows_of_a_program_are_known_again(model, texts, tmp_path, digest, monke
     assert digest(tmp_path / "out") == digest(tmp_path / "whole")
     with pytest.raises(CorpusError, match="another input"):
         prompteol.embed_corpus(model, rows(120), tmp_path / "out", shard_rows=20)
+
+
+def test_an_output_within_a_folder_of_inputs_is_no_input(model, corpus_file, tmp_path, digest):
+    prompteol.embed_corpus(model, tmp_path, tmp_path / "out", **OPTIONS)
+    whole = digest(tmp_path / "out")
+    prompteol.embed_corpus(model, tmp_path, tmp_path / "out", **OPTIONS)
+
+    assert digest(tmp_path / "out") == whole
 
 
 def test_a_folder_of_something_else_is_refused(model, corpus_file, tmp_path):
@@ -170,6 +183,8 @@ def test_a_lock_of_another_host_is_never_taken(model, corpus_file, tmp_path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_processes_of_torchrun_share_the_shards(model, corpus_file, tmp_path, digest):
     prompteol.embed_corpus(model, corpus_file, tmp_path / "whole", **OPTIONS)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".shard-000003.parquet.00000000.partial").touch()  # of a process that was killed
 
     def work(rank):
         os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}

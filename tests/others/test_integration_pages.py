@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import re
 import subprocess
 import sys
@@ -13,13 +11,14 @@ from pathlib import Path
 import pytest
 from pytest_socket import disable_socket, enable_socket
 
+from page_blocks import ROOT, blocks, skip_unless_installed
 from prompteol.loading import embedded_model
 from prompteol.testing import tiny_model
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     ROOT / "README.md",
-    *sorted(ROOT.glob("docs/**/*.md")),
+    # The page on corpora runs beside the corpora that it reads: tests/corpus/test_page.py.
+    *sorted(set(ROOT.glob("docs/**/*.md")) - {ROOT / "docs" / "corpus.md"}),
     *sorted(ROOT.glob("integrations/*/README.md")),
 ]
 
@@ -41,11 +40,6 @@ pytestmark = [
 ]
 
 
-def blocks(text: str, info: str = "python") -> list[str]:
-    """The blocks of a page whose opening fence matches; a block that needs a download is ``python download``."""
-    return re.findall(rf"^```{info}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-
-
 def stories(info: str = "python") -> Iterator[tuple[str, list[str]]]:
     """A page is read from top to bottom; of the page for the other frameworks each section stands alone."""
     for page in PAGES:
@@ -54,22 +48,6 @@ def stories(info: str = "python") -> Iterator[tuple[str, list[str]]]:
         for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:] if page.stem == "others" else [text]:
             if found := blocks(part, info):
                 yield part.splitlines()[0] if page.stem == "others" else name, found
-
-
-def skip_unless_installed(source: str) -> None:
-    for node in ast.walk(ast.parse(source)):
-        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        for name in names:
-            if not is_installed(name):
-                pytest.skip(f"{name} is not installed")
-
-
-def is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package it would lie in
-        return False
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -124,6 +125,8 @@ def run(
     if (world > 1 or ray or "RANK" in os.environ) and not all(source.rereadable for source in job.sources):
         raise CorpusError("several processes share an input that each of them can read: save the pipe to a file first")
     folder = CorpusFolder(job.location)
+    # The output may lie in a folder that is read.
+    job = replace(job, sources=tuple(one for one in job.sources if not (one.is_file and folder.holds(one.name))))
     if folder.is_local:
         with write_errors(folder.location):
             os.makedirs(folder.location, exist_ok=True)

@@ -68,8 +68,9 @@ class CorpusManifest:
         record = {
             "format": _FORMAT,
             "made_by": f"prompteol {version('prompteol')}",
-            "model": model,
+            # Before the model, whose fingerprint it changes: of two corpora the template is named that differs.
             "template": template,
+            "model": model,
             "dimension": storage.dimension,
             "width": storage.width,
             "dtype": storage.dtype,

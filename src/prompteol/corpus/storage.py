@@ -35,6 +35,10 @@ class CorpusFolder:
         """Return what others open the file by: a path, or a URL."""
         return f"{self.location}/{name}"
 
+    def holds(self, name: str) -> bool:
+        """Tell whether a path or URL lies in this folder."""
+        return is_url(name) != self.is_local and file_system(name)[1].startswith(f"{self._root}/")
+
     def exists(self, name: str) -> bool:
         """Tell whether a file is there, whole."""
         return bool(self._system.exists(f"{self._root}/{name}"))
@@ -85,7 +89,8 @@ class CorpusFolder:
                 partial.unlink(missing_ok=True)
 
     def remove_work(self) -> None:
-        """Remove everything unfinished."""
+        """Remove everything unfinished, also what killed processes of torchrun had begun."""
+        self.remove_partial()
         with suppress(OSError):
             self._system.rm(f"{self._root}/{WORK}", recursive=True)
 
