@@ -31,8 +31,9 @@ _READ = {".bin", ".jinja", ".json", ".md", ".model", ".safetensors", ".txt"}
 
 # What no vector depends on: names, versions, and what only training, generation or the form of an output reads.
 _NO_MATTER = re.compile(
-    r"_.*|architectures|auto_map|chunk_size_feed_forward|(torch_)?dtype|id2label|label2id|problem_type|init(ializer)?_\w+"
-    r"|\w*(dropout|pdrop|layerdrop)\w*|output_(attentions|hidden_states|router_logits)|return_dict|tie_\w+|transformers_version|use_cache"
+    r"_.*|(pad|bos|eos|sep)_token_id|architectures|auto_map|chunk_size_feed_forward|(torch_)?dtype|id2label|label2id"
+    r"|problem_type|init(ializer)?_\w+|\w*(dropout|pdrop|layerdrop)\w*|output_(attentions|hidden_states|router_logits)"
+    r"|return_dict|tie_\w+|transformers_version|use_cache"
 )
 
 #: What json, safetensors, transformers and others raise at a file that is cut, empty or of another type.
