@@ -45,6 +45,15 @@ def test_two_workers_and_two_devices_write_what_one_process_writes(run, base, co
     assert digest(tmp_path / "one") == digest(tmp_path / "two") == digest(tmp_path / "devices")
 
 
+def test_a_technique(run, base, corpus_file, texts, tmp_path):
+    command = ["encode", corpus_file, "-m", base, "--technique", "prompt-ensemble", "-o", f"{tmp_path}/out/"]
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+
+    vectors = prompteol.PromptEOL(base, technique="prompt-ensemble", device="cpu").encode(texts)
+    np.testing.assert_allclose(prompteol.open_corpus(tmp_path / "out").vectors[:], vectors, atol=1e-5)
+
+
 def test_a_compressed_pipe_to_a_folder(run, base, tmp_path):
     (tmp_path / "in.txt.gz").write_bytes(gzip.compress(b"one\ntwo\n"))
     assert run("encode", tmp_path / "in.txt.gz", "-o", f"{tmp_path}/1/", "-m", base).exit_code == 0

@@ -214,6 +214,16 @@ def test_the_column_rules_are_those_of_every_command(model, tmp_path, content, s
         prompteol.embed_corpus(model, tmp_path / "in.csv", tmp_path / "out")
 
 
+@pytest.mark.parametrize("first", ["a.csv", "a.txt"])
+def test_the_column_rules_hold_in_every_file(model, tmp_path, first):
+    """A header that is a text would be lost, and years would be embedded, behind a file that is sound."""
+    (tmp_path / first).write_text("text\nA dog.\n")
+    for content, said in (("A whole sentence.\nAnother.\n", "the first line holds"), ("year\n1999\n", "are no texts")):
+        (tmp_path / "b.csv").write_text(content)
+        with pytest.raises(CorpusError, match=said):
+            prompteol.embed_corpus(model, [tmp_path / first, tmp_path / "b.csv"], tmp_path / "out")
+
+
 def test_delimiters_and_quotation_marks_are_read_as_elsewhere(model, tmp_path):
     (tmp_path / "a.csv").write_text("id;text\n1;one, two\n")
     (tmp_path / "b.tsv").write_text('id\ttext\n2\t"quoted\n3\tlast\n')

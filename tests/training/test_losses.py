@@ -25,9 +25,10 @@ def paper(anchors, positives, negatives, temperature):
     return total / len(anchors)
 
 
-@pytest.fixture
-def model(tiny):
-    model = PromptEOL(tiny("llama"), device="cpu")
+@pytest.fixture(params=[(), "prompt-ensemble"], ids=["one-prompt", "two-prompts"])
+def model(tiny, request):
+    """Of two prompts a text is one row all the same: losses put columns together and take rows apart."""
+    model = PromptEOL(tiny("llama"), technique=request.param, device="cpu")
     return model.train()
 
 

@@ -75,10 +75,12 @@ class CorpusEncoder:
         def tell(module: Any, arguments: tuple[Any, ...]) -> None:
             features = arguments[0] if arguments and isinstance(arguments[0], dict) else {}
             if "token_rows" in features:
-                rows = features["token_rows"].rows
-                count(len(rows), sum(map(len, rows)))
+                found = features["token_rows"]
+                # A technique has rows of several prompts for each text.
+                prompts = found if isinstance(found, list) else [found]
+                count(len(prompts[0].rows), sum(len(row) for one in prompts for row in one.rows))
             elif "attention_mask" in features:
-                count(len(features["attention_mask"]), int(features["attention_mask"].sum()))
+                count(len(features["attention_mask"]), int(features["attention_mask"].count_nonzero()))
 
         handle = self.model[0].register_forward_pre_hook(tell)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, is_dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import torch
@@ -124,14 +124,28 @@ def _sample(job: Job, rows: Iterator[Located] | None) -> tuple[list[Located], li
 
 def _check_texts(job: Job, sample: list[tuple[Located, Row]]) -> None:
     """Refuse a column that nobody named and that holds no texts, as every command does that reads a table."""
-    if job.settings.column is not None or not sample or sample[0][0].source.kind in ("txt", "rows"):
+    if job.settings.column is not None:
         return
-    source = sample[0][0].source
-    record = sample[0][0].reader.parse(sample[0][0].raw[1])
-    names = [str(name) for name in record]
+    wanted = Wanted(keep=job.settings.keep)
+    for source in job.sources:
+        if source.kind in ("txt", "rows"):
+            continue
+        found = [(located, row) for located, row in sample if located.source is source]
+        if source.is_file and source is not job.sources[0]:
+            # The sample may have ended before its first row, or behind it.
+            rows = ((located, wanted.take(located)) for located in islice(located_rows([source], None), _SAMPLE_ROWS))
+            found = [(located, row) for located, row in rows if isinstance(row, Row)]
+        if found:
+            _check_table(found)
+
+
+def _check_table(rows: list[tuple[Located, Row]]) -> None:
+    """Refuse a table whose header is a row, or whose usual column holds numbers, by its first rows."""
+    source, reader, raw = rows[0][0].source, rows[0][0].reader, rows[0][0].raw
+    names = [str(name) for name in reader.parse(raw[1])]
     if source.kind in ("csv", "tsv") and not column_named(names, TEXT):
         check_header(source.name, names)
-    texts = [row.text for located, row in sample if located.source is source and row.text.strip()]
+    texts = [row.text for _, row in rows if row.text.strip()]
     if texts and all(map(is_number, texts)):
         raise no_texts(source.name, usual_column(tuple(names)), texts)
 

@@ -114,13 +114,20 @@ class TechniqueModule(PromptEOLModule):
         ]
         if engine == "auto":
             return {"token_rows": rows}
-        return TokenRows(list(chain.from_iterable(one.rows for one in rows)), (), pad).padded()
+        # Trainers put columns together and take mini-batches by rows, so a text is one row: its prompts behind each
+        # other, and in the mask the number of the prompt that a token is of.
+        texts_rows = list(zip(*(one.rows for one in rows), strict=True))
+        features = TokenRows([list(chain.from_iterable(prompts)) for prompts in texts_rows], (), pad).padded()
+        numbers = [[number for number, ids in enumerate(prompts, start=1) for _ in ids] for prompts in texts_rows]
+        return {**features, "attention_mask": TokenRows(numbers, (), 0).padded()["input_ids"]}
 
     def _unpadded(self, input_ids: Tensor, attention_mask: Tensor) -> list[TokenRows]:
-        """Take apart what ``_features`` has put together: all texts in the first template, then in the second, ..."""
-        rows = [row[seen].tolist() for row, seen in zip(input_ids, attention_mask.bool(), strict=True)]
-        texts = len(rows) // len(self._prompt_tokenizers())
-        return [TokenRows(rows[start : start + texts], (), 0) for start in range(0, len(rows), texts)]
+        """Take apart what ``_features`` has put together."""
+        pairs = list(zip(input_ids, attention_mask, strict=True))
+        return [
+            TokenRows([ids[mask == number].tolist() for ids, mask in pairs], (), 0)
+            for number in range(1, len(self._prompt_tokenizers()) + 1)
+        ]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _combined(self, rows: Sequence[TokenRows], engine: Engine) -> Tensor:
