@@ -24,7 +24,7 @@ from prompteol.model.module import Engine
 from prompteol.model.pools import remember_pool, using_pool
 from prompteol.model.settable import SettableModel
 from prompteol.prompts import DemonstrationsLike, NormalizationMode, TemplateLike
-from prompteol.saving import Manifest, fingerprint, save_portable, stated_license, training_notes
+from prompteol.saving import Manifest, fingerprint, save_portable, stated_license, training_notes, warn_of_lost_edits
 from prompteol.techniques import Technique
 from prompteol.techniques.fitting import fit_readout
 from prompteol.techniques.registry import split_techniques, to_record
@@ -264,7 +264,7 @@ class PromptEOL(SettableModel):
         With a forward technique a module of this package is saved, as no stock one holds it; the card says so.
 
         The arguments are those of ``SentenceTransformer.save``. An adapter is saved as an adapter where stock loaders
-        read back what was saved, else merged into its base, with a warning that says why.
+        read back what was saved, else merged into its base, with a warning; one names an edit that no file holds.
 
         Raises:
             ModelError: stock loaders would read another adapter, and it cannot be merged.
@@ -273,6 +273,7 @@ class PromptEOL(SettableModel):
         prompter.settle()
         transformer, pooling = self.module.stock_modules
         portable = portable_transformer(transformer, self._source.hub_kwargs | {"revision": "main"})
+        warn_of_lost_edits(portable.model, [*self.children(), portable, pooling])
         first = [portable, pooling] if self.technique is None else [self.module.around(portable)]
         stock = SentenceTransformer(
             modules=[*first, *list(self.children())[1:]],
@@ -287,9 +288,8 @@ class PromptEOL(SettableModel):
         parts = prompter.bos, prompter.bos_separator, self.provenance, digest
         manifest = Manifest(self.template, self.layer, *parts, self.technique and to_record(self.technique))
         card = create_model_card and ((digest == self._saved_fingerprint and self._card) or True)
-        save_portable(
-            stock, path, manifest, card=card, training_notes=self.training_notes, model_name=model_name, **options
-        )
+        options |= {"training_notes": self.training_notes, "model_name": model_name}
+        save_portable(stock, path, manifest, card=card, **options)
         self.model_card_data.register_model(self)
 
     def save_pretrained(self, path: str | Path, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]

@@ -2,7 +2,7 @@
 
 from prompteol.model.adapter_loading import naming_the_adapter, set_adapter_weights
 from prompteol.model.adapter_saving import merged_backbone, portable_transformer
-from prompteol.model.adapter_state import adapter_settings, has_adapter, tensors_as_saved
+from prompteol.model.adapter_state import adapter_settings, has_adapter, own_module, tensors_as_saved
 from prompteol.model.backbone import LoadOptions, check_device, load_backbone
 from prompteol.model.layers import layer_named, resolve_layer
 from prompteol.model.source import (
@@ -34,6 +34,7 @@ __all__ = [
     "load_backbone",
     "merged_backbone",
     "naming_the_adapter",
+    "own_module",
     "portable_transformer",
     "reading",
     "resolve_layer",

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from prompteol.errors import ModelError
-from prompteol.model.adapter_state import has_adapter, named_adapter_modules, tensors_as_saved
+from prompteol.model.adapter_state import has_adapter, named_adapter_modules, own_module, tensors_as_saved
 from prompteol.model.source import DAMAGE, reading, vector_settings
 
 # Of the largest entry: merging rounds the weights, reading back does not.
@@ -91,13 +91,6 @@ def _replacing_adapters(backbone: PreTrainedModel, replace: Callable[[str, Any],
     return copy
 
 
-def _stripped(_: str, part: Any) -> nn.Module:
-    """Return the backbone's own module, as it is now."""
-    inner = getattr(part, "token_adapter", part)
-    own: nn.Module = inner.get_base_layer() if hasattr(inner, "get_base_layer") else inner.original_module
-    return own
-
-
 def _merged(name: str, part: Any) -> nn.Module:
     from peft.utils import AuxiliaryTrainingWrapper
 
@@ -108,7 +101,8 @@ def _merged(name: str, part: Any) -> nn.Module:
     try:
         if isinstance(part, AuxiliaryTrainingWrapper):
             if part.disable_adapters:
-                return _stripped(name, part)
+                whole = own_module(part)
+                return whole
             whole = part.unload_and_optionally_merge_module(merge=True, safe_merge=True, adapter_names=None)
             return whole
         layers = [part]
@@ -139,7 +133,7 @@ def _why_not_read_back(backbone: PreTrainedModel, files: Mapping[str, Any]) -> s
     init = getattr(config, "init_lora_weights", None)
     if isinstance(init, str) and _CHANGES_BASE.fullmatch(init):
         return f"init_lora_weights={init!r} would change its base once more whenever it is read"
-    base = _replacing_adapters(backbone, _stripped)
+    base = _replacing_adapters(backbone, lambda _, part: own_module(part))
     if changed := _changed_base(base, str(config.base_model_name_or_path or ""), files):
         return changed
     with tempfile.TemporaryDirectory() as folder:

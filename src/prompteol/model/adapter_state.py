@@ -30,6 +30,14 @@ def named_adapter_modules(backbone: nn.Module) -> Iterator[tuple[str, Any]]:
             yield name, part
 
 
+def own_module(part: Any) -> Any:
+    """Return the backbone's own module, as it is now, where peft put one in its place; else what is given."""
+    if "peft" not in sys.modules or not isinstance(part, adapter_layer_types()):
+        return part
+    inner = getattr(part, "token_adapter", part)
+    return inner.get_base_layer() if hasattr(inner, "get_base_layer") else inner.original_module
+
+
 def tensors_as_saved(backbone: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Name a backbone's tensors as they are read back: the one active adapter as default, and no other one."""
     active, others = _adapters(backbone)

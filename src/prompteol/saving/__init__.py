@@ -1,6 +1,7 @@
 """Save a model in the form that every sentence-transformers loads, with ``prompteol.json`` and a fingerprint."""
 
 from prompteol.saving.fingerprint import fingerprint, remembering_frozen_weights
+from prompteol.saving.lost_edits import warn_of_lost_edits
 from prompteol.saving.manifest import UNFINISHED, Manifest, check_stock_settings, check_truncation
 from prompteol.saving.portable import TRAINING_HEADING, save_portable, stated_license, training_notes
 
@@ -15,4 +16,5 @@ __all__ = [
     "save_portable",
     "stated_license",
     "training_notes",
+    "warn_of_lost_edits",
 ]
