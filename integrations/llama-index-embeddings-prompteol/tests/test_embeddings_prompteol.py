@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("llama_index.core")
+import copy
 import json
 import pickle
 
@@ -297,6 +298,25 @@ def test_a_cache_serves_a_model_without_tasks():
     first = embedding.get_text_embedding("a")
     assert embedding.get_text_embedding_batch(["a", "b"])[0] == first
     assert embedding.get_query_embedding("a") == first
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda one: one, copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+)
+def test_a_cache_serves_no_other_model_and_no_other_fields(copied):
+    store = SimpleKVStore()
+    one, other = (wrap(stock_model(seed=seed), embeddings_cache=store) for seed in (0, 1))
+    before = one.get_text_embedding("A text.")
+    assert one.get_text_embedding("A text.") == before
+    assert other.get_text_embedding("A text.") == wrap(stock_model(seed=1)).get_text_embedding("A text.") != before
+    one = copied(one)
+    assert one.get_text_embedding_batch(["A text."]) == [before]
+    one.truncate_dim = 8
+    assert len(one.get_text_embedding("A text.")) == 8
+    one.truncate_dim = None
+    with torch.no_grad():
+        next(one._model.parameters()).mul_(1.5)
+    assert one.get_text_embedding("A text.") != before
 
 
 @pytest.mark.xfail(strict=True, reason="one cache key for query and text: run-llama/llama_index PR 23181 is open")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.storage.kvstore.types import BaseKVStore
+from llama_index.embeddings.prompteol.cache import FingerprintedStore
 from pydantic import computed_field
 
 from prompteol.embedder import IndexGuard, LongTextNotice, TextEmbedder, model_state
@@ -106,6 +108,7 @@ class PromptEOLEmbedding(BaseEmbedding):
                 "model that was dumped, in the same dtype, or take 'fingerprint' out of the dump"
             )
         if self.embeddings_cache is not None:
+            self.embeddings_cache = self.embeddings_cache
             self._warn_if_tasks_differ()
 
     @classmethod
@@ -158,6 +161,22 @@ class PromptEOLEmbedding(BaseEmbedding):
         guarded._guard = IndexGuard(index, name, dimension)
         guarded._embedder().check_guard()
         return guarded
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "embeddings_cache" and isinstance(value, BaseKVStore):
+            value = FingerprintedStore(_store(value), self._embedder)
+        super().__setattr__(name, value)
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        copied.embeddings_cache = copied.embeddings_cache
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # The store is shared: it may be a connection.
+        copied = super().__deepcopy__({id(self.embeddings_cache): self.embeddings_cache, **(memo or {})})
+        copied.embeddings_cache = copied.embeddings_cache
+        return copied
 
     def _embedder(self) -> TextEmbedder:
         """Read the fields as they are now: all but name and arguments of the model may be assigned to."""
@@ -213,6 +232,11 @@ class PromptEOLEmbedding(BaseEmbedding):
     def __reduce__(self) -> tuple[Callable[..., PromptEOLEmbedding], tuple[()]]:
         """Pickle the fields, and the network only where no name can bring it back."""
         fields = {name: getattr(self, name) for name in type(self).model_fields if name not in _NOT_PICKLED}
+        fields["embeddings_cache"] = _store(self.embeddings_cache)
         # A model that was changed since it was loaded is not the one that its name brings back.
         model = None if self._loaded is not None and self._loaded == model_state(self._model) else self._model
         return partial(type(self), **fields, model=model), ()
+
+
+def _store(cache: Any) -> Any:
+    return cache.store if isinstance(cache, FingerprintedStore) else cache
