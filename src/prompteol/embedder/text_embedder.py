@@ -20,7 +20,7 @@ import numpy as np
 from prompteol.embedder.index_safety import IndexGuard
 from prompteol.embedder.long_texts import LongTextNotice
 from prompteol.errors import InputError, SettingError
-from prompteol.inference import weights_sample
+from prompteol.inference import settings_sample, weights_sample
 from prompteol.locks import Lock
 from prompteol.prompts import PROMPT_TASKS, PromptTask
 from prompteol.tokenization import tokenizer_sample
@@ -74,14 +74,14 @@ def _worker_for(model: SentenceTransformer) -> ThreadPoolExecutor:
 
 
 def model_state(model: SentenceTransformer) -> Hashable:
-    """Return what differs once a model was changed in place, by its settings and a few values of each weight.
+    """Return what differs once a model was changed in place, by its settings, those of its parts, and a few values of each weight.
 
     An adapter that loaded its model by name asks whether that name still brings it back.
     """
     settings = ("template", "layer", "max_seq_length", "truncate_dim", "default_prompt_name")
     values = (getattr(model, name, None) for name in settings)
     tokenizer = tokenizer_sample(getattr(model, "tokenizer", None))
-    return weights_sample(model), tokenizer, tuple(sorted(model.prompts.items())), *values
+    return weights_sample(model), settings_sample(model), tokenizer, tuple(sorted(model.prompts.items())), *values
 
 
 @dataclass

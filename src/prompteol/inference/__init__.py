@@ -2,6 +2,6 @@
 
 from prompteol.inference.attention import register_attention
 from prompteol.inference.engine import SharedPrefixEngine
-from prompteol.inference.structure import weights_sample
+from prompteol.inference.structure import settings_sample, weights_sample
 
-__all__ = ["SharedPrefixEngine", "register_attention", "weights_sample"]
+__all__ = ["SharedPrefixEngine", "register_attention", "settings_sample", "weights_sample"]

@@ -131,6 +131,17 @@ def _package(code: Any) -> str:
     return home.partition(".")[0]
 
 
+def settings_sample(module: nn.Module) -> Hashable:
+    """Return the kind, the plain settings and the number of hooks of each part; those of a copy are equal."""
+    return tuple((type(part), len(list(forward_hooks(part))), *_plain_settings(part)) for part in module.modules())
+
+
+def _plain_settings(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    for name, value in vars(module).items():
+        if type(value) in _PLAIN and name != "training" and not name.startswith("_"):
+            yield name, value
+
+
 def weights_sample(module: nn.Module) -> Hashable:
     """Return a cheap checksum of weights, wherever they lie: names, types, and a few values of each.
 

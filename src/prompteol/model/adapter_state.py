@@ -34,7 +34,7 @@ def own_module(part: Any) -> Any:
     """Return the backbone's own module, as it is now, where peft put one in its place; else what is given."""
     if "peft" not in sys.modules or not isinstance(part, adapter_layer_types()):
         return part
-    inner = getattr(part, "token_adapter", part)
+    inner: Any = getattr(part, "token_adapter", part)
     return inner.get_base_layer() if hasattr(inner, "get_base_layer") else inner.original_module
 
 

@@ -141,7 +141,11 @@ def train(model):
         model.module.transformer.model.norm.weight.mul_(torch.linspace(0.5, 1.5, 32))
 
 
-@pytest.mark.parametrize("change", [train, lambda model: model.prompts.update(query="Other: ")])
+def another_norm(model):
+    model.transformers_model.norm.variance_epsilon = 0.5
+
+
+@pytest.mark.parametrize("change", [train, another_norm, lambda model: model.prompts.update(query="Other: ")])
 def test_a_pickle_holds_a_model_that_was_changed_in_place(change):
     embeddings = by_name()
     embeddings.embed_query("so that an engine exists")
