@@ -269,10 +269,12 @@ def test_a_file_whose_name_is_no_utf8(static, tmp_path):
 def test_kept_numbers_of_any_size_and_library(static, tmp_path):
     rows = [{"text": "a", "n": 0.5, "id": 2**64 - 1, "k": np.int32(7)}, {"text": "b", "n": 1, "id": 3, "k": 8}]
     huge = {"text": "c", "n": 10**400, "id": 4, "k": 9}
-    corpus = prompteol.embed_corpus(static, [*rows, huge], tmp_path / "out", keep=["n", "id", "k"], on_error="skip")
+    corpus = prompteol.embed_corpus(
+        static, [*rows * 1024, huge], tmp_path / "out", keep=["n", "id", "k"], on_error="skip"
+    )
 
-    assert (corpus.column("n"), corpus.ids, corpus.column("k")) == ([0.5, 1.0], [str(2**64 - 1), "3"], [7, 8])
-    assert [fault["row"] for fault in corpus.errors] == [2]
+    assert [corpus.column(name)[:2] for name in ("n", "id", "k")] == [[0.5, 1.0], [str(2**64 - 1), "3"], [7, 8]]
+    assert [fault["row"] for fault in corpus.errors] == [2048]
 
 
 def test_rows_of_a_program_may_hold_anything(static, tmp_path):
