@@ -230,3 +230,77 @@ def test_delimiters_and_quotation_marks_are_read_as_elsewhere(model, tmp_path):
     corpus = prompteol.embed_corpus(model, [tmp_path / "a.csv", tmp_path / "b.tsv"], tmp_path / "out", keep=["text"])
 
     assert corpus.column("text") == ["one, two", '"quoted', "last"]
+
+
+@pytest.mark.parametrize(
+    "rows", [['{"id": "x", "text": "a"}', '{"id": "y"}'], ['{"id": "x"}', '{"id": "y", "text": "b"}']]
+)
+def test_an_id_is_not_embedded_in_place_of_a_text_that_is_missing(static, tmp_path, rows):
+    (tmp_path / "in.jsonl").write_text("\n".join(rows))
+
+    with pytest.raises(CorpusError, match=r"line 2: '\w+' would be read here, and '\w+' of the rows before: give"):
+        prompteol.embed_corpus(static, tmp_path / "in.jsonl", tmp_path / "out")
+
+
+def test_every_stream_of_an_xz_archive_is_read_or_listed(static, tmp_path):
+    first, second = lzma.compress(b"a\nb\n"), lzma.compress(b"c\nd\n")
+    path = tmp_path / "in.txt.xz"
+    path.write_bytes(first + b"\0\0\0\0" + second + b"\0\0\0\0")
+    assert len(prompteol.embed_corpus(static, path, tmp_path / "padded")) == 4
+
+    for number, rest in enumerate([b"XX" + second[2:], second[:20] + b"XX" + second[22:], second[:9]]):
+        path.write_bytes(first + rest)
+        corpus = prompteol.embed_corpus(static, path, tmp_path / str(number), on_error="skip")
+        assert [fault["at"] for fault in corpus.errors] == ["line 3"]
+        assert len(corpus) == 2
+
+
+def test_a_header_that_cannot_be_read_is_refused_with_its_file(static, tmp_path):
+    for content, said in [(b"caf\xe9,text\n1,a\n", "byte 0xe9"), (b'"te"xt\na\nb\n', "damaged table")]:
+        (tmp_path / "in.csv").write_bytes(content)
+        with pytest.raises(CorpusError, match=rf"in\.csv', line 1: {said}"):
+            prompteol.embed_corpus(static, tmp_path / "in.csv", tmp_path / "out", on_error="skip")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_file_whose_name_is_no_utf8(static, tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")
+    try:
+        with open(path, "wb") as file:
+            file.write(b"a\n\xff\nb\n")
+    except OSError:
+        pytest.skip("the file system takes no such name")
+    corpus = prompteol.embed_corpus(static, path, tmp_path / "out", on_error="skip")
+
+    assert corpus.errors[0]["file"] == corpus.manifest["sources"][0]["name"] == path
+    assert corpus.ids == prompteol.embed_corpus(static, path, tmp_path / "out", on_error="skip").ids == [0, 2]
+
+
+def test_kept_numbers_of_any_size_and_library(static, tmp_path):
+    rows = [{"text": "a", "n": 0.5, "id": 2**64 - 1, "k": np.int32(7)}, {"text": "b", "n": 1, "id": 3, "k": 8}]
+    huge = {"text": "c", "n": 10**400, "id": 4, "k": 9}
+    corpus = prompteol.embed_corpus(
+        static, [*rows * 1024, huge], tmp_path / "out", keep=["n", "id", "k"], on_error="skip"
+    )
+
+    assert [corpus.column(name)[:2] for name in ("n", "id", "k")] == [[0.5, 1.0], [str(2**64 - 1), "3"], [7, 8]]
+    assert [fault["row"] for fault in corpus.errors] == [2048]
+
+
+def test_rows_of_a_program_may_hold_anything(static, tmp_path):
+    loop = {"text": "b"}
+    loop["self"] = loop
+    rows = [{("a", 1): 0, "text": "a"}, loop, {1: 2, "text": "c"}]
+    for _ in range(2):
+        assert len(prompteol.embed_corpus(static, rows, tmp_path / "out")) == 3
+    with pytest.raises(CorpusError, match=r"inputs is a bytes.* frame\.to_dict\('records'\)"):
+        prompteol.embed_corpus(static, b"text", tmp_path / "bytes")
+
+
+def test_columns_of_parquet_in_another_case(static, tmp_path):
+    pq.write_table(pa.table({"ID": [1, 2], "Text": ["a", "b"]}), tmp_path / "in.parquet")
+    corpus = prompteol.embed_corpus(static, tmp_path / "in.parquet", tmp_path / "out", column="text", keep=["id"])
+    assert corpus.ids == [1, 2]
+
+    with pytest.raises(CorpusError, match="row 1: no column 'body'; its columns: 'ID'"):
+        prompteol.embed_corpus(static, tmp_path / "in.parquet", tmp_path / "other", column="body", keep=["id"])

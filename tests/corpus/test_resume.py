@@ -238,3 +238,11 @@ def test_a_worker_that_dies_is_an_error_and_its_shards_stay(base, corpus_file, t
     prompteol.embed_corpus(base, corpus_file, tmp_path / "out", **OPTIONS, device="cpu", workers=2)
 
     assert digest(tmp_path / "out") == digest(tmp_path / "whole")
+
+
+def test_another_delimiter_is_refused(model, tmp_path):
+    (tmp_path / "in.csv").write_text("text,x;y\na,b;1\n")
+    prompteol.embed_corpus(model, tmp_path / "in.csv", tmp_path / "out", delimiter=",", column="text")
+
+    with pytest.raises(CorpusError, match=r"another input: .*delimiter ','\) there, .*delimiter ';'\) here"):
+        prompteol.embed_corpus(model, tmp_path / "in.csv", tmp_path / "out", delimiter=";", column="text")

@@ -44,7 +44,7 @@ class Source:
     def reader(self, columns: Sequence[str] | None) -> Reader:
         """Begin to read; of formats that allow it, the ``columns`` alone."""
         if self.kind == "rows":
-            return Mappings(self.given or ())
+            return Mappings(() if self.given is None else self.given)
         if self.kind == "hub":
             return Mappings(_hub_rows(self.name))
         if self.delimiter is not None:
@@ -54,6 +54,8 @@ class Source:
     def description(self) -> tuple[dict[str, Any], int | None]:
         """Read a file once; return what the manifest says of it, and about how many rows it has, if that shows."""
         said: dict[str, Any] = {"name": self.name, "format": self.kind}
+        if self.delimiter is not None:
+            said["delimiter"] = self.delimiter
         if not self.is_file:
             return said, len(self.given) if isinstance(self.given, Sequence) else None
         size, digest, lines = content_hash(self.name)
@@ -79,6 +81,11 @@ def find_sources(
         inputs = [inputs]
     if isinstance(inputs, Mapping):
         raise CorpusError("inputs is one dictionary; give a list of them, one a row")
+    if isinstance(inputs, (bytes, bytearray)) or hasattr(inputs, "iloc"):
+        raise CorpusError(
+            f"inputs is a {type(inputs).__name__}, which gives no rows; give a list of dictionaries, one a row: of a "
+            "DataFrame, frame.to_dict('records')"
+        )
     if not isinstance(inputs, (list, tuple)) or not all(isinstance(name, (str, os.PathLike)) for name in inputs):
         return [Source("rows", "rows", given=inputs)]
     if format is not None and format not in READERS:

@@ -17,7 +17,7 @@ from prompteol.corpus.manifest import CorpusManifest, Settings
 from prompteol.corpus.progress import Meter
 from prompteol.corpus.rows import Fault, Located, Row, Wanted, located_rows
 from prompteol.corpus.shards import ShardWriter, ids_name, shard_name
-from prompteol.corpus.storage import CorpusFolder
+from prompteol.corpus.storage import CorpusFolder, encoded
 from prompteol.errors import CorpusError, NonFiniteError
 
 OnError = Literal["stop", "skip"]
@@ -98,7 +98,7 @@ def finish(manifest: CorpusManifest, folder: CorpusFolder, total: int) -> Corpus
     def list_errors(file: BinaryIO) -> None:
         for index in range(count):
             for error in _read_part(folder, index)[1]:
-                file.write((json.dumps(error, ensure_ascii=False) + "\n").encode())
+                file.write(encoded(json.dumps(error, ensure_ascii=False) + "\n"))
 
     if whole.record["errors"]:
         folder.publish([ERRORS], list_errors)
@@ -155,7 +155,7 @@ class _Shards:
             known = {"file": name, "first_row": first, "rows": rows, "rows_read": rows + len(faults)}
             hashed = {"input_sha256": counted.digest} if self._hashed else {}
             content = {**known, **hashed, "errors": [asdict(fault) for fault in faults]}
-            part.write(json.dumps(content, ensure_ascii=False).encode())
+            part.write(encoded(json.dumps(content, ensure_ascii=False)))
 
         # The vectors come last: a shard whose vectors are there is whole.
         ids = [ids_name(index)] if self._format == "npy" else []
@@ -221,11 +221,21 @@ class _Counted:
         for located in self._rows:
             self.rows += 1
             if self._hash is not None:
-                raw = located.raw[1]
-                row = raw if isinstance(raw, bytes) else json.dumps(raw, default=repr).encode("utf-8", "surrogatepass")
+                row = _bytes_of(located.raw[1])
                 self._hash.update(len(row).to_bytes(8, "little") + row)
             yield located
         self.digest = None if self._hash is None else self._hash.hexdigest()
+
+
+def _bytes_of(raw: Any) -> bytes:
+    """Return the same bytes of the same row, whatever a program put into it."""
+    if isinstance(raw, bytes):
+        return raw
+    try:
+        return json.dumps(raw, default=repr).encode("utf-8", "surrogatepass")
+    except (TypeError, ValueError, RecursionError):
+        # Keys that JSON has not, or a row that holds itself.
+        return repr(raw).encode("utf-8", "surrogatepass")
 
 
 def _part_name(index: int) -> str:

@@ -140,7 +140,7 @@ _ASKED = ({"model", "template", "sources", "dimension"} | set(Settings.__datacla
 def _compared(key: str, value: Any) -> Any:
     """Return what is the same where a model or a file lies at another place; the first run settled types."""
     if key == "sources":
-        return [[source["format"], source.get("sha256", source["name"])] for source in value]
+        return [[source["format"], source.get("delimiter"), source.get("sha256", source["name"])] for source in value]
     return value["fingerprint"] if key == "model" else list(value) if key == "keep" else value
 
 
@@ -148,6 +148,10 @@ def _shown(key: str, value: Any) -> str:
     if key == "model":
         return f"{value['name'] or 'the model that ships with the package'} ({value['fingerprint'][:12]})"
     if key == "sources":
-        named = (f"{source['name']} ({str(source.get('sha256', 'no hash'))[:12]})" for source in value)
+        named = (
+            f"{source['name']} ({str(source.get('sha256', 'no hash'))[:12]}"
+            + (f", delimiter {source['delimiter']!r})" if source.get("delimiter") else ")")
+            for source in value
+        )
         return f"{', '.join(named):.200}"
     return f"{json.dumps(list(value) if key == 'keep' else value, ensure_ascii=False):.300}"

@@ -174,10 +174,16 @@ class SeparatedTable:
             except StopIteration:
                 break
             except csv.Error as error:
+                if not self._header:
+                    # The next row would be taken for the names of the columns.
+                    raise CorpusError(f"{self._name!r}, line {reader.line_num}: damaged table: {error}") from error
                 yield reader.line_num, Broken(f"damaged table: {error}")
                 continue
             if not self._header:
-                self._header = [_cell(field) for field in fields]
+                try:
+                    self._header = [_cell(field) for field in fields]
+                except CorpusError as error:
+                    raise CorpusError(f"{self._name!r}, line {reader.line_num}: {error}") from error
                 check_names(self._name, self._header, self._columns)
             elif fields:
                 yield reader.line_num, fields
@@ -216,7 +222,8 @@ class ParquetTable:
             try:
                 file = pq.ParquetFile(stream)
                 names = file.schema_arrow.names
-                wanted = [name for name in names if self._columns is None or name in self._columns]
+                columns = {name.strip().casefold() for name in self._columns or ()}
+                wanted = [name for name in names if self._columns is None or name.strip().casefold() in columns]
                 for batch in file.iter_batches(batch_size=1024, columns=wanted or names):
                     for place in range(batch.num_rows):
                         row += 1
@@ -250,7 +257,7 @@ class Mappings:
             return {"text": raw}
         if not isinstance(raw, Mapping):
             raise CorpusError(f"expected a dictionary or a string, not {type(raw).__name__} {raw!r:.60}")
-        return raw
+        return raw if all(type(name) is str for name in raw) else {str(name): value for name, value in raw.items()}
 
 
 def _decoded(line: bytes) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from prompteol.corpus.inputs import Source
 from prompteol.corpus.records import Broken, RawRow, Reader
@@ -47,6 +50,8 @@ class Located(NamedTuple):
     source: Source
     reader: Reader
     raw: RawRow
+    # What is read of this source where no column is named; None before a row has shown it.
+    column: str | None = None
 
     def fault(self, error: str) -> Fault:
         """Describe what is wrong with this row, in one line that is no longer than a person reads."""
@@ -59,9 +64,20 @@ def located_rows(sources: Iterable[Source], columns: Sequence[str] | None) -> It
     place = 0
     for source in sources:
         reader = source.reader(columns)
+        column: str | None = None
         for raw in reader:
-            yield Located(place, source, reader, raw)
+            if columns is None and column is None:
+                column = _column_of(reader, raw)
+            yield Located(place, source, reader, raw, column)
             place += 1
+
+
+def _column_of(reader: Reader, raw: RawRow) -> str | None:
+    """Return the column that is read of a row where none is named; ``None`` where the row is at fault."""
+    with suppress(CorpusError):
+        if not isinstance(raw[1], Broken):
+            return usual_column(tuple(map(str, reader.parse(raw[1]))))
+    return None
 
 
 @dataclass(frozen=True)
@@ -90,13 +106,20 @@ class Wanted:
             return located.fault(raw)
         try:
             record = located.reader.parse(raw)
+            text = self._text(record, located.column)
             kept = tuple(self._kept(record, name, place) for place, name in enumerate(self.keep))
-            return Row(located.place, self._text(record), kept)
+            return Row(located.place, text, kept)
         except CorpusError as error:
             return located.fault(str(error))
 
-    def _text(self, record: Mapping[str, Any]) -> str:
+    def _text(self, record: Mapping[str, Any], before: str | None) -> str:
         name = usual_column(tuple(map(str, record))) if self.column is None else _named(record, self.column)
+        if self.column is None and before not in (None, name):
+            # Else the id of a row without its text would be embedded, where it is the only column.
+            raise CorpusError(
+                f"{name!r} would be read here, and {before!r} of the rows before: give every row the same columns, or "
+                "name the one to read with --column"
+            )
         text = record[name]
         if text is None:
             raise CorpusError(f"{name!r} is null, not a string")
@@ -107,13 +130,16 @@ class Wanted:
 
     def _kept(self, record: Mapping[str, Any], column: str, place: int) -> Any:
         value = record[_named(record, column)]
+        if isinstance(value, (np.number, np.bool_, np.str_)):
+            value = value.item()
         if not self.types or value is None:
             return value
         wanted = self.types[place]
         if wanted == "json":
             return json.dumps(value, ensure_ascii=True, default=str)
         if wanted == "double" and type(value) is int:
-            return float(value)
+            with suppress(OverflowError):
+                return float(value)
         if _TYPES.get(type(value)) != wanted or (wanted == "int64" and not -_INT64 <= value < _INT64):
             raise CorpusError(f"{column!r} holds {value!r:.60}, where the first rows have it as {wanted}")
         if wanted == "string":
@@ -127,7 +153,8 @@ def settle_types(rows: Iterable[Row], keep: Sequence[str]) -> tuple[str, ...]:
     for row in rows:
         for kinds, value in zip(found, row.kept, strict=True):
             if value is not None:
-                kinds.add(_TYPES.get(type(value), "json"))
+                wide = type(value) is int and not -_INT64 <= value < _INT64
+                kinds.add("json" if wide else _TYPES.get(type(value), "json"))
     return tuple(_common(kinds) for kinds in found)
 
 

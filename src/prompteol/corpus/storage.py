@@ -75,7 +75,7 @@ class CorpusFolder:
     def publish_json(self, name: str, content: Any, *, indent: int | None = None) -> None:
         """Write a file of JSON."""
         said = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
-        self.publish([name], lambda file: file.write(said.encode()))
+        self.publish([name], lambda file: file.write(encoded(said)))
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -153,6 +153,11 @@ def _is_alive(pid: int | None) -> bool:
     except OSError as error:
         return isinstance(error, PermissionError)
     return True
+
+
+def encoded(said: str) -> bytes:
+    """Return JSON in UTF-8; of a file name that is none, each byte stays as the escape that JSON has for it."""
+    return said.encode("utf-8", "backslashreplace")
 
 
 def is_url(name: str) -> bool:
