@@ -74,7 +74,7 @@ def _worker_for(model: SentenceTransformer) -> ThreadPoolExecutor:
 
 
 def model_state(model: SentenceTransformer) -> Hashable:
-    """Return what differs once a model was changed in place, by its settings, those of its parts, and a few values of each weight.
+    """Return what differs once a model was changed in place, by settings, parts, hooks and a few values of each weight.
 
     An adapter that loaded its model by name asks whether that name still brings it back.
     """

@@ -21,8 +21,8 @@ from prompteol.model import own_module
 
 # What only training, caches, tables' ends and the form of an output depend on.
 _NO_MATTER = re.compile(
-    r"_.*|training|gradient_checkpointing|inplace|layer_idx|padding_idx|name_or_path|vocab_size|(original_)?max_\w+|output_\w+"
-    r"|init(ializer)?_\w+|\w*(cache|drop|jitter|loss)\w*"
+    r"_.*|training|gradient_checkpointing|inplace|layer_idx|padding_idx|name_or_path|vocab_size|(original_)?max_\w+"
+    r"|output_\w+|init(ializer)?_\w+|layers_are_rescaled|\w*(cache|drop|jitter|loss)\w*"
 )
 _IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 # These set their frequencies anew in each forward, by the length of its texts.

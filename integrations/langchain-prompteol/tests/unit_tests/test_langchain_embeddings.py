@@ -142,7 +142,7 @@ def train(model):
 
 
 def another_norm(model):
-    model.transformers_model.norm.variance_epsilon = 0.5
+    model.transformers_model.layers[0].input_layernorm.variance_epsilon = 5.0
 
 
 @pytest.mark.parametrize("change", [train, another_norm, lambda model: model.prompts.update(query="Other: ")])
