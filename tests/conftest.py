@@ -9,12 +9,14 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import PathFinder
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from prompteol.techniques import registry
 from prompteol.testing import tiny_model
 
 # What scripts/test core does not install.
@@ -41,8 +43,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _absent(module: str) -> bool:
-    """Whether a package is not installed, whatever a test has put in its place."""
-    return PathFinder.find_spec(module.split(".")[0]) is None
+    """Whether a package is not installed, whatever a test has put in its place; of a namespace, the part named."""
+    places = None
+    for name in accumulate(module.split("."), "{}.{}".format):
+        found = PathFinder.find_spec(name, places)
+        if found is None or found.origin is not None:
+            return found is None
+        places = found.submodule_search_locations
+    return False
 
 
 def _skip(module: str) -> None:
@@ -125,3 +133,12 @@ def tiny(tmp_path_factory):
 @pytest.fixture(params=ARCHITECTURES)
 def architecture(request) -> str:
     return request.param
+
+
+@pytest.fixture
+def own_registry() -> Iterator[None]:
+    """Forget what a test registers."""
+    before = dict(registry._techniques)
+    yield
+    registry._techniques.clear()
+    registry._techniques.update(before)

@@ -62,6 +62,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     enable_socket()
 
 
+@pytest.mark.usefixtures("own_registry")
 @pytest.mark.parametrize(("name", "sources"), [pytest.param(*story, id=story[0]) for story in stories()])
 def test_page(name: str, sources: list[str], reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
     needs_the_default = any("PromptEOL()" in source for source in sources)

@@ -8,8 +8,6 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from prompteol.techniques import registry
-
 WORDS = ["man", "cat", "dog", "two", "is", "riding", "running", "guitar", "horse", "snow", "on", "of", "red"]
 
 
@@ -42,12 +40,3 @@ def plain_states():
 def close():
     """Whether two arrays are equal to 1e-5 of the largest entry."""
     return lambda ours, reference: np.abs(ours - reference).max() <= 1e-5 * np.abs(reference).max()
-
-
-@pytest.fixture
-def own_registry(monkeypatch):
-    """Forget what a test registers."""
-    before = dict(registry._techniques)
-    yield
-    registry._techniques.clear()
-    registry._techniques.update(before)
