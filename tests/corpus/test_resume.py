@@ -246,3 +246,12 @@ def test_another_delimiter_is_refused(model, tmp_path):
 
     with pytest.raises(CorpusError, match=r"another input: .*delimiter ','\) there, .*delimiter ';'\) here"):
         prompteol.embed_corpus(model, tmp_path / "in.csv", tmp_path / "out", delimiter=";", column="text")
+
+
+def test_a_command_that_failed_before_the_first_shard_settles_nothing(model, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("id,text\n1,\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="'other'"):
+        prompteol.embed_corpus(model, table, tmp_path / "out", column="other")
+    table.write_text("id,text\n1,A cat.\n", encoding="utf-8")
+    assert len(prompteol.embed_corpus(model, table, tmp_path / "out")) == 1

@@ -16,7 +16,7 @@ from prompteol.corpus.inputs import find_sources
 from prompteol.corpus.job import Job, OnError, finish
 from prompteol.corpus.manifest import MANIFEST, CorpusManifest, Settings
 from prompteol.corpus.opened import Corpus, open_corpus
-from prompteol.corpus.planning import make_plan
+from prompteol.corpus.planning import forget_unbegun, make_plan
 from prompteol.corpus.processes import embed_share, run_on_ray, run_workers
 from prompteol.corpus.progress import CorpusProgress, Meter
 from prompteol.corpus.shards import Precision, ShardFormat, shard_name
@@ -134,6 +134,7 @@ def run(
         return _run_as_torchrun(job, folder, devices[0], resume=resume, meter=meter)
     with locked(folder), _restored_threads():
         folder.remove_partial()
+        forget_unbegun(folder)
         plan = make_plan(job, folder, device=devices[0], resume=resume)
         manifest, meter.total = plan.manifest, plan.total
         if world == 1 and not ray:

@@ -11,7 +11,7 @@ import torch
 
 from prompteol.corpus.encoder import CorpusEncoder
 from prompteol.corpus.job import Job
-from prompteol.corpus.manifest import CorpusManifest
+from prompteol.corpus.manifest import MANIFEST, CorpusManifest
 from prompteol.corpus.rows import Located, Row, Wanted, located_rows, settle_types, usual_column
 from prompteol.corpus.shards import Storage, int8_ranges
 from prompteol.corpus.storage import CorpusFolder
@@ -76,6 +76,17 @@ def make_plan(job: Job, folder: CorpusFolder, *, device: str | None, resume: boo
     return Plan(manifest, model, rows, total)
 
 
+def forget_unbegun(folder: CorpusFolder) -> None:
+    """Remove the manifest of a corpus without a shard: what failed before the first one settles nothing."""
+    existing = CorpusManifest.read(folder)
+    if existing is not None and not existing.is_complete and _visible(folder) == [MANIFEST]:
+        folder.remove(MANIFEST)
+
+
+def _visible(folder: CorpusFolder) -> list[str]:
+    return [name for name in folder.names() if not name.startswith(".")]
+
+
 def check_model(manifest: CorpusManifest, model: Any) -> None:
     """Raise :class:`CorpusError` where a process has loaded another model than the corpus is made with."""
     mine, corpus = _fingerprint(model), manifest.record["model"]["fingerprint"]
@@ -90,7 +101,7 @@ def _fingerprint(model: Any) -> str:
 
 
 def _check_folder(folder: CorpusFolder, existing: CorpusManifest | None, *, resume: bool) -> None:
-    others = [name for name in folder.names() if not name.startswith(".")]
+    others = _visible(folder)
     if existing is None and others:
         raise CorpusError(f"{folder.location!r} holds {others[0]!r} and no corpus; give an empty folder, or a new one")
     if existing is not None and not resume:

@@ -82,12 +82,13 @@ class SharedPrefixEngine:
         Arguments and errors are those of :meth:`last_token_states`; widths may differ between layers.
         """
         self._validate(rows, layers)
-        if torch.is_grad_enabled() or is_training(self.backbone):
+        # A row alone takes the reference forward in any mode.
+        if torch.is_grad_enabled() or (len(rows) > 1 and is_training(self.backbone)):
             return self._reference(layers, rows)
         places: dict[tuple[int, ...], int] = {}
         inverse = [places.setdefault(tuple(row), len(places)) for row in rows]
         if len(places) == 1 and set(layers) == {-1} and len(rows[0]) <= self._longest_row():
-            # A row alone has no padding and shares nothing: the reference forward is right without a check.
+            # It has no padding and shares nothing: right without a check.
             self.counters.add(text_tokens=len(rows[0]))
             return [state.repeat(len(rows), 1) for state in reference_states(self.backbone, rows[:1], layers)]
         shared = self._by_prefix(sorted(places, key=len), tuple(prefix))
