@@ -62,7 +62,7 @@ def test_the_adapters_hold_their_package_and_nothing_above_it(wheels):
     }
     # An __init__.py in llama_index/ or llama_index/embeddings/ would hide every other package of LlamaIndex.
     assert files(wheels["llama_index_embeddings_prompteol"]) == {
-        f"llama_index/embeddings/prompteol/{name}" for name in ("__init__.py", "base.py", "py.typed")
+        f"llama_index/embeddings/prompteol/{name}" for name in ("__init__.py", "base.py", "cache.py", "py.typed")
     }
 
 
