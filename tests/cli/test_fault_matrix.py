@@ -271,8 +271,8 @@ def test_the_real_mistake_is_named_before_the_output(prompteol, tmp_path, monkey
 
 
 def test_no_help_shows_a_type_for_a_flag_or_dots_twice(prompteol):
-    for command in app.registered_commands:
-        shown = prompteol(command.callback.__name__, "--help").stdout
+    for command in ([], *([command.callback.__name__] for command in app.registered_commands)):
+        shown = prompteol(*command, "--help").stdout
         assert "<bool>" not in shown
         assert "...}" not in shown
         assert "...]..." not in shown

@@ -26,14 +26,7 @@ class _Command(TyperCommand):
     """Show arguments by their names alone, and no type for a flag, which takes no value."""
 
     def get_params(self, ctx: Any) -> Any:
-        params = super().get_params(ctx)
-        for param in params:
-            if getattr(param, "is_flag", False) and param.metavar is None:
-                param.metavar = ""
-            elif isinstance(param, TyperArgument):
-                # Typer would show the Python type, such as <list[str]>.
-                param.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
-        return params
+        return _without_types(super().get_params(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         names = [str(param.metavar) for param in self.params if isinstance(param, TyperArgument)]
@@ -47,6 +40,9 @@ class _Command(TyperCommand):
 class _Commands(TyperGroup):
     """Turn every known failure into one line on stderr and an exit code."""
 
+    def get_params(self, ctx: Any) -> Any:
+        return _without_types(super().get_params(ctx))
+
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with _in_one_line(), _printing_help():
             return super().make_context(*arguments, **options)
@@ -54,6 +50,16 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         with _in_one_line():
             return super().invoke(ctx)
+
+
+def _without_types(params: list[Any]) -> list[Any]:
+    for param in params:
+        if getattr(param, "is_flag", False) and param.metavar is None:
+            param.metavar = ""
+        elif isinstance(param, TyperArgument):
+            # Typer would show the Python type, such as <list[str]>.
+            param.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
+    return params
 
 
 def _with_address(arguments: list[str]) -> list[str]:
