@@ -108,6 +108,7 @@ class PromptEOLEmbedding(BaseEmbedding):
                 "model that was dumped, in the same dtype, or take 'fingerprint' out of the dump"
             )
         if self.embeddings_cache is not None:
+            # Which wraps it: a field given to pydantic's constructor is not assigned.
             self.embeddings_cache = self.embeddings_cache
             self._warn_if_tasks_differ()
 
