@@ -2,13 +2,13 @@
 
 import ast
 import os
+import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import PathFinder
 from itertools import accumulate
 from pathlib import Path
 
@@ -44,13 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def _absent(module: str) -> bool:
     """Whether a package is not installed, whatever a test has put in its place; of a namespace, the part named."""
-    places = None
-    for name in accumulate(module.split("."), "{}.{}".format):
-        found = PathFinder.find_spec(name, places)
-        if found is None or found.origin is not None:
-            return found is None
-        places = found.submodule_search_locations
-    return False
+    parts = accumulate(module.split("."), "{}/{}".format)
+    files = (file for part in parts for file in (f"{part}/__init__.py", f"{part}.py"))
+    return not any(Path(place, file).is_file() for file in files for place in sys.path)
 
 
 def _skip(module: str) -> None:
