@@ -56,7 +56,7 @@ KINDS = {
     "phrases": (MARKED, None, "bpe", False),
     "unknown pattern": (None, byte_level(isolated(r"\p{L}+ ?\p{L}+|."), use_regex=False), "bpe", False),
     "digits alone": (None, byte_level(isolated(r"\p{N}{1,3}"), use_regex=False), "bpe", False),
-    "wordpiece": (normalizers.NFC(), pre_tokenizers.BertPreTokenizer(), "wordpiece", False),
+    "wordpiece": (normalizers.NFC(), pre_tokenizers.BertPreTokenizer(), "wordpiece", True),
     "strip": (normalizers.Strip(), byte_level(), "bpe", False),
 }
 

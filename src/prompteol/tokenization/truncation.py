@@ -95,7 +95,7 @@ def _splits_at_blanks(step: Mapping[str, Any]) -> bool:
         alternatives = _alternatives(step)
         return _is_known(step) and any(words <= alternatives for words in _WORDS)
     flag = {"ByteLevel": "use_regex", "Metaspace": "split"}.get(step["type"], "")
-    return bool(step.get(flag, False))
+    return step["type"] == "BertPreTokenizer" or bool(step.get(flag, False))
 
 
 def _splits_elsewhere(step: Mapping[str, Any], *, marked: bool) -> bool:
