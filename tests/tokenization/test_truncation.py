@@ -177,10 +177,11 @@ def test_a_tokenizer_edited_after_a_long_text_was_encoded(tiny, tmp_path, length
         assert np.allclose(vectors, PromptEOL(tmp_path, device="cpu").encode(texts)[: len(vectors)], atol=1e-5)
 
 
+@pytest.mark.parametrize("base", ["llama", None])
 @pytest.mark.parametrize("normalization", ["paper", "plain", "none"])
-def test_twenty_megabytes_take_no_longer_than_reading_them(tiny, normalization):
-    """All of it tokenized took half a minute."""
-    model = PromptEOL(tiny("llama"), normalization=normalization, device="cpu")
+def test_twenty_megabytes_take_no_longer_than_reading_them(tiny, normalization, base):
+    """All of it tokenized took half a minute, with the shipped model (no base) too."""
+    model = PromptEOL(base and tiny(base), normalization=normalization, device="cpu")
     text = "A man sings. " * 1_600_000
     began = time.process_time()
     vector = model.encode(text)
