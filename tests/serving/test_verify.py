@@ -1,8 +1,11 @@
 """Each fault that a server may have is named right, over HTTP."""
 
+import time
+
 import pytest
 import torch
 
+from prompteol import PromptEOL
 from prompteol.errors import ServerError, SettingError
 from prompteol.serving.faults import FAULTS
 from prompteol.serving.verify import verify
@@ -50,8 +53,6 @@ def test_a_fault_is_named_in_another_dtype_too(saved, backend, serve, fault):
 
 
 def test_another_model_is_named(saved, backend, serve, tiny, tmp_path):
-    from prompteol import PromptEOL
-
     served = backend("llama")
     for number, options in enumerate([{"seed": 7}, {"hidden_size": 16, "heads": 2}]):
         other = PromptEOL(tiny("llama", **options), device="cpu")
@@ -132,8 +133,6 @@ def test_broken_servers_are_told_in_one_line(saved, backend, serve, answer, told
 
 
 def test_no_server_and_a_slow_one(saved, backend, serve):
-    import time
-
     with pytest.raises(ServerError, match="cannot be reached"):
         verify("http://127.0.0.1:9", saved("llama")[1])
     served = backend("llama")

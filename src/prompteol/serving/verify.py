@@ -136,7 +136,9 @@ class _Comparison:
         for found, _ in judged.values():
             yield found
         taken = [form for form in judged if judged[form][1] is not None]
-        best = next((form for form in taken if judged[form][0].verdict == "exact"), taken[0])
+        # Messages are one conversation a request, and so show nothing of batches.
+        taken.sort(key=lambda form: (judged[form][0].verdict != "exact", form == "messages"))
+        best = taken[0]
         together = judged[best][1]
         assert together is not None
         # With a fault in the short texts, the others show the same one again.
