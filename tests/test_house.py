@@ -41,6 +41,7 @@ ROOMS = (
     "plots",
     "corpus",
     "ray",
+    "serving",
     "cli",
     "__main__",
 )

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     )
     from prompteol.saving import fingerprint
     from prompteol.sentence_transformers import PromptEOL
+    from prompteol.serving.check import check
+    from prompteol.serving.verify import verify
     from prompteol.techniques import TECHNIQUES, register_technique
     from prompteol.techniques.fitting import fit_readout
     from prompteol.training import merge, train
@@ -52,6 +54,7 @@ _EXPORTS = {
     "TEMPLATES": "prompteol.prompts",
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.model",
+    "check": "prompteol.serving.check",
     "check_index": "prompteol.embedder",
     "embed_corpus": "prompteol.corpus",
     "encode_files": "prompteol.embedder.encode_files",
@@ -70,6 +73,7 @@ _EXPORTS = {
     "search_corpus": "prompteol.corpus",
     "train": "prompteol.training",
     "tune_prompt": "prompteol.tuning",
+    "verify": "prompteol.serving.verify",
 }
 
 __all__ = [
@@ -83,6 +87,7 @@ __all__ = [
     "RetrievalTemplate",
     "TextEmbedder",
     "Word",
+    "check",
     "check_index",
     "embed_corpus",
     "encode_files",
@@ -102,6 +107,7 @@ __all__ = [
     "search_corpus",
     "train",
     "tune_prompt",
+    "verify",
 ]
 
 

@@ -14,6 +14,7 @@
     ├── TuningError           a tuning run that has nothing to compare, or whose results belong to another one
     ├── EvaluationError       a task, its data or its results that cannot be used
     ├── TrainingError         a training whose recipe or data cannot be used
+    ├── ServerError           a server of embeddings that cannot be reached, refuses, or answers with no vectors
     ├── MissingExtraError     an optional dependency that is not installed
     └── IncompatibleVersionError  installed packages of versions that exclude each other
 
@@ -35,6 +36,7 @@ __all__ = [
     "ModelNotFoundError",
     "NonFiniteError",
     "PromptEOLError",
+    "ServerError",
     "SettingError",
     "TemplateError",
     "TrainingError",
@@ -96,6 +98,17 @@ class EvaluationError(PromptEOLError, ValueError):
 
 class TrainingError(PromptEOLError, ValueError):
     """A training has a recipe or data that cannot be used, or belongs to another one."""
+
+
+class ServerError(PromptEOLError, ConnectionError):
+    """A server of embeddings cannot be reached, refuses a request, or answers with no vectors.
+
+    ``status`` is the HTTP status of its answer; ``None`` where there was no answer, or one that cannot be read.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class MissingExtraError(PromptEOLError, ImportError):

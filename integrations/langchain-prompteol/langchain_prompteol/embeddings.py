@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from prompteol.embedder import IndexGuard, LongTextNotice, TextEmbedder, model_state
+from prompteol.embedder import (
+    EmbeddingServer,
+    IndexGuard,
+    LongTextNotice,
+    ServedModel,
+    ServerEmbedder,
+    TextEmbedder,
+    model_state,
+)
 
 if TYPE_CHECKING:
     from typing import Self
@@ -92,6 +100,10 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
     """Keep this many leading dimensions."""
     show_progress: bool = False
     """Draw a progress bar."""
+    endpoint: str | None = Field(default=None, frozen=True)
+    """URL of a server that computes the model's vectors; no weights are loaded here. Key: PROMPTEOL_API_KEY."""
+    served_model: str | None = Field(default=None, frozen=True)
+    """What the server calls the model; left out, the name is ``model_name``."""
     client: Any = Field(default=None, exclude=True, repr=False)
     """The model object; left out, it is loaded from ``model_name``."""
 
@@ -102,7 +114,11 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
         # Here and not in a validator, which would turn our typed errors into pydantic's.
-        if self.client is None:
+        if self.client is None and self.endpoint is not None:
+            server = EmbeddingServer(self.endpoint, self.served_model or self.model_name)
+            self.client = ServedModel(self.model_name, server, **self.model_kwargs)
+            self._loaded = self.client.server.address
+        elif self.client is None:
             from prompteol import PromptEOL
 
             self.client = PromptEOL(self.model_name, **self.model_kwargs)
@@ -179,7 +195,8 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
 
     def _embedder(self) -> TextEmbedder:
         """Read the fields as they are now: all but name and arguments of the model may be assigned to."""
-        return TextEmbedder(
+        embedder = ServerEmbedder if isinstance(self.client, ServedModel) else TextEmbedder
+        return embedder(
             self.client,
             normalize=self.normalize_embeddings,
             batch_size=self.batch_size,
@@ -195,6 +212,7 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
     def __reduce__(self) -> tuple[Callable[..., PromptEOLEmbeddings], tuple[()]]:
         """Pickle the fields, and the network only where no name can bring it back."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        if self._loaded is not None and self._loaded == model_state(self.client):
+        # What a server computes is never pickled, and never changed here.
+        if self._loaded is not None and (self.endpoint is not None or self._loaded == model_state(self.client)):
             del fields["client"]
         return partial(type(self), **fields), ()

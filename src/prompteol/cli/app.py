@@ -19,6 +19,7 @@ from prompteol.cli.search import search
 from prompteol.cli.texts import similarity, words
 from prompteol.cli.train import train
 from prompteol.cli.tune import tune
+from prompteol.cli.verify import check, verify
 from prompteol.errors import PromptEOLError
 
 
@@ -103,11 +104,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    encode, search, similarity, words, create, tune, train, merge, info, evaluate, reproduce, plot, benchmark,
+    encode, search, similarity, words, create, tune, train, merge, info, check, verify, evaluate, reproduce, plot,
+    benchmark,
 ):  # fmt: skip
     # Lines are joined, paragraphs stay.
     shown = "\n\n".join(" ".join(part.split()) for part in cleandoc(command.__doc__ or "").split("\n\n"))
-    alone = command in (info, benchmark)
+    alone = command in (info, check, benchmark)
     app.command(cls=_Command, help=shown, no_args_is_help=not alone)(with_option_groups(command))
 
 

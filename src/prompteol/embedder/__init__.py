@@ -13,15 +13,20 @@ from prompteol.embedder.index_safety import (
     stamp_index,
 )
 from prompteol.embedder.long_texts import SENSIBLE_TOKENS, LongTextNotice, LongTextWarning
+from prompteol.embedder.served import ServedModel, ServerEmbedder
+from prompteol.embedder.server import EmbeddingServer
 from prompteol.embedder.text_embedder import TextEmbedder, lock_for, model_state
 
 __all__ = [
     "METADATA_KEY",
     "SENSIBLE_TOKENS",
+    "EmbeddingServer",
     "Fingerprinted",
     "IndexGuard",
     "LongTextNotice",
     "LongTextWarning",
+    "ServedModel",
+    "ServerEmbedder",
     "TextEmbedder",
     "check_index",
     "guard_index",

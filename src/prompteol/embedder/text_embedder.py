@@ -123,7 +123,7 @@ class TextEmbedder:
     guard: IndexGuard | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not hasattr(self.model, "encode_query"):
+        if isinstance(self.model, str) or not hasattr(self.model, "prompts"):
             raise SettingError(
                 f"model is {self.model!r:.60}, not a SentenceTransformer; load it first: PromptEOL({self.model!r:.60})"
             )
@@ -148,9 +148,7 @@ class TextEmbedder:
         """
         from prompteol.sentence_transformers import PromptEOL
 
-        _check_task(task)
-        if isinstance(texts, str):
-            raise InputError(f"texts is the string {texts[:40]!r}, not a list of strings: write [text]")
+        self._check_call(texts, task)
         # PromptEOL's own `encode` looks at every text of a list.
         if not isinstance(texts, list) or not isinstance(self.model, PromptEOL):
             texts = as_texts(texts)[0]
@@ -181,9 +179,7 @@ class TextEmbedder:
         It is the model's own fingerprint where nothing is added. Else what decides the vectors of either task counts:
         prompts, normalization, the cut, the precision and whatever else ``encode_kwargs`` holds.
         """
-        from prompteol.saving import fingerprint
-
-        of_the_model, added = fingerprint(self.model), self._added()
+        of_the_model, added = self._model_fingerprint(), self._added()
         return hashlib.sha256(f"{of_the_model} {added}".encode()).hexdigest() if added else of_the_model
 
     @property
@@ -205,7 +201,21 @@ class TextEmbedder:
     def check_guard(self) -> None:
         """Raise :class:`IndexMismatchError` if this embedder is for an index that another one built."""
         if self.guard is not None:
-            self.guard.check(self, (model_state(self.model), self._added()))
+            self.guard.check(self, (self.state(), self._added()))
+
+    def _model_fingerprint(self) -> str:
+        from prompteol.saving import fingerprint
+
+        return fingerprint(self.model)
+
+    def state(self) -> Hashable:
+        """Return what differs once the model was changed in place, see :func:`model_state`."""
+        return model_state(self.model)
+
+    def _check_call(self, texts: Sequence[str], task: PromptTask) -> None:
+        _check_task(task)
+        if isinstance(texts, str):
+            raise InputError(f"texts is the string {texts[:40]!r}, not a list of strings: write [text]")
 
     def _added(self) -> str:
         """Return in JSON what is added to the model's own vectors, by task; nothing added is the empty string."""

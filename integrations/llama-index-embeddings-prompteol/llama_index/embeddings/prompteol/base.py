@@ -14,7 +14,15 @@ from llama_index.core.storage.kvstore.types import BaseKVStore
 from llama_index.embeddings.prompteol.cache import FingerprintedStore
 from pydantic import computed_field
 
-from prompteol.embedder import IndexGuard, LongTextNotice, TextEmbedder, model_state
+from prompteol.embedder import (
+    EmbeddingServer,
+    IndexGuard,
+    LongTextNotice,
+    ServedModel,
+    ServerEmbedder,
+    TextEmbedder,
+    model_state,
+)
 from prompteol.errors import IndexMismatchError, SettingError
 
 if TYPE_CHECKING:
@@ -86,6 +94,15 @@ class PromptEOLEmbedding(BaseEmbedding):
         "torch.bfloat16; a token belongs into the environment variable HF_TOKEN, since fields are dumped.",
     )
 
+    endpoint: str | None = Field(
+        default=None,
+        frozen=True,
+        description="URL of a server that computes the model's vectors, without weights here; key: PROMPTEOL_API_KEY.",
+    )
+    served_model: str | None = Field(
+        default=None, frozen=True, description="What the server calls the model; None: model_name."
+    )
+
     _model: Any = PrivateAttr()
     _loaded: Hashable = PrivateAttr(default=None)
     _guard: IndexGuard | None = PrivateAttr(default=None)
@@ -95,7 +112,11 @@ class PromptEOLEmbedding(BaseEmbedding):
         self._refuse_unknown(kwargs)
         dumped = kwargs.pop("fingerprint", None)
         super().__init__(model_name=model_name, **kwargs)
-        if model is None:
+        if model is None and self.endpoint is not None:
+            server = EmbeddingServer(self.endpoint, self.served_model or model_name)
+            model = ServedModel(model_name, server, **self.model_kwargs)  # type: ignore[assignment]
+            self._loaded = server.address
+        elif model is None:
             from prompteol import PromptEOL
 
             model = PromptEOL(model_name, **self.model_kwargs)
@@ -181,7 +202,8 @@ class PromptEOLEmbedding(BaseEmbedding):
 
     def _embedder(self) -> TextEmbedder:
         """Read the fields as they are now: all but name and arguments of the model may be assigned to."""
-        return TextEmbedder(
+        embedder = ServerEmbedder if isinstance(self._model, ServedModel) else TextEmbedder
+        return embedder(
             self._model,
             normalize=self.normalize,
             batch_size=self.encode_batch_size,
@@ -235,7 +257,9 @@ class PromptEOLEmbedding(BaseEmbedding):
         fields = {name: getattr(self, name) for name in type(self).model_fields if name not in _NOT_PICKLED}
         fields["embeddings_cache"] = _store(self.embeddings_cache)
         # A model that was changed since it was loaded is not the one that its name brings back.
-        model = None if self._loaded is not None and self._loaded == model_state(self._model) else self._model
+        # What a server computes is never pickled, and never changed here.
+        named = self._loaded is not None and (self.endpoint is not None or self._loaded == model_state(self._model))
+        model = None if named else self._model
         return partial(type(self), **fields, model=model), ()
 
 

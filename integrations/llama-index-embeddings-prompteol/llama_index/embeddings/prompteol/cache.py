@@ -7,7 +7,7 @@ from typing import Any
 
 from llama_index.core.storage.kvstore.types import BaseKVStore
 
-from prompteol.embedder import TextEmbedder, model_state
+from prompteol.embedder import TextEmbedder
 
 
 class FingerprintedStore(BaseKVStore):
@@ -27,7 +27,7 @@ class FingerprintedStore(BaseKVStore):
 
     def _named(self, collection: str) -> str:
         embedder = self._embedder()
-        state = model_state(embedder.model), embedder
+        state = embedder.state(), embedder
         if state != self._state:
             self._state, self._fingerprint = state, embedder.fingerprint
         return f"{collection}-{self._fingerprint}"
