@@ -14,14 +14,19 @@ answer = requests.post("http://127.0.0.1:8080/v1/embeddings", json={"input": ids
 vector = answer["data"][0]["embedding"]"""
 
 
-def client_lines() -> str:
-    """Return the lines by which a client of llama.cpp sends token ids, the prompt among them."""
-    return _CLIENT
+def llama_cpp_commands(folder: str, max_length: int) -> dict[str, str]:
+    """Return the commands that serve a folder with llama.cpp, and the lines of its client."""
+    return {
+        "convert": f"python convert_hf_to_gguf.py {folder} --outtype f32 --outfile model.gguf",
+        "llama.cpp": f"llama-server -m model.gguf --embedding --pooling last -c {max_length}",
+        "client": _CLIENT,
+    }
 
 
-def serving_commands(folder: str, *, tokenizer: str | None, dtype: str) -> dict[str, str]:
+def serving_commands(folder: str, *, tokenizer: str | None, dtype: str, revision: str | None = None) -> dict[str, str]:
     """Return the command of each server; ``tokenizer`` is a folder of its own where the model's loses the prompt."""
     other = f" --tokenizer {tokenizer}" if tokenizer else ""
+    folder = f"{folder} --revision {revision}" if revision else folder
     commands = {
         "vLLM": f"vllm serve {folder}{other} --runner pooling --dtype {dtype}",
         "Text Embeddings Inference": (
@@ -49,12 +54,21 @@ def table(comparisons: Sequence[ExportComparison]) -> list[tuple[str, ...]]:
     return rows
 
 
+_BY_TOKENIZER = """\
+Send plain text: the tokenizer writes the prompt around it. Add no prompt, and ask for no chat template."""
+_BY_CLIENT = """\
+llama.cpp reads no prompt from a tokenizer, so the client writes it. Send token ids, which are the model's own for every
+text that fits."""
+
+
 def card(
     prompt: ExportedPrompt, record: Mapping[str, Any], comparisons: Sequence[ExportComparison], license: str | None
 ) -> str:
     """Return the text of ``README.md``."""
     stated = f"license: {license}\n" if license and "," not in license else ""
-    commands = "\n".join(record["commands"].values())
+    commands = "\n".join(command for name, command in record["commands"].items() if name != "client")
+    client = record["commands"].get("client")
+    lines_of_client = f"```python\n{client}\n```\n" if client else ""
     header, *rows = table(comparisons)
     lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
     tokenizer = record["tokenizer"]
@@ -74,7 +88,7 @@ tags: [sentence-transformers, sentence-similarity, prompteol]
 
 # An embedding model for servers
 
-Send plain text: the tokenizer writes the prompt around it. Do not add the prompt, and do not ask for a chat template.
+{_BY_CLIENT if record.get("server") else _BY_TOKENIZER}
 
 ````text
 {prompt.template}
@@ -83,7 +97,7 @@ Send plain text: the tokenizer writes the prompt around it. Do not add the promp
 ```bash
 {commands}
 ```
-{lost}
+{lost}{lines_of_client}
 At most {record["max_seq_length"]:,} tokens fit, the prompt's included. vLLM refuses longer texts unless a request says
 `"truncate_prompt_tokens": -1`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +59,16 @@ class Reloaded:
     """Load an exported folder with stock libraries."""
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
-        self.folder = folder
-        self._model = SentenceTransformer(
-            str(folder), device=str(device), model_kwargs={"dtype": dtype}, local_files_only=True
-        )
+        # Of a key that older versions need it says, each time, that it has another name.
+        logger = logging.getLogger("sentence_transformers")
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
+            self._model = SentenceTransformer(
+                str(folder), device=str(device), model_kwargs={"dtype": dtype}, local_files_only=True
+            )
+        finally:
+            logger.setLevel(level)
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
