@@ -21,7 +21,7 @@ from prompteol.prompts import PromptTask
 from prompteol.saving.export.commands import card, llama_cpp_commands
 from prompteol.saving.export.folder import write_model
 from prompteol.saving.export.onnx import ONNX_FILE, check_onnx, onnx_vectors, write_onnx
-from prompteol.saving.export.plan import Plan, exported_prompt
+from prompteol.saving.export.plan import ExportPlan, exported_prompt
 from prompteol.saving.export.report import (
     TOLERANCE,
     ExportComparison,
@@ -92,7 +92,7 @@ def export(
         check_onnx()
     check_folder(out, force=force)
     prompt = exported_prompt(model, task)
-    plan = Plan.of(model, prompt, normalize=normalize)
+    plan = ExportPlan.of(model, prompt, normalize=normalize)
     texts = plan.samples()
     ordinary, limit = texts["ordinary"]
     tokenizer = None if server else prompting_tokenizer(prompt, ordinary)
@@ -133,7 +133,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _compare(
-    plan: Plan,
+    plan: ExportPlan,
     folder: Path,
     texts: Mapping[str, tuple[list[str], int]],
     tokenizer: PromptingTokenizer | None,

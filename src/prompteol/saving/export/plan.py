@@ -49,7 +49,7 @@ def exported_prompt(model: SettableModel, task: PromptTask | None) -> ExportedPr
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExportPlan:
     """Hold what is written: the backbone, the modules behind it, and the prompt."""
 
     model: SettableModel
@@ -59,7 +59,7 @@ class Plan:
     max_length: int
 
     @classmethod
-    def of(cls, model: SettableModel, prompt: ExportedPrompt, *, normalize: bool) -> Plan:
+    def of(cls, model: SettableModel, prompt: ExportedPrompt, *, normalize: bool) -> ExportPlan:
         """Check a model's parts, and prepare them; raise ExportError where servers have no such parts."""
         after = list(model.children())[1:]
         check_modules(after)
