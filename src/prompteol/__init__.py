@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         register_template,
     )
     from prompteol.saving import fingerprint
+    from prompteol.saving.export import export
     from prompteol.sentence_transformers import PromptEOL
     from prompteol.serving.check import check
     from prompteol.serving.verify import verify
@@ -59,6 +60,7 @@ _EXPORTS = {
     "embed_corpus": "prompteol.corpus",
     "encode_files": "prompteol.embedder.encode_files",
     "evaluate": "prompteol.evaluation",
+    "export": "prompteol.saving.export",
     "fingerprint": "prompteol.saving",
     "fit_readout": "prompteol.techniques.fitting",
     "guard_index": "prompteol.embedder",
@@ -93,6 +95,7 @@ __all__ = [
     "encode_files",
     "errors",
     "evaluate",
+    "export",
     "fingerprint",
     "fit_readout",
     "guard_index",

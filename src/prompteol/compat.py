@@ -18,6 +18,7 @@ from transformers import AutoProcessor, PreTrainedTokenizerBase
 __all__ = [
     "PEFT_PREFIX",
     "adapter_layer_types",
+    "drop_final_norm",
     "eager_attention",
     "forward_hooks",
     "initialized_weights",
@@ -39,6 +40,14 @@ def adapter_layer_types() -> tuple[type, ...]:
     from peft.utils import AuxiliaryTrainingWrapper
 
     return BaseTunerLayer, AuxiliaryTrainingWrapper
+
+
+def drop_final_norm(config: Any) -> bool:
+    """Have a configuration say that its architecture has no final norm, as OPT's can; return whether it can."""
+    found = hasattr(config, "_remove_final_layer_norm")
+    if found:
+        config._remove_final_layer_norm = True
+    return found
 
 
 def renames_weights(model_type: str) -> bool:

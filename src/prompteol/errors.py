@@ -8,6 +8,7 @@
     │   ├── ModelNotFoundError  nothing lies at that path or name
     │   └── LayerError        a layer outside the backbone
     ├── ArtifactError         a saved model whose files contradict each other
+    ├── ExportError           a model that no server would serve with its own vectors
     ├── SettingError          an argument outside what it may be
     ├── IndexMismatchError    a search index that another model built
     ├── CorpusError           a file of texts or vectors that cannot be read or written
@@ -27,6 +28,7 @@ __all__ = [
     "ArtifactError",
     "CorpusError",
     "EvaluationError",
+    "ExportError",
     "IncompatibleVersionError",
     "IndexMismatchError",
     "InputError",
@@ -74,6 +76,10 @@ class LayerError(ModelError, IndexError):
 
 class ArtifactError(PromptEOLError, ValueError):
     """The files of a saved model contradict each other."""
+
+
+class ExportError(PromptEOLError, ValueError):
+    """A model cannot be exported so that servers give its vectors."""
 
 
 class SettingError(PromptEOLError, ValueError):

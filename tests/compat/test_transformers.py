@@ -6,7 +6,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModel
 
-from prompteol.compat import eager_attention, initialized_weights, renames_weights, visible_tokens
+from prompteol.compat import drop_final_norm, eager_attention, initialized_weights, renames_weights, visible_tokens
 from prompteol.testing import tiny_config
 
 VERSION = f"transformers {transformers.__version__}"
@@ -31,6 +31,13 @@ def test_weights_that_are_initialized_at_random_are_named(backbone, tmp_path, ve
     finally:
         transformers.logging.set_verbosity(before)
     assert names == ["layers.1.mlp.up_proj.weight"], f"{VERSION} reports missing weights in another way"
+
+
+def test_opt_can_say_that_it_has_no_final_norm():
+    config = tiny_config("opt")
+    assert drop_final_norm(config), f"{VERSION} has no setting by which OPT leaves its final norm out"
+    assert AutoModel.from_config(config).decoder.final_layer_norm is None
+    assert not drop_final_norm(tiny_config("llama"))
 
 
 def test_modeling_files_have_eager_attention(backbone):

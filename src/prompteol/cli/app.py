@@ -12,6 +12,7 @@ from prompteol.cli import console
 from prompteol.cli.benchmark import benchmark
 from prompteol.cli.encode import encode
 from prompteol.cli.evaluate import evaluate, plot
+from prompteol.cli.export import export
 from prompteol.cli.model_options import with_option_groups
 from prompteol.cli.models import create, info, merge
 from prompteol.cli.reproduce import reproduce
@@ -104,8 +105,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    encode, search, similarity, words, create, tune, train, merge, info, check, verify, evaluate, reproduce, plot,
-    benchmark,
+    encode, search, similarity, words, create, export, tune, train, merge, info, check, verify, evaluate, reproduce,
+    plot, benchmark,
 ):  # fmt: skip
     # Lines are joined, paragraphs stay.
     shown = "\n\n".join(" ".join(part.split()) for part in cleandoc(command.__doc__ or "").split("\n\n"))

@@ -16,7 +16,6 @@ from prompteol.cli.encode_folder import FolderOptions, encode_folder
 from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.progress import progress
 from prompteol.errors import CorpusError
-from prompteol.prompts import PromptTask
 
 
 def encode(
@@ -39,10 +38,8 @@ def encode(
     ],
     model: shared.ModelOption = None,
     options: ModelOptions,
-    task: Annotated[
-        PromptTask | None, typer.Option("--task", help="Use the prompt for queries or the one for documents.")
-    ] = None,
-    normalize: Annotated[bool, shared.option("--normalize", "Scale each vector to length 1.")] = False,
+    task: shared.TaskOption = None,
+    normalize: shared.NormalizeOption = False,
     truncate_dim: Annotated[
         int | None, shared.option("--truncate-dim N [all of them]", "Keep the first N dimensions.", min=1)
     ] = None,

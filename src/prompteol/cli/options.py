@@ -8,7 +8,7 @@ import typer
 from prompteol.files import Format
 from prompteol.files.tables import DELIMITERS
 from prompteol.plots.picture import PICTURES
-from prompteol.prompts import TEMPLATES, NormalizationMode
+from prompteol.prompts import TEMPLATES, NormalizationMode, PromptTask
 from prompteol.techniques import TECHNIQUES
 
 
@@ -125,6 +125,9 @@ SentEvalOption = Annotated[
         "The folder data/downstream of SentEval, or one that holds the raw STS folders.",
     ),
 ]
+
+TaskOption = Annotated[PromptTask | None, typer.Option("--task", help="Use the prompt for queries or for documents.")]
+NormalizeOption = Annotated[bool, option("--normalize", "Scale each vector to length 1.")]
 
 # Outputs.
 ModelFolderOption = Annotated[Path, option("--output -o FOLDER", "The folder to save the model in.")]

@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 
 from prompteol.errors import CorpusError
 
-_MANIFEST = "prompteol.json"
+# What the folder of a saved model holds, and that of an exported one.
+_MANIFESTS = ("prompteol.json", "export.json")
 
 
 def refuse_overwrite(path: Path, *, force: bool) -> None:
@@ -91,7 +92,7 @@ def check_folder(out: Path, *, force: bool) -> None:
     if not out.exists() or not any(out.iterdir()):
         return
     # --force must never empty a folder of something else.
-    if not (out / _MANIFEST).is_file():
+    if not any((out / manifest).is_file() for manifest in _MANIFESTS):
         raise CorpusError(f"{str(out)!r} holds other files; name a folder that does not exist")
     if not force:
         raise CorpusError(f"{str(out)!r} is a saved model already; add --force to replace it")

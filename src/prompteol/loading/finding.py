@@ -22,7 +22,7 @@ from prompteol.model import (
 )
 from prompteol.model.module import Engine
 from prompteol.prompts import TEMPLATES, DemonstrationsLike, NormalizationMode, Template, TemplateLike, choose_prompt
-from prompteol.saving import UNFINISHED, Manifest, check_truncation
+from prompteol.saving import EXPORTED, UNFINISHED, Manifest, check_truncation
 from prompteol.techniques import ForwardTechnique
 from prompteol.techniques.registry import describe_technique, from_record
 from prompteol.tokenization import PromptTokenizer, recover_template
@@ -82,6 +82,11 @@ def find_parts(name: str | Path | None, request: PromptConfig, options: LoadOpti
     if foreign and request.template is None and source.file(UNFINISHED) is not None:
         raise ModelError(
             f"{source.name!r} is no PromptEOL artifact: a save into it was broken off ({UNFINISHED}); save it again"
+        )
+    if foreign and source.file(EXPORTED) is not None:
+        raise ModelError(
+            f"{source.name!r} is an export for servers, whose tokenizer writes the prompt, which would then stand "
+            "there twice: load the model that it was made of, or this one with SentenceTransformer"
         )
     layer = request.layer if request.layer is not None else manifest.layer if manifest else -1
     backbone = backbone_of(source)

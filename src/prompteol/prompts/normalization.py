@@ -1,6 +1,8 @@
-"""Normalize a text before it fills the slot: each mode in Python and in Jinja, which a saved chat template runs.
+"""Normalize a text before it fills the slot, in Python, in Jinja and as rewrites by regular expressions.
 
-They must give the same string for every text, so they are written in the same steps, with the same string methods.
+A saved chat template runs the Jinja; an exported tokenizer the rewrites. All must give the same string for every text:
+Python and Jinja are written in the same steps with the same string methods, and the rewrites mean the same in
+Oniguruma, which ``tokenizers`` uses, and in a browser's regular expressions.
 """
 
 from __future__ import annotations
@@ -15,6 +17,11 @@ NormalizationMode = Literal["paper", "plain", "none"]
 # Closing marks that may follow a sentence's last stop, and the stops of the scripts a multilingual model meets.
 _CLOSERS = "\"'”’»›」』】）)]}"
 _STOPS = ".!?…。．！？｡؟۔।॥:;：；"
+
+# The characters that ``str.split`` takes for whitespace, and the two ends of a text.
+_SPACE = r"[\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+_START, _END = r"(?<![\s\S])", r"(?![\s\S])"
+_COLLAPSE = ((_SPACE + "+", " "), (_START + " ", ""), (" " + _END, ""))
 
 
 def _paper(text: str) -> str:
@@ -47,6 +54,16 @@ _PLAIN_JINJA = """\
 {%- if text and (not bare or bare[-1] not in STOPS) -%}{%- set text = text ~ '.' -%}{%- endif -%}
 """
 
+_PAPER_REWRITES = (*_COLLAPSE, (r"(?<=[^.?\"'])" + _END, "."), ('"', "'"), (r"\?" + _END, "."))
+
+
+def _in_class(characters: str) -> str:
+    return "[" + "".join(rf"\u{ord(one):04x}" for one in characters) + "]"
+
+
+# Nothing but a stop, with closing marks behind it or none, spares a text that is not empty the full stop.
+_PLAIN_REWRITES = (*_COLLAPSE, (rf"(?<!{_in_class(_STOPS)}{_in_class(_CLOSERS)}*)(?<=[\s\S])" + _END, "."))
+
 
 def jinja_literal(text: str) -> str:
     """Return a Jinja string literal of a text: Jinja reads Python's escapes, but joins no surrogate pairs of JSON's."""
@@ -54,16 +71,22 @@ def jinja_literal(text: str) -> str:
 
 
 class Normalization(NamedTuple):
-    """Change a text the same way in Python (``apply``) and in Jinja (``jinja`` rewrites the variable ``text``)."""
+    """Change a text the same way in Python, in Jinja and by regular expressions.
+
+    ``jinja`` rewrites the variable ``text``; ``rewrites`` are patterns and what replaces their matches, in order.
+    """
 
     apply: Callable[[str], str]
     jinja: str
+    rewrites: tuple[tuple[str, str], ...] = ()
 
 
 _MODES: dict[str, Normalization] = {
-    "paper": Normalization(_paper, _PAPER_JINJA),
+    "paper": Normalization(_paper, _PAPER_JINJA, _PAPER_REWRITES),
     "plain": Normalization(
-        _plain, _PLAIN_JINJA.replace("CLOSERS", jinja_literal(_CLOSERS)).replace("STOPS", jinja_literal(_STOPS))
+        _plain,
+        _PLAIN_JINJA.replace("CLOSERS", jinja_literal(_CLOSERS)).replace("STOPS", jinja_literal(_STOPS)),
+        _PLAIN_REWRITES,
     ),
     "none": Normalization(str, ""),
 }

@@ -96,6 +96,11 @@ class PromptTemplate:
         """Prepare a text for the slot."""
         return normalization(self.normalization).apply(text)
 
+    @property
+    def rewrites(self) -> tuple[tuple[str, str], ...]:
+        """The normalization as regular expressions and what replaces their matches, in order."""
+        return normalization(self.normalization).rewrites
+
     def render(self, text: str) -> str:
         """Fill the slot with a text, which is data whatever it looks like; BOS is added with the tokens."""
         return self.head + self.normalize(text) + self.suffix

@@ -2,10 +2,11 @@
 
 from prompteol.saving.fingerprint import fingerprint, remembering_frozen_weights
 from prompteol.saving.lost_edits import warn_of_lost_edits
-from prompteol.saving.manifest import UNFINISHED, Manifest, check_stock_settings, check_truncation
+from prompteol.saving.manifest import EXPORTED, UNFINISHED, Manifest, check_stock_settings, check_truncation
 from prompteol.saving.portable import TRAINING_HEADING, save_portable, stated_license, training_notes
 
 __all__ = [
+    "EXPORTED",
     "TRAINING_HEADING",
     "UNFINISHED",
     "Manifest",

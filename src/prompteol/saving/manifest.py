@@ -19,6 +19,8 @@ from prompteol.prompts import Demonstration, PromptTemplate, RetrievalTemplate, 
 
 #: Lies in a folder while a model is being saved there.
 UNFINISHED = f"{MANIFEST}.partial"
+#: The record of a folder that was exported for servers, and is no model to be prompted.
+EXPORTED = "export.json"
 _FORMAT = 1
 _TRANSFORMER, _POOLING = "sentence_bert_config.json", "1_Pooling/config.json"
 

@@ -1,0 +1,103 @@
+"""Run ``prompteol export``: write a folder that servers give a model's own vectors from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from rich.table import Table
+
+from prompteol.cli import console
+from prompteol.cli.model_options import ModelOptions
+from prompteol.cli.options import Dtype, ForceOption, ModelOption, NormalizeOption, TaskOption, option
+from prompteol.errors import SettingError
+from prompteol.files.atomic import check_folder
+
+if TYPE_CHECKING:
+    from prompteol import PromptEOL
+
+
+Server = Literal["llama.cpp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedModelOptions(ModelOptions):
+    """Describe a model whose weights keep the checkpoint's data type, on a CPU too."""
+
+    dtype: Annotated[
+        Dtype | None, option("--dtype [the checkpoint's]", "The data type of the weights that are written.")
+    ] = None
+
+    def load(self, model: str | None) -> PromptEOL:
+        """Load the model in the data type that is written."""
+        return super().load(model) if self.dtype else replace(self, dtype="auto").load(model)  # type: ignore[arg-type]
+
+
+def export(
+    *,
+    model: ModelOption = None,
+    output: Annotated[
+        Path | None, option("--output -o FOLDER", "The folder to write; with --push it may be left out.")
+    ] = None,
+    task: TaskOption = None,
+    normalize: NormalizeOption = False,
+    onnx: Annotated[bool, option("--onnx", "Write an ONNX graph, too (extra: onnx).")] = False,
+    web: Annotated[bool, option("--web", "Write a page that embeds texts in a browser, too, with the graph.")] = False,
+    server: Annotated[
+        Server | None,
+        option("--for SERVER [any that reads the tokenizer]", "Write for a server that reads no prompt from it."),
+    ] = None,
+    push: Annotated[str | None, option("--push NAME", "Upload the folder to this repository on the Hub.")] = None,
+    push_revision: Annotated[
+        str, option("--push-revision BRANCH", "The branch of the repository that gets the folder.")
+    ] = "served",
+    allow_inexact: Annotated[
+        bool, option("--allow-inexact", "Write the folder even if ordinary texts get other tokens or vectors.")
+    ] = False,
+    options: ExportedModelOptions,
+    force: ForceOption = False,
+) -> None:
+    """Write a folder that gives a model's vectors for plain text, wherever its tokenizer is read.
+
+    The prompt is in tokenizer.json, so vLLM, Text Embeddings Inference and infinity need no template. Everything is
+    loaded again and compared before it is there.
+    """
+    if output is None and push is None:
+        raise SettingError("export has nowhere to write: give -o FOLDER, or --push NAME")
+    options.check(model)
+    if output is not None:
+        check_folder(output, force=force)
+    loaded = options.load(model)
+    from prompteol.saving.export import export as export_model
+    from prompteol.saving.export import push as push_folder
+    from prompteol.saving.export.commands import table
+
+    with TemporaryDirectory() as scratch:
+        with console.waiting("exporting"):
+            done = export_model(
+                loaded,
+                output or Path(scratch, "export"),
+                task=task,
+                normalize=normalize,
+                onnx=onnx,
+                web=web,
+                server=server,
+                allow_inexact=allow_inexact,
+                force=force,
+            )
+        header, *rows = table(done.comparisons)
+        shown = Table(*header)
+        for row in rows:
+            shown.add_row(*row)
+        console.show(shown)
+        if output is not None:
+            for name, command in done.commands.items():
+                console.note(f"{name}: {command}" if "\n" not in command else f"{name}:\n{command}")
+        if push is not None:
+            with console.waiting("uploading"):
+                named = push_folder(done, push, push_revision)
+            console.note(
+                f"{push}: the branch {push_revision} holds it" + (", as the card of main says" if named else "")
+            )

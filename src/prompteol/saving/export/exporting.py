@@ -1,0 +1,182 @@
+"""Export a model: write the folder, load it again, compare, and publish it where its vectors are the model's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from prompteol.errors import ExportError, SettingError
+from prompteol.files.atomic import atomic_folder, check_folder
+from prompteol.model.settable import SettableModel
+from prompteol.prompts import PromptTask
+from prompteol.saving.export.commands import card, llama_cpp_commands
+from prompteol.saving.export.folder import write_model
+from prompteol.saving.export.onnx import ONNX_FILE, check_onnx, onnx_vectors, write_onnx
+from prompteol.saving.export.plan import ExportPlan, exported_prompt
+from prompteol.saving.export.report import (
+    TOLERANCE,
+    ExportComparison,
+    Reloaded,
+    Rows,
+    Vectors,
+    auto_tokenizer,
+    compared,
+    rows_of_auto_tokenizer,
+    rows_of_tokenizers,
+)
+from prompteol.saving.export.tokenizer import PromptingTokenizer, prompting_tokenizer
+from prompteol.saving.export.web import write_page
+from prompteol.saving.manifest import EXPORTED
+
+_OWN_TOKENIZER = "tokenizer"
+
+Server = Literal["llama.cpp"]
+Way = tuple[Callable[[Sequence[str], int], Rows], Callable[[Rows], Vectors]]
+
+
+@dataclass(frozen=True)
+class Export:
+    """Describe an exported folder: how its rows and vectors compare with the model's, and the commands to serve it."""
+
+    folder: Path
+    comparisons: tuple[ExportComparison, ...]
+    commands: Mapping[str, str]
+    record: Mapping[str, Any] = field(repr=False)
+
+
+def export(
+    model: SettableModel,
+    out: str | Path,
+    *,
+    task: PromptTask | None = None,
+    normalize: bool = False,
+    onnx: bool = False,
+    web: bool = False,
+    server: Server | None = None,
+    allow_inexact: bool = False,
+    force: bool = False,
+) -> Export:
+    """Write a folder that gives a model's vectors for plain text, wherever its tokenizer is read.
+
+    Args:
+        model: a ``PromptEOL`` model. The folder has its data type.
+        out: the folder to make.
+        task: ``"query"`` or ``"document"``, needed where the model has a template for each.
+        normalize: add a module that scales vectors to length 1.
+        onnx: write the graph too, as ``onnx/model.onnx``; needs the extra ``onnx``.
+        web: write a static page that embeds texts in a browser, too; it needs the graph.
+        server: ``"llama.cpp"``, which reads no prompt from a tokenizer: the folder has the model's own tokenizer, and
+            the client sends token ids.
+        allow_inexact: export also where rows or vectors of ordinary texts are not the model's own.
+        force: replace a model that lies at ``out``.
+
+    Raises:
+        ExportError: servers would give other vectors, or there is no way to export such a model.
+        SettingError: the task is missing, or an argument names nothing.
+    """
+    out, onnx = Path(out), onnx or web
+    if server not in (None, *get_args(Server)):
+        raise SettingError(f"server={server!r} is not 'llama.cpp': leave it out, any other reads the same folder")
+    if server is not None and onnx:
+        raise SettingError(f"server={server!r} reads no ONNX: export twice, to a folder each")
+    if onnx:
+        check_onnx()
+    check_folder(out, force=force)
+    prompt = exported_prompt(model, task)
+    plan = ExportPlan.of(model, prompt, normalize=normalize)
+    texts = plan.samples()
+    ordinary, limit = texts["ordinary"]
+    tokenizer = None if server else prompting_tokenizer(prompt, ordinary)
+    with _evaluating(model), atomic_folder(out, force=force) as folder:
+        write_model(folder, plan.backbone, plan.modules, plan.max_length)
+        if tokenizer is None:
+            own = deepcopy(prompt.prompter.tokenizer)
+            own.chat_template = None
+            own.save_pretrained(str(folder))
+        else:
+            tokenizer.save(folder, own := prompt.prompter.tokenizer, plan.max_length)
+        about = write_onnx(folder, plan.backbone, plan.modules[1:], prompt.rows(ordinary[:3], limit)) if onnx else None
+        if web and tokenizer is not None:
+            write_page(folder, tokenizer.after.ids, plan.max_length)
+        comparisons, other = _compare(plan, folder, texts, tokenizer, onnx=onnx)
+        if not allow_inexact:
+            _check(comparisons, plan.dtype, out)
+        record = plan.record(out, tokenizer, comparisons, other) | {"onnx": about}
+        if server is not None:
+            record |= {"commands": llama_cpp_commands(str(out), plan.max_length), "server": server}
+        license = model.model_card_data.license
+        text = card(prompt, record, comparisons, license if isinstance(license, str) else None)
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        (folder / EXPORTED).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return Export(out, tuple(comparisons), record["commands"], record)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Have a model in evaluation mode within a block."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        if training:
+            model.train()
+
+
+def _compare(
+    plan: ExportPlan,
+    folder: Path,
+    texts: Mapping[str, tuple[list[str], int]],
+    tokenizer: PromptingTokenizer | None,
+    *,
+    onnx: bool,
+) -> tuple[list[ExportComparison], str | None]:
+    """Load a folder again in each way; write the tokenizer a second time where the first one is not read as it is."""
+    reloaded = Reloaded(folder, plan.model.device, plan.dtype)
+    ways: dict[str, Way] = {}
+    other = None
+    if tokenizer is None:
+        ways["token ids"] = plan.prompt.rows, reloaded.vectors
+    else:
+        raw = partial(rows_of_tokenizers, folder / "tokenizer.json")
+        auto = partial(rows_of_auto_tokenizer, reloaded.tokenizer)
+        ways = {"tokenizers": (raw, reloaded.vectors), "AutoTokenizer": (auto, reloaded.vectors)}
+        if auto(*texts["ordinary"]) != raw(*texts["ordinary"]):
+            # Where a config.json lies beside it, transformers may take the architecture's own class.
+            other = _OWN_TOKENIZER
+            tokenizer.save(folder / other, plan.prompt.prompter.tokenizer, plan.max_length)
+            auto = partial(rows_of_auto_tokenizer, auto_tokenizer(folder / other))
+            ways[f"AutoTokenizer, {other}/"] = auto, reloaded.vectors
+        if onnx:
+            ways["ONNX Runtime"] = raw, partial(onnx_vectors, folder / ONNX_FILE)
+    found = []
+    for kind, (some, most) in texts.items():
+        rows, vectors = plan.prompt.rows(some, most), plan.own(some, most)
+        for name, (rows_of, vectors_of) in ways.items():
+            theirs = rows_of(some, most)
+            found.append(compared(name, kind, (rows, theirs), (vectors, vectors_of(theirs))))
+    return sorted(found, key=lambda one: list(ways).index(one.loaded)), other
+
+
+def _check(comparisons: list[ExportComparison], dtype: torch.dtype, out: Path) -> None:
+    """Raise ExportError where ordinary texts have other rows or vectors, loaded in a way that the commands use."""
+    ways = [one.loaded for one in comparisons]
+    for one in comparisons:
+        replaced = one.loaded == "AutoTokenizer" and any(way.startswith("AutoTokenizer,") for way in ways)
+        if one.kind != "ordinary" or replaced:
+            continue
+        if one.identical < 1 or not one.difference <= TOLERANCE[dtype]:
+            raise ExportError(
+                f"loaded by {one.loaded}, {one.identical:.0%} of {one.texts} ordinary texts have the model's tokens, "
+                f"and vectors differ by {one.difference:.1e} where {TOLERANCE[dtype]:.0e} is allowed; "
+                f"allow_inexact=True (--allow-inexact) writes {str(out)!r} in spite of it"
+            )

@@ -1,0 +1,145 @@
+"""Write a model as one ONNX graph: backbone, last-token pooling and the modules behind it."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prompteol.extras import check_extra
+from prompteol.saving.export.report import Vectors
+from prompteol.tokenization import TokenRows
+
+#: Where servers and libraries look for it.
+ONNX_FILE = "onnx/model.onnx"
+_INPUTS, _OUTPUTS = ("input_ids", "attention_mask"), ("last_hidden_state", "sentence_embedding")
+# A protocol buffer holds 2 GiB; the graph itself wants some of it.
+_LARGEST_FILE = 2**31 - 2**26
+# Smaller tensors are not worth a node.
+_WORTH_CASTING = 1024
+
+
+class _Graph(nn.Module):
+    """Give the last hidden state, for servers that pool themselves, and the embedding, for those that do not."""
+
+    def __init__(self, backbone: nn.Module, after: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.after = nn.ModuleList(after)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, return_dict=True)
+        states: Tensor = output.last_hidden_state
+        last = (attention_mask.sum(dim=1) - 1)[:, None, None].expand(-1, 1, states.shape[-1])
+        features = {"sentence_embedding": states.gather(1, last)[:, 0]}
+        for module in self.after:
+            features = module(features)
+        return states, features["sentence_embedding"]
+
+
+def check_onnx() -> None:
+    """Raise where a package of the extra ``onnx`` is absent, before anything is written."""
+    check_extra("onnx", "onnx", "onnxruntime", "onnxscript")
+
+
+def write_onnx(
+    folder: Path, backbone: nn.Module, after: Sequence[nn.Module], rows: Sequence[Sequence[int]]
+) -> dict[str, Any]:
+    """Export the graph to ``onnx/model.onnx``, and return what ``export.json`` says of it.
+
+    It computes in fp32. Weights that fp16 holds exactly are stored in it, with a Cast behind each. ``rows`` are token
+    ids to trace with.
+    """
+    import onnx_ir
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+    graph = _Graph(deepcopy(backbone).float().cpu(), [deepcopy(module).float().cpu() for module in after]).eval()
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
+    features = TokenRows(rows, (), 0).padded()
+    with _quiet(), torch.inference_mode():
+        program: Any = torch.onnx.export(
+            graph,
+            tuple(features[name] for name in _INPUTS),
+            dynamo=True,
+            input_names=list(_INPUTS),
+            output_names=list(_OUTPUTS),
+            dynamic_shapes=(sizes, sizes),
+            verbose=False,
+        )
+    # Where in torch's code each node comes from: half a megabyte.
+    ClearMetadataAndDocStringPass()(program.model)
+    casts = _store_in_half(program.model)
+    size = sum(value.const_value.nbytes for value in program.model.graph.initializers.values())
+    file = folder / ONNX_FILE
+    file.parent.mkdir(exist_ok=True)
+    onnx_ir.save(program.model, file, external_data=f"{file.name}_data" if size > _LARGEST_FILE else None)
+    return {
+        "file": ONNX_FILE,
+        "opset": program.model.opset_imports[""],
+        "inputs": _INPUTS,
+        "outputs": _OUTPUTS,
+        "weights_in_float16": casts,
+        "bytes": sum(part.stat().st_size for part in file.parent.iterdir()),
+    }
+
+
+def _store_in_half(model: Any) -> int:
+    """Store each weight that fp16 holds exactly in fp16, with a Cast to fp32 behind it; return how many there are."""
+    import onnx_ir as ir
+
+    graph, casts = model.graph, []
+    for name, value in list(graph.initializers.items()):
+        if value.const_value.dtype != ir.DataType.FLOAT or value.const_value.size < _WORTH_CASTING:
+            continue
+        whole = value.const_value.numpy()
+        with np.errstate(over="ignore"):
+            half = whole.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), whole):
+            continue
+        tensor = ir.Tensor(half, name=f"{name}_float16")
+        stored = ir.Value(name=tensor.name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+        cast = ir.node("Cast", [stored], attributes={"to": ir.DataType.FLOAT}, name=f"{name}_cast")
+        ir.convenience.replace_all_uses_with(value, cast.outputs[0])
+        cast.outputs[0].name = f"{name}_float32"
+        del graph.initializers[name]
+        graph.register_initializer(stored)
+        casts.append(cast)
+    if casts:
+        graph.insert_before(graph[0], casts)
+    return len(casts)
+
+
+def onnx_vectors(file: Path, rows: Sequence[Sequence[int]]) -> Vectors:
+    """Return the embeddings that ONNX Runtime computes of token rows, on a CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    found = []
+    for start in range(0, len(rows), 8):
+        features = TokenRows(rows[start : start + 8], (), 0).padded()
+        inputs = {name: tensor.numpy() for name, tensor in features.items()}
+        found += session.run(["sentence_embedding"], inputs)
+    vectors: Vectors = np.concatenate(found)
+    return vectors
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide what torch's exporter says of its own parts."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,111 @@
+"""Load an exported folder again, in each way that it will be loaded, and compare rows and vectors with the model's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from prompteol.tokenization import TokenRows
+
+Vectors = NDArray[np.float32]
+Rows = list[list[int]]
+
+# How far unit vectors of equal rows may differ. Half precision rounds each layer.
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 4e-6, torch.float16: 1e-2, torch.bfloat16: 1e-1}
+
+
+@dataclass(frozen=True)
+class ExportComparison:
+    """Hold how the texts of one kind fare, loaded in one way.
+
+    Args:
+        loaded: the way, such as ``tokenizers`` or ``AutoTokenizer``.
+        kind: ``ordinary``, ``cut``, ``blank`` or ``special``.
+        texts: how many there are.
+        identical: the share whose token rows are the model's own.
+        lowest_cosine, median_cosine: to the model's own vectors.
+        difference: the largest between entries of unit vectors.
+    """
+
+    loaded: str
+    kind: str
+    texts: int
+    identical: float
+    lowest_cosine: float
+    median_cosine: float
+    difference: float
+
+
+def compared(loaded: str, kind: str, rows: tuple[Rows, Rows], vectors: tuple[Vectors, Vectors]) -> ExportComparison:
+    """Compare rows and vectors, each a pair of the model's own and those found."""
+    ours, theirs = (_unit(matrix) for matrix in vectors)
+    cosine = (ours * theirs).sum(axis=1)
+    same = sum(one == other for one, other in zip(*rows, strict=True)) / len(rows[0])
+    figures = float(cosine.min()), float(np.median(cosine)), float(np.abs(ours - theirs).max())
+    return ExportComparison(loaded, kind, len(cosine), same, *figures)
+
+
+class Reloaded:
+    """Load an exported folder with stock libraries."""
+
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+        # Of a key that older versions need it says, each time, that it has another name.
+        logger = logging.getLogger("sentence_transformers")
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
+            self._model = SentenceTransformer(
+                str(folder), device=str(device), model_kwargs={"dtype": dtype}, local_files_only=True
+            )
+        finally:
+            logger.setLevel(level)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer that stock sentence-transformers reads, through ``AutoTokenizer``."""
+        return self._model.tokenizer  # type: ignore[no-any-return]
+
+    def vectors(self, rows: Sequence[Sequence[int]]) -> Vectors:
+        """Return the vectors of token rows."""
+        pad = self.tokenizer.pad_token_id or 0
+        found = []
+        with torch.inference_mode():
+            for start in range(0, len(rows), 8):
+                features: Any = TokenRows(rows[start : start + 8], (), pad).padded()
+                features = {name: tensor.to(self._model.device) for name, tensor in features.items()}
+                found.append(self._model(features)["sentence_embedding"].float().cpu().numpy())
+        return np.concatenate(found)
+
+
+def rows_of_tokenizers(file: Path, texts: Sequence[str], max_length: int) -> Rows:
+    """Return the rows that the library ``tokenizers`` makes of plain texts."""
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.enable_truncation(max_length)
+    return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+
+
+def rows_of_auto_tokenizer(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Rows:
+    """Return the rows that a tokenizer of transformers makes of plain texts."""
+    return [list(ids) for ids in tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]]
+
+
+def auto_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Read a folder's tokenizer as servers do."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    return tokenizer
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    wide = vectors.astype(np.float64)
+    unit: Vectors = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-30)
+    return unit
