@@ -18,13 +18,6 @@ from prompteol.demonstrations.making import (
 )
 
 __all__ = [
-    "check_demonstration",
-    "default_demonstrations",
-    "demonstrations_from_definitions",
-    "demonstrations_from_model",
-    "demonstrations_from_sentences",
-    "distinct",
-    "read_demonstrations",
-    "read_wordnet",
-    "write_demonstrations",
-]
+    "check_demonstration", "default_demonstrations", "demonstrations_from_definitions", "demonstrations_from_model",
+    "demonstrations_from_sentences", "distinct", "read_demonstrations", "read_wordnet", "write_demonstrations",
+]  # fmt: skip

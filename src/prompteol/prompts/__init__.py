@@ -27,26 +27,8 @@ from prompteol.prompts.template import (
 )
 
 __all__ = [
-    "AUTHORS_SLOT",
-    "DEMONSTRATIONS",
-    "PROMPTEOL",
-    "PROMPT_TASKS",
-    "SLOT",
-    "TEMPLATES",
-    "Demonstration",
-    "DemonstrationsLike",
-    "NormalizationMode",
-    "PromptTask",
-    "PromptTemplate",
-    "RetrievalTemplate",
-    "Template",
-    "TemplateLike",
-    "choose_prompt",
-    "compile_chat_template",
-    "decompile_chat_template",
-    "keep_valid_provenance",
-    "prompts_for",
-    "register_template",
-    "resolve_demonstrations",
-    "resolve_template",
-]
+    "AUTHORS_SLOT", "DEMONSTRATIONS", "PROMPTEOL", "PROMPT_TASKS", "SLOT", "TEMPLATES", "Demonstration",
+    "DemonstrationsLike", "NormalizationMode", "PromptTask", "PromptTemplate", "RetrievalTemplate", "Template",
+    "TemplateLike", "choose_prompt", "compile_chat_template", "decompile_chat_template", "keep_valid_provenance",
+    "prompts_for", "register_template", "resolve_demonstrations", "resolve_template",
+]  # fmt: skip

@@ -6,16 +6,6 @@ from prompteol.techniques.readouts import AllButTheTop, Centering, EmbedFilter, 
 from prompteol.techniques.registry import TECHNIQUES, register_technique
 
 __all__ = [
-    "TECHNIQUES",
-    "AllButTheTop",
-    "Centering",
-    "EmbedFilter",
-    "ForwardTechnique",
-    "LinearMap",
-    "MetaEOL",
-    "PromptEnsemble",
-    "Readout",
-    "Technique",
-    "Whitening",
-    "register_technique",
-]
+    "TECHNIQUES", "AllButTheTop", "Centering", "EmbedFilter", "ForwardTechnique", "LinearMap", "MetaEOL",
+    "PromptEnsemble", "Readout", "Technique", "Whitening", "register_technique",
+]  # fmt: skip

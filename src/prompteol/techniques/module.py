@@ -23,10 +23,7 @@ from prompteol.tokenization import PromptTokenizer, TokenRows
 
 
 def embedding_module(
-    transformer: Transformer,
-    template: Template,
-    technique: ForwardTechnique | None,
-    **options: Any,
+    transformer: Transformer, template: Template, technique: ForwardTechnique | None, **options: Any
 ) -> PromptEOLModule:
     """Return the first module of a model, with or without a technique."""
     if technique is None:
