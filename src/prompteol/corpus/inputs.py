@@ -12,7 +12,7 @@ from prompteol.corpus.records import READERS, Mappings, Reader, SeparatedTable, 
 from prompteol.corpus.storage import file_system, is_url
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
-from prompteol.files.compression import suffix_of
+from prompteol.files.decoding import suffix_of
 from prompteol.files.tables import parse_delimiter
 
 _ON_THE_HUB = re.compile(r"(?!\.)[\w.-]+/[\w.-]+(:[\w.-]+)?(@[\w.\[\]:%-]+)?")

@@ -6,7 +6,6 @@ import codecs
 import csv
 import hashlib
 import io
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,9 +16,8 @@ from typing import Any, BinaryIO, Literal
 from prompteol.corpus.storage import file_system, is_url
 from prompteol.errors import CorpusError
 from prompteol.files.columns import check_names
-from prompteol.files.compression import DAMAGE, decompressed, suffix_of
-from prompteol.files.decoding import MARKS, open_bytes
-from prompteol.files.readers import without_duplicates
+from prompteol.files.decoding import DAMAGE, MARKS, decompressed, open_bytes, suffix_of
+from prompteol.files.readers import json_object
 from prompteol.files.tables import header_delimiter, quotes_cells
 
 _BLOCK = 1 << 20
@@ -129,15 +127,7 @@ class JsonLines(TextLines):
 
     def parse(self, raw: Any) -> Mapping[str, Any]:
         """Return the object."""
-        try:
-            record = json.loads(_decoded(raw), object_pairs_hook=without_duplicates)
-        except CorpusError:
-            raise
-        except (ValueError, RecursionError) as error:
-            raise CorpusError(f"not JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise CorpusError(f'expected an object such as {{"text": "..."}}, not {raw.strip()[:40]!r}')
-        return record
+        return json_object(_decoded(raw))
 
 
 class SeparatedTable:

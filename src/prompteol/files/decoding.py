@@ -1,17 +1,28 @@
-"""Decode the lines of a file or pipe: UTF-8, or UTF-16 and UTF-32 by their byte order mark."""
+"""Open a file or pipe, decompress it by the end of its name, and decode its lines.
+
+Compressed are ``.gz``, ``.xz`` and ``.zst``; text is UTF-8, or UTF-16 and UTF-32 by their byte order mark.
+"""
 
 from __future__ import annotations
 
 import codecs
+import gzip
+import io
+import lzma
 import sys
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain
-from typing import BinaryIO
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
 
 from prompteol.errors import CorpusError
-from prompteol.files.compression import DAMAGE, decompressed, suffix_of
 
+DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
+"""What reading a damaged archive raises."""
+
+_COMPRESSED = (".gz", ".zst", ".xz")
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -77,3 +88,56 @@ def _wide_lines(name: str, first: bytes, file: BinaryIO, encoding: str) -> Itera
         raise CorpusError(f"{name!r}, after line {number}: {damaged}") from error
     if rest:
         yield number + 1, rest
+
+
+def suffix_of(name: str) -> tuple[str, str]:
+    """Split off what says the format and the compression: ``"a.jsonl.gz"`` gives ``("jsonl", ".gz")``."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    compression = path.suffix.lower() if path.suffix.lower() in _COMPRESSED else ""
+    return (PurePosixPath(path.stem) if compression else path).suffix.lstrip(".").lower(), compression
+
+
+def decompressed(raw: BinaryIO, compression: str) -> BinaryIO:
+    """Read an open file through what its compression asks for; ``""`` is none. Closing it leaves ``raw`` open."""
+    if compression == ".gz":
+        return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[return-value]
+    if compression == ".xz":
+        return io.BufferedReader(_XzStreams(raw), _BLOCK)
+    if compression == ".zst":
+        # Not the zstandard package, whose reader ends a stream that was cut off as if it were whole.
+        import pyarrow as pa
+
+        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"), _BLOCK)
+    return raw
+
+
+class _XzStreams(io.RawIOBase):
+    """Decompress every stream of an archive; ``LZMAFile`` takes one that is damaged or padded for the end."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._decoder = lzma.LZMADecompressor()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as is at hand; 0 is the end."""
+        while True:
+            block = b""
+            if self._decoder.eof:
+                if not (block := self._next_stream()):
+                    return 0
+                self._decoder = lzma.LZMADecompressor()
+            elif self._decoder.needs_input and not (block := self._raw.read(_BLOCK)):
+                raise EOFError("the archive ends in the middle of a stream")
+            if found := self._decoder.decompress(block, len(buffer)):
+                buffer[: len(found)] = found
+                return len(found)
+
+    def _next_stream(self) -> bytes:
+        """Return how the next stream begins, after the zeros that may stand before it."""
+        block = self._decoder.unused_data.lstrip(b"\0")
+        while not block and (read := self._raw.read(_BLOCK)):
+            block = read.lstrip(b"\0")
+        return block

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
 from prompteol.files import columns as rules
-from prompteol.files.compression import suffix_of
-from prompteol.files.decoding import decoded_lines
+from prompteol.files.decoding import decoded_lines, suffix_of
 from prompteol.files.tables import parse_delimiter, separated_rows
 
 if TYPE_CHECKING:
@@ -219,17 +218,25 @@ def _records(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         where = f"{name!r}, line {number}"
         try:
-            record = json.loads(line, object_pairs_hook=without_duplicates)
+            yield number, json_object(line)
         except CorpusError as error:
             raise CorpusError(f"{where}: {error}") from error
-        except (ValueError, RecursionError) as error:
-            raise CorpusError(f"{where}: not JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise CorpusError(f'{where}: expected an object such as {{"text": "..."}}, not {line.strip()[:40]}')
-        yield number, record
 
 
-def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def json_object(line: str) -> dict[str, Any]:
+    """Parse a line of JSON; the :class:`CorpusError` of one that holds no object names no file."""
+    try:
+        record = json.loads(line, object_pairs_hook=_without_duplicates)
+    except CorpusError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise CorpusError(f'expected an object such as {{"text": "..."}}, not {line.strip()[:40]}')
+    return record
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make a dict of a JSON object; refuse a repeated key, of which Python would silently take the last."""
     record = dict(pairs)
     if len(record) < len(pairs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.util import import_from_string, load_file_path
 from torch import nn
 
 from prompteol.compat import reusing_tokenizer
 from prompteol.errors import ArtifactError, ModelError
 from prompteol.loading.finding import Found, PromptConfig, find_parts
-from prompteol.loading.stock_parts import load_stock_parts
 from prompteol.model import (
     ADAPTER,
     MANIFEST,
@@ -93,7 +94,7 @@ def load_model(
         return LoadedModel(module, source, found.provenance, {"prompts": prompts_for(found.template, found.saved, {})})
     given = {**options.model, **options.processor, **options.config}
     with reading(source.name, given), naming_the_adapter(source), reusing_tokenizer(found.tokenizer, source.name):
-        load = load_stock_parts if manifest is not None and manifest.technique else SentenceTransformer
+        load = _load_stock_parts if manifest is not None and manifest.technique else SentenceTransformer
         stock = load(
             source.name,
             device=device if "device_map" not in options.model else None,
@@ -125,6 +126,25 @@ def load_model(
         fingerprint=manifest.fingerprint if manifest else None,
         revision=manifest.fingerprint[:12] if manifest and same_vectors else None,
     )
+
+
+def _load_stock_parts(name: str, *, device: str | None, **options: Any) -> SentenceTransformer:
+    """Return transformer and pooling in place of this package's module, and what follows; as SentenceTransformer does.
+
+    That class refuses such a module without ``trust_remote_code``, which would let the repository's own code run too.
+    """
+    files: dict[str, Any] = {key: options.get(key) for key in ("token", "cache_folder", "revision", "local_files_only")}
+    paths = (load_file_path(name, file, **files) for file in ("modules.json", "config_sentence_transformers.json"))
+    (_, *after), config = (json.loads(Path(str(path)).read_text(encoding="utf-8")) for path in paths)
+    transformer = Transformer.load(name, **options)
+    modules: list[Any] = [transformer, Pooling(transformer.get_embedding_dimension(), "lasttoken")]
+    for entry in after:
+        if not entry["type"].startswith("sentence_transformers."):
+            raise ArtifactError(f"{name!r}: its module {entry['type']} is not of sentence-transformers: take it out")
+        kind: Any = import_from_string(entry["type"])
+        modules.append(kind.load(name, subfolder=entry["path"], **options))
+    settings = ("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim")
+    return SentenceTransformer(modules=modules, device=device, **{key: config.get(key) for key in settings})
 
 
 def _checked(modules: list[Any], source: ModelSource) -> list[Any]:
