@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.callbacks import CurveWriter, DivergenceStop, ExactAdapter, Watcher, early_stopping, points
 from prompteol.training.checkpoints import Workspace, checkpoint_step, read_state
 from prompteol.training.inputs import check_trainable, load_student, read_inputs, restore, training_dataset
-from prompteol.training.lora import attach_adapter
+from prompteol.training.lora import attach_adapter, keeping_frozen_weights
 from prompteol.training.losses import LossFactory, build_loss, loss_name
 from prompteol.training.recipe import Recipe
 from prompteol.training.result import Training, save_training
 from prompteol.training.teacher import KnownTeacher, Teacher, shared_vectors
 from prompteol.training.trainer import build_trainer, check_arguments, training_arguments
+from prompteol.training.unwrapping import unwrapping
 
 
 def train(
@@ -118,11 +120,10 @@ def train(
     diverged = DivergenceStop(recipe, next(iter(examples.columns.values())))
     for callback in (diverged, CurveWriter(workspace.curve, watch), *callbacks):
         trainer.add_callback(callback)
-    with workspace.kept_on_failure(), diverged.watching(trainer), remembering_frozen_weights():
+    with workspace.kept_on_failure(), diverged.watching(trainer), unwrapping(student, trainer):
         kept = _fit(trainer, recipe, checkpoint)
     if kept is not None:
         restore(student, kept)
-    student.eval()
     step = trainer.state.global_step if kept is None else checkpoint_step(kept)
     diverged.check(student, step)
     result = Training(student, Path(output), points(trainer.state.log_history), step)
@@ -144,6 +145,8 @@ def _fit(trainer: SentenceTransformerTrainer, recipe: Recipe, checkpoint: Path |
         return state.best_model_checkpoint or str(checkpoint)
     if stopping is not None:
         trainer.add_callback(stopping)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    kept_base = keeping_frozen_weights(trainer.model) if recipe.lora is not None else nullcontext()
+    with remembering_frozen_weights(), kept_base:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     best: str | None = trainer.state.best_model_checkpoint
     return best
