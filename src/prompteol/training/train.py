@@ -6,10 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from sentence_transformers import SentenceTransformerTrainer
+from sentence_transformers.util import get_device_name
 from transformers import TrainerCallback, set_seed
 
 from prompteol.data import ScoredPairs, TrainingExamples
@@ -23,9 +26,10 @@ from prompteol.training.inputs import check_trainable, load_student, read_inputs
 from prompteol.training.lora import attach_adapter, keeping_frozen_weights
 from prompteol.training.losses import LossFactory, build_loss, loss_name
 from prompteol.training.recipe import Recipe
+from prompteol.training.rehearsal import check_types, rehearse
 from prompteol.training.result import Training, save_training
 from prompteol.training.teacher import KnownTeacher, Teacher, shared_vectors
-from prompteol.training.trainer import build_trainer, check_arguments, training_arguments
+from prompteol.training.trainer import build_trainer, check_arguments, launched_processes, training_arguments
 from prompteol.training.unwrapping import unwrapping
 
 
@@ -82,17 +86,20 @@ def train(
     examples, pairs = read_inputs(data, recipe, dev=dev, teacher=teacher)
     further = dict(arguments or {})
     check_arguments(further, recipe, scored=pairs is not None)
+    check_types(further)
     workspace = Workspace(Path(output))
     if os.environ.get("RANK", "0") == "0":
         workspace.check(resume=resume)
 
     set_seed(recipe.seed)
+    scored, quiet = pairs is not None, watch is not None
+    build = partial(training_arguments, folder=workspace.checkpoints, scored=scored, quiet=quiet)
+    if further and launched_processes() == 1:
+        expected = model.device if isinstance(model, PromptEOL) else torch.device(device or get_device_name())
+        rehearse(partial(build, recipe, device=expected), further)
     student = load_student(model, recipe.lora, device, options)
     recipe = replace(recipe, lora=check_trainable(student, recipe.lora))
-    settings = training_arguments(
-        recipe, workspace.checkpoints, device=student.device, scored=pairs is not None, quiet=watch is not None,
-        further=further,
-    )  # fmt: skip
+    settings = build(recipe, device=student.device, further=further)
     first = settings.process_index == 0
     known = KnownTeacher.load(teacher, str(student.device)) if first and teacher is not None else None
     given = {name: str(value) for name, value in sorted(further.items())}
