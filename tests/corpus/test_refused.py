@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import prompteol
+from prompteol import PromptEOL
 from prompteol.cli.app import app
 from prompteol.corpus.storage import CorpusFolder, locked
 from prompteol.errors import CorpusError, PromptEOLError
@@ -68,6 +69,38 @@ def test_another_model_a_second_process_and_a_missing_model_leave_no_trace(stati
             prompteol.embed_corpus(static, ROWS, out)
         assert contents(out) == during
     assert contents(out) == before
+
+
+@pytest.mark.parametrize("name", ["engine", "attention"])
+def test_another_computation_is_refused_with_both_named(base, tmp_path, name):
+    def computing(value):
+        one = PromptEOL(base, device="cpu", engine=value if name == "engine" else "auto")
+        if name == "attention":
+            one.module.attention = value
+        return one
+
+    first, second = {"engine": ("auto", "stock"), "attention": ("auto", "sdpa")}[name]
+    prompteol.embed_corpus(computing(first), ROWS, tmp_path / "out")
+    with pytest.raises(CorpusError, match=f'another {name}: "{first}" there, "{second}" here'):
+        prompteol.embed_corpus(computing(second), ROWS, tmp_path / "out")
+    assert len(prompteol.embed_corpus(computing(first), ROWS, tmp_path / "out")) == 30
+
+
+def test_another_kind_of_device_is_refused_where_something_is_left_to_compute(static, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("prompteol.corpus.embed.finish", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            prompteol.embed_corpus(static, ROWS, tmp_path / "out")
+    manifest = tmp_path / "out" / "manifest.json"
+    record = json.loads(manifest.read_text())
+    assert record["device"] == "cpu"
+    manifest.write_text(json.dumps({**record, "device": "cuda"}))
+    with pytest.raises(CorpusError, match='another device: "cuda" there, "cpu" here'):
+        prompteol.embed_corpus(static, ROWS, tmp_path / "out")
+    manifest.write_text(json.dumps(record))
+    prompteol.embed_corpus(static, ROWS, tmp_path / "out")
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "device": "cuda"}))
+    assert len(prompteol.embed_corpus(static, ROWS, tmp_path / "out")) == 30
 
 
 def test_what_failed_before_the_first_shard_stays_until_another_job_is_accepted(static, tmp_path):

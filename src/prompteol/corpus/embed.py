@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
@@ -17,7 +17,7 @@ from prompteol.corpus.job import Job, OnError, finish
 from prompteol.corpus.manifest import MANIFEST, CorpusManifest, Settings
 from prompteol.corpus.opened import Corpus, open_corpus
 from prompteol.corpus.planning import Plan, begun, check_folder, make_plan
-from prompteol.corpus.processes import embed_share, run_on_ray, run_workers
+from prompteol.corpus.processes import connected, embed_share, ray_device, run_on_ray, run_workers
 from prompteol.corpus.progress import CorpusProgress, Meter
 from prompteol.corpus.shards import Precision, ShardFormat, shard_name
 from prompteol.corpus.storage import CorpusFolder, locked
@@ -133,8 +133,9 @@ def run(
         return _run_as_torchrun(job, folder, devices[0], resume=resume, meter=meter)
     # Before anything is written into a folder that may be somebody's.
     check_folder(folder, resume=resume)
-    with locked(folder), _restored_threads():
-        plan = make_plan(job, folder, device=devices[0], resume=resume)
+    with locked(folder), _restored_threads(), connected(ray) if ray else nullcontext():
+        kind = ray_device(ray, devices[0]) if ray else None
+        plan = make_plan(job, folder, device=devices[0], resume=resume, kind=kind)
         folder.remove_partial()
         manifest, meter.total = plan.manifest, plan.total
         if world == 1 and not ray:

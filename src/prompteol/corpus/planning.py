@@ -33,10 +33,13 @@ class Plan(NamedTuple):
     total: int | None = None
 
 
-def make_plan(job: Job, folder: CorpusFolder, *, device: str | None, resume: bool, leads: bool = True) -> Plan:
+def make_plan(
+    job: Job, folder: CorpusFolder, *, device: str | None, resume: bool, leads: bool = True, kind: str | None = None
+) -> Plan:
     """Describe the corpus, or check that what the folder holds is the same one.
 
-    Of the processes of torchrun one ``leads``; the others take the manifest that it wrote.
+    Of the processes of torchrun one ``leads``; the others take the manifest that it wrote. ``kind`` is that of the
+    devices that compute it, if it is not this process's.
     """
     existing = check_folder(folder, resume=resume) if leads else CorpusManifest.read(folder)
     described = [source.description() for source in job.sources]
@@ -70,6 +73,7 @@ def make_plan(job: Job, folder: CorpusFolder, *, device: str | None, resume: boo
         settings,
         storage,
         model={"name": job.model_name, "fingerprint": _fingerprint(model)},
+        computed=computed_by(model) if kind is None else {**computed_by(model), "device": kind},
         template=_template(model),
         sources=[said for said, _ in described],
         types=types,
@@ -189,6 +193,13 @@ def _ranges(texts: list[str], encoder: CorpusEncoder) -> list[list[float]]:
     if not len(vectors):
         raise CorpusError(f"the first {_SAMPLE_ROWS} rows hold no text to take the ranges of int8 from")
     return int8_ranges(vectors)
+
+
+def computed_by(model: Any) -> dict[str, str | None]:
+    """Describe what changes the last bits of vectors, and not the model: engine, attention kernel, kind of device."""
+    module = getattr(model, "module", None)
+    kind = torch.device(getattr(model, "device", "cpu")).type
+    return {"engine": getattr(module, "engine", None), "attention": getattr(module, "attention", None), "device": kind}
 
 
 def _template(model: Any) -> Any:
