@@ -58,6 +58,7 @@ class CorpusManifest:
         storage: Storage,
         *,
         model: Mapping[str, Any],
+        computed: Mapping[str, Any],
         template: Any,
         sources: Sequence[Mapping[str, Any]],
         types: Sequence[str],
@@ -71,6 +72,7 @@ class CorpusManifest:
             # Before the model, whose fingerprint it changes: of two corpora the template is named that differs.
             "template": template,
             "model": model,
+            **computed,
             "dimension": storage.dimension,
             "width": storage.width,
             "dtype": storage.dtype,
@@ -125,7 +127,9 @@ class CorpusManifest:
     def check_same(self, other: CorpusManifest, location: str) -> None:
         """Raise :class:`CorpusError` where a folder holds another corpus than the one asked for, with both named."""
         for key, value in self.record.items():
-            if key in _ASKED and _compared(key, value) != _compared(key, other.record[key]):
+            # Nothing more is computed for a corpus that is whole.
+            asked = key in _ASKED and not (key == "device" and self.is_complete)
+            if asked and _compared(key, value) != _compared(key, other.record[key]):
                 said = "input" if key == "sources" else key
                 raise CorpusError(
                     f"{location!r} holds a corpus of another {said}: {_shown(key, value)} there, "
@@ -134,7 +138,9 @@ class CorpusManifest:
 
 
 # What tells two corpora apart; the threads are checked before, and the ranges follow from the rest.
-_ASKED = ({"model", "template", "sources", "dimension"} | set(Settings.__dataclass_fields__)) - {"threads"}
+_ASKED = (
+    {"model", "engine", "attention", "device", "template", "sources", "dimension"} | set(Settings.__dataclass_fields__)
+) - {"threads"}
 
 
 def _compared(key: str, value: Any) -> Any:

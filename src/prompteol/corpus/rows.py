@@ -58,12 +58,33 @@ class Located(NamedTuple):
         said = " ".join(error.removeprefix(f"{_TABLE!r}: ").split())[:500].encode("utf-8", "backslashreplace").decode()
         return Fault(self.place, self.source.name, f"{self.reader.unit} {self.raw[0]}", said)
 
+    def unread(self) -> Located:
+        """Return the place alone, for which what was read need not be held."""
+        return self._replace(raw=(self.raw[0], None))
 
-def located_rows(sources: Iterable[Source], columns: Sequence[str] | None) -> Iterator[Located]:
+
+def bytes_held(value: Any, depth: int = 4) -> int:
+    """Return about how many bytes of text a row holds, the same ones on every machine."""
+    if isinstance(value, str):
+        # As many as the interpreter takes for a character, at most.
+        return len(value) * (1 if value.isascii() else 4)
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, Fault):
+        return len(value.at) + len(value.error)
+    if isinstance(value, (list, tuple, Mapping)) and depth:
+        inner = value.values() if isinstance(value, Mapping) else value
+        return sum(bytes_held(one, depth - 1) for one in inner)
+    return 8
+
+
+def located_rows(
+    sources: Iterable[Source], columns: Sequence[str] | None, keep: Sequence[str] = ()
+) -> Iterator[Located]:
     """Yield the rows of all sources one after the other, unparsed."""
     place = 0
     for source in sources:
-        reader = source.reader(columns)
+        reader = source.reader(columns, keep)
         column: str | None = None
         for raw in reader:
             if columns is None and column is None:

@@ -18,6 +18,7 @@ from prompteol.corpus.embed import embed_corpus, load_model
 from prompteol.corpus.inputs import Source, find_sources
 from prompteol.corpus.manifest import MANIFEST, CorpusManifest
 from prompteol.corpus.opened import Corpus, open_corpus
+from prompteol.corpus.planning import computed_by
 from prompteol.corpus.progress import CorpusProgress
 from prompteol.corpus.rows import Row, Wanted, located_rows, usual_column
 from prompteol.corpus.storage import CorpusFolder, is_url
@@ -157,7 +158,7 @@ def _embedded(
     described = (source.description()[0] for source in sources)
     contents = [[said["sha256"], said["format"]] for said in described]
     settings = {name: value for name, value in options.items() if name not in _OF_NO_EFFECT}
-    key = json.dumps([fingerprint(model), contents, settings], sort_keys=True, default=str)
+    key = json.dumps([fingerprint(model), computed_by(model), contents, settings], sort_keys=True, default=str)
     folder = _cache_folder() / hashlib.sha256(key.encode()).hexdigest()[:32]
     manifest = CorpusManifest.read(CorpusFolder(folder))
     if manifest is not None and manifest.is_complete:

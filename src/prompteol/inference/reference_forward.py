@@ -42,7 +42,8 @@ def reference_states(backbone: PreTrainedModel, rows: Sequence[TokenRow], layers
     longest = max(map(len, rows))
     # Any id does for padding: the mask keeps it out, and causal attention keeps it from the tokens before it.
     input_ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
-    mask, last = torch.ones_like(input_ids), -1
+    mask = torch.ones_like(input_ids)
+    last: Tensor | int = -1
     if any(len(row) < longest for row in rows):
         lengths = torch.tensor([len(row) for row in rows], device=device)
         mask, last = (torch.arange(longest, device=device) < lengths[:, None]).long(), lengths - 1
