@@ -47,23 +47,42 @@ class Vectors:
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        if isinstance(key, tuple):
-            rows: NDArray[Any] = self[key[0]]
-            # A single row has lost its first axis.
-            return rows[key[1:]] if isinstance(key[0], (int, np.integer)) else rows[(slice(None), *key[1:])]
-        if isinstance(key, slice):
-            return self._gather(np.arange(*key.indices(len(self))))
-        index = np.asarray(key)
+    def __getitem__(self, key: Any) -> Any:
+        """Index as a numpy array of this shape, and read the rows alone that the answer is made of."""
+        # No index at all is all the rows.
+        first, *rest = (key or (...,)) if isinstance(key, tuple) else (key,)
+        if isinstance(first, slice):
+            rows = self._gather(np.arange(*first.indices(len(self))))
+            return rows[(slice(None), *rest)] if rest else rows
+        if first is None or first is Ellipsis or isinstance(first, (bool, np.bool_)):
+            return self[:][key]
+        index, *others = self._indices(first)
+        if not (others or rest):
+            return self._gather(index.ravel()).reshape(*index.shape, self._storage.width)
+        # A row is read once, however many of its numbers are asked for.
+        read, places = np.unique(index, return_inverse=True)
+        return self._gather(read)[(places.reshape(index.shape), *others, *rest)]
+
+    def _indices(self, given: Any) -> tuple[NDArray[np.intp], ...]:
+        """Return an index of integers within bounds, or those that numpy takes a mask for."""
+        index = np.asarray(given)
         if index.dtype == bool:
-            return self._gather(np.flatnonzero(index))
+            if index.shape != self.shape[: index.ndim]:
+                raise IndexError(f"a mask of shape {index.shape} is not that of a corpus of {self.shape}")
+            return index.nonzero()
+        if not index.size and not isinstance(given, np.ndarray):
+            index = index.astype(np.intp)
+        if index.dtype.kind not in "iu":
+            raise IndexError(f"{given!r:.60} is no index of a corpus; give integers, slices or masks")
         if index.size and (index.min() < -len(self) or index.max() >= len(self)):
-            raise IndexError(f"row {key} is outside a corpus of {len(self)}")
-        found = self._gather(np.atleast_1d(index) % max(1, len(self)))
-        return found[0] if index.ndim == 0 else found
+            raise IndexError(f"row {given!r:.60} is outside a corpus of {len(self)}")
+        return (index.astype(np.intp) % max(1, len(self)),)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return self[:].astype(dtype or self.dtype, copy=False)
+        if copy is False:
+            raise ValueError("vectors are read from disk, which makes a copy; leave copy=False out")
+        whole: NDArray[Any] = self[:].astype(dtype or self.dtype, copy=False)
+        return whole
 
     def blocks(self, rows: int) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield the first row and the vectors of each block of ``rows`` in order; the blocks end with their shards."""
