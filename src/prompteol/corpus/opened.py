@@ -203,9 +203,12 @@ class Corpus:
     def _column(self, name: str) -> Iterator[list[Any]]:
         if name not in self.columns:
             raise CorpusError(f"{self._folder.location!r} has no column {name!r}; it kept {', '.join(self.columns)}")
+        is_json = self._manifest.keep.get(name) == "json"
         for index, (file, rows) in enumerate(self._shards):
-            if rows:
-                yield from self._shard_column(index, file, name)
+            if not rows:
+                continue
+            for values in self._shard_column(index, file, name):
+                yield [value and json.loads(value) for value in values] if is_json else values
 
     def _shard_column(self, index: int, file: str, name: str) -> Iterator[list[Any]]:
         if file.endswith(".parquet"):
