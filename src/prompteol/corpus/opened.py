@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,7 @@ from prompteol.corpus.manifest import MANIFEST, CorpusManifest
 from prompteol.corpus.records import open_stream
 from prompteol.corpus.shards import Storage, ids_name
 from prompteol.corpus.storage import CorpusFolder
-from prompteol.errors import CorpusError
+from prompteol.errors import CorpusError, PromptEOLError
 
 _HELD = 16
 
@@ -102,10 +103,24 @@ class Vectors:
         path = self._folder.path(self._shards[place])
         if path.endswith(".parquet"):
             return _ParquetVectors(path)
-        if self._folder.is_local:
-            return np.load(path, mmap_mode="r")
-        with open_stream(path) as stream:
-            return np.load(stream)
+        with _damage(path):
+            if self._folder.is_local:
+                return np.load(path, mmap_mode="r")
+            with open_stream(path) as stream:
+                return np.load(stream)
+
+
+@contextmanager
+def _damage(path: str) -> Iterator[None]:
+    """Turn a failure to read a shard in the block into a :class:`CorpusError`."""
+    try:
+        yield
+    except PromptEOLError:
+        raise
+    # Arrow's errors are among them, and those of JSON.
+    except (OSError, ValueError, EOFError, LookupError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise CorpusError(f"{path!r} is damaged or gone ({said:.200}): remove its folder and embed it again") from error
 
 
 class _ParquetVectors:
@@ -116,7 +131,7 @@ class _ParquetVectors:
 
         self._path = path
         self._starts = [0]
-        with open_stream(path) as stream:
+        with _damage(path), open_stream(path) as stream:
             metadata = pq.ParquetFile(stream).metadata
         for group in range(metadata.num_row_groups):
             self._starts.append(self._starts[-1] + metadata.row_group(group).num_rows)
@@ -134,7 +149,7 @@ class _ParquetVectors:
     def _group(self, group: int) -> NDArray[Any]:
         import pyarrow.parquet as pq
 
-        with open_stream(self._path) as stream:
+        with _damage(self._path), open_stream(self._path) as stream:
             column = pq.ParquetFile(stream).read_row_group(group, columns=["embedding"]).column("embedding")
         read: NDArray[Any] = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return read.reshape(-1, column.type.list_size)
@@ -207,18 +222,25 @@ class Corpus:
         for index, (file, rows) in enumerate(self._shards):
             if not rows:
                 continue
+            read = 0
             for values in self._shard_column(index, file, name):
+                read += len(values)
                 yield [value and json.loads(value) for value in values] if is_json else values
+            if read != rows:
+                with _damage(self._folder.path(file)):
+                    raise EOFError(f"{read} rows beside {rows} vectors")
 
     def _shard_column(self, index: int, file: str, name: str) -> Iterator[list[Any]]:
         if file.endswith(".parquet"):
             import pyarrow.parquet as pq
 
-            with open_stream(self._folder.path(file)) as stream:
+            path = self._folder.path(file)
+            with _damage(path), open_stream(path) as stream:
                 for batch in pq.ParquetFile(stream).iter_batches(columns=[name]):
                     yield batch.column(0).to_pylist()
             return
-        with open_stream(self._folder.path(ids_name(index))) as stream:
+        path = self._folder.path(ids_name(index))
+        with _damage(path), open_stream(path) as stream:
             yield [json.loads(line)[name] for line in stream]
 
 

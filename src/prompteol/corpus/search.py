@@ -64,8 +64,8 @@ class CorpusSearch:
         if k < 1:
             raise SettingError(f"k={k} asks for no text; give 1 or more")
         texts = [questions] if isinstance(questions, str) else list(questions)
-        if not texts:
-            raise InputError("no question; give one or more")
+        if not texts or not all(text.strip() for text in texts):
+            raise InputError(f"{questions!r:.60} is no question; give one or more, in words")
         with lock_for(self.model):
             vectors = self.model.encode_query(
                 texts, truncate_dim=self.corpus.manifest["truncate_dim"], show_progress_bar=False
