@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from prompteol.corpus.paths import files_of_folder, files_of_glob
 from prompteol.corpus.records import READERS, Mappings, ParquetTable, Reader, SeparatedTable, open_stream
 from prompteol.corpus.storage import file_system, is_url
 from prompteol.errors import CorpusError
@@ -154,18 +155,17 @@ def _files(name: str, *, any_format: bool) -> list[str]:
     # A name may be too long to be one, or a pipe, `<(command)`, which is no file.
     if (not is_url(name) and os.path.exists(name) and not os.path.isdir(name)) or system.isfile(path):
         return [name]
-    folder = system.isdir(path)
-    if folder:
-        known = [one for one in system.find(path) if "/." not in one.removeprefix(path.rstrip("/"))]
-    else:
-        known = [one for one in system.glob(path) if system.isfile(one)] if set("*?[") & set(name) else []
-    if folder or is_url(name):
-        known = [one for one in known if any_format or suffix_of(one)[0] in READERS]
-    if folder and not known:
-        raise CorpusError(f"{name!r} is a folder without a file of a known format ({_FORMATS})")
-    if is_url(name):
-        return [system.unstrip_protocol(one) for one in sorted(known)]
-    return sorted(known if os.path.isabs(name) else map(os.path.relpath, known))
+    if system.isdir(path):
+        known = _of_known_format(files_of_folder(name), any_format=any_format)
+        if not known:
+            raise CorpusError(f"{name!r} is a folder without a file of a known format ({_FORMATS})")
+        return known
+    found = files_of_glob(name) if set("*?[") & set(name) else []
+    return _of_known_format(found, any_format=any_format or not is_url(name))
+
+
+def _of_known_format(names: list[str], *, any_format: bool) -> list[str]:
+    return [name for name in names if any_format or suffix_of(name)[0] in READERS]
 
 
 def _file(name: str, format: str | None, delimiter: str | None) -> Source:

@@ -117,7 +117,8 @@ class _Shards:
     def __init__(
         self, job: Job, manifest: CorpusManifest, folder: CorpusFolder, encoder: CorpusEncoder, meter: Meter
     ) -> None:
-        self.wanted = Wanted(job.settings.column, job.settings.keep, tuple(manifest.keep.values()))
+        is_json = job.settings.output_format == "npy"
+        self.wanted = Wanted(job.settings.column, job.settings.keep, tuple(manifest.keep.values()), is_json)
         self._job = job
         self._folder = folder
         self._encoder = encoder

@@ -27,6 +27,9 @@ def suffix_of(name: str) -> tuple[str, str]:
 
 def decompressed(raw: BinaryIO, compression: str) -> BinaryIO:
     """Read an open file through what its compression asks for; ``""`` is none. Closing it leaves ``raw`` open."""
+    if compression and not raw.peek(1):  # type: ignore[attr-defined]
+        # Not even a header, of which gzip and zstd make an archive of nothing.
+        return io.BufferedReader(_XzStreams(raw))
     if compression == ".gz":
         return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[return-value]
     if compression == ".xz":
