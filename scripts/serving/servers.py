@@ -63,7 +63,8 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         else:
             return
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    raise DidNotStartError(next((line for line in reversed(lines) if "Error" in line or "error" in line), lines[-1]))
+    errors = [line for line in lines if "error" in line.lower()]
+    raise DidNotStartError([f"it ended, or was silent, with status {process.poll()}", *lines[-1:], *errors[-1:]][-1])
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
