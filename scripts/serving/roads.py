@@ -26,7 +26,7 @@ from prompteol.saving.export.samples import samples
 CLIENTS = Path(__file__).with_name("clients")
 TOLERANCE = 4e-6
 # llama.cpp computes with kernels and rounding of its own.
-TOLERANCE_OF_GGML = 1e-3
+TOLERANCE_OF_GGML = 5e-3
 
 
 @dataclass(frozen=True)
