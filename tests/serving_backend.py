@@ -47,9 +47,9 @@ class Backend:
 
     def vector(self, row):
         if len(row) > self.limit:
-            row = (
-                row[: self.limit] if self.fault == "cuts the end" else row[: self.limit - self.tail] + row[-self.tail :]
-            )
+            # An exported tokenizer keeps the tail but for the piece that stands next to the text.
+            kept = {"cuts the end": 0, "cuts as an export": self.tail - 1}.get(self.fault, self.tail)
+            row = row[: self.limit - kept] + row[len(row) - kept :]
         with torch.inference_mode():
             states = self.model(input_ids=torch.tensor([row])).last_hidden_state[0].float()
         return {"wrong pooling": states.mean(0)}.get(self.fault, states[-1]).numpy()

@@ -73,6 +73,20 @@ def test_a_long_text_that_loses_its_end(saved, backend, serve):
     assert [of(found, "plain text").verdict, of(found, "a long text").fault] == ["exact", "tail cut"]
 
 
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_a_cut_by_an_exported_tokenizer_is_named_and_no_fault(saved, backend, serve, architecture, monkeypatch):
+    # In these small models it changes little.
+    monkeypatch.setattr("prompteol.serving.verify._SAME_MEANING", 1.0)
+    served = backend(architecture, "cuts as an export", limit=128)
+    local = PromptEOL(saved(architecture)[0], device="cpu")
+    local.max_seq_length = 128
+    found = verify(serve(served), local, inputs=["plain"])
+    long = of(found, "a long text")
+    assert (long.verdict, long.fault, long.mend) == ("inexact", "tail shortened", FAULTS["tail shortened"])
+    assert found.exact
+    assert not found.faults
+
+
 def test_a_text_that_is_cut_earlier(saved, backend, serve):
     found = verify(serve(backend("llama", limit=64)), saved("llama")[1], inputs=["plain"])
     assert of(found, "a long text").fault in ("text cut elsewhere", "")

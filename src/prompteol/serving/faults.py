@@ -14,6 +14,7 @@ FAULTS: Mapping[str, str] = {
     "normalization lost": "send messages or token ids, or normalize texts first: model.template.normalize(TEXT)",
     "tail cut": 'shorten texts, raise --max-model-len, or serve an exported folder with "truncate_prompt_tokens": -1; '
     "the end of a saved folder's prompt is lost by any cut of the server's",
+    "tail shortened": "shorten texts, or send token ids: an exported tokenizer cuts what stands next to the text",
     "beginning cut": "set truncation_side to right in tokenizer_config.json",
     "text cut elsewhere": "set the server's limit to the model's: --max-model-len, or max_seq_length",
     "text not cut": "set the server's limit to the model's: --max-model-len, or max_seq_length",

@@ -27,6 +27,7 @@ Rows = list[list[int]]
 _NEAR, _TIMES_NEARER = 0.02, 3
 # What another precision or quantization explains at most.
 _PRECISION = 0.1
+_TOKENS_NEXT_TO_TEXT = 3
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
@@ -167,6 +168,9 @@ class LocalModel:
             yield Variant("beginning cut", [whole[-limit:]])
             yield Variant("text cut elsewhere", [whole[: limit - len(tail)] + tail])
             yield Variant("text cut elsewhere", [whole[: limit - len(tail) - 1] + tail])
+            # As an exported tokenizer cuts: of the tail, what is tokenized with the text goes with it.
+            for lost in range(1, min(_TOKENS_NEXT_TO_TEXT, len(tail) - 1) + 1):
+                yield Variant("tail shortened", [whole[: limit - len(tail) + lost] + tail[lost:]])
         yield Variant("text not cut", [whole])
         plain = self._ids([text], special=True)[0][: self.limit]
         yield Variant("prompt lost", [plain])

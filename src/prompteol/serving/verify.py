@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Form = Literal["plain", "messages", "tokens"]
 FORMS: tuple[Form, ...] = get_args(Form)
-Verdict = Literal["exact", "fault", "refused", "not taken"]
+Verdict = Literal["exact", "fault", "inexact", "refused", "not taken"]
 
 TOLERANCE = 1e-5
 """How far entries of two vectors of length 1 may differ in fp32."""
@@ -39,11 +39,15 @@ _LONG_TOKENS = 1200
 _NAMES: dict[Form, str] = {"plain": "plain text", "messages": "chat messages", "tokens": "token ids"}
 # A cut in another place than ours is a fault only where it shows.
 _SAME_MEANING = 0.998
+_CUTS = ("text cut elsewhere", "text not cut", "tail shortened")
 
 
 @dataclass(frozen=True)
 class ServerFinding:
-    """Hold what one kind of request showed: the fault, its remedy, and the cosine to the right vectors."""
+    """Hold what one kind of request showed: the fault, its remedy, and the cosine to the right vectors.
+
+    An ``inexact`` answer differs as the export's own figures say: a long text, cut by an exported tokenizer.
+    """
 
     request: str
     verdict: Verdict
@@ -187,9 +191,11 @@ class _Comparison:
                 return ServerFinding(request, "refused", detail=str(error), mend=FAULTS["refused"])
             note = f"with {option}, else refused"
         judgement = self.local.judge(unit(answer.vectors), self.local.cut_variants(text, answer.tokens), self.tolerance)
-        if judgement.fault in ("text cut elsewhere", "text not cut") and judgement.cosine >= _SAME_MEANING:
+        if judgement.fault in _CUTS and judgement.cosine >= _SAME_MEANING:
             judgement, note = replace(judgement, fault=""), f"{note} {judgement.fault}, which hardly shows".strip()
-        return _finding(request, judgement, note)
+        found = _finding(request, judgement, note)
+        # No fault of the server: every export cuts so, and export.json says how much it shows.
+        return replace(found, verdict="inexact") if found.fault == "tail shortened" else found
 
     def _long_text(self) -> str:
         """Return a text a little past the model's limit, or one past the usual limits of servers."""

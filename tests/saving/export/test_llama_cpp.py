@@ -1,5 +1,7 @@
 """For llama.cpp the folder has the model's own tokenizer without a chat template, and the client sends token ids."""
 
+import json
+
 import pytest
 from transformers import AutoTokenizer
 
@@ -24,6 +26,19 @@ def test_the_client_s_lines_give_our_rows(tiny, tmp_path):
     assert done.commands["client"] in (tmp_path / "out" / "README.md").read_text()
     assert {one.loaded for one in done.comparisons} == {"token ids"}
     assert all(one.identical == 1 for one in done.comparisons)
+
+
+def test_the_converter_reads_the_tokenizer_with_transformers_4(tiny, tmp_path):
+    model = PromptEOL(tiny("llama"), device="cpu")
+    model.tokenizer.add_special_tokens({"additional_special_tokens": ["<extra>"]})
+    model.module.transformer.model.resize_token_embeddings(len(model.tokenizer))
+    export(model, tmp_path / "out", server="llama.cpp")
+    written = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    # There it is no class, and those tokens have another name.
+    assert written["tokenizer_class"] != "TokenizersBackend"
+    assert written.get("extra_special_tokens") is None
+    assert written["additional_special_tokens"] == ["<extra>"]
+    assert AutoTokenizer.from_pretrained(tmp_path / "out")("<extra>")["input_ids"][-1] == len(model.tokenizer) - 1
 
 
 class Requests:

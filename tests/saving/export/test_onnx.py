@@ -77,6 +77,8 @@ def test_a_page_comes_with_what_it_reads(vectors_of, tiny, tmp_path):
     page = (tmp_path / "out" / "index.html").read_text()
     tail = model.module.prompter.tail()
     assert "const MAX_LENGTH = 512\n" in page
+    # What a module in a page exports, nothing can import.
+    assert "globalThis.embed = embed" in page
     [line] = [line for line in page.splitlines() if line.startswith("const TAIL")]
     written = json.loads(line.removeprefix("const TAIL = "))
     assert written == tail[-len(written) :]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from prompteol.files.atomic import atomic_folder, check_folder
 from prompteol.model.settable import SettableModel
 from prompteol.prompts import PromptTask
 from prompteol.saving.export.commands import card, llama_cpp_commands
-from prompteol.saving.export.folder import write_model
+from prompteol.saving.export.folder import write_model, write_own_tokenizer
 from prompteol.saving.export.onnx import ONNX_FILE, check_onnx, onnx_vectors, write_onnx
 from prompteol.saving.export.plan import ExportPlan, exported_prompt
 from prompteol.saving.export.report import (
@@ -99,11 +98,9 @@ def export(
     with _evaluating(model), atomic_folder(out, force=force) as folder:
         write_model(folder, plan.backbone, plan.modules, plan.max_length)
         if tokenizer is None:
-            own = deepcopy(prompt.prompter.tokenizer)
-            own.chat_template = None
-            own.save_pretrained(str(folder))
+            write_own_tokenizer(folder, prompt.prompter.tokenizer)
         else:
-            tokenizer.save(folder, own := prompt.prompter.tokenizer, plan.max_length)
+            tokenizer.save(folder, prompt.prompter.tokenizer, plan.max_length)
         about = write_onnx(folder, plan.backbone, plan.modules[1:], prompt.rows(ordinary[:3], limit)) if onnx else None
         if web and tokenizer is not None:
             write_page(folder, tokenizer.after.ids, plan.max_length)

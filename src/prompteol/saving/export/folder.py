@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,14 @@ def write_model(folder: Path, backbone: PreTrainedModel, modules: Sequence[nn.Mo
         weights.chmod(mode)
 
 
+def write_own_tokenizer(folder: Path, own: PreTrainedTokenizerBase) -> None:
+    """Write a model's own tokenizer without a chat template, so that transformers 4 reads it too."""
+    plain = deepcopy(own)
+    plain.chat_template = None
+    plain.save_pretrained(str(folder))
+    _edit(folder / "tokenizer_config.json", _of_transformers_4)
+
+
 def length_limit(max_seq_length: int | None, backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Return how many tokens a prompt may have, a number that every server can read."""
     limits = [max_seq_length, getattr(backbone.config.get_text_config(), "max_position_embeddings", None)]
@@ -66,7 +75,9 @@ def length_limit(max_seq_length: int | None, backbone: PreTrainedModel, tokenize
 def _with_old_keys(pooling: Pooling, config: dict[str, Any]) -> dict[str, Any]:
     modes = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
     booleans = {f"pooling_mode_{mode}": mode == "lasttoken" for mode in modes}
-    return {**config, "word_embedding_dimension": pooling.get_embedding_dimension(), **booleans}
+    # Older versions hand all of these to the constructor, which knows the dimension by its old name alone.
+    kept = {name: value for name, value in config.items() if name != "embedding_dimension"}
+    return {**kept, "word_embedding_dimension": pooling.get_embedding_dimension(), **booleans}
 
 
 def _without_new_keys(config: dict[str, Any]) -> dict[str, Any]:
@@ -86,6 +97,16 @@ def _for_transformers_4(config: dict[str, Any]) -> dict[str, Any]:
         added["rope_theta"] = rope["full_attention"]["rope_theta"]
         added["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
     return config | {name: value for name, value in added.items() if value is not None}
+
+
+def _of_transformers_4(config: dict[str, Any]) -> dict[str, Any]:
+    """Name the class as transformers 4 knows it, and leave out what it reads in another form."""
+    known = {name: value for name, value in config.items() if name not in ("backend", "is_local")}
+    if isinstance(known.get("extra_special_tokens"), list):
+        known["additional_special_tokens"] = known.pop("extra_special_tokens")
+    if known.get("tokenizer_class") == "TokenizersBackend":
+        known["tokenizer_class"] = "PreTrainedTokenizerFast"
+    return known
 
 
 def _edit(path: Path, change: Any) -> None:
