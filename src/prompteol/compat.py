@@ -19,15 +19,18 @@ from transformers import AutoProcessor, PreTrainedTokenizerBase
 __all__ = [
     "PEFT_PREFIX",
     "adapter_layer_types",
+    "checkpoints_activations",
     "dequantizing",
     "drop_final_norm",
     "eager_attention",
+    "forget_preparation",
     "forward_hooks",
     "initialized_weights",
     "output_path",
     "read_output",
     "renames_weights",
     "reusing_tokenizer",
+    "stop_checkpointing_activations",
     "variable_length_kernel",
     "visible_tokens",
 ]
@@ -166,3 +169,23 @@ def reusing_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> Iterator
         yield
     finally:
         _tokenizer_at_hand.reset(token)
+
+
+def checkpoints_activations(backbone: Any) -> bool:
+    """Tell whether a backbone recomputes activations in its backward pass.
+
+    transformers 5.23 deprecates the name that releases before it know alone.
+    """
+    names = ("is_activation_checkpointing", "is_gradient_checkpointing")
+    return bool(getattr(backbone, next(name for name in names if hasattr(type(backbone), name))))
+
+
+def stop_checkpointing_activations(backbone: Any) -> None:
+    """Keep activations for the backward pass once more."""
+    names = ("activation_checkpointing_disable", "gradient_checkpointing_disable")
+    getattr(backbone, next(name for name in names if hasattr(type(backbone), name)))()
+
+
+def forget_preparation(model: nn.Module) -> None:
+    """Let accelerate prepare a model for a second training, autocast and all; else it takes it as prepared."""
+    vars(model).pop("_is_accelerate_prepared", None)

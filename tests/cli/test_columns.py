@@ -111,10 +111,10 @@ def test_utf_16_without_its_mark_is_never_called_latin(tmp_path, encoding, text)
     assert "latin1" not in str(caught.value)
 
 
-def test_damaged_utf_16_names_the_line_before(tmp_path):
+def test_damaged_utf_16_names_its_line(tmp_path):
     path = write(tmp_path, "a.txt", codecs.BOM_UTF16_LE + "one\ntwo\n".encode("utf-16-le") + b"x")
 
-    with pytest.raises(CorpusError, match="after line 2: damaged UTF-16"):
+    with pytest.raises(CorpusError, match="line 3: damaged UTF-16"):
         read(path)
 
 

@@ -1,12 +1,14 @@
 """On a local Ray cluster: the vectors and bytes of one process, in order, also when an actor is killed."""
 
-import os
+import json
 import signal
+import subprocess
+import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 import prompteol
@@ -20,6 +22,37 @@ def cluster():
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield ray
     ray.shutdown()
+
+
+def wait_for(is_so, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not (found := is_so()) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return found
+
+
+def workers():
+    """Return the processes of the cluster that embed a share of a corpus."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            found += [process] * ("ray::_embed_rank" in " ".join(process.cmdline()))
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def kill_worker_when(out, shards):
+    """Kill one of those processes once a folder has so many shards; tell whether there was one."""
+    wait_for(lambda: has(out, shards))
+    at_work = workers()
+    if at_work:
+        at_work[0].kill()
+    return bool(at_work)
+
+
+def has(out, shards):
+    return len(list(out.glob("*.parquet"))) >= shards
 
 
 def test_map_batches_gives_the_vectors_of_one_process_in_order(cluster, base, model, texts):
@@ -49,27 +82,12 @@ def test_the_folder_has_the_same_bytes_though_a_process_of_ray_is_killed(cluster
     options = {"keep": ["id"], "shard_rows": 10, "device": "cpu"}
     prompteol.embed_corpus(base, corpus_file, tmp_path / "whole", **options)
     killed = []
-
-    def kill_one():
-        deadline = time.monotonic() + 120
-        while not killed and time.monotonic() < deadline:
-            if list((tmp_path / "out").glob("*.parquet")):
-                for process in Path("/proc").glob("[0-9]*"):
-                    try:
-                        if b"ray::_embed_rank" in (process / "cmdline").read_bytes():
-                            os.kill(int(process.name), signal.SIGKILL)
-                            killed.append(process.name)
-                            return
-                    except OSError:
-                        continue
-            time.sleep(0.005)
-
-    killer = threading.Thread(target=kill_one)
+    killer = threading.Thread(target=lambda: killed.append(kill_worker_when(tmp_path / "out", shards=1)))
     killer.start()
     prompteol.embed_corpus(base, corpus_file, tmp_path / "out", **options, workers=2, ray=True)
     killer.join()
 
-    assert killed
+    assert killed == [True]
     assert digest(tmp_path / "out") == digest(tmp_path / "whole")
 
 
@@ -93,3 +111,32 @@ def test_the_command_writes_what_one_process_writes(cluster, base, corpus_file, 
 
     assert (whole.exit_code, shared.exit_code) == (0, 0), shared.output
     assert digest(tmp_path / "out") == digest(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("killed", ["worker", "driver"])
+def test_the_command_is_killed_in_the_middle(cluster, base, tmp_path, digest, killed):
+    """``encode --ray`` outlives a worker; after its own death the same command ends in the bytes of one process."""
+    rows, out = tmp_path / "in.jsonl", tmp_path / "out"
+    lines = ({"id": number, "text": f"Sentence {number}, {'and so on ' * (number % 7)}."} for number in range(600))
+    rows.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    options = {"keep": ["id"], "shard_rows": 10, "device": "cpu", "threads": 1}
+    prompteol.embed_corpus(base, rows, tmp_path / "whole", **options)
+    command = [
+        sys.executable, "-m", "prompteol", "encode", str(rows), "-m", base, "--device", "cpu", "--threads", "1",
+        "--shard-rows", "10", "--keep", "id", "-o", f"{out}/", "--workers", "2",
+        "--ray", ray.get_runtime_context().gcs_address,
+    ]  # fmt: skip
+    with (tmp_path / "said").open("w") as said, subprocess.Popen(command, stderr=said) as driver:
+        if killed == "worker":
+            assert kill_worker_when(out, shards=3)
+        else:
+            assert wait_for(lambda: has(out, shards=3))
+            driver.kill()
+    if killed == "driver":
+        assert not has(out, shards=60)
+        assert driver.returncode == -signal.SIGKILL
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL, timeout=120)
+    else:
+        assert driver.returncode == 0, (tmp_path / "said").read_text()
+
+    assert digest(out) == digest(tmp_path / "whole")

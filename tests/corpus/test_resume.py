@@ -255,3 +255,32 @@ def test_a_command_that_failed_before_the_first_shard_settles_nothing(model, tmp
         prompteol.embed_corpus(model, table, tmp_path / "out", column="other")
     table.write_text("id,text\n1,A cat.\n", encoding="utf-8")
     assert len(prompteol.embed_corpus(model, table, tmp_path / "out")) == 1
+
+
+def test_what_differs_is_shown_however_long_it_is(static, base, tmp_path):
+    files = [tmp_path / f"number-{number}-of-many-files-of-a-corpus.txt" for number in range(9)]
+    for file in files:
+        file.write_text("a\n")
+    prompteol.embed_corpus(static, files, tmp_path / "out")
+    files[7].write_text("b\n")
+    for inputs, here in [
+        (files, r"number-7\S+ \(txt, 0263829989b6\), number 8 of 9"),
+        (files[:8], r"number-7\S+ \(txt, 0263829989b6\), number 8 of 8"),
+        (files[:7], "7 in all"),
+    ]:
+        with pytest.raises(
+            CorpusError, match=rf"input: \S+ \(txt, 87428fc52280\), number 8 of 9 there, \S*{here} here"
+        ):
+            prompteol.embed_corpus(static, inputs, tmp_path / "out")
+    files[7].write_text("text\nb\n")
+    prompteol.embed_corpus(static, files[7], tmp_path / "one")
+    with pytest.raises(CorpusError, match=r"input: \S+ \(txt, (\w+)\) there, \S+ \(csv, \1\) here"):
+        prompteol.embed_corpus(static, files[7], tmp_path / "one", format="csv")
+    begin = "Very much to say. " * 40
+    one, other = (
+        PromptEOL(base, device="cpu", template=f'{begin}{end}: "{{text}}" means:"') for end in ("End", "Other")
+    )
+    prompteol.embed_corpus(one, files, tmp_path / "long")
+    with pytest.raises(CorpusError, match=r"another template: \.\.\..*End.* there, \.\.\..*Other.* here") as error:
+        prompteol.embed_corpus(other, files, tmp_path / "long")
+    assert len(str(error.value)) < 700

@@ -7,7 +7,7 @@ import pytest
 
 import prompteol
 from prompteol import PromptEOL
-from prompteol.errors import CorpusError, IndexMismatchError, SettingError
+from prompteol.errors import CorpusError, IndexMismatchError, InputError, SettingError
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +88,32 @@ def test_what_cannot_be_searched(model, corpus_file):
         prompteol.search_corpus("x", corpus_file, model=model, k=0)
     with pytest.raises(CorpusError, match="embed a pipe"):
         prompteol.search_corpus("x", "-", model=model)
+
+
+@pytest.mark.parametrize("question", ["", "  ", ["fine", "\n"], []])
+def test_no_question_is_refused(static, corpus_file, question):
+    with pytest.raises(InputError, match="is no question; give one or more, in words"):
+        prompteol.search_corpus(question, corpus_file, model=static)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "gone", "middle"])
+@pytest.mark.parametrize("name", ["shard-000001.parquet", "shard-000001.npy", "shard-000001.ids.jsonl"])
+def test_a_damaged_corpus_is_named_in_one_line(static, corpus_file, tmp_path, name, damage):
+    """Also one of the cache, which the message says how to be rid of."""
+    out = tmp_path / "out"
+    output_format = "parquet" if name.endswith("parquet") else "npy"
+    prompteol.embed_corpus(static, corpus_file, out, keep=["text"], shard_rows=50, output_format=output_format)
+    content = (out / name).read_bytes()
+    if damage == "middle" and name.endswith("npy"):
+        pytest.skip("numbers hold no check")
+    half = len(content) // 2
+    (out / name).write_bytes(
+        {"cut": content[:half], "empty": b""}.get(damage, content[: half - 9] + b"\xff" * len(content))
+    )
+    if damage == "gone":
+        (out / name).unlink()
+
+    said = r"cannot read '.*shard-000001|shard-000001\..* is damaged or gone .* embed it again"
+    with pytest.raises(CorpusError, match=said) as error:
+        prompteol.search_corpus("x", out, model=static, k=130)
+    assert "\n" not in str(error.value)

@@ -89,6 +89,28 @@ def test_what_would_be_ignored_is_refused_before_the_base_is_looked_at(tmp_path,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"weight_decay": "abc"}, r"weight_decay='abc': expected float"),
+        ({"save_total_limit": "3"}, r"save_total_limit='3': expected int"),
+        ({"bf16": "yes"}, r"bf16='yes': expected bool"),
+        ({"optim": "lomo"}, r"optim='lomo': .*lomo"),
+        ({"optim": "adamw_bnb_8bit", "weight_decay": 0}, r"arguments: optim='adamw_bnb_8bit': .*bitsandbytes"),
+        ({"optim": "quick"}, r"optim='quick': .*quick"),
+        ({"adam_beta1": 2.0, "weight_decay": 0.1}, r"arguments: adam_beta1=2.0: .*beta"),
+        ({"lr_scheduler_kwargs": {"slope": 1}}, r"lr_scheduler_kwargs=\{'slope': 1\}: "),
+        ({"report_to": "nobody"}, r"report_to='nobody': .*nobody"),
+        ({"push_to_hub": True}, r"push_to_hub=True: "),
+    ],
+)
+def test_what_the_trainer_cannot_take_is_named_before_the_base_is_looked_at(tmp_path, triplets, quick, given, message):
+    with pytest.raises(SettingError, match=message) as raised:
+        train("/no/such/base", tmp_path / "out", triplets, quick, arguments=given, device="cpu")
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_evaluation_without_pairs_is_refused(quick):
     with pytest.raises(SettingError, match="needs development pairs"):
         check_arguments({"eval_strategy": "steps"}, quick, scored=False)

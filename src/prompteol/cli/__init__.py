@@ -5,13 +5,32 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 
 __all__ = ["main"]
+
+
+class _Stderr(io.TextIOWrapper):
+    """Drop what cannot be written, as on a full disk: progress and messages never change how a command ends."""
+
+    def write(self, text: str) -> int:
+        """Write a text, or drop it."""
+        with suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be written."""
+        with suppress(OSError):
+            super().flush()
 
 
 def main() -> None:
     """Run the command line; the entry point of ``prompteol`` and ``python -m prompteol``."""
     _open_closed_streams()
+    if type(sys.stderr) is io.TextIOWrapper:
+        err = sys.stderr
+        sys.stderr = _Stderr(err.buffer, encoding=err.encoding, errors=err.errors, line_buffering=True)
     from prompteol.cli import console
     from prompteol.cli.app import app
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
@@ -16,11 +16,11 @@ from prompteol.corpus.inputs import find_sources
 from prompteol.corpus.job import Job, OnError, finish
 from prompteol.corpus.manifest import MANIFEST, CorpusManifest, Settings
 from prompteol.corpus.opened import Corpus, open_corpus
-from prompteol.corpus.planning import forget_unbegun, make_plan
-from prompteol.corpus.processes import embed_share, run_on_ray, run_workers
+from prompteol.corpus.planning import Plan, begun, check_folder, make_plan
+from prompteol.corpus.processes import connected, embed_share, ray_device, run_on_ray, run_workers
 from prompteol.corpus.progress import CorpusProgress, Meter
 from prompteol.corpus.shards import Precision, ShardFormat, shard_name
-from prompteol.corpus.storage import CorpusFolder, locked, write_errors
+from prompteol.corpus.storage import CorpusFolder, locked
 from prompteol.errors import CorpusError, SettingError
 from prompteol.extras import check_extra
 from prompteol.prompts import PromptTask
@@ -126,16 +126,17 @@ def run(
         raise CorpusError("several processes share an input that each of them can read: save the pipe to a file first")
     folder = CorpusFolder(job.location)
     # The output may lie in a folder that is read.
-    job = replace(job, sources=tuple(one for one in job.sources if not (one.is_file and folder.holds(one.name))))
-    if folder.is_local:
-        with write_errors(folder.location):
-            os.makedirs(folder.location, exist_ok=True)
+    sources = tuple(one for one in job.sources if not (one.is_file and folder.holds(one.name)))
+    # Before they are hashed, so that no edit from then on is missed.
+    job = replace(job, sources=sources, stamps={source.name: source.stamp() for source in sources})
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         return _run_as_torchrun(job, folder, devices[0], resume=resume, meter=meter)
-    with locked(folder), _restored_threads():
+    # Before anything is written into a folder that may be somebody's.
+    check_folder(folder, resume=resume)
+    with locked(folder), _restored_threads(), connected(ray) if ray else nullcontext():
+        kind = ray_device(ray, devices[0]) if ray else None
+        plan = make_plan(job, folder, device=devices[0], resume=resume, kind=kind)
         folder.remove_partial()
-        forget_unbegun(folder)
-        plan = make_plan(job, folder, device=devices[0], resume=resume)
         manifest, meter.total = plan.manifest, plan.total
         if world == 1 and not ray:
             return _finished(job, manifest, folder, embed_share(job, plan, folder, meter))
@@ -156,17 +157,34 @@ def _run_as_torchrun(
     if device is None:
         device = f"cuda:{local}" if torch.cuda.is_available() else None
     if rank:
-        _wait_until(lambda: folder.exists(MANIFEST))
-        plan = make_plan(job, folder, device=device, resume=True)
+        plan = _joined_plan(job, folder, device)
         embed_share(job, plan, folder, meter, rank, world)
         _wait_until(lambda: (whole := CorpusManifest.read(folder)) is not None and whole.is_complete)
         return plan.manifest
+    check_folder(folder, resume=resume)
     with locked(folder), _restored_threads():
         plan = make_plan(job, folder, device=device, resume=resume)
         total = embed_share(job, plan, folder, meter, rank, world)
         names = [shard_name(index, job.settings.output_format) for index in range(-(-total // job.settings.shard_rows))]
         _wait_until(lambda: all(folder.exists(name) for name in names))
         return _finished(job, plan.manifest, folder, total)
+
+
+def _joined_plan(job: Job, folder: CorpusFolder, device: str | None) -> Plan:
+    """Wait for the manifest of the leading process.
+
+    One of a job that failed before its first shard may still lie there, which the leading process is about to replace.
+    """
+    while True:
+        _wait_until(lambda: folder.exists(MANIFEST))
+        settled, seen = begun(folder), folder.read(MANIFEST)
+        try:
+            return make_plan(job, folder, device=device, resume=True, leads=False)
+        except CorpusError:
+            if settled is not None:
+                raise
+        while begun(folder) is None and folder.read(MANIFEST) == seen:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def _finished(job: Job, manifest: CorpusManifest, folder: CorpusFolder, total: int) -> CorpusManifest:

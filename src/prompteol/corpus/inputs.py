@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from prompteol.corpus.records import READERS, Mappings, Reader, SeparatedTable, content_hash
+from prompteol.corpus.paths import files_of_folder, files_of_glob
+from prompteol.corpus.records import READERS, Mappings, ParquetTable, Reader, SeparatedTable, open_stream
 from prompteol.corpus.storage import file_system, is_url
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
-from prompteol.files.decoding import suffix_of
+from prompteol.files.compression import suffix_of
 from prompteol.files.tables import parse_delimiter
 
 _ON_THE_HUB = re.compile(r"(?!\.)[\w.-]+/[\w.-]+(:[\w.-]+)?(@[\w.\[\]:%-]+)?")
 _FORMATS = ", ".join(READERS)
+_BLOCK = 1 << 20
+
+Stamp = tuple[int | None, str] | None
+"""Size of a file and when it was written."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +48,16 @@ class Source:
             return not isinstance(self.given, Iterator)
         return self.kind == "hub" or self.is_file
 
-    def reader(self, columns: Sequence[str] | None) -> Reader:
-        """Begin to read; of formats that allow it, the ``columns`` alone."""
+    def reader(self, columns: Sequence[str] | None, keep: Sequence[str] = ()) -> Reader:
+        """Begin to read; of formats that allow it, the ``columns`` alone, else the usual one and those of ``keep``."""
         if self.kind == "rows":
             return Mappings(() if self.given is None else self.given)
         if self.kind == "hub":
             return Mappings(_hub_rows(self.name))
         if self.delimiter is not None:
             return SeparatedTable(self.name, columns, delimiter=self.delimiter)
+        if self.kind == "parquet":
+            return ParquetTable(self.name, columns, keep)
         return READERS[self.kind](self.name, columns)
 
     def description(self) -> tuple[dict[str, Any], int | None]:
@@ -58,16 +67,44 @@ class Source:
             said["delimiter"] = self.delimiter
         if not self.is_file:
             return said, len(self.given) if isinstance(self.given, Sequence) else None
-        size, digest, lines = content_hash(self.name)
+        size, digest, lines = _content_hash(self.name)
         compressed = self.kind == "parquet" or suffix_of(self.name)[1]
         return {**said, "bytes": size, "sha256": digest}, None if compressed else lines
 
-    def stamp(self) -> Any:
-        """Return what changes when the file is written to."""
-        if not self.is_file or is_url(self.name):
+    def stamp(self) -> Stamp:
+        """Return size and time of a file, which change when it is written to; ``None`` where there is none."""
+        if not self.is_file:
             return None
-        status = os.stat(self.name)
-        return status.st_size, status.st_mtime_ns
+        if is_url(self.name):
+            return _remote_stamp(self.name)
+        with suppress(OSError):
+            status = os.stat(self.name)
+            return status.st_size, str(status.st_mtime_ns)
+        return None
+
+
+def check_unchanged(sources: Iterable[Source], stamps: Mapping[str, Stamp]) -> None:
+    """Raise :class:`CorpusError` where a file is not as it was when it was hashed."""
+    for source in sources:
+        before, now = stamps.get(source.name), source.stamp()
+        # A file system that is far away may fail to tell.
+        if before not in (None, now) and not (now is None and is_url(source.name)):
+            raise CorpusError(
+                f"{source.name!r} was written to or removed while it was read, and is another input now: give "
+                "another folder, or remove this one"
+            )
+
+
+def _remote_stamp(url: str) -> Stamp:
+    system, path = file_system(url)
+    with suppress(OSError, NotImplementedError):
+        system.invalidate_cache()
+        size = system.size(path)
+        # Not every file system tells when a file was written.
+        with suppress(NotImplementedError):
+            return size, str(system.modified(path))
+        return size, ""
+    return None
 
 
 def find_sources(
@@ -118,18 +155,17 @@ def _files(name: str, *, any_format: bool) -> list[str]:
     # A name may be too long to be one, or a pipe, `<(command)`, which is no file.
     if (not is_url(name) and os.path.exists(name) and not os.path.isdir(name)) or system.isfile(path):
         return [name]
-    folder = system.isdir(path)
-    if folder:
-        known = [one for one in system.find(path) if "/." not in one.removeprefix(path.rstrip("/"))]
-    else:
-        known = [one for one in system.glob(path) if system.isfile(one)] if set("*?[") & set(name) else []
-    if folder or is_url(name):
-        known = [one for one in known if any_format or suffix_of(one)[0] in READERS]
-    if folder and not known:
-        raise CorpusError(f"{name!r} is a folder without a file of a known format ({_FORMATS})")
-    if is_url(name):
-        return [system.unstrip_protocol(one) for one in sorted(known)]
-    return sorted(known if os.path.isabs(name) else map(os.path.relpath, known))
+    if system.isdir(path):
+        known = _of_known_format(files_of_folder(name), any_format=any_format)
+        if not known:
+            raise CorpusError(f"{name!r} is a folder without a file of a known format ({_FORMATS})")
+        return known
+    found = files_of_glob(name) if set("*?[") & set(name) else []
+    return _of_known_format(found, any_format=any_format or not is_url(name))
+
+
+def _of_known_format(names: list[str], *, any_format: bool) -> list[str]:
+    return [name for name in names if any_format or suffix_of(name)[0] in READERS]
 
 
 def _file(name: str, format: str | None, delimiter: str | None) -> Source:
@@ -163,3 +199,17 @@ def _hub_rows(name: str) -> Iterator[Mapping[str, Any]]:
             f"no file {name!r}, and a data set of that name on the Hub cannot be read ({said}); "
             "give a file, or OWNER/NAME:CONFIGURATION@SPLIT, of which the last two may be left out"
         ) from error
+
+
+def _content_hash(name: str) -> tuple[int, str, int]:
+    """Read a whole file; return its size in bytes, its SHA-256 and how many newlines it holds."""
+    digest, size, lines = hashlib.sha256(), 0, 0
+    try:
+        with open_stream(name, decompress=False) as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+                size += len(block)
+                lines += block.count(b"\n")
+    except OSError as error:
+        raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
+    return size, digest.hexdigest(), lines

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from prompteol.corpus.encoder import CorpusEncoder
-from prompteol.corpus.inputs import Source
+from prompteol.corpus.inputs import Source, Stamp, check_unchanged
 from prompteol.corpus.manifest import CorpusManifest, Settings
 from prompteol.corpus.progress import Meter
-from prompteol.corpus.rows import Fault, Located, Row, Wanted, located_rows
+from prompteol.corpus.rows import Fault, Located, Row, Wanted, bytes_held, located_rows
 from prompteol.corpus.shards import ShardWriter, ids_name, shard_name
 from prompteol.corpus.storage import CorpusFolder, encoded
 from prompteol.errors import CorpusError, NonFiniteError
@@ -39,6 +40,8 @@ class Job:
     location: str
     settings: Settings
     on_error: OnError = "stop"
+    # What each source's file looked like when it was hashed.
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
 
     @property
     def model_name(self) -> str | None:
@@ -71,16 +74,13 @@ def embed_shards(
     ``rows`` are those of the input from the start on, where they cannot be read again.
     """
     shards = _Shards(job, manifest, folder, encoder, meter)
-    stamps = [source.stamp() for source in job.sources]
-    iterator = iter(located_rows(job.sources, shards.wanted.columns) if rows is None else rows)
+    iterator = iter(located_rows(job.sources, shards.wanted.columns, shards.wanted.keep) if rows is None else rows)
     total = index = 0
     while (first := next(iterator, None)) is not None:
         group = chain([first], islice(iterator, job.settings.shard_rows - 1))
         total += sum(1 for _ in group) if index % world != rank else shards.settle(index, group)
         index += 1
-    for source, stamp in zip(job.sources, stamps, strict=True):
-        if source.stamp() != stamp:
-            raise CorpusError(f"{source.name!r} was written to while it was read; embed it again into another folder")
+    check_unchanged(job.sources, job.stamps)
     meter.tell(at_once=True)
     return total
 
@@ -93,12 +93,16 @@ def finish(manifest: CorpusManifest, folder: CorpusFolder, total: int) -> Corpus
     parts = [_read_part(folder, index)[0] for index in range(count)]
     if None in parts:
         raise CorpusError(f"shard {parts.index(None)} of {folder.location!r} is missing; run the same command again")
+    if folder.exists(shard_name(count, manifest.record["output_format"])):
+        raise CorpusError(
+            f"{folder.location!r} was begun with another input, which had more than the {total} rows of this one; give "
+            "another folder"
+        )
     whole = manifest.completed([part for part in parts if part is not None])
 
     def list_errors(file: BinaryIO) -> None:
         for index in range(count):
-            for error in _read_part(folder, index)[1]:
-                file.write(encoded(json.dumps(error, ensure_ascii=False) + "\n"))
+            file.write(_read_part(folder, index)[1])
 
     if whole.record["errors"]:
         folder.publish([ERRORS], list_errors)
@@ -113,7 +117,8 @@ class _Shards:
     def __init__(
         self, job: Job, manifest: CorpusManifest, folder: CorpusFolder, encoder: CorpusEncoder, meter: Meter
     ) -> None:
-        self.wanted = Wanted(job.settings.column, job.settings.keep, tuple(manifest.keep.values()))
+        is_json = job.settings.output_format == "npy"
+        self.wanted = Wanted(job.settings.column, job.settings.keep, tuple(manifest.keep.values()), is_json)
         self._job = job
         self._folder = folder
         self._encoder = encoder
@@ -128,6 +133,11 @@ class _Shards:
         """Make sure that a shard is there; return how many rows of the input it stands for."""
         name = shard_name(index, self._format)
         there = self._folder.exists(name)
+        if self._whole and name not in self._whole:
+            raise CorpusError(
+                f"{self._folder.location!r} holds a corpus of another input: {self._manifest.record['rows_read']} rows "
+                "there, and more here; give another folder"
+            )
         if self._whole and not there:
             raise CorpusError(f"{self._folder.path(name)!r} is missing; remove the folder and embed it again")
         part = self._whole.get(name) or _read_part(self._folder, index)[0] if there else None
@@ -149,32 +159,33 @@ class _Shards:
         name = shard_name(index, self._format)
 
         def write(part: BinaryIO, *files: BinaryIO) -> None:
-            faults: list[Fault] = []
-            rows = self._embed(counted, files, faults)
+            rows = self._embed(counted, part, files)
             first = index * self._job.settings.shard_rows
-            known = {"file": name, "first_row": first, "rows": rows, "rows_read": rows + len(faults)}
+            known = {"file": name, "first_row": first, "rows": rows, "rows_read": counted.rows}
             hashed = {"input_sha256": counted.digest} if self._hashed else {}
-            content = {**known, **hashed, "errors": [asdict(fault) for fault in faults]}
-            part.write(encoded(json.dumps(content, ensure_ascii=False)))
+            part.write(encoded(json.dumps({**known, **hashed}, ensure_ascii=False)))
+            # What is shown under its name has been read of the files that were hashed.
+            check_unchanged(counted.sources, self._job.stamps)
 
         # The vectors come last: a shard whose vectors are there is whole.
         ids = [ids_name(index)] if self._format == "npy" else []
         self._folder.publish([_part_name(index), *ids, name], write)
         self._meter.count(shards=1)
 
-    def _embed(self, group: Iterable[Located], files: Sequence[BinaryIO], faults: list[Fault]) -> int:
+    def _embed(self, group: Iterable[Located], part: BinaryIO, files: Sequence[BinaryIO]) -> int:
         storage, rows = self._manifest.storage, 0
         with ShardWriter(files, storage, self._manifest.keep) as shard:
             for chunk in self._chunks(group):
-                kept = [row for _, row in chunk if isinstance(row, Row)]
+                kept = [(located, row) for located, row in chunk if isinstance(row, Row)]
                 found = [row for _, row in chunk if isinstance(row, Fault)]
-                vectors, unsound = self._encoder.vectors([row.text for row in kept])
-                found += [self._not_finite(chunk, kept[place]) for place in unsound]
+                vectors, unsound = self._encoder.vectors([row.text for _, row in kept])
+                found += [self._not_finite(*kept[place]) for place in unsound]
                 for place in reversed(unsound):
                     del kept[place]
                 if kept:
-                    shard.write(kept, vectors)
-                faults += sorted(found)
+                    shard.write([row for _, row in kept], vectors)
+                for fault in sorted(found):
+                    part.write(encoded(json.dumps(asdict(fault), ensure_ascii=False) + "\n"))
                 rows += len(kept)
                 self._meter.chunk(len(chunk), len(found))
             if not rows:
@@ -189,16 +200,15 @@ class _Shards:
             row = self.wanted.take(located)
             if isinstance(row, Fault) and self._job.on_error == "stop":
                 raise CorpusError(f"{row}; or leave such rows out, and list them: --on-error skip")
-            chunk.append((located, row))
-            size += len(row.text) if isinstance(row, Row) else 0
+            chunk.append((located.unread(), row))
+            size += bytes_held(row)
             if len(chunk) >= _CHUNK_ROWS or size >= _CHUNK_BYTES:
                 yield chunk
                 chunk, size = [], 0
         if chunk:
             yield chunk
 
-    def _not_finite(self, chunk: list[tuple[Located, Row | Fault]], row: Row) -> Fault:
-        located = next(located for located, _ in chunk if located.place == row.place)
+    def _not_finite(self, located: Located, row: Row) -> Fault:
         fault = located.fault(f"the embedding of {row.text!r:.60} is not finite in this precision")
         if self._job.on_error == "stop":
             raise NonFiniteError(
@@ -216,10 +226,13 @@ class _Counted:
         self._hash = hashlib.sha256() if hashed else None
         self.rows = 0
         self.digest: str | None = None
+        self.sources: list[Source] = []
 
     def __iter__(self) -> Iterator[Located]:
         for located in self._rows:
             self.rows += 1
+            if not self.sources or self.sources[-1] is not located.source:
+                self.sources.append(located.source)
             if self._hash is not None:
                 row = _bytes_of(located.raw[1])
                 self._hash.update(len(row).to_bytes(8, "little") + row)
@@ -239,11 +252,15 @@ def _bytes_of(raw: Any) -> bytes:
 
 
 def _part_name(index: int) -> str:
-    """Return where what is known of a shard waits until the corpus is whole."""
-    return f".parts/{index:06d}.json"
+    """Return where what is known of a shard waits until the corpus is whole: in the last line, behind its faults."""
+    return f".parts/{index:06d}.jsonl"
 
 
-def _read_part(folder: CorpusFolder, index: int) -> tuple[dict[str, Any] | None, list[Any]]:
-    """Return what is known of a shard, and its rows at fault; ``None`` and nothing where it is not whole."""
-    part: dict[str, Any] | None = folder.read_json(_part_name(index))
-    return part, part.pop("errors") if part else []
+def _read_part(folder: CorpusFolder, index: int) -> tuple[dict[str, Any] | None, bytes]:
+    """Return what is known of a shard, and a line for each of its faults; ``None`` where it is not whole."""
+    with suppress(FileNotFoundError, ValueError):
+        faults, _, last = folder.read(_part_name(index)).rpartition(b"\n")
+        part = json.loads(last)
+        if isinstance(part, dict) and part.keys() >= {"file", "first_row", "rows", "rows_read"}:
+            return part, faults + b"\n" * bool(faults)
+    return None, b""

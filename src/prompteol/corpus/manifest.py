@@ -15,6 +15,7 @@ from prompteol.validation import check_count, check_dimension
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
+_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class CorpusManifest:
         storage: Storage,
         *,
         model: Mapping[str, Any],
+        computed: Mapping[str, Any],
         template: Any,
         sources: Sequence[Mapping[str, Any]],
         types: Sequence[str],
@@ -71,6 +73,7 @@ class CorpusManifest:
             # Before the model, whose fingerprint it changes: of two corpora the template is named that differs.
             "template": template,
             "model": model,
+            **computed,
             "dimension": storage.dimension,
             "width": storage.width,
             "dtype": storage.dtype,
@@ -125,16 +128,20 @@ class CorpusManifest:
     def check_same(self, other: CorpusManifest, location: str) -> None:
         """Raise :class:`CorpusError` where a folder holds another corpus than the one asked for, with both named."""
         for key, value in self.record.items():
-            if key in _ASKED and _compared(key, value) != _compared(key, other.record[key]):
-                said = "input" if key == "sources" else key
+            # Nothing more is computed for a corpus that is whole.
+            asked = key in _ASKED and not (key == "device" and self.is_complete)
+            if asked and _compared(key, value) != _compared(key, other.record[key]):
+                there, here = _shown(key, value, other.record[key])
                 raise CorpusError(
-                    f"{location!r} holds a corpus of another {said}: {_shown(key, value)} there, "
-                    f"{_shown(key, other.record[key])} here; give another folder, or remove that one"
+                    f"{location!r} holds a corpus of another {'input' if key == 'sources' else key}: {there} there, "
+                    f"{here} here; give another folder, or remove that one"
                 )
 
 
 # What tells two corpora apart; the threads are checked before, and the ranges follow from the rest.
-_ASKED = ({"model", "template", "sources", "dimension"} | set(Settings.__dataclass_fields__)) - {"threads"}
+_ASKED = (
+    {"model", "engine", "attention", "device", "template", "sources", "dimension"} | set(Settings.__dataclass_fields__)
+) - {"threads"}
 
 
 def _compared(key: str, value: Any) -> Any:
@@ -144,14 +151,34 @@ def _compared(key: str, value: Any) -> Any:
     return value["fingerprint"] if key == "model" else list(value) if key == "keep" else value
 
 
-def _shown(key: str, value: Any) -> str:
-    if key == "model":
-        return f"{value['name'] or 'the model that ships with the package'} ({value['fingerprint'][:12]})"
+def _shown(key: str, there: Any, here: Any) -> tuple[str, str]:
+    """Return two values that differ, cut to what a person reads, and so that the difference is seen."""
     if key == "sources":
-        named = (
-            f"{source['name']} ({str(source.get('sha256', 'no hash'))[:12]}"
-            + (f", delimiter {source['delimiter']!r})" if source.get("delimiter") else ")")
-            for source in value
-        )
-        return f"{', '.join(named):.200}"
-    return f"{json.dumps(list(value) if key == 'keep' else value, ensure_ascii=False):.300}"
+        one, other = _compared(key, there), _compared(key, here)
+        first = next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
+        place = min(len(one), len(other)) if first is None else first
+        return _source_shown(there, place), _source_shown(here, place)
+    if key == "model":
+        one, other = (value["name"] or "the model that ships with the package" for value in (there, here))
+        return f"{one} ({there['fingerprint'][:12]})", f"{other} ({here['fingerprint'][:12]})"
+    one, other = (json.dumps(list(value) if key == "keep" else value, ensure_ascii=False) for value in (there, here))
+    differ = next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
+    begin = max(0, differ - _SHOWN // 2)
+    return _cut(one, begin), _cut(other, begin)
+
+
+def _source_shown(sources: Sequence[Mapping[str, Any]], place: int) -> str:
+    """Return one of the sources, and which of how many it is."""
+    if place >= len(sources):
+        return f"{len(sources)} in all"
+    source = sources[place]
+    facts = [source["format"], str(source.get("sha256", "no hash"))[:12]]
+    facts += [f"delimiter {source['delimiter']!r}"] if source.get("delimiter") else []
+    which = f", number {place + 1} of {len(sources)}" if len(sources) > 1 else ""
+    return f"{source['name']} ({', '.join(facts)}){which}"
+
+
+def _cut(said: str, begin: int) -> str:
+    """Return a part of a text; points stand for what is left out."""
+    end = begin + _SHOWN
+    return "..." * (begin > 0) + said[begin:end] + "..." * (len(said) > end)

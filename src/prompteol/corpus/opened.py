@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,7 @@ from prompteol.corpus.manifest import MANIFEST, CorpusManifest
 from prompteol.corpus.records import open_stream
 from prompteol.corpus.shards import Storage, ids_name
 from prompteol.corpus.storage import CorpusFolder
-from prompteol.errors import CorpusError
+from prompteol.errors import CorpusError, PromptEOLError
 
 _HELD = 16
 
@@ -47,23 +48,42 @@ class Vectors:
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        if isinstance(key, tuple):
-            rows: NDArray[Any] = self[key[0]]
-            # A single row has lost its first axis.
-            return rows[key[1:]] if isinstance(key[0], (int, np.integer)) else rows[(slice(None), *key[1:])]
-        if isinstance(key, slice):
-            return self._gather(np.arange(*key.indices(len(self))))
-        index = np.asarray(key)
+    def __getitem__(self, key: Any) -> Any:
+        """Index as a numpy array of this shape, and read the rows alone that the answer is made of."""
+        # No index at all is all the rows.
+        first, *rest = (key or (...,)) if isinstance(key, tuple) else (key,)
+        if isinstance(first, slice):
+            rows = self._gather(np.arange(*first.indices(len(self))))
+            return rows[(slice(None), *rest)] if rest else rows
+        if first is None or first is Ellipsis or isinstance(first, (bool, np.bool_)):
+            return self[:][key]
+        index, *others = self._indices(first)
+        if not (others or rest):
+            return self._gather(index.ravel()).reshape(*index.shape, self._storage.width)
+        # A row is read once, however many of its numbers are asked for.
+        read, places = np.unique(index, return_inverse=True)
+        return self._gather(read)[(places.reshape(index.shape), *others, *rest)]
+
+    def _indices(self, given: Any) -> tuple[NDArray[np.intp], ...]:
+        """Return an index of integers within bounds, or those that numpy takes a mask for."""
+        index = np.asarray(given)
         if index.dtype == bool:
-            return self._gather(np.flatnonzero(index))
+            if index.shape != self.shape[: index.ndim]:
+                raise IndexError(f"a mask of shape {index.shape} is not that of a corpus of {self.shape}")
+            return index.nonzero()
+        if not index.size and not isinstance(given, np.ndarray):
+            index = index.astype(np.intp)
+        if index.dtype.kind not in "iu":
+            raise IndexError(f"{given!r:.60} is no index of a corpus; give integers, slices or masks")
         if index.size and (index.min() < -len(self) or index.max() >= len(self)):
-            raise IndexError(f"row {key} is outside a corpus of {len(self)}")
-        found = self._gather(np.atleast_1d(index) % max(1, len(self)))
-        return found[0] if index.ndim == 0 else found
+            raise IndexError(f"row {given!r:.60} is outside a corpus of {len(self)}")
+        return (index.astype(np.intp) % max(1, len(self)),)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return self[:].astype(dtype or self.dtype, copy=False)
+        if copy is False:
+            raise ValueError("vectors are read from disk, which makes a copy; leave copy=False out")
+        whole: NDArray[Any] = self[:].astype(dtype or self.dtype, copy=False)
+        return whole
 
     def blocks(self, rows: int) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield the first row and the vectors of each block of ``rows`` in order; the blocks end with their shards."""
@@ -83,10 +103,24 @@ class Vectors:
         path = self._folder.path(self._shards[place])
         if path.endswith(".parquet"):
             return _ParquetVectors(path)
-        if self._folder.is_local:
-            return np.load(path, mmap_mode="r")
-        with open_stream(path) as stream:
-            return np.load(stream)
+        with _damage(path):
+            if self._folder.is_local:
+                return np.load(path, mmap_mode="r")
+            with open_stream(path) as stream:
+                return np.load(stream)
+
+
+@contextmanager
+def _damage(path: str) -> Iterator[None]:
+    """Turn a failure to read a shard in the block into a :class:`CorpusError`."""
+    try:
+        yield
+    except PromptEOLError:
+        raise
+    # Arrow's errors are among them, and those of JSON.
+    except (OSError, ValueError, EOFError, LookupError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise CorpusError(f"{path!r} is damaged or gone ({said:.200}): remove its folder and embed it again") from error
 
 
 class _ParquetVectors:
@@ -97,7 +131,7 @@ class _ParquetVectors:
 
         self._path = path
         self._starts = [0]
-        with open_stream(path) as stream:
+        with _damage(path), open_stream(path) as stream:
             metadata = pq.ParquetFile(stream).metadata
         for group in range(metadata.num_row_groups):
             self._starts.append(self._starts[-1] + metadata.row_group(group).num_rows)
@@ -115,7 +149,7 @@ class _ParquetVectors:
     def _group(self, group: int) -> NDArray[Any]:
         import pyarrow.parquet as pq
 
-        with open_stream(self._path) as stream:
+        with _damage(self._path), open_stream(self._path) as stream:
             column = pq.ParquetFile(stream).read_row_group(group, columns=["embedding"]).column("embedding")
         read: NDArray[Any] = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return read.reshape(-1, column.type.list_size)
@@ -184,19 +218,29 @@ class Corpus:
     def _column(self, name: str) -> Iterator[list[Any]]:
         if name not in self.columns:
             raise CorpusError(f"{self._folder.location!r} has no column {name!r}; it kept {', '.join(self.columns)}")
+        is_json = self._manifest.keep.get(name) == "json"
         for index, (file, rows) in enumerate(self._shards):
-            if rows:
-                yield from self._shard_column(index, file, name)
+            if not rows:
+                continue
+            read = 0
+            for values in self._shard_column(index, file, name):
+                read += len(values)
+                yield [value and json.loads(value) for value in values] if is_json else values
+            if read != rows:
+                with _damage(self._folder.path(file)):
+                    raise EOFError(f"{read} rows beside {rows} vectors")
 
     def _shard_column(self, index: int, file: str, name: str) -> Iterator[list[Any]]:
         if file.endswith(".parquet"):
             import pyarrow.parquet as pq
 
-            with open_stream(self._folder.path(file)) as stream:
+            path = self._folder.path(file)
+            with _damage(path), open_stream(path) as stream:
                 for batch in pq.ParquetFile(stream).iter_batches(columns=[name]):
                     yield batch.column(0).to_pylist()
             return
-        with open_stream(self._folder.path(ids_name(index))) as stream:
+        path = self._folder.path(ids_name(index))
+        with _damage(path), open_stream(path) as stream:
             yield [json.loads(line)[name] for line in stream]
 
 

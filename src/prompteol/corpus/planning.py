@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, is_dataclass, replace
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
 
 from prompteol.corpus.encoder import CorpusEncoder
+from prompteol.corpus.inputs import check_unchanged
 from prompteol.corpus.job import Job
 from prompteol.corpus.manifest import MANIFEST, CorpusManifest
-from prompteol.corpus.rows import Located, Row, Wanted, located_rows, settle_types, usual_column
+from prompteol.corpus.rows import Located, Row, Wanted, bytes_held, located_rows, settle_types, usual_column
 from prompteol.corpus.shards import Storage, int8_ranges
 from prompteol.corpus.storage import CorpusFolder
 from prompteol.errors import CorpusError
@@ -32,10 +33,15 @@ class Plan(NamedTuple):
     total: int | None = None
 
 
-def make_plan(job: Job, folder: CorpusFolder, *, device: str | None, resume: bool) -> Plan:
-    """Describe the corpus, or check that what the folder holds is the same one."""
-    existing = CorpusManifest.read(folder)
-    _check_folder(folder, existing, resume=resume)
+def make_plan(
+    job: Job, folder: CorpusFolder, *, device: str | None, resume: bool, leads: bool = True, kind: str | None = None
+) -> Plan:
+    """Describe the corpus, or check that what the folder holds is the same one.
+
+    Of the processes of torchrun one ``leads``; the others take the manifest that it wrote. ``kind`` is that of the
+    devices that compute it, if it is not this process's.
+    """
+    existing = check_folder(folder, resume=resume) if leads else CorpusManifest.read(folder)
     described = [source.description() for source in job.sources]
     counts = [rows for _, rows in described]
     total = None if None in counts else sum(rows or 0 for rows in counts)
@@ -50,7 +56,9 @@ def make_plan(job: Job, folder: CorpusFolder, *, device: str | None, resume: boo
     torch.set_num_threads(settings.threads or 1)
     encoder = CorpusEncoder(model, settings)
     rereadable = all(source.rereadable for source in job.sources)
-    rows = None if rereadable else located_rows(job.sources, Wanted(settings.column, settings.keep).columns)
+    rows = (
+        None if rereadable else located_rows(job.sources, Wanted(settings.column, settings.keep).columns, settings.keep)
+    )
     storage = Storage(settings.precision, _dimension(encoder))
     if existing is None:
         read, sample = _sample(job, rows)
@@ -65,10 +73,12 @@ def make_plan(job: Job, folder: CorpusFolder, *, device: str | None, resume: boo
         settings,
         storage,
         model={"name": job.model_name, "fingerprint": _fingerprint(model)},
+        computed=computed_by(model) if kind is None else {**computed_by(model), "device": kind},
         template=_template(model),
         sources=[said for said, _ in described],
         types=types,
     )
+    check_unchanged(job.sources, job.stamps)
     if existing is not None:
         existing.check_same(manifest, folder.location)
         return Plan(existing, model, rows, total)
@@ -76,11 +86,11 @@ def make_plan(job: Job, folder: CorpusFolder, *, device: str | None, resume: boo
     return Plan(manifest, model, rows, total)
 
 
-def forget_unbegun(folder: CorpusFolder) -> None:
-    """Remove the manifest of a corpus without a shard: what failed before the first one settles nothing."""
+def begun(folder: CorpusFolder) -> CorpusManifest | None:
+    """Read the manifest of a corpus that has a shard: what failed before the first one settles nothing."""
     existing = CorpusManifest.read(folder)
-    if existing is not None and not existing.is_complete and _visible(folder) == [MANIFEST]:
-        folder.remove(MANIFEST)
+    settles = existing is not None and (existing.is_complete or _visible(folder) != [MANIFEST])
+    return existing if settles else None
 
 
 def _visible(folder: CorpusFolder) -> list[str]:
@@ -100,12 +110,17 @@ def _fingerprint(model: Any) -> str:
     return fingerprint(model)
 
 
-def _check_folder(folder: CorpusFolder, existing: CorpusManifest | None, *, resume: bool) -> None:
-    others = _visible(folder)
+def check_folder(folder: CorpusFolder, *, resume: bool) -> CorpusManifest | None:
+    """Refuse a folder in which no corpus may be begun or gone on with; return the manifest of one that is begun."""
+    if folder.is_file():
+        raise CorpusError(f"{folder.location!r} is no folder, which shards need: give another name")
+    existing = begun(folder)
+    others = [name for name in _visible(folder) if name != MANIFEST]
     if existing is None and others:
         raise CorpusError(f"{folder.location!r} holds {others[0]!r} and no corpus; give an empty folder, or a new one")
     if existing is not None and not resume:
         raise CorpusError(f"{folder.location!r} holds a corpus already; leave --no-resume out to go on with it")
+    return existing
 
 
 def _dimension(encoder: CorpusEncoder) -> int:
@@ -117,20 +132,33 @@ def _dimension(encoder: CorpusEncoder) -> int:
 
 
 def _sample(job: Job, rows: Iterator[Located] | None) -> tuple[list[Located], list[tuple[Located, Row]]]:
-    """Read the first rows; return all of them, and those that are sound."""
-    wanted = Wanted(job.settings.column, job.settings.keep)
+    """Read the first rows; return those that cannot be read again, and of all of them those that are sound."""
     read: list[Located] = []
-    sample: list[tuple[Located, Row]] = []
+    wanted = Wanted(job.settings.column, job.settings.keep)
+    if rows is None:
+        return read, _sound(wanted, located_rows(job.sources, wanted.columns, wanted.keep))
+
+    def held() -> Iterator[Located]:
+        for located in rows:
+            read.append(located)
+            yield located
+
+    return read, _sound(wanted, held())
+
+
+def _sound(wanted: Wanted, rows: Iterable[Located]) -> list[tuple[Located, Row]]:
+    """Return the sound ones among the first rows, as many as fit into memory; of each source one unparsed row."""
+    sound: list[tuple[Located, Row]] = []
     size = 0
-    for located in located_rows(job.sources, wanted.columns) if rows is None else rows:
-        read.append(located)
+    for count, located in enumerate(rows, start=1):
         row = wanted.take(located)
+        size += bytes_held(row) + bytes_held(located.raw[1])
         if isinstance(row, Row):
-            sample.append((located, row))
-            size += len(row.text)
-        if len(read) >= _SAMPLE_ROWS or size >= _SAMPLE_BYTES:
+            first = not sound or sound[-1][0].source is not located.source
+            sound.append((located if first else located.unread(), row))
+        if count >= _SAMPLE_ROWS or size >= _SAMPLE_BYTES:
             break
-    return read, sample
+    return sound
 
 
 def _check_texts(job: Job, sample: list[tuple[Located, Row]]) -> None:
@@ -144,8 +172,7 @@ def _check_texts(job: Job, sample: list[tuple[Located, Row]]) -> None:
         found = [(located, row) for located, row in sample if located.source is source]
         if source.is_file and source is not job.sources[0]:
             # The sample may have ended before its first row, or behind it.
-            rows = ((located, wanted.take(located)) for located in islice(located_rows([source], None), _SAMPLE_ROWS))
-            found = [(located, row) for located, row in rows if isinstance(row, Row)]
+            found = _sound(wanted, located_rows([source], None, wanted.keep))
         if found:
             _check_table(found)
 
@@ -166,6 +193,13 @@ def _ranges(texts: list[str], encoder: CorpusEncoder) -> list[list[float]]:
     if not len(vectors):
         raise CorpusError(f"the first {_SAMPLE_ROWS} rows hold no text to take the ranges of int8 from")
     return int8_ranges(vectors)
+
+
+def computed_by(model: Any) -> dict[str, str | None]:
+    """Describe what changes the last bits of vectors, and not the model: engine, attention kernel, kind of device."""
+    module = getattr(model, "module", None)
+    kind = torch.device(getattr(model, "device", "cpu")).type
+    return {"engine": getattr(module, "engine", None), "attention": getattr(module, "attention", None), "device": kind}
 
 
 def _template(model: Any) -> Any:

@@ -24,6 +24,8 @@ from prompteol.errors import CorpusError, PromptEOLError
 from prompteol.extras import check_extra
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+# Short: the next run may begin as soon as the parent is gone.
+_SECONDS_TO_OUTLIVE = 0.1
 # A task that dies so often dies of its work, not of its node.
 _RETRIES = 5
 _GO_ON = "the shards that are whole stay: run the same command to go on"
@@ -58,8 +60,8 @@ def run_on_ray(job: Job, address: str | bool, actors: int | None, device: str | 
     A task whose machine dies is started again on another one, and goes on with the shards that are not whole. The
     folder has to be one that every machine of the cluster sees.
     """
-    with _connected(address) as ray:
-        gpus = int(ray.cluster_resources().get("GPU", 0)) if device != "cpu" else 0
+    with connected(address) as ray:
+        gpus = _gpus(ray, device)
         world = actors or gpus or 1
         share = min(1.0, gpus / world) if gpus else 0
         task = ray.remote(num_gpus=share, num_cpus=1, max_retries=_RETRIES)(_embed_rank)
@@ -77,6 +79,16 @@ def run_on_ray(job: Job, address: str | bool, actors: int | None, device: str | 
         finally:
             for one in shares:
                 ray.cancel(one, force=True)
+
+
+def ray_device(address: str | bool, device: str | None) -> str | None:
+    """Return the kind of the devices that tasks of Ray compute on; ``None`` where it is that of this process."""
+    with connected(address) as ray:
+        return "cuda" if device is None and _gpus(ray, device) else None
+
+
+def _gpus(ray: Any, device: str | None) -> int:
+    return int(ray.cluster_resources().get("GPU", 0)) if device != "cpu" else 0
 
 
 def _embed_rank(job: Job, rank: int, world: int, device: str | None, parent: int | None = None) -> int:
@@ -98,7 +110,7 @@ def _embed_rank(job: Job, rank: int, world: int, device: str | None, parent: int
 def _end_with(parent: int) -> None:
     """End with the process that started this one, however that ended: nobody else holds the lock."""
     while os.getppid() == parent:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(_SECONDS_TO_OUTLIVE)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -133,7 +145,7 @@ def _watched(job: Job, world: int, meter: Meter) -> Iterator[None]:
 
 
 @contextmanager
-def _connected(address: str | bool) -> Iterator[Any]:
+def connected(address: str | bool) -> Iterator[Any]:
     """Connect to a cluster: by its address, else the one that is there, else a new one of this machine."""
     check_extra("ray", "ray")
     import ray

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import codecs
 import csv
-import hashlib
 import io
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -15,12 +15,16 @@ from typing import Any, BinaryIO, Literal
 
 from prompteol.corpus.storage import file_system, is_url
 from prompteol.errors import CorpusError
-from prompteol.files.columns import check_names
-from prompteol.files.decoding import DAMAGE, MARKS, decompressed, open_bytes, suffix_of
+from prompteol.files.columns import check_names, text_columns
+from prompteol.files.compression import DAMAGE, decompressed, suffix_of
+from prompteol.files.decoding import is_wide, open_bytes, utf8_of, wide_lines
 from prompteol.files.readers import json_object
 from prompteol.files.tables import header_delimiter, quotes_cells
 
 _BLOCK = 1 << 20
+_BATCH_ROWS = 1024
+_BATCH_BYTES = 8 << 20
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf]")
 
 RawRow = tuple[int, Any]
 """The number of a row's line, or of the row in a table of Parquet, and the row as it was read."""
@@ -60,38 +64,16 @@ def raw_lines(name: str) -> Iterator[tuple[int, bytes | Broken]]:
             yield number + 1, Broken(f"damaged or cut off here, so that the rest cannot be read: {reason}")
 
 
-def content_hash(name: str) -> tuple[int, str, int]:
-    """Read a whole file; return its size in bytes, its SHA-256 and how many newlines it holds."""
-    digest, size, lines = hashlib.sha256(), 0, 0
-    try:
-        with open_stream(name, decompress=False) as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-                size += len(block)
-                lines += block.count(b"\n")
-    except OSError as error:
-        raise CorpusError(f"cannot read {name!r}: {error.strerror or error}") from error
-    return size, digest.hexdigest(), lines
-
-
 def _utf8(stream: BinaryIO) -> Iterator[bytes]:
-    if not hasattr(stream, "peek"):
-        # Standard input that a program has put in the place of its own.
-        stream = io.BufferedReader(stream)  # type: ignore[type-var]
-    start: bytes = stream.peek(4)[:4]  # type: ignore[attr-defined]
-    encoding = next((encoding for mark, encoding in MARKS.items() if start.startswith(mark)), None)
-    if encoding is None:
-        if first := stream.readline().removeprefix(codecs.BOM_UTF8):
+    """Yield lines in UTF-8; what is damaged in a wider encoding is no UTF-8 either, in the same line."""
+    first = stream.readline()
+    if not is_wide(first):
+        if first := first.removeprefix(codecs.BOM_UTF8):
             yield first
         yield from stream
         return
-    text = io.TextIOWrapper(stream, encoding=encoding, newline="\n")
-    try:
-        for line in text:
-            yield line.encode()
-    finally:
-        # Whoever opened the stream closes it.
-        text.detach()
+    for encoding, line in wide_lines(first, stream):
+        yield utf8_of(line, encoding)
 
 
 def _open_remote(url: str) -> BinaryIO:
@@ -195,13 +177,14 @@ class SeparatedTable:
 
 
 class ParquetTable:
-    """A table of Parquet, of which the wanted columns are read, a batch at a time."""
+    """A table of Parquet, of which the wanted columns are read, a batch at a time: the usual one and ``keep``."""
 
     unit = "row"
 
-    def __init__(self, name: str, columns: Sequence[str] | None = None) -> None:
+    def __init__(self, name: str, columns: Sequence[str] | None = None, keep: Sequence[str] = ()) -> None:
         self._name = name
         self._columns = columns
+        self._keep = keep
 
     def __iter__(self) -> Iterator[RawRow]:
         import pyarrow as pa
@@ -210,11 +193,11 @@ class ParquetTable:
         row = 0
         with open_stream(self._name) as stream:
             try:
-                file = pq.ParquetFile(stream)
+                # A buffer, else whole columns of a row group are read at once.
+                file = pq.ParquetFile(stream, buffer_size=_BLOCK)
                 names = file.schema_arrow.names
-                columns = {name.strip().casefold() for name in self._columns or ()}
-                wanted = [name for name in names if self._columns is None or name.strip().casefold() in columns]
-                for batch in file.iter_batches(batch_size=1024, columns=wanted or names):
+                wanted = self._wanted(names)
+                for batch in file.iter_batches(_batch_rows(file.metadata, {*wanted}), columns=wanted):
                     for place in range(batch.num_rows):
                         row += 1
                         yield row, (batch, place)
@@ -228,6 +211,27 @@ class ParquetTable:
             return {name: batch.column(name)[place].as_py() for name in batch.schema.names}
         except (ValueError, KeyError) as error:
             raise CorpusError(f"no readable cell: {error}") from error
+
+    def _wanted(self, names: list[str]) -> list[str]:
+        """Return what is read of all columns; each of them where none is found, so that a fault can name them."""
+        chosen = self._columns
+        if chosen is None:
+            try:
+                chosen = (*text_columns(self._name, names, pair=False), *self._keep)
+            except CorpusError:
+                return names
+        columns = {name.strip().casefold() for name in chosen}
+        return [name for name in names if name.strip().casefold() in columns] or names
+
+
+def _batch_rows(metadata: Any, columns: set[str]) -> int:
+    """Return how many rows of a table fit into a batch, by the widest row group."""
+    widest = 0.0
+    for group in (metadata.row_group(place) for place in range(metadata.num_row_groups)):
+        chunks = (group.column(place) for place in range(group.num_columns))
+        held = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns)
+        widest = max(widest, held / max(group.num_rows, 1))
+    return max(1, min(_BATCH_ROWS, int(_BATCH_BYTES / widest) if widest else _BATCH_ROWS))
 
 
 class Mappings:
@@ -256,6 +260,8 @@ def _decoded(line: bytes) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
+        if _SURROGATE.match(line, error.start):
+            raise CorpusError("half of a surrogate pair, which no text holds") from error
         raise CorpusError(
             f"byte 0x{line[error.start]:02x} is not UTF-8; convert the file first, for instance: "
             "iconv -f latin1 -t utf-8"

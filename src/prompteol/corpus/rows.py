@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date, time, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import numpy as np
 
@@ -18,6 +22,8 @@ from prompteol.files.columns import check_names, named, text_columns
 
 _TYPES: dict[type, str] = {bool: "bool", int: "int64", float: "double", str: "string"}
 _INT64 = 1 << 63
+# An int64 that no float is.
+_LONG = "long"
 # Stands for the file in messages, which a fault names itself.
 _TABLE = "row"
 
@@ -58,12 +64,33 @@ class Located(NamedTuple):
         said = " ".join(error.removeprefix(f"{_TABLE!r}: ").split())[:500].encode("utf-8", "backslashreplace").decode()
         return Fault(self.place, self.source.name, f"{self.reader.unit} {self.raw[0]}", said)
 
+    def unread(self) -> Located:
+        """Return the place alone, for which what was read need not be held."""
+        return self._replace(raw=(self.raw[0], None))
 
-def located_rows(sources: Iterable[Source], columns: Sequence[str] | None) -> Iterator[Located]:
+
+def bytes_held(value: Any, depth: int = 4) -> int:
+    """Return about how many bytes of text a row holds, the same ones on every machine."""
+    if isinstance(value, str):
+        # As many as the interpreter takes for a character, at most.
+        return len(value) * (1 if value.isascii() else 4)
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, Fault):
+        return len(value.at) + len(value.error)
+    if isinstance(value, (list, tuple, Mapping)) and depth:
+        inner = value.values() if isinstance(value, Mapping) else value
+        return sum(bytes_held(one, depth - 1) for one in inner)
+    return 8
+
+
+def located_rows(
+    sources: Iterable[Source], columns: Sequence[str] | None, keep: Sequence[str] = ()
+) -> Iterator[Located]:
     """Yield the rows of all sources one after the other, unparsed."""
     place = 0
     for source in sources:
-        reader = source.reader(columns)
+        reader = source.reader(columns, keep)
         column: str | None = None
         for raw in reader:
             if columns is None and column is None:
@@ -87,6 +114,8 @@ class Wanted:
     column: str | None = None
     keep: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    # Whether kept values are written as JSON, which has no NaN.
+    is_json: bool = False
 
     def __post_init__(self) -> None:
         for name in {"row", "embedding"} & set(self.keep):
@@ -107,7 +136,7 @@ class Wanted:
         try:
             record = located.reader.parse(raw)
             text = self._text(record, located.column)
-            kept = tuple(self._kept(record, name, place) for place, name in enumerate(self.keep))
+            kept = tuple(self._kept(record, name, place, text) for place, name in enumerate(self.keep))
             return Row(located.place, text, kept)
         except CorpusError as error:
             return located.fault(str(error))
@@ -128,18 +157,21 @@ class Wanted:
         _check_unicode(name, text)
         return text
 
-    def _kept(self, record: Mapping[str, Any], column: str, place: int) -> Any:
-        value = record[_named(record, column)]
+    def _kept(self, record: Mapping[str, Any], column: str, place: int, text: str) -> Any:
+        # Files of several formats need not call their texts the same.
+        is_text = self.column is None and column == "text"
+        value: Any = text if is_text else record[_named(record, column)]
         if isinstance(value, (np.number, np.bool_, np.str_)):
             value = value.item()
         if not self.types or value is None:
             return value
         wanted = self.types[place]
         if wanted == "json":
-            return json.dumps(value, ensure_ascii=True, default=str)
-        if wanted == "double" and type(value) is int:
-            with suppress(OverflowError):
-                return float(value)
+            return _as_json(column, value)
+        if wanted == "double" and type(value) is int and _is_exact(value):
+            return float(value)
+        if self.is_json and type(value) is float and not math.isfinite(value):
+            raise CorpusError(f"{column!r} holds {value}, which JSON has not: keep it in shards of Parquet")
         if _TYPES.get(type(value)) != wanted or (wanted == "int64" and not -_INT64 <= value < _INT64):
             raise CorpusError(f"{column!r} holds {value!r:.60}, where the first rows have it as {wanted}")
         if wanted == "string":
@@ -153,15 +185,46 @@ def settle_types(rows: Iterable[Row], keep: Sequence[str]) -> tuple[str, ...]:
     for row in rows:
         for kinds, value in zip(found, row.kept, strict=True):
             if value is not None:
-                wide = type(value) is int and not -_INT64 <= value < _INT64
-                kinds.add("json" if wide else _TYPES.get(type(value), "json"))
+                kinds.add(_kind(value))
     return tuple(_common(kinds) for kinds in found)
+
+
+def _kind(value: Any) -> str:
+    if type(value) is not int:
+        return _TYPES.get(type(value), "json")
+    return "json" if not -_INT64 <= value < _INT64 else "int64" if _is_exact(value) else _LONG
 
 
 def _common(kinds: set[str]) -> str:
     if kinds == {"int64", "double"}:
         return "double"
+    kinds = {"int64" if kind == _LONG else kind for kind in kinds}
     return next(iter(kinds)) if len(kinds) == 1 else "json" if kinds else "string"
+
+
+def _is_exact(value: int) -> bool:
+    """Tell whether a float is the same number."""
+    try:
+        return float(value) == value
+    except OverflowError:
+        return False
+
+
+def _as_json(column: str, value: Any) -> str:
+    """Return JSON that is read back as the same value; of a date or a decimal its text."""
+    try:
+        return json.dumps(value, ensure_ascii=True, allow_nan=False, default=_as_text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CorpusError(f"{column!r} holds {value!r:.60}, which JSON has not; leave it out of keep") from error
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, (np.number, np.bool_, np.ndarray)):
+        return value.tolist()
+    # Of what compares unequal to itself, such as a date that is none, the text would be taken for one.
+    if isinstance(value, (date, time, timedelta, Decimal, UUID, np.datetime64)) and value == value:
+        return str(value)
+    raise TypeError(type(value).__name__)
 
 
 @lru_cache

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompteol.corpus.embed import embed_corpus, load_model
-from prompteol.corpus.inputs import Source, find_sources
+from prompteol.corpus.inputs import find_sources
 from prompteol.corpus.manifest import MANIFEST, CorpusManifest
 from prompteol.corpus.opened import Corpus, open_corpus
+from prompteol.corpus.planning import computed_by
 from prompteol.corpus.progress import CorpusProgress
-from prompteol.corpus.rows import Row, Wanted, located_rows, usual_column
 from prompteol.corpus.storage import CorpusFolder, is_url
 from prompteol.embedder import lock_for
 from prompteol.errors import CorpusError, IndexMismatchError, InputError, SettingError
@@ -65,8 +65,8 @@ class CorpusSearch:
         if k < 1:
             raise SettingError(f"k={k} asks for no text; give 1 or more")
         texts = [questions] if isinstance(questions, str) else list(questions)
-        if not texts:
-            raise InputError("no question; give one or more")
+        if not texts or not all(text.strip() for text in texts):
+            raise InputError(f"{questions!r:.60} is no question; give one or more, in words")
         with lock_for(self.model):
             vectors = self.model.encode_query(
                 texts, truncate_dim=self.corpus.manifest["truncate_dim"], show_progress_bar=False
@@ -156,24 +156,15 @@ def _embedded(
         raise CorpusError("a search keeps the vectors of files; embed a pipe or a data set into a folder first")
     described = (source.description()[0] for source in sources)
     contents = [[said["sha256"], said["format"]] for said in described]
-    settings = {name: value for name, value in options.items() if name not in _OF_NO_EFFECT}
-    key = json.dumps([fingerprint(model), contents, settings], sort_keys=True, default=str)
+    settings = {name: value for name, value in options.items() if name not in _OF_NO_EFFECT and value is not None}
+    # What is shown of a hit is the text, so that it is kept.
+    settings = {"keep": [settings.get("column", "text")], "normalize": True, "task": "document", **settings}
+    key = json.dumps([fingerprint(model), computed_by(model), contents, settings], sort_keys=True, default=str)
     folder = _cache_folder() / hashlib.sha256(key.encode()).hexdigest()[:32]
     manifest = CorpusManifest.read(CorpusFolder(folder))
     if manifest is not None and manifest.is_complete:
         return open_corpus(folder)
-    # What is shown of a hit is the text, so that it is kept.
-    keep = [options.get("column") or _text_column(sources[0])]
-    chosen = {"keep": keep, "normalize": True, "task": "document", **options}
-    return embed_corpus(model, inputs, folder, progress=progress, **chosen)
-
-
-def _text_column(source: Source) -> str:
-    """Return the column that is read of a file where none is named."""
-    wanted = Wanted()
-    sound = (row for row in located_rows([source], None) if isinstance(wanted.take(row), Row))
-    first = next(sound, None)
-    return "text" if first is None else usual_column(tuple(map(str, first.reader.parse(first.raw[1]))))
+    return embed_corpus(model, inputs, folder, progress=progress, **{**options, **settings})
 
 
 def _nearest(questions: NDArray[np.float32], corpus: Corpus, k: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,9 +24,16 @@ WORK = ".parts"
 """Holds what is unfinished, and goes when the corpus is whole; readers of Parquet pass over names with a dot."""
 LOCK = ".lock"
 
+# The names that are written here, and nothing else, may be removed here.
+_SHARD = r"shard-\d{6,}\.(parquet|npy|ids\.jsonl)"
+_PART = r"(\d{6,}\.jsonl|progress-\d+\.json)"
+_TEMPORARY = re.compile(rf"\.({_SHARD}|{_PART}|manifest\.json|errors\.jsonl|\.lock)\.[0-9a-f]{{8}}\.partial")
+_UNFINISHED = re.compile(rf"{_PART}|{_TEMPORARY.pattern}")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 class CorpusFolder:
-    """The files of one corpus, at a path or a URL; a name may hold one ``/``, as in ``.parts/000001.json``."""
+    """The files of one corpus, at a path or a URL; a name may hold one ``/``, as in ``.parts/000001.jsonl``."""
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
         self.location = os.fspath(location).removeprefix("file://").rstrip("/") or "/"
@@ -49,16 +58,22 @@ class CorpusFolder:
 
     def read_json(self, name: str) -> Any:
         """Return what a file of JSON holds; ``None`` where there is none, or it is damaged."""
-        with suppress(FileNotFoundError, ValueError):
+        with suppress(FileNotFoundError, IsADirectoryError, ValueError, RecursionError):
             return json.loads(self.read(name))
         return None
 
-    def names(self) -> list[str]:
-        """List the names of the files at the top, sorted."""
+    def is_file(self) -> bool:
+        """Tell whether something that is no folder lies in its place."""
+        if self.is_local:
+            return os.path.lexists(self._root) and not os.path.isdir(self._root)
+        return bool(self._system.isfile(self._root))
+
+    def names(self, within: str = "") -> list[str]:
+        """List the names of the files at the top, or in one of its folders, sorted."""
         self._system.invalidate_cache()
         try:
-            found = self._system.ls(self._root, detail=True)
-        except FileNotFoundError:
+            found = self._system.ls(f"{self._root}/{within}".rstrip("/"), detail=True)
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(entry["name"].rsplit("/", 1)[-1] for entry in found if entry["type"] == "file")
 
@@ -85,14 +100,18 @@ class CorpusFolder:
     def remove_partial(self) -> None:
         """Remove what a killed process had begun to write; only for whoever has the folder alone."""
         if self.is_local:
-            for partial in Path(self._root).rglob(".*.partial"):
-                partial.unlink(missing_ok=True)
+            for within in ("", f"{WORK}/"):
+                for name in filter(_TEMPORARY.fullmatch, self.names(within)):
+                    self.remove(within + name)
 
     def remove_work(self) -> None:
         """Remove everything unfinished, also what killed processes of torchrun had begun."""
         self.remove_partial()
+        for name in filter(_UNFINISHED.fullmatch, self.names(WORK)):
+            with suppress(OSError):
+                self.remove(f"{WORK}/{name}")
         with suppress(OSError):
-            self._system.rm(f"{self._root}/{WORK}", recursive=True)
+            self._system.rmdir(f"{self._root}/{WORK}")
 
     @contextmanager
     def _published(self, name: str) -> Iterator[Path]:
@@ -116,18 +135,14 @@ def locked(folder: CorpusFolder) -> Iterator[None]:
 
     The operating system's lock ends with its process, so what a killed process of this host left is taken over. Whether
     a process of another host lives cannot be judged from here. An object store has no locks: there the note must do.
+    A block that wrote nothing leaves no trace.
     """
     with ExitStack() as stack:
         if folder.is_local:
-            with write_errors(folder.path(LOCK)):
-                os.makedirs(folder.path(WORK), exist_ok=True)
-                try:
-                    stack.enter_context(FileLock(folder.path(f"{WORK}/lock"), timeout=0))
-                except Timeout as error:
-                    raise CorpusError(_refusal(folder)) from error
-        holder = folder.read_json(LOCK) or {}
-        elsewhere = holder.get("host", socket.gethostname()) != socket.gethostname()
-        if elsewhere or (not folder.is_local and _is_alive(holder.get("pid"))):
+            stack.enter_context(_locked_locally(folder))
+        holder = _holder(folder)
+        here = holder is None or holder["host"] == socket.gethostname()
+        if not here or (holder and not folder.is_local and _is_alive(holder["pid"])):
             raise CorpusError(_refusal(folder))
         folder.publish_json(LOCK, {"pid": os.getpid(), "host": socket.gethostname()})
         try:
@@ -136,8 +151,41 @@ def locked(folder: CorpusFolder) -> Iterator[None]:
             folder.remove(LOCK)
 
 
+@contextmanager
+def _locked_locally(folder: CorpusFolder) -> Iterator[None]:
+    work = Path(os.path.abspath(folder.location), WORK)
+    made = [path for path in (work, *work.parents) if not path.exists()]
+    try:
+        with write_errors(folder.path(LOCK)):
+            work.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(work / "lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise CorpusError(_refusal(folder)) from error
+        try:
+            yield
+        finally:
+            # While it is held: whoever comes meanwhile finds that this file is gone, and makes a new one.
+            with suppress(OSError):
+                (work / "lock").unlink()
+            lock.release()
+    finally:
+        for path in dict.fromkeys([work, *made]):
+            # Only what is empty goes.
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _holder(folder: CorpusFolder) -> dict[str, Any] | None:
+    """Return process id and host of the note in a folder; ``None`` where none is, or one that no process wrote."""
+    note = folder.read_json(LOCK)
+    sound = isinstance(note, dict) and type(note.get("pid")) is int and isinstance(note.get("host"), str)
+    return note if sound else None
+
+
 def _refusal(folder: CorpusFolder) -> str:
-    holder = folder.read_json(LOCK)
+    holder = _holder(folder)
     who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
     return (
         f"{who} is writing this folder: wait for it, or share the work from the start with --workers; if it is gone, "
@@ -145,12 +193,12 @@ def _refusal(folder: CorpusFolder) -> str:
     )
 
 
-def _is_alive(pid: int | None) -> bool:
-    if pid is None or pid == os.getpid():
+def _is_alive(pid: int) -> bool:
+    if pid == os.getpid():
         return False
     try:
         os.kill(pid, 0)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         return isinstance(error, PermissionError)
     return True
 
@@ -180,13 +228,13 @@ def file_system(name: str) -> tuple[Any, str]:
 @contextmanager
 def write_errors(name: str) -> Iterator[None]:
     """Turn a failure to write in the block, such as a full disk, into a :class:`CorpusError`."""
-    then = "what is whole stays: make room, and run the same command to go on"
     try:
         yield
     except PromptEOLError:
         # Of which some are an OSError too.
         raise
     except OSError as error:
+        then = f"what is whole stays: {'make room, and ' * (error.errno in _FULL)}run the same command to go on"
         raise CorpusError(f"{name!r} was not written: {error.strerror or error}; {then}") from error
 
 

@@ -1,28 +1,16 @@
-"""Open a file or pipe, decompress it by the end of its name, and decode its lines.
-
-Compressed are ``.gz``, ``.xz`` and ``.zst``; text is UTF-8, or UTF-16 and UTF-32 by their byte order mark.
-"""
+"""Decode the lines of a file or pipe: UTF-8, or UTF-16 and UTF-32 by their byte order mark."""
 
 from __future__ import annotations
 
 import codecs
-import gzip
-import io
-import lzma
 import sys
-import zlib
 from collections.abc import Iterator
-from functools import partial
 from itertools import chain
-from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from prompteol.errors import CorpusError
+from prompteol.files.compression import DAMAGE, decompressed, suffix_of
 
-DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
-"""What reading a damaged archive raises."""
-
-_COMPRESSED = (".gz", ".zst", ".xz")
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -38,8 +26,7 @@ def decoded_lines(name: str) -> Iterator[tuple[int, str]]:
     try:
         with open_bytes(name) as raw, decompressed(raw, suffix_of(name)[1]) as file:
             first = file.readline()
-            encoding = next((encoding for mark, encoding in MARKS.items() if first.startswith(mark)), None)
-            yield from _utf8_lines(name, first, file) if encoding is None else _wide_lines(name, first, file, encoding)
+            yield from _wide_lines(name, first, file) if is_wide(first) else _utf8_lines(name, first, file)
     except DAMAGE as error:
         raise CorpusError(f"cannot read {name!r}: {getattr(error, 'strerror', None) or error}") from error
 
@@ -52,6 +39,11 @@ def open_bytes(name: str) -> BinaryIO:
     if sys.stdin is None or sys.stdin.closed:
         raise CorpusError("standard input is closed, or was read already; give a file, or - once")
     return sys.stdin.buffer
+
+
+def is_wide(first: bytes) -> bool:
+    """Tell UTF-16 and UTF-32 from UTF-8 by the first bytes."""
+    return first.startswith(tuple(MARKS))
 
 
 def _utf8_lines(name: str, first: bytes, file: BinaryIO) -> Iterator[tuple[int, str]]:
@@ -75,69 +67,45 @@ def _without_mark(where: str, line: bytes) -> CorpusError:
     return CorpusError(f"{where}: a NUL byte, which no text holds; {fix}")
 
 
-def _wide_lines(name: str, first: bytes, file: BinaryIO, encoding: str) -> Iterator[tuple[int, str]]:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    number, rest = 0, ""
+def wide_lines(first: bytes, file: BinaryIO) -> Iterator[tuple[str, bytes]]:
+    """Yield encoding and bytes of each line of UTF-16 or UTF-32, of which ``first`` is read, up to a byte of a newline.
+
+    Lines are cut before they are decoded, so that what is damaged is damage to its own line.
+    """
+    mark = next(mark for mark in MARKS if first.startswith(mark))
+    encoding = f"{MARKS[mark]}-{'le' if mark[:1] == codecs.BOM_UTF16_LE[:1] else 'be'}"
+    end, line = "\n".encode(encoding), bytearray(first.removeprefix(mark))
+    while True:
+        # The rest of a character, some of whose bytes is that of a newline.
+        line += file.read(-len(line) % len(end))
+        if line.endswith(end) and not len(line) % len(end):
+            yield encoding, bytes(line)
+            line.clear()
+        if not (more := file.readline()):
+            break
+        line += more
+    if line:
+        yield encoding, bytes(line)
+
+
+def utf8_of(line: bytes, encoding: str) -> bytes:
+    """Convert a line; what is damaged in it is no UTF-8 either. Raise where it ends within a character."""
     try:
-        for block in chain([first], iter(partial(file.read, _BLOCK), b""), [b""]):
-            *whole, rest = (rest + decoder.decode(block, final=not block)).split("\n")
-            for number, line in enumerate(whole, start=number + 1):  # noqa: B020
-                yield number, line + "\n"
-    except UnicodeDecodeError as error:
-        damaged = f"damaged {encoding.upper()}, which its byte order mark says it is: {error.reason}"
-        raise CorpusError(f"{name!r}, after line {number}: {damaged}") from error
-    if rest:
-        yield number + 1, rest
+        return line.decode(encoding).encode()
+    except UnicodeDecodeError:
+        if len(line) % len("\n".encode(encoding)):
+            raise
+    try:
+        return line.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        # A number beyond Unicode; the byte 0xFF is none of UTF-8.
+        return line.decode(encoding, "replace").replace("\ufffd", "\udcff").encode("utf-8", "surrogateescape")
 
 
-def suffix_of(name: str) -> tuple[str, str]:
-    """Split off what says the format and the compression: ``"a.jsonl.gz"`` gives ``("jsonl", ".gz")``."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    compression = path.suffix.lower() if path.suffix.lower() in _COMPRESSED else ""
-    return (PurePosixPath(path.stem) if compression else path).suffix.lstrip(".").lower(), compression
-
-
-def decompressed(raw: BinaryIO, compression: str) -> BinaryIO:
-    """Read an open file through what its compression asks for; ``""`` is none. Closing it leaves ``raw`` open."""
-    if compression == ".gz":
-        return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[return-value]
-    if compression == ".xz":
-        return io.BufferedReader(_XzStreams(raw), _BLOCK)
-    if compression == ".zst":
-        # Not the zstandard package, whose reader ends a stream that was cut off as if it were whole.
-        import pyarrow as pa
-
-        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"), _BLOCK)
-    return raw
-
-
-class _XzStreams(io.RawIOBase):
-    """Decompress every stream of an archive; ``LZMAFile`` takes one that is damaged or padded for the end."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        self._decoder = lzma.LZMADecompressor()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as is at hand; 0 is the end."""
-        while True:
-            block = b""
-            if self._decoder.eof:
-                if not (block := self._next_stream()):
-                    return 0
-                self._decoder = lzma.LZMADecompressor()
-            elif self._decoder.needs_input and not (block := self._raw.read(_BLOCK)):
-                raise EOFError("the archive ends in the middle of a stream")
-            if found := self._decoder.decompress(block, len(buffer)):
-                buffer[: len(found)] = found
-                return len(found)
-
-    def _next_stream(self) -> bytes:
-        """Return how the next stream begins, after the zeros that may stand before it."""
-        block = self._decoder.unused_data.lstrip(b"\0")
-        while not block and (read := self._raw.read(_BLOCK)):
-            block = read.lstrip(b"\0")
-        return block
+def _wide_lines(name: str, first: bytes, file: BinaryIO) -> Iterator[tuple[int, str]]:
+    for number, (encoding, line) in enumerate(wide_lines(first, file), start=1):
+        try:
+            yield number, line.decode(encoding)
+        except UnicodeDecodeError as error:
+            damaged = f"damaged {encoding[:6].upper()}, which its byte order mark says it is: {error.reason}"
+            raise CorpusError(f"{name!r}, line {number}: {damaged}") from error

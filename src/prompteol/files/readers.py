@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
 from prompteol.files import columns as rules
-from prompteol.files.decoding import decoded_lines, suffix_of
+from prompteol.files.compression import suffix_of
+from prompteol.files.decoding import decoded_lines
 from prompteol.files.tables import parse_delimiter, separated_rows
 
 if TYPE_CHECKING:

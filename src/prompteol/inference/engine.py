@@ -90,7 +90,8 @@ class SharedPrefixEngine:
         if len(places) == 1 and set(layers) == {-1} and len(rows[0]) <= self._longest_row():
             # It has no padding and shares nothing: right without a check.
             self.counters.add(text_tokens=len(rows[0]))
-            return [state.repeat(len(rows), 1) for state in reference_states(self.backbone, rows[:1], layers)]
+            (states,) = reference_states(self.backbone, rows[:1], [-1])
+            return [states.repeat(len(rows), 1) if len(rows) > 1 else states] * len(layers)
         shared = self._by_prefix(sorted(places, key=len), tuple(prefix))
         check = self._current_check()
         computed = [self._compute(check, start, members, tuple(layers)) for start, members in shared.items()]
@@ -111,6 +112,8 @@ class SharedPrefixEngine:
         for index, row in enumerate(rows):
             if not len(row):
                 raise InputError(f"row {index} holds no token; expected at least one in each")
+        if set(layers) == {-1}:
+            return
         lowest = -1 - self.backbone.config.get_text_config().num_hidden_layers
         for layer in layers:
             if not lowest <= layer <= -1:

@@ -42,18 +42,22 @@ def reference_states(backbone: PreTrainedModel, rows: Sequence[TokenRow], layers
     longest = max(map(len, rows))
     # Any id does for padding: the mask keeps it out, and causal attention keeps it from the tokens before it.
     input_ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
+    mask = torch.ones_like(input_ids)
+    last: Tensor | int = -1
+    if any(len(row) < longest for row in rows):
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        mask, last = (torch.arange(longest, device=device) < lengths[:, None]).long(), lengths - 1
     last_only = set(layers) == {-1}
     # As sentence-transformers calls it: hooks on the backbone itself see neither.
     output = (backbone if last_only else sharing_copy(backbone)).forward(
         input_ids=input_ids,
-        attention_mask=(torch.arange(longest, device=device) < lengths[:, None]).long(),
+        attention_mask=mask,
         output_hidden_states=not last_only,
         use_cache=False,
         return_dict=True,
     )
     stack = {-1: output.last_hidden_state} if last_only else output.hidden_states
-    return [_at(stack[layer], lengths - 1) for layer in layers]
+    return [_at(stack[layer], last) for layer in layers]
 
 
 def check_own_tokens(backbone: nn.Module) -> None:
@@ -66,8 +70,10 @@ def check_own_tokens(backbone: nn.Module) -> None:
         )
 
 
-def _at(states: Tensor, last: Tensor) -> Tensor:
+def _at(states: Tensor, last: Tensor | int) -> Tensor:
     """Pick one token of each row from (rows, tokens, width)."""
+    if isinstance(last, int):
+        return states[:, last]
     return states[torch.arange(len(last), device=states.device), last.to(states.device)]
 
 

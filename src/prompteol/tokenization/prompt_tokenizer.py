@@ -95,8 +95,12 @@ class PromptTokenizer:
 
     def render(self, text: str, *, task: PromptTask | None = None, prompt: str = "") -> str:
         """Return the whole prompt of a text: BOS, a sentence-transformers prompt, demonstrations, template, text."""
+        return self._render([text], task, prompt)[0]
+
+    def _render(self, texts: Sequence[str], task: PromptTask | None, prompt: str) -> list[str]:
         template, prompt = self.template.route(task, prompt)
-        return self.start + prompt + template.render(text)
+        before = self.start + prompt + template.head
+        return [before + template.normalize(text) + template.suffix for text in texts]
 
     def __call__(
         self, texts: Sequence[str], *, task: PromptTask | None = None, prompt: str = "", max_length: int
@@ -106,13 +110,13 @@ class PromptTokenizer:
         ``task`` selects the template of a pair, ``prompt`` stands in front of everything but BOS. A row longer than
         ``max_length`` loses the end of its text, never of the template; TemplateError where there is no room for text.
         """
-        prompts = [self.render(text, task=task, prompt=prompt) for text in texts]
+        prompts = self._render(texts, task, prompt)
         lengths = map(len, prompts)
         if sum(length for length in lengths if length > _CHARACTERS_PER_TOKEN * max_length) > _WORTH_CUTTING:
             cutter = PromptCutter(self.tokenizer)
             prompts = [self._cut(cutter, whole, max_length) for whole in prompts]
         # In one call of the tokenizer: a second one costs a text alone 3 % of its time.
-        *rows, one, other = self._ids([*prompts, *self._fillers(task, prompt)])
+        *rows, one, other = self._ids([*prompts, *self._render(_FILLERS, task, prompt)])
         tail = _common_end(one, other)
         if any(len(row) >= max_length for row in rows):
             self._check_room(task, prompt, max_length)
@@ -120,14 +124,11 @@ class PromptTokenizer:
 
     def tail(self, task: PromptTask | None = None, prompt: str = "") -> list[int]:
         """Return the ids that every prompt ends with, whatever the text; anew, as the tokenizer may be edited."""
-        return _common_end(*self._ids(self._fillers(task, prompt)))
+        return _common_end(*self._ids(self._render(_FILLERS, task, prompt)))
 
     def head(self, task: PromptTask | None = None, prompt: str = "") -> list[int]:
         """Return the ids that prompts of ordinary texts begin with; a text that fuses with the template has fewer."""
-        return _common_start(self._ids([self.render(start, task=task, prompt=prompt) for start in _BEGINNINGS]))
-
-    def _fillers(self, task: PromptTask | None, prompt: str) -> list[str]:
-        return [self.render(filler, task=task, prompt=prompt) for filler in _FILLERS]
+        return _common_start(self._ids(self._render(_BEGINNINGS, task, prompt)))
 
     def _cut(self, cutter: PromptCutter, whole: str, max_length: int) -> str:
         """Return the beginning of a very long prompt that has the same first ``max_length`` tokens, or all of it."""
@@ -166,7 +167,7 @@ class PromptTokenizer:
             )
 
     def _check_last_token(self, task: PromptTask) -> None:
-        rows = self._ids([self.render(ending, task=task) for ending in _ENDINGS])
+        rows = self._ids(self._render(_ENDINGS, task, ""))
         if len({row[-1] for row in rows}) > 1 or not self.tail(task):
             suffix = self.template.for_task(task).suffix
             raise TemplateError(

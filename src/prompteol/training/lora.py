@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,16 @@ def attach_adapter(model: SentenceTransformer, lora: Lora) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-    model.register_load_state_dict_pre_hook(_keep_the_base)
+
+
+@contextmanager
+def keeping_frozen_weights(model: nn.Module) -> Iterator[None]:
+    """Let the model read only what is trained from the checkpoints that are loaded into it in the block."""
+    hook = model.register_load_state_dict_pre_hook(_keep_frozen_weights)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def read_adapter(backbone: PreTrainedModel, folder: str | Path) -> None:
@@ -66,7 +77,7 @@ def read_adapter(backbone: PreTrainedModel, folder: str | Path) -> None:
         raise ModelError(f"checkpoint {str(folder)!r} does not fit the model: it holds {read.unexpected_keys[0]!r}")
 
 
-def _keep_the_base(module: nn.Module, state: dict[str, Any], *_: object) -> None:
+def _keep_frozen_weights(module: nn.Module, state: dict[str, Any], *_: object) -> None:
     """Read back only what is trained; the base is frozen, and where it is quantized no checkpoint fits it."""
     trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
     # bitsandbytes adds to a state what it does not read back.

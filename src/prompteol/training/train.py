@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from sentence_transformers import SentenceTransformerTrainer
+from sentence_transformers.util import get_device_name
 from transformers import TrainerCallback, set_seed
 
 from prompteol.data import ScoredPairs, TrainingExamples
@@ -19,12 +23,14 @@ from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.callbacks import CurveWriter, DivergenceStop, ExactAdapter, Watcher, early_stopping, points
 from prompteol.training.checkpoints import Workspace, checkpoint_step, read_state
 from prompteol.training.inputs import check_trainable, load_student, read_inputs, restore, training_dataset
-from prompteol.training.lora import attach_adapter
+from prompteol.training.lora import attach_adapter, keeping_frozen_weights
 from prompteol.training.losses import LossFactory, build_loss, loss_name
 from prompteol.training.recipe import Recipe
+from prompteol.training.rehearsal import check_types, rehearse
 from prompteol.training.result import Training, save_training
 from prompteol.training.teacher import KnownTeacher, Teacher, shared_vectors
-from prompteol.training.trainer import build_trainer, check_arguments, training_arguments
+from prompteol.training.trainer import build_trainer, check_arguments, launched_processes, training_arguments
+from prompteol.training.unwrapping import unwrapping
 
 
 def train(
@@ -80,17 +86,20 @@ def train(
     examples, pairs = read_inputs(data, recipe, dev=dev, teacher=teacher)
     further = dict(arguments or {})
     check_arguments(further, recipe, scored=pairs is not None)
+    check_types(further)
     workspace = Workspace(Path(output))
     if os.environ.get("RANK", "0") == "0":
         workspace.check(resume=resume)
 
     set_seed(recipe.seed)
+    scored, quiet = pairs is not None, watch is not None
+    build = partial(training_arguments, folder=workspace.checkpoints, scored=scored, quiet=quiet)
+    if further and launched_processes() == 1:
+        expected = model.device if isinstance(model, PromptEOL) else torch.device(device or get_device_name())
+        rehearse(partial(build, recipe, device=expected), further)
     student = load_student(model, recipe.lora, device, options)
     recipe = replace(recipe, lora=check_trainable(student, recipe.lora))
-    settings = training_arguments(
-        recipe, workspace.checkpoints, device=student.device, scored=pairs is not None, quiet=watch is not None,
-        further=further,
-    )  # fmt: skip
+    settings = build(recipe, device=student.device, further=further)
     first = settings.process_index == 0
     known = KnownTeacher.load(teacher, str(student.device)) if first and teacher is not None else None
     given = {name: str(value) for name, value in sorted(further.items())}
@@ -118,11 +127,10 @@ def train(
     diverged = DivergenceStop(recipe, next(iter(examples.columns.values())))
     for callback in (diverged, CurveWriter(workspace.curve, watch), *callbacks):
         trainer.add_callback(callback)
-    with workspace.kept_on_failure(), diverged.watching(trainer), remembering_frozen_weights():
+    with workspace.kept_on_failure(), diverged.watching(trainer), unwrapping(student, trainer):
         kept = _fit(trainer, recipe, checkpoint)
     if kept is not None:
         restore(student, kept)
-    student.eval()
     step = trainer.state.global_step if kept is None else checkpoint_step(kept)
     diverged.check(student, step)
     result = Training(student, Path(output), points(trainer.state.log_history), step)
@@ -144,6 +152,8 @@ def _fit(trainer: SentenceTransformerTrainer, recipe: Recipe, checkpoint: Path |
         return state.best_model_checkpoint or str(checkpoint)
     if stopping is not None:
         trainer.add_callback(stopping)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    kept_base = keeping_frozen_weights(trainer.model) if recipe.lora is not None else nullcontext()
+    with remembering_frozen_weights(), kept_base:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     best: str | None = trainer.state.best_model_checkpoint
     return best

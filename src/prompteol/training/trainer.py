@@ -24,6 +24,7 @@ from prompteol.prompts import RetrievalTemplate
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.callbacks import SCORE
 from prompteol.training.recipe import Recipe
+from prompteol.training.unwrapping import without_autocast
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -46,6 +47,8 @@ _DECIDED_ELSEWHERE = {
     "resume_from_checkpoint": "resume=True",
     "prompts": "the template of the model: template=...",
     "router_mapping": "nothing: a PromptEOL model has no Router",
+    "use_cache": "nothing: an embedding takes one forward, in which no token is generated",
+    "neftune_noise_alpha": "Lora(dropout=...): the trainer finds no token embeddings to add noise to",
 }
 # A day: the other processes wait while the first one lets the teacher embed.
 _PROCESS_TIMEOUT_S = 86_400
@@ -139,8 +142,10 @@ def training_arguments(
     return arguments
 
 
-class OneWriterTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
-    """Train as ``SentenceTransformerTrainer`` does, but save checkpoints in the first process only.
+class PlainTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
+    """Train as ``SentenceTransformerTrainer`` does, but save in the first process only and evaluate what is saved.
+
+    The stock trainer evaluates under the autocast of the training, without which the saved model will be loaded.
 
     transformers leaves the question who saves to a method that sentence-transformers 6.2 replaces without asking it:
     then every process writes the same files at the same time. Sharded weights still need all processes to save.
@@ -150,6 +155,11 @@ class OneWriterTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
         """Save as the stock trainer does, where this process is one that writes."""
         if self.args.should_save or self.is_fsdp_enabled or self.is_deepspeed_enabled:
             super().save_model(*args, **kwargs)
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate as the stock trainer does, in the precision of the weights."""
+        with without_autocast(self.model):
+            return super().evaluation_loop(*args, **kwargs)
 
 
 def build_trainer(
@@ -169,7 +179,7 @@ def build_trainer(
     tasks = {"anchor": "query", "positive": "document", "negative": "document"}
     prompts = tasks if isinstance(model.template, RetrievalTemplate) else {}
     model.model_card_data.widget = model.model_card_data.widget or [_WIDGET]
-    trainer = OneWriterTrainer(
+    trainer = PlainTrainer(
         model=model,
         args=arguments,
         train_dataset=dataset,
