@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from prompteol.inference import register_attention
     from prompteol.loading import model_info
     from prompteol.model import Word
+    from prompteol.model.sparse import HybridVectors, hybrid_scores
     from prompteol.plots.picture import plot_similarity
     from prompteol.prompts import (
         DEMONSTRATIONS,
@@ -47,6 +48,7 @@ __version__ = version("prompteol")
 _EXPORTS = {
     "DEMONSTRATIONS": "prompteol.prompts",
     "Demonstration": "prompteol.prompts",
+    "HybridVectors": "prompteol.model.sparse",
     "LongTextWarning": "prompteol.embedder",
     "PromptEOL": "prompteol.sentence_transformers",
     "PromptTemplate": "prompteol.prompts",
@@ -64,6 +66,7 @@ _EXPORTS = {
     "fingerprint": "prompteol.saving",
     "fit_readout": "prompteol.techniques.fitting",
     "guard_index": "prompteol.embedder",
+    "hybrid_scores": "prompteol.model.sparse",
     "merge": "prompteol.training",
     "model_info": "prompteol.loading",
     "open_corpus": "prompteol.corpus",
@@ -83,6 +86,7 @@ __all__ = [
     "TECHNIQUES",
     "TEMPLATES",
     "Demonstration",
+    "HybridVectors",
     "LongTextWarning",
     "PromptEOL",
     "PromptTemplate",
@@ -99,6 +103,7 @@ __all__ = [
     "fingerprint",
     "fit_readout",
     "guard_index",
+    "hybrid_scores",
     "merge",
     "model_info",
     "open_corpus",

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import transformers
 from sentence_transformers.base.modules import transformer as transformer_module
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
@@ -19,6 +20,7 @@ __all__ = [
     "PEFT_PREFIX",
     "adapter_layer_types",
     "checkpoints_activations",
+    "dequantizing",
     "drop_final_norm",
     "eager_attention",
     "forget_preparation",
@@ -51,6 +53,15 @@ def drop_final_norm(config: Any) -> bool:
     if found:
         config._remove_final_layer_norm = True
     return found
+
+
+def dequantizing() -> dict[str, Any]:
+    """Return what ``from_pretrained`` needs beside ``gguf_file`` to give plain weights, which can be saved.
+
+    Since 5.22 transformers keeps them packed where it has a kernel; before, it had no other way than this.
+    """
+    config = getattr(transformers, "GgufConfig", None)
+    return {"quantization_config": config(dequantize=True)} if config is not None else {}
 
 
 def renames_weights(model_type: str) -> bool:

@@ -6,10 +6,10 @@ object they are given, and quietly use another model where they do not find it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -17,14 +17,14 @@ from sentence_transformers.util import get_device_name
 from sentence_transformers.util.decorators import deprecated_kwargs
 from sentence_transformers.util.quantization import quantize_embeddings
 
-from prompteol.errors import InputError, SettingError
+from prompteol.errors import SettingError
 from prompteol.loading import PromptConfig, load_model
-from prompteol.model import LanguageModelHead, LoadOptions, Word, portable_transformer
+from prompteol.model import LoadOptions, portable_transformer
+from prompteol.model.lexical import LexicalModel
 from prompteol.model.module import Engine
 from prompteol.model.pools import remember_pool, using_pool
-from prompteol.model.settable import SettableModel
 from prompteol.prompts import DemonstrationsLike, NormalizationMode, TemplateLike
-from prompteol.saving import Manifest, fingerprint, save_portable, stated_license, training_notes, warn_of_lost_edits
+from prompteol.saving import Manifest, fingerprint, save_portable, training_notes, warn_of_lost_edits
 from prompteol.techniques import Technique
 from prompteol.techniques.fitting import fit_readout
 from prompteol.techniques.registry import split_techniques, to_record
@@ -36,7 +36,7 @@ __all__ = ["PromptEOL"]
 _TEXTS_AT_ONCE = 4096
 
 
-class PromptEOL(SettableModel):
+class PromptEOL(LexicalModel):
     """Embed texts with a causal language model: fill a prompt, take the last token's hidden state.
 
     What is saved is made of stock modules: any sentence-transformers loads it, without this package and without a
@@ -44,8 +44,8 @@ class PromptEOL(SettableModel):
 
     Args:
         model_name_or_path: a base language model (``"facebook/opt-1.3b"``), a LoRA adapter
-            (``"royokong/prompteol-opt-2.7b"``), or a saved PromptEOL model; a folder or a Hub name. ``None`` is the
-            small model that ships with this package.
+            (``"royokong/prompteol-opt-2.7b"``), or a saved PromptEOL model; a folder or a Hub name, or a
+            ``.gguf`` file. ``None`` is the small model that ships with this package.
         template: a preset's name, a string with one ``{text}``, or a template. Default: a saved model's own, else
             ``"prompteol"``. See :data:`prompteol.prompts.TEMPLATES`.
         demonstrations: a preset's name such as ``"opt-2.7b"``, or (sentence, word) pairs. Default: a saved model's
@@ -59,6 +59,7 @@ class PromptEOL(SettableModel):
         engine: ``"auto"`` runs the shared-prefix engine wherever it is proven equal to the stock one; ``"stock"``
             never does.
         device: for instance ``"cuda"``; default: the best there is.
+        gguf_file: the name of a GGUF file in that folder or repository, to take the weights from.
         prompts, default_prompt_name, similarity_fn_name, truncate_dim, cache_folder, trust_remote_code, revision,
             local_files_only, token, processor_kwargs, config_kwargs, model_card_data: see ``SentenceTransformer``.
         model_kwargs: go to the backbone's ``from_pretrained``. Without ``dtype``, a CPU computes in fp32 and an
@@ -82,6 +83,7 @@ class PromptEOL(SettableModel):
         technique: str | Technique | Iterable[str | Technique] | None = None,
         engine: Engine = "auto",
         device: str | None = None,
+        gguf_file: str | None = None,
         prompts: dict[str, str] | None = None,
         default_prompt_name: str | None = None,
         similarity_fn_name: Any = None,
@@ -105,6 +107,7 @@ class PromptEOL(SettableModel):
             PromptConfig(template, demonstrations, layer, engine, normalization, forward),
             LoadOptions(model_kwargs or {}, processor_kwargs or {}, config_kwargs or {}, trust_remote_code),
             device=device,
+            gguf_file=gguf_file,
             revision=revision,
             token=token,
             cache_folder=cache_folder,
@@ -129,9 +132,8 @@ class PromptEOL(SettableModel):
         card = self.model_card_data
         card.model_name = card.model_name or parts.model_name
         card.base_model_revision = card.base_model_revision or parts.revision_with(given)
-        card.license = card.license or stated_license(parts.card or "")
+        card.license, card.base_model = card.license or parts.license, card.base_model or parts.base_model
         self._source, self._card, self._saved_fingerprint = parts.source, parts.card, parts.fingerprint
-        self._head: LanguageModelHead | None = None
         self.provenance = parts.provenance
         #: Markdown for the model card: how the weights came to be.
         self.training_notes = training_notes(parts.card or "")
@@ -226,35 +228,6 @@ class PromptEOL(SettableModel):
         pool: dict[Any, Any] = super().start_multi_process_pool(target_devices)
         remember_pool(pool, self, target_devices)
         return pool
-
-    @property
-    def head(self) -> LanguageModelHead:
-        """The LM head of the backbone, found when first asked for; raises ``ModelError`` where there is none."""
-        if self._head is None or self._head.backbone is not self.module.transformer.model:
-            self._head = LanguageModelHead(self.module.transformer.model, self._source)
-        return self._head
-
-    @overload
-    def words(self, texts: str, k: int = 5) -> list[Word]: ...  # type: ignore[overload-overlap]
-
-    @overload
-    def words(self, texts: Sequence[str], k: int = 5) -> list[list[Word]]: ...
-
-    def words(self, texts: str | Sequence[str], k: int = 5) -> list[Word] | list[list[Word]]:
-        """Return what each text means in one word: the ``k`` likeliest next words, with their probabilities.
-
-        They come from the last layer and the LM head, whatever layer gives the embedding. Each is one token, maybe the
-        beginning of a longer word; control characters and single bytes of a character are left out.
-
-        Raises:
-            ModelError: the model has no LM head.
-        """
-        if k < 1:
-            raise InputError(f"k={k} asks for no word; give 1 or more")
-        batch, single = as_texts(texts)
-        self.eval()
-        words = self.head.words_of(batch, self.module.prompter, k, max_length=self.max_seq_length or 2**31)
-        return words[0] if single else words
 
     def save(  # type: ignore[override]
         self, path: str | Path, model_name: str | None = None, create_model_card: bool = True, **options: Any

@@ -6,7 +6,14 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModel
 
-from prompteol.compat import drop_final_norm, eager_attention, initialized_weights, renames_weights, visible_tokens
+from prompteol.compat import (
+    dequantizing,
+    drop_final_norm,
+    eager_attention,
+    initialized_weights,
+    renames_weights,
+    visible_tokens,
+)
 from prompteol.testing import tiny_config
 
 VERSION = f"transformers {transformers.__version__}"
@@ -38,6 +45,11 @@ def test_opt_can_say_that_it_has_no_final_norm():
     assert drop_final_norm(config), f"{VERSION} has no setting by which OPT leaves its final norm out"
     assert AutoModel.from_config(config).decoder.final_layer_norm is None
     assert not drop_final_norm(tiny_config("llama"))
+
+
+def test_gguf_files_can_be_unpacked_as_they_are_read():
+    (config,) = dequantizing().values() or [None]
+    assert config is None or config.dequantize, f"{VERSION} unpacks GGUF files by another setting"
 
 
 def test_modeling_files_have_eager_attention(backbone):

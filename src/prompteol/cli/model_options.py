@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from prompteol.cli import console
 from prompteol.cli import options as shared
 from prompteol.errors import LayerError, SettingError
+from prompteol.extras import check_extra
 from prompteol.files import TextSource
 from prompteol.files.atomic import atomic_folder
 from prompteol.prompts import resolve_demonstrations, resolve_template
@@ -50,12 +51,14 @@ class LoadingOptions:
     engine: shared.EngineOption = "auto"
     device: shared.DeviceOption = None
     revision: shared.RevisionOption = None
+    gguf_file: shared.GGUFFileOption = None
     trust_remote_code: shared.TrustRemoteCodeOption = False
     threads: shared.ThreadsOption = None
 
     def loading(self) -> dict[str, Any]:
         """Return the arguments of ``PromptEOL``, but for the device."""
-        return {"engine": self.engine, "revision": self.revision, "trust_remote_code": self.trust_remote_code}
+        given = {"engine": self.engine, "revision": self.revision, "trust_remote_code": self.trust_remote_code}
+        return given | ({"gguf_file": self.gguf_file} if self.gguf_file else {})
 
     def check(self, model: str | None) -> None:
         """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""
@@ -70,8 +73,12 @@ class LoadingOptions:
 
         # Where SentenceTransformer looks by default.
         folder = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
-        source = find_source(model, cache_folder=folder, revision=self.revision)
-        if source.kind == "base":
+        source = find_source(model, gguf_file=self.gguf_file, cache_folder=folder, revision=self.revision)
+        # The configuration of a GGUF file comes with its whole vocabulary.
+        if source.gguf_file:
+            check_extra("gguf", "gguf", "accelerate")
+            _ = source.gguf_header
+        elif source.kind == "base":
             check_causal(source, trust_remote_code=self.trust_remote_code)
 
     def use_threads(self) -> None:

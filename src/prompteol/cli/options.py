@@ -33,7 +33,7 @@ ModelOption = Annotated[
     str | None,
     option(
         "--model -m MODEL [the model that ships with the package]",
-        "The folder or Hub name of a causal LM, an adapter or a saved model.",
+        "The folder or Hub name of a causal LM, an adapter or a saved model, or a .gguf file.",
     ),
 ]
 TemplateOption = Annotated[
@@ -89,6 +89,13 @@ DeviceOption = Annotated[
 ]
 RevisionOption = Annotated[
     str | None, option("--revision REVISION [its main branch]", "The branch, tag or commit of a model on the Hub.")
+]
+GGUFFileOption = Annotated[
+    str | None,
+    option(
+        "--gguf-file FILE [the only one, if there is no other model]",
+        "The name of a GGUF file in the folder or repository, to take the weights from (extra: gguf).",
+    ),
 ]
 TrustRemoteCodeOption = Annotated[
     bool, option("--trust-remote-code", "Run Python code that the model's repository brings.")

@@ -32,7 +32,7 @@ from prompteol.model import (
 )
 from prompteol.model.module import PromptEOLModule
 from prompteol.prompts import prompts_for
-from prompteol.saving import check_stock_settings
+from prompteol.saving import check_stock_settings, stated_license
 from prompteol.techniques.module import embedding_module
 from prompteol.validation import check_prompts
 
@@ -61,6 +61,16 @@ class LoadedModel:
             return self.source.name
         return f"prompteol/{folder.resolve().name}"
 
+    @property
+    def license(self) -> str | None:
+        """The license that a saved model's card or a GGUF file states."""
+        return self.source.gguf_header.license if self.source.gguf_file else stated_license(self.card or "")
+
+    @property
+    def base_model(self) -> str | None:
+        """The Hub name of the model that a GGUF file was made of, where it has it."""
+        return self.source.gguf_header.base_model if self.source.gguf_file else None
+
     def settings_with(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings, with what the user gave over what a saved model brings."""
         overrides = {name: value for name, value in given.items() if value is not None}
@@ -74,15 +84,21 @@ class LoadedModel:
 
 
 def load_model(
-    name: str | Path | None, request: PromptConfig, options: LoadOptions, *, device: str, **files: Any
+    name: str | Path | None,
+    request: PromptConfig,
+    options: LoadOptions,
+    *,
+    device: str,
+    gguf_file: str | None = None,
+    **files: Any,
 ) -> LoadedModel:
     """Find a model, check all that can be checked without its weights, then load it.
 
-    ``name`` is a folder or Hub name, ``None`` the embedded default; ``files`` are ``revision``, ``token``,
-    ``cache_folder`` and ``local_files_only``.
+    ``name`` is a folder or Hub name, ``None`` the embedded default; ``gguf_file`` a file there; ``files`` are
+    ``revision``, ``token``, ``cache_folder`` and ``local_files_only``.
     """
     options.check_placement(device)
-    found = find_parts(name, request, options, **files)
+    found = find_parts(name, request, options, gguf_file=gguf_file, **files)
     source, manifest, layer = found.source, found.manifest, found.layer
     # Any option of transformers' may change the vectors; of the dtype one can see it.
     with_options = bool(options.model.keys() - {"dtype", "torch_dtype"} or options.processor or options.config)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from transformers import AutoProcessor, PretrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoProcessor, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from prompteol.errors import ModelError
 from prompteol.extras import check_extra
@@ -67,13 +68,23 @@ def embedded_model() -> Path:
     return Path(__file__).parents[1] / "nano"
 
 
-def find_parts(name: str | Path | None, request: PromptConfig, options: LoadOptions, **files: Any) -> Found:
+def find_parts(
+    name: str | Path | None,
+    request: PromptConfig,
+    options: LoadOptions,
+    *,
+    gguf_file: str | None = None,
+    **files: Any,
+) -> Found:
     """Find a model and check all that can be checked without its weights; the arguments are ``load_model``'s.
 
     Raises ModelError, TemplateError, ArtifactError where files of a saved model contradict each other, and
     MissingExtraError or IncompatibleVersionError where there is an adapter and no peft that fits.
     """
-    source = find_source(embedded_model() if name is None else name, **files)
+    source = find_source(embedded_model() if name is None else name, gguf_file=gguf_file, **files)
+    header = source.gguf_header if source.gguf_file else None
+    if header is not None:
+        check_extra("gguf", "gguf", "accelerate")
     if source.file(ADAPTER) is not None:
         check_extra("adapters", "peft")
     manifest_file = source.file(MANIFEST)
@@ -93,6 +104,8 @@ def find_parts(name: str | Path | None, request: PromptConfig, options: LoadOpti
     config = check_causal(backbone, trust_remote_code=options.trust_remote_code)
     resolve_layer(layer, config)
     tokenizer = _tokenizer(backbone if source.kind == "adapter" else source, options)
+    if backbone.gguf_file:
+        tokenizer = _as_read_back(tokenizer, config)
     if manifest is not None and request.template is None:
         manifest.check(tokenizer)
     own = manifest.template if manifest is not None else recover_template(tokenizer) if foreign else None
@@ -107,6 +120,8 @@ def find_parts(name: str | Path | None, request: PromptConfig, options: LoadOpti
     template, provenance = choose_prompt(
         own, how, template=request.template, demonstrations=request.demonstrations, normalization=request.normalization
     )
+    if header is not None:
+        provenance["weights"] = header.describe()
     if request.layer is not None:
         provenance["layer"] = "given"
     chat_template = tokenizer.chat_template
@@ -133,6 +148,19 @@ def _lost(source: ModelSource, tokenizer: PreTrainedTokenizerBase) -> ModelError
         f"{lost}: which prompt and demonstrations it wants is not written down. Pass template=..., such as "
         'template="prompteol", and demonstrations=..., or load it with SentenceTransformer'
     )
+
+
+def _as_read_back(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> PreTrainedTokenizerBase:
+    """Return what transformers makes of a GGUF file's tokenizer once it is saved, such as Qwen's with its NFC.
+
+    From the file it has vocabulary and merges alone; the rest it adds by the architecture where it reads it back.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        config.save_pretrained(folder)
+        read: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    read.name_or_path = tokenizer.name_or_path
+    return read
 
 
 def _tokenizer(source: ModelSource, options: LoadOptions) -> PreTrainedTokenizerBase:

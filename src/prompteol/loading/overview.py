@@ -97,6 +97,8 @@ def model_info(
 
 def _dtype(source: ModelSource, config: PretrainedConfig) -> str:
     """Return the dtype that most weights are stored in: by the files of a folder, else as the configuration says."""
+    if source.gguf_file:
+        return _gguf_type(source)
     counts: Counter[str] = Counter()
     folder = Path(source.name)
     for file in sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
@@ -109,6 +111,17 @@ def _dtype(source: ModelSource, config: PretrainedConfig) -> str:
         ((most, _),) = counts.most_common(1)
         return _DTYPES.get(most, most)
     return str(config.dtype or "unknown").removeprefix("torch.")
+
+
+def _gguf_type(source: ModelSource) -> str:
+    """Return how a GGUF file is quantized, by the name that llama.cpp gives it, such as Q4_K_M."""
+    from gguf import LlamaFileType
+
+    kind = source.gguf_header.metadata.get("general.file_type")
+    try:
+        return f"GGUF, {LlamaFileType(kind).name.partition('_')[2]}"
+    except ValueError:
+        return "GGUF, of an unknown type"
 
 
 def _dimension(found: Found, layer: int) -> int:

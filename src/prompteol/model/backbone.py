@@ -10,6 +10,7 @@ import torch
 from sentence_transformers.base.modules import Transformer
 from transformers import AutoTokenizer
 
+from prompteol.compat import dequantizing
 from prompteol.errors import ModelError
 from prompteol.extras import check_extra
 from prompteol.model.adapter_loading import put_adapter
@@ -49,7 +50,7 @@ class LoadOptions:
 
     def files_of(self, source: ModelSource) -> dict[str, Any]:
         """Return what every ``from_pretrained`` gets that reads a file of a source."""
-        return {**source.hub_kwargs, "trust_remote_code": self.trust_remote_code}
+        return {**source.loading_kwargs, "trust_remote_code": self.trust_remote_code}
 
 
 def check_device(device: Any, name: str = "device=") -> None:
@@ -92,7 +93,7 @@ def _load_base(source: ModelSource, options: LoadOptions) -> Transformer:
     with reading(source.name, {**options.model, **options.processor, **options.config}):
         transformer: Transformer = Transformer(
             source.name,
-            model_kwargs={**files, **options.model},
+            model_kwargs={**files, **(dequantizing() if source.gguf_file else {}), **options.model},
             processor_kwargs={**files, **options.processor},
             config_kwargs={**files, **options.config},
             modality_config={"text": _LAST},

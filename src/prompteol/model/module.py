@@ -26,6 +26,8 @@ Engine = Literal["auto", "stock"]
 
 # How transformers writes that a tokenizer has no limit.
 _NO_LIMIT = int(1e30)
+# Of the reference forward, which pads them to one length.
+_ROWS_AT_ONCE = 32
 
 
 class PromptEOLModule(InputModule):
@@ -192,6 +194,23 @@ class PromptEOLModule(InputModule):
         stock = {name: features[name] for name in ("input_ids", "attention_mask")}
         features |= self.pooling(self._stock_transformer()(stock))
         return features
+
+    def layer_states(
+        self, texts: Sequence[str], layers: Sequence[int], *, task: PromptTask | None = None
+    ) -> list[Tensor]:
+        """Return the states of several layers at each prompt's last token, from one pass: (texts, width) each."""
+        longest = self.max_seq_length or _NO_LIMIT
+        rows: TokenRows = self._features(texts, task, "", longest, "auto")["token_rows"]
+        if self.engine == "auto" and self._reads_last_token():
+            return self._shared_prefix_engine().layer_states(rows.rows, layers, prefix=rows.prefix)
+        parts = [rows.rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(texts), _ROWS_AT_ONCE)]
+        states = [reference_states(self.transformer.model, part, layers) for part in parts]
+        return [torch.cat(layer) for layer in zip(*states, strict=True)]
+
+    def padded_rows(self, texts: Sequence[str], *, task: PromptTask | None = None) -> dict[str, Tensor]:
+        """Return what a language model takes: ``input_ids`` and ``attention_mask``, padded, on its device."""
+        features = self._features(texts, task, "", self.max_seq_length or _NO_LIMIT, "stock")
+        return {name: tensor.to(input_device(self.transformer.model)) for name, tensor in features.items()}
 
     def _features(
         self, texts: Sequence[str], task: PromptTask | None, prompt: str, max_length: int, engine: Engine | None

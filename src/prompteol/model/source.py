@@ -20,6 +20,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from prompteol.compat import initialized_weights
 from prompteol.errors import ModelError, ModelNotFoundError, PromptEOLError
+from prompteol.model.gguf import SUFFIX, GGUFHeader
 
 MANIFEST = "prompteol.json"
 ADAPTER = "adapter_config.json"
@@ -44,12 +45,14 @@ DAMAGE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, Safetenso
 class ModelSource:
     """A model that was found by name: a plain causal LM, a PEFT folder, what this package saves, or another.
 
-    ``files`` say how to reach its files: ``revision``, ``token``, ``cache_folder``, ``local_files_only``.
+    ``files`` say how to reach its files: ``revision``, ``token``, ``cache_folder``, ``local_files_only``; ``name`` is a
+    GGUF file's folder or repository.
     """
 
     name: str
     kind: Kind
     files: Mapping[str, Any]
+    gguf_file: str | None = None
 
     @property
     def hub_kwargs(self) -> dict[str, Any]:
@@ -57,8 +60,27 @@ class ModelSource:
         kwargs = dict(self.files)
         return {"cache_dir": kwargs.pop("cache_folder", None), **kwargs}
 
+    @property
+    def loading_kwargs(self) -> dict[str, Any]:
+        """What every ``from_pretrained`` gets that reads a file of it."""
+        return {**self.hub_kwargs, "gguf_file": self.gguf_file} if self.gguf_file else self.hub_kwargs
+
+    @property
+    def gguf_header(self) -> GGUFHeader:
+        """The header of its GGUF file, fetched if need be; raises ModelNotFoundError where there is none."""
+        found = self._fetched(str(self.gguf_file))
+        if found is None:
+            raise ModelNotFoundError(f"no file {self.gguf_file!r} at {self.name!r}: look there for its right name")
+        return GGUFHeader.read(found)
+
     def file(self, name: str) -> Path | None:
-        """Return the local path of one of its files, fetched if need be; ``None`` where there is none."""
+        """Return the local path of one of its files, fetched if need be; ``None`` where there is none.
+
+        A GGUF file is whole: what lies beside it belongs to other models.
+        """
+        return None if self.gguf_file else self._fetched(name)
+
+    def _fetched(self, name: str) -> Path | None:
         try:
             found = load_file_path(self.name, name, **self.files)
         except GatedRepoError as error:
@@ -77,9 +99,15 @@ class ModelSource:
         return Path(found) if found else None
 
 
-def find_source(name: str | Path, **files: Any) -> ModelSource:
-    """Find out what lies at a path or Hub name, or raise ModelNotFoundError."""
+def find_source(name: str | Path, *, gguf_file: str | None = None, **files: Any) -> ModelSource:
+    """Find out what lies at a path or Hub name, or raise ModelNotFoundError; ``gguf_file`` names a file there."""
+    path = Path(name).expanduser()
+    if path.suffix == SUFFIX and os.path.isfile(path):
+        return ModelSource(str(path.parent), "base", files, path.name)
     name = _existing(name)
+    gguf_file = gguf_file or _only_gguf(Path(name))
+    if gguf_file is not None:
+        return ModelSource(name, "base", files, gguf_file)
     kind: Kind = next((kind for file, kind in _MARKERS.items() if ModelSource(name, kind, files).file(file)), "base")
     return ModelSource(name, kind, files)
 
@@ -87,7 +115,7 @@ def find_source(name: str | Path, **files: Any) -> ModelSource:
 def backbone_of(source: ModelSource) -> ModelSource:
     """Return where the full weights lie: the base model of an adapter, else the source itself."""
     adapter = source.file(ADAPTER)
-    if adapter is None or source.file("config.json") is not None:
+    if source.gguf_file or adapter is None or source.file("config.json") is not None:
         return source
     with reading(source.name):
         base = dict(json.loads(adapter.read_text(encoding="utf-8"))).get("base_model_name_or_path")
@@ -98,16 +126,17 @@ def backbone_of(source: ModelSource) -> ModelSource:
 
 def check_causal(source: ModelSource, *, trust_remote_code: bool = False) -> PretrainedConfig:
     """Return the configuration of a causal language model; ModelError says why it is none."""
-    if source.file("config.json") is None:
+    if source.gguf_file is None and source.file("config.json") is None:
         raise ModelNotFoundError(
             f"no config.json at {source.name!r}: give the folder of a model, or a Hub name such as 'facebook/opt-1.3b' "
-            "(the Hub may be out of reach, or HF_HUB_OFFLINE set)"
+            "(the Hub may be out of reach, or HF_HUB_OFFLINE set); a repository of GGUF files needs gguf_file=..."
         )
+    file = source.gguf_file or "config.json"
     try:
-        config = AutoConfig.from_pretrained(source.name, trust_remote_code=trust_remote_code, **source.hub_kwargs)
+        config = AutoConfig.from_pretrained(source.name, trust_remote_code=trust_remote_code, **source.loading_kwargs)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         message = " ".join(str(error).split())[:300]
-        raise ModelError(f"config.json of {source.name!r} cannot be read as a model's: {message}") from error
+        raise ModelError(f"{file} of {source.name!r} cannot be read as a model's: {message}") from error
     reason = _why_not_causal(config)
     if reason:
         raise ModelError(
@@ -157,10 +186,20 @@ def _existing(name: str | Path) -> str:
         _check_permission(path)
         return str(path)
     if os.path.isfile(path):
-        raise ModelNotFoundError(f"{str(name)!r} is a file: give the folder that holds config.json")
+        raise ModelNotFoundError(f"{str(name)!r} is a file: give the folder that holds config.json, or a .gguf file")
     if path.is_absolute() or str(name).startswith((".", "~")) or str(name).count("/") > 1:
         raise ModelNotFoundError(f"no such folder: {str(name)!r}")
     return str(name)
+
+
+def _only_gguf(folder: Path) -> str | None:
+    """Return the name of the GGUF file of a folder that holds no other model; ModelError where there are several."""
+    if not os.path.isdir(folder) or any((folder / name).exists() for name in ("config.json", *_MARKERS)):
+        return None
+    found = sorted(path.name for path in folder.glob(f"*{SUFFIX}"))
+    if len(found) > 1:
+        raise ModelError(f"{str(folder)!r} holds {', '.join(found)}: choose one with gguf_file=..., or give its path")
+    return found[0] if found else None
 
 
 def _check_permission(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import NamedTuple
 
@@ -11,12 +11,16 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from prompteol.compat import dequantizing
 from prompteol.errors import ModelError, NonFiniteError
 from prompteol.model.source import ModelSource, backbone_of
 from prompteol.tokenization import PromptTokenizer, TokenRows
 
 # Tokens looked at before those that spell the same word are added up.
 _CANDIDATES = 512
+# How far logits of packed states and the bare head may be from the language model's own, of the largest.
+_ROUNDING = {torch.float32: 1e-4, torch.float64: 1e-9}
+_HALF_ROUNDING = 2e-2
 # Control characters, and what bytes that make no whole character are decoded to.
 _NO_WORD = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]")
 
@@ -40,7 +44,8 @@ class LanguageModelHead:
         tied = backbone.config.get_text_config().tie_word_embeddings
         model = tied_language_model(backbone) if tied else None
         if (model is None or _is_incomplete(model)) and base.kind == "base":
-            model = AutoModelForCausalLM.from_pretrained(base.name, **base.hub_kwargs, dtype=backbone.dtype)
+            kwargs = base.loading_kwargs | (dequantizing() if base.gguf_file else {})
+            model = AutoModelForCausalLM.from_pretrained(base.name, **kwargs, dtype=backbone.dtype)
             setattr(model, model.base_model_prefix, backbone)
         if model is None or _is_incomplete(model):
             raise ModelError(
@@ -48,6 +53,7 @@ class LanguageModelHead:
                 "saved embedding model leaves it out. Ask the base model for words: PromptEOL(BASE).words(...)"
             )
         self._model = model.eval()
+        self._linear: bool | None = None
 
     @property
     def backbone(self) -> PreTrainedModel:
@@ -73,19 +79,37 @@ class LanguageModelHead:
         return words
 
     @torch.inference_mode()
+    def logits(self, states: Tensor, features: Callable[[], dict[str, Tensor]]) -> Tensor:
+        """Return the logits after states of the last layer, (rows, vocabulary).
+
+        The head alone gives them where it is found to give those of the language model's own code, which may scale or
+        cap them; else that code runs on ``features()``, the padded rows of the states.
+        """
+        self._place()
+        linear: Tensor = self._model.get_output_embeddings()(states)
+        if self._linear is None:
+            row = {name: tensor[:1] for name, tensor in features().items()}
+            own, largest = self._last_logits(row), linear[:1].abs().max()
+            allowed = largest * _ROUNDING.get(linear.dtype, _HALF_ROUNDING)
+            self._linear = bool((own - linear[:1]).abs().max() <= allowed)
+        if self._linear:
+            return linear
+        rows = features()
+        return torch.cat(
+            [
+                self._last_logits({name: tensor[start : start + 32] for name, tensor in rows.items()})
+                for start in range(0, len(states), 32)
+            ]
+        )
+
+    @torch.inference_mode()
     def next_words(self, features: dict[str, Tensor], tokenizer: PreTrainedTokenizerBase, k: int) -> list[list[Word]]:
         """Return the ``k`` most likely words after each row of ``input_ids``, likeliest first.
 
         Tokens that spell one word but for blanks are added up. Blanks, control characters and some of a character's
         bytes are no word.
         """
-        # A head of its own does not move with the backbone.
-        backbone = self.backbone
-        for part in self._model.children():
-            if part is not backbone:
-                part.to(device=backbone.device, dtype=backbone.dtype)
-        # The backbone may have other embeddings by now.
-        self._model.tie_weights()
+        self._place()
         last = self._last_logits(features)
         if last.isnan().any() or last.isposinf().any():
             raise NonFiniteError(
@@ -97,6 +121,15 @@ class LanguageModelHead:
             _spell(tokenizer, ids, likely, k)
             for ids, likely in zip(tokens.tolist(), probabilities.tolist(), strict=True)
         ]
+
+    def _place(self) -> None:
+        # A head of its own does not move with the backbone.
+        backbone = self.backbone
+        for part in self._model.children():
+            if part is not backbone:
+                part.to(device=backbone.device, dtype=backbone.dtype)
+        # The backbone may have other embeddings by now.
+        self._model.tie_weights()
 
     def _last_logits(self, features: dict[str, Tensor]) -> Tensor:
         """Return the logits after each row's last token, and let no others be computed where the model can."""
