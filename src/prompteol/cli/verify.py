@@ -11,9 +11,8 @@ from rich.table import Table
 
 from prompteol.cli import console
 from prompteol.cli.model_options import ModelOptions
-from prompteol.cli.options import ModelOption, option
+from prompteol.cli.options import ModelOption, TaskOption, option
 from prompteol.errors import SettingError
-from prompteol.prompts import PromptTask
 
 _KEY = "PROMPTEOL_API_KEY"
 
@@ -23,9 +22,7 @@ def verify(
     url: Annotated[str, typer.Argument(metavar="URL", help="The server, its /v1/embeddings, or the /embed of TEI.")],
     model: ModelOption = None,
     options: ModelOptions,
-    task: Annotated[
-        PromptTask | None, typer.Option("--task", help="Use the prompt for queries or the one for documents.")
-    ] = None,
+    task: TaskOption = None,
     input: Annotated[
         list[str] | None,
         option(
