@@ -26,6 +26,8 @@ Requires-Dist: accelerate>=1.3; extra == "training"
 Requires-Dist: datasets>=3.2; extra == "training"
 Provides-Extra: parquet
 Requires-Dist: pyarrow>=18; extra == "parquet"
+Provides-Extra: onnx
+Requires-Dist: onnx-ir>=0.1.12; extra == "onnx"
 Provides-Extra: plot
 Requires-Dist: matplotlib>=3.9; extra == "plot"
 Provides-Extra: evaluation
@@ -105,6 +107,28 @@ def test_what_a_package_demands_of_transformers_itself(install):
     assert told("adapters", "peft").startswith(
         "peft 0.30.0 needs transformers>=6, and transformers 5.20.0 is installed"
     )
+
+
+@pytest.mark.parametrize(
+    ("extra", "package", "demand", "unmet"),
+    [
+        ("adapters", "peft", "huggingface_hub>=999", "huggingface-hub>=999"),
+        ("evaluation", "datasets", "PyArrow>=999", "pyarrow>=999"),
+    ],
+)
+def test_a_demand_is_read_in_any_spelling(install, extra, package, demand, unmet):
+    pytest.importorskip("pyarrow")
+    install.transformers("5.23.0")
+    install(package, "99.0", f"Requires-Dist: this is no requirement\nRequires-Dist: {demand}\n")
+
+    assert told(extra, package).startswith(f"{package} 99.0 needs {unmet}, and ")
+
+
+def test_a_module_whose_distribution_is_spelled_in_another_way(install):
+    install.transformers("5.23.0")
+    install("onnx_ir", "0.1.0")
+
+    assert told("onnx", "onnx_ir").startswith("prompteol 0.1.0 needs onnx-ir>=0.1.12, and onnx-ir 0.1.0 is installed")
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from prompteol.errors import IncompatibleVersionError, MissingExtraError
 
@@ -26,8 +28,8 @@ def check_extra(extra: str, *packages: str) -> None:
     own = list(_required_by("prompteol", extra))
     for package in packages:
         demands = [
-            *(("prompteol", one) for one in own if one.name == package),
-            *(("transformers", one) for one in _demanded_by_transformers() if one.name == package),
+            *(("prompteol", one) for one in own if one.name == canonicalize_name(package)),
+            *(("transformers", one) for one in _demanded_by_transformers() if one.name == canonicalize_name(package)),
             *((package, one) for one in _required_by(package) if one.name in _DECISIVE),
         ]
         for demander, demand in demands:
@@ -43,7 +45,9 @@ def check_extra(extra: str, *packages: str) -> None:
 
 
 # Of what a package asks for itself, only these are judged: elsewhere pip's word is stricter than what works.
-_DECISIVE = {"accelerate", "huggingface-hub", "sentence-transformers", "tokenizers", "torch", "transformers"}
+_DECISIVE = {
+    "accelerate", "huggingface-hub", "onnx", "pyarrow", "sentence-transformers", "tokenizers", "torch", "transformers",
+}  # fmt: skip
 
 
 def _required_by(distribution: str, extra: str = "") -> Iterator[Requirement]:
@@ -52,7 +56,7 @@ def _required_by(distribution: str, extra: str = "") -> Iterator[Requirement]:
         lines = requires(distribution) or []
     except PackageNotFoundError:  # a module that is there without metadata makes no demands
         return
-    for requirement in map(Requirement, lines):
+    for requirement in _parsed(lines):
         wanted = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
         if wanted and requirement.name == distribution:
             for inner in requirement.extras:
@@ -66,7 +70,16 @@ def _demanded_by_transformers() -> Iterator[Requirement]:
     found = PathFinder.find_spec("transformers")
     table = Path(found.origin or "").with_name("dependency_versions_table.py") if found else Path()
     if table.is_file():
-        yield from map(Requirement, runpy.run_path(str(table)).get("deps", {}).values())
+        yield from _parsed(runpy.run_path(str(table)).get("deps", {}).values())
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[Requirement]:
+    """Yield requirements under the one spelling of each name; what is none, as in old metadata, demands nothing."""
+    for line in lines:
+        with suppress(InvalidRequirement):
+            requirement = Requirement(line)
+            requirement.name = canonicalize_name(requirement.name)
+            yield requirement
 
 
 def _satisfied(demand: Requirement) -> bool:

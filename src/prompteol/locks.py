@@ -1,13 +1,16 @@
-"""Provide locks that a forked child finds open, whichever thread locked them in the parent."""
+"""Provide locks that a forked child finds open, and locks between processes that end with whoever holds them."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
+
+from filelock import FileLock, Timeout
 
 
 class Lock:
@@ -44,3 +47,32 @@ def _renew_all(*_: Any) -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)
+
+
+class ProcessLock:
+    """Keep a second process from what this one writes, by a file that the operating system locks.
+
+    The lock ends with its process, however that ends, so what a killed one left behind locks nobody out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = FileLock(path)
+
+    def take(self) -> bool:
+        """Take the lock; tell whether it is free, as it is on a file system that has no locks."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except (OSError, NotImplementedError):
+            pass
+        return True
+
+    def release(self) -> None:
+        """Give the lock back, and remove its file, if it is held."""
+        if self._lock.is_locked:
+            # While it is held: whoever comes meanwhile finds that this file is gone, and makes a new one.
+            with suppress(OSError):
+                self._path.unlink()
+            self._lock.release()

@@ -101,14 +101,20 @@ def test_utf_16_and_32_are_read_by_their_mark(tmp_path, encoding, name):
     assert read(path) == [(text,) for text in texts]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-@pytest.mark.parametrize("text", ["A man sings.\nA dog.\n", "你好\n再见吧\nąę\n"])
-def test_utf_16_without_its_mark_is_never_called_latin(tmp_path, encoding, text):
+@pytest.mark.parametrize("encoding", ["utf-16le", "utf-16be", "utf-32le", "utf-32be"])
+@pytest.mark.parametrize("text", ["A man sings.\nA dog.\n", "A man sings", "你好\n再见吧\nąę\n"])
+def test_a_wide_encoding_without_its_mark_is_never_called_latin(tmp_path, encoding, text):
     path = write(tmp_path, "a.txt", text.encode(encoding))
 
-    with pytest.raises(CorpusError, match=r"a NUL byte.*iconv -f utf-16[lb]e -t utf-8") as caught:
+    with pytest.raises(CorpusError, match=rf"a NUL byte.*iconv -f {encoding} -t utf-8") as caught:
         read(path)
     assert "latin1" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_mark_alone_is_no_text(tmp_path, encoding):
+    with pytest.raises(CorpusError, match="holds no text"):
+        read(write(tmp_path, "a.txt", "".encode(encoding)))
 
 
 def test_damaged_utf_16_names_its_line(tmp_path):

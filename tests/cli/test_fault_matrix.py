@@ -234,6 +234,32 @@ def test_stopped_tuning_says_where_its_results_are(prompteol, base, tmp_path, mo
 
 
 @pytest.mark.parametrize(
+    ("command", "left"),
+    [
+        (["search", "Who sings?", "a.txt"], "shards that are whole stay in the cache: the same command"),
+        (["encode", "a.txt", "-o", "out/"], "shards that are whole stay in out/: the same command"),
+        (["encode", "a.txt", "-o", "out/", "--no-resume"], "stay in out/: the same command without --no-resume"),
+    ],
+)
+def test_stopped_embedding_says_that_its_shards_serve_the_same_command(
+    prompteol, base, tmp_path, monkeypatch, command, left
+):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROMPTEOL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("prompteol.corpus.embed.embed_share", stopped)
+    (tmp_path / "a.txt").write_text("A man sings.\n")
+
+    result = prompteol(*command, "-m", base)
+
+    assert result.exit_code == 130
+    assert result.stderr.count("\n") == 1
+    assert f"{left} goes on from them" in result.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["encode", "a.csv", "-o", "old", "-c", "nothing"], "no column 'nothing'"),

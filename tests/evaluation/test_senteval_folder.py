@@ -118,6 +118,26 @@ def test_a_damaged_file_is_named_with_its_line(senteval, task, file, line, text,
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize(("task", "file"), [("MR", "MR/rt-polarity.pos"), ("SICK-R", "SICK/SICK_test_annotated.txt")])
+def test_a_wide_encoding_is_read_by_its_mark(senteval, task, file, encoding):
+    before = load(senteval, task)
+    path = senteval / file
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text, encoding=encoding)
+    after = load(senteval, task)
+    before.parts.clear()
+    after.parts.clear()
+    assert after == before
+
+    path.write_text(text, encoding=f"{encoding}-le")
+    with pytest.raises(EvaluationError, match=r", line 1: expected no NUL byte"):
+        load(senteval, task)
+    path.write_bytes(path.read_text(encoding=f"{encoding}-le").encode(encoding)[:-1])
+    with pytest.raises(EvaluationError, match="damaged UTF"):
+        load(senteval, task)
+
+
 def test_a_gold_file_of_another_length_is_damaged(senteval):
     path = senteval / "STS/STS13-en-test/STS.gs.OnWN.txt"
     path.write_text("\n".join(path.read_text().split("\n")[:10]) + "\n")

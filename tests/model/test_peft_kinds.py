@@ -1,5 +1,7 @@
 """Every kind of adapter that peft has gives the same vectors saved, loaded and merged, or is refused with one line."""
 
+import logging
+
 import numpy as np
 import peft
 import pytest
@@ -164,3 +166,17 @@ def test_trained_on_the_language_model(tiny, tmp_path, kind):
     assert close(PromptEOL(folder, device="cpu").encode(TEXTS), expected)
     if not said(merge, folder, device="cpu"):
         assert close(merge(folder, device="cpu").model.encode(TEXTS), expected)
+
+
+def test_saving_tells_nothing_of_the_trial_before_it(tiny, tmp_path):
+    model, heard = PromptEOL(tiny("llama"), device="cpu"), []
+    model.add_adapter(KINDS["dora"]("llama"))
+    train(model)
+    handler = logging.Handler()
+    handler.emit = heard.append
+    logging.getLogger("transformers").addHandler(handler)
+    try:
+        model.save_pretrained(tmp_path / "saved", create_model_card=False)
+    finally:
+        logging.getLogger("transformers").removeHandler(handler)
+    assert heard == []

@@ -1,12 +1,15 @@
 """Killed and resumed, a training ends in the weights of one that was never stopped."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from prompteol.errors import TrainingError
 from prompteol.training import Lora, read_curve, train
+from prompteol.training.checkpoints import Workspace
 from training_processes import training_processes
 
 
@@ -98,3 +101,16 @@ def test_patience_outlives_a_kill(tiny, tmp_path, triplets, dev, quick):
     for out in (whole, killed):
         found = load_file(out / "adapter_model.safetensors")
         assert all(torch.equal(tensor, found[name]) for name, tensor in weights.items())
+
+
+def test_a_folder_has_one_training_at_a_time(tmp_path):
+    """The second would remove the checkpoint that the first is writing, and go on among its files."""
+    first, second = Workspace(tmp_path / "out"), Workspace(tmp_path / "out")
+    with first.alone():
+        first.begin({"seed": 1}, resume=False)
+        with second.alone(), pytest.raises(TrainingError, match=r"another process trains in '.*out': wait for it"):
+            second.begin({"seed": 2}, resume=True)
+        assert json.loads(first.record.read_text()) == {"seed": 1}
+    with second.alone():
+        second.begin({"seed": 2}, resume=True)
+    assert not list(second.checkpoints.iterdir())

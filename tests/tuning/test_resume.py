@@ -14,6 +14,7 @@ from prompteol import tune_prompt
 from prompteol.data import ScoredPairs
 from prompteol.errors import CorpusError, TuningError
 from prompteol.tuning.evaluator import Evaluator
+from prompteol.tuning.results_log import ResultsLog
 
 KILLS = int(os.environ.get("PROMPTEOL_TEST_KILLS", "2"))
 
@@ -174,3 +175,13 @@ def test_results_that_cannot_be_written_are_closed(model, pairs, shots, tmp_path
         with pytest.raises(CorpusError, match="were not written: No space left on device"):
             tune_prompt(model, pairs, shots[:2], results=tmp_path / "a.jsonl")
         gc.collect()
+
+
+def test_two_searches_do_not_write_over_each_other(tmp_path):
+    results = tmp_path / "results.jsonl"
+    first = ResultsLog(results, {"layers": [-1]})
+    with pytest.raises(CorpusError, match=r"another process tunes into '.*results\.jsonl': wait for it"):
+        ResultsLog(results, {"layers": [-1]})
+    first.close()
+    ResultsLog(results, {"layers": [-1]}).close()
+    assert list(tmp_path.iterdir()) == [results]

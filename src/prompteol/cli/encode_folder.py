@@ -109,7 +109,11 @@ def encode_folder(
         folder.on_error,
     )
     address = False if folder.ray is None else folder.ray or True
-    with show_corpus_progress(folder.metrics_json) as listener:
+    # torchrun starts this command several times; one of them is enough to be heard.
+    first = os.environ.get("RANK", "0") == "0"
+    same = f"the same command{' without --no-resume' * folder.no_resume} goes on from them"
+    left = f"shards that are whole stay in {output}: {same}" if first else None
+    with console.when_stopped(left), show_corpus_progress(folder.metrics_json) as listener:
         meter = Meter(listener=listener)
         whole = run(job, devices, workers=folder.workers, ray=address, resume=not folder.no_resume, meter=meter)
         _write_metrics(folder.metrics_json, meter.progress())

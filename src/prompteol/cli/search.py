@@ -57,7 +57,8 @@ def search(
     chosen: dict[str, Any] = {"format": format, "delimiter": delimiter, "threads": options.threads}
     if column:
         chosen["column"] = column[0]
-    with show_corpus_progress() as progress:
+    left = "shards that are whole stay in the cache: the same command goes on from them"
+    with console.when_stopped(left), show_corpus_progress() as progress:
         found = open_search(inputs, model, load=options.load, progress=progress, **chosen)
     for asked in _questions() if interactive else [question]:
         (hits,) = found.find(asked, nearest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import os
@@ -17,7 +16,7 @@ from prompteol.corpus.storage import file_system, is_url
 from prompteol.errors import CorpusError
 from prompteol.files.columns import check_names, text_columns
 from prompteol.files.compression import DAMAGE, decompressed, suffix_of
-from prompteol.files.decoding import is_wide, open_bytes, utf8_of, wide_lines
+from prompteol.files.decoding import open_bytes, utf8_lines
 from prompteol.files.readers import json_object
 from prompteol.files.tables import header_delimiter, quotes_cells
 
@@ -57,23 +56,11 @@ def raw_lines(name: str) -> Iterator[tuple[int, bytes | Broken]]:
     number = 0
     with open_stream(name) as stream:
         try:
-            for number, line in enumerate(_utf8(stream), start=1):
+            for number, line in enumerate(utf8_lines(stream), start=1):
                 yield number, line
         except (*DAMAGE, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             yield number + 1, Broken(f"damaged or cut off here, so that the rest cannot be read: {reason}")
-
-
-def _utf8(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield lines in UTF-8; what is damaged in a wider encoding is no UTF-8 either, in the same line."""
-    first = stream.readline()
-    if not is_wide(first):
-        if first := first.removeprefix(codecs.BOM_UTF8):
-            yield first
-        yield from stream
-        return
-    for encoding, line in wide_lines(first, stream):
-        yield utf8_of(line, encoding)
 
 
 def _open_remote(url: str) -> BinaryIO:

@@ -6,12 +6,14 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from prompteol.errors import EvaluationError
 from prompteol.evaluation.tasks import LabeledTexts, StsData, StsSubset, Task, TaskNotFoundError, TransferData
 from prompteol.extras import check_extra
+from prompteol.files.decoding import is_wide, utf8_lines
 
 # STS13 is without SMT, whose license kept it out of SentEval and of every published figure.
 _SUBSETS = {
@@ -150,12 +152,18 @@ class _Lines(list[str]):
 
     def _decode(self, content: bytes, *, latin: bool) -> Iterator[str]:
         # Only \n ends a line: str.splitlines would also cut at the \x85 and U+2028 inside sentences.
-        lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-        for number, line in enumerate(lines if lines[-1] else lines[:-1]):
+        try:
+            lines = [line.removesuffix(b"\n") for line in utf8_lines(BytesIO(content))]
+        except UnicodeDecodeError as error:
+            raise EvaluationError(f"{self.path}: damaged {error.encoding.upper()}: {error.reason}") from error
+        for number, line in enumerate(lines):
+            if b"\0" in line:
+                raise self.damaged(number, "expected no NUL byte, as UTF-16 without a byte order mark has", repr(line))
             try:
                 yield line.removesuffix(b"\r").decode()
             except UnicodeDecodeError as error:
-                if not latin:
+                # A mark has said that the text is Unicode.
+                if not latin or is_wide(content):
                     found = line.decode(errors="backslashreplace")
                     raise self.damaged(number, f"expected UTF-8 ({error.reason})", found) from None
                 yield line.removesuffix(b"\r").decode("latin-1")

@@ -47,24 +47,29 @@ def is_wide(first: bytes) -> bool:
 
 
 def _utf8_lines(name: str, first: bytes, file: BinaryIO) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(chain([first] if first else [], file), start=1):
+    for number, line in enumerate(chain([first] if first.removeprefix(codecs.BOM_UTF8) else [], file), start=1):
         where = f"{name!r}, line {number}"
         try:
             if b"\0" in line:
-                raise _without_mark(where, line)
+                # Behind a newline in little-endian order stands the rest of it.
+                raise _without_mark(where, line if number == 1 else line.lstrip(b"\0"))
             yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             # The newline of a wide encoding is a newline and zeros, of which the next line holds some.
             if b"\0" in (following := file.read(_BLOCK)):
-                raise _without_mark(where, following) from error
+                raise _without_mark(where, following.lstrip(b"\0")) from error
             fix = "convert the file first, for instance: iconv -f latin1 -t utf-8"
             raise CorpusError(f"{where}: byte 0x{line[error.start]:02x} is not UTF-8; {fix}") from error
 
 
 def _without_mark(where: str, line: bytes) -> CorpusError:
-    order = "be" if line[:1] == b"\0" and line[-2:] == b"\0\n" else "le"
-    fix = f"if it is UTF-16 without a byte order mark, convert the file first: iconv -f utf-16{order} -t utf-8"
-    return CorpusError(f"{where}: a NUL byte, which no text holds; {fix}")
+    # The upper bytes of common characters are zeros: one of two or two of four, and in big-endian order the first.
+    width = 32 if line.count(b"\0\0") >= max(1, len(line) // 4) else 16
+    order = "be" if line.startswith(b"\0") or line[::2].count(0) > line[1::2].count(0) else "le"
+    fix = f"convert the file first: iconv -f utf-{width}{order} -t utf-8"
+    return CorpusError(
+        f"{where}: a NUL byte, which no text holds; if it is UTF-{width} without a byte order mark, {fix}"
+    )
 
 
 def wide_lines(first: bytes, file: BinaryIO) -> Iterator[tuple[str, bytes]]:
@@ -86,6 +91,17 @@ def wide_lines(first: bytes, file: BinaryIO) -> Iterator[tuple[str, bytes]]:
         line += more
     if line:
         yield encoding, bytes(line)
+
+
+def utf8_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield lines in UTF-8, unmarked; what is damaged in a wider encoding is no UTF-8 either, in the same line."""
+    first = file.readline()
+    if is_wide(first):
+        yield from (utf8_of(line, encoding) for encoding, line in wide_lines(first, file))
+        return
+    if first := first.removeprefix(codecs.BOM_UTF8):
+        yield first
+    yield from file
 
 
 def utf8_of(line: bytes, encoding: str) -> bytes:

@@ -136,6 +136,9 @@ def _why_not_read_back(backbone: PreTrainedModel, files: Mapping[str, Any]) -> s
     base = _replacing_adapters(backbone, lambda _, part: own_module(part))
     if changed := _changed_base(base, str(config.base_model_name_or_path or ""), files):
         return changed
+    verbosity = logging.get_verbosity()
+    # What it reports of this trial, such as missing keys, is no fault of what will be saved.
+    logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as folder:
         try:
             backbone.save_pretrained(folder)
@@ -144,6 +147,8 @@ def _why_not_read_back(backbone: PreTrainedModel, files: Mapping[str, Any]) -> s
             raise
         except DAMAGE as error:
             return f"transformers cannot save and read it ({' '.join(str(error).split())[:200]})"
+        finally:
+            logging.set_verbosity(verbosity)
     read, saved = _tensors(base), _tensors(backbone)
     for name, value in saved.items():
         if name not in read:

@@ -15,6 +15,7 @@ from transformers import TrainerState
 
 from prompteol.errors import TrainingError
 from prompteol.files import atomic_write, write_text
+from prompteol.locks import ProcessLock
 from prompteol.model import MANIFEST
 
 _STATE = "trainer_state.json"
@@ -31,6 +32,7 @@ class Workspace:
         self.vectors = output / "teacher.safetensors"
         # Recipe and data, so that a training is resumed with the same ones.
         self.record = output / "training.json"
+        self._lock = ProcessLock(self.checkpoints / ".lock")
 
     def check(self, *, resume: bool) -> Mapping[str, Any] | None:
         """Return the record of a training in the folder that has come to a checkpoint, or ``None``: one may begin."""
@@ -48,12 +50,22 @@ class Workspace:
             raise TrainingError(f"{folder} holds a training already: {go_on}")
         return known
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Give the folder back to other processes after the block, in which it may be taken."""
+        try:
+            yield
+        finally:
+            self._lock.release()
+
     def begin(self, record: Mapping[str, Any], *, resume: bool) -> None:
-        """Make the folder, or make sure that the training in it is this one."""
+        """Make the folder, or make sure that the training in it is this one; take it for this process alone."""
         known = self.check(resume=resume)
+        with self.kept_on_failure():
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        if not self._lock.take():
+            raise TrainingError(f"another process trains in {str(self.output)!r}: wait for it, or name another folder")
         if known is None:
-            with self.kept_on_failure():
-                self.checkpoints.mkdir(parents=True, exist_ok=True)
             write_text(self.record, json.dumps(dict(record), indent=2) + "\n")
             return
         changed = sorted(name for name in known.keys() | record.keys() if known.get(name) != record.get(name))

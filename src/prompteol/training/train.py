@@ -104,41 +104,42 @@ def train(
     known = KnownTeacher.load(teacher, str(student.device)) if first and teacher is not None else None
     given = {name: str(value) for name, value in sorted(further.items())}
     described: dict[str, Any] = {"teacher": known and known.described, "loss": loss_name(loss), "arguments": given}
-    with settings.main_process_first(local=False, desc="looking into the folder"):
-        if first:
-            # What must be the same when a training is resumed.
-            rows = {"data": examples.digest, "dev": pairs.digest if pairs else None}
-            record = {"model": student.fingerprint(), **recipe.as_record(), **rows, **described}
-            workspace.begin(record, resume=resume)
-        checkpoint = workspace.last()
-    settings.eval_on_start = pairs is not None and checkpoint is None
-    if recipe.lora is not None:
-        attach_adapter(student, recipe.lora)
-    vectors = None
-    if teacher is not None:
-        with settings.main_process_first(local=False, desc="the teacher's vectors"), workspace.kept_on_failure():
-            vectors = shared_vectors(teacher, examples.columns["text"], workspace.vectors, known, progress)
-    del known  # A teacher may be much larger than its student.
+    with workspace.alone():
+        with settings.main_process_first(local=False, desc="looking into the folder"):
+            if first:
+                # What must be the same when a training is resumed.
+                rows = {"data": examples.digest, "dev": pairs.digest if pairs else None}
+                record = {"model": student.fingerprint(), **recipe.as_record(), **rows, **described}
+                workspace.begin(record, resume=resume)
+            checkpoint = workspace.last()
+        settings.eval_on_start = pairs is not None and checkpoint is None
+        if recipe.lora is not None:
+            attach_adapter(student, recipe.lora)
+        vectors = None
+        if teacher is not None:
+            with settings.main_process_first(local=False, desc="the teacher's vectors"), workspace.kept_on_failure():
+                vectors = shared_vectors(teacher, examples.columns["text"], workspace.vectors, known, progress)
+        del known  # A teacher may be much larger than its student.
 
-    built = build_loss(student, recipe, vectors, factory=loss, distributed=settings.world_size > 1)
-    trainer = build_trainer(student, settings, training_dataset(examples, student, recipe), built, pairs)
-    if checkpoint and recipe.lora is not None:
-        trainer.add_callback(ExactAdapter(student, checkpoint))
-    diverged = DivergenceStop(recipe, next(iter(examples.columns.values())))
-    for callback in (diverged, CurveWriter(workspace.curve, watch), *callbacks):
-        trainer.add_callback(callback)
-    with workspace.kept_on_failure(), diverged.watching(trainer), unwrapping(student, trainer):
-        kept = _fit(trainer, recipe, checkpoint)
-    if kept is not None:
-        restore(student, kept)
-    step = trainer.state.global_step if kept is None else checkpoint_step(kept)
-    diverged.check(student, step)
-    result = Training(student, Path(output), points(trainer.state.log_history), step)
-    if trainer.is_world_process_zero():
-        with workspace.kept_on_failure():
-            save_training(result, recipe, examples, pairs, described)
-    trainer.accelerator.wait_for_everyone()
-    return result
+        built = build_loss(student, recipe, vectors, factory=loss, distributed=settings.world_size > 1)
+        trainer = build_trainer(student, settings, training_dataset(examples, student, recipe), built, pairs)
+        if checkpoint and recipe.lora is not None:
+            trainer.add_callback(ExactAdapter(student, checkpoint))
+        diverged = DivergenceStop(recipe, next(iter(examples.columns.values())))
+        for callback in (diverged, CurveWriter(workspace.curve, watch), *callbacks):
+            trainer.add_callback(callback)
+        with workspace.kept_on_failure(), diverged.watching(trainer), unwrapping(student, trainer):
+            kept = _fit(trainer, recipe, checkpoint)
+        if kept is not None:
+            restore(student, kept)
+        step = trainer.state.global_step if kept is None else checkpoint_step(kept)
+        diverged.check(student, step)
+        result = Training(student, Path(output), points(trainer.state.log_history), step)
+        if trainer.is_world_process_zero():
+            with workspace.kept_on_failure():
+                save_training(result, recipe, examples, pairs, described)
+        trainer.accelerator.wait_for_everyone()
+        return result
 
 
 def _fit(trainer: SentenceTransformerTrainer, recipe: Recipe, checkpoint: Path | None) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from prompteol.errors import CorpusError, TuningError
+from prompteol.locks import ProcessLock
 from prompteol.tuning.evaluator import Candidate, PromptScores
 
 _FORMAT = 1
@@ -29,6 +30,7 @@ class ResultsLog:
         self._used: set[tuple[str, int, int]] = set()
         self._path = path
         self._file: BinaryIO | None = None
+        self._lock: ProcessLock | None = None
         if path is None:
             return
         try:
@@ -36,6 +38,9 @@ class ResultsLog:
                 raise CorpusError(f"results {str(path)!r} is no file; name one")
             # Not "ab": what a kill left of a last line is cut off.
             self._file = path.open("r+b" if path.exists() else "x+b")
+            self._lock = ProcessLock(path.with_name(f".{path.name}.lock"))
+            if not self._lock.take():
+                raise CorpusError(f"another process tunes into {str(path)!r}: wait for it, or name another file")
             self._read(self._file)
         except Exception as error:
             self.close()
@@ -75,6 +80,8 @@ class ResultsLog:
             # A line that could not be written is tried once more, and was reported.
             with suppress(OSError):
                 file.close()
+        if self._lock is not None:
+            self._lock.release()
 
     def _read(self, file: BinaryIO) -> None:
         # What follows the last newline was never finished.

@@ -47,7 +47,7 @@ class _Graph(nn.Module):
 
 def check_onnx() -> None:
     """Raise where a package of the extra ``onnx`` is absent, before anything is written."""
-    check_extra("onnx", "onnx", "onnxruntime", "onnxscript")
+    check_extra("onnx", "onnx", "onnx_ir", "onnxruntime", "onnxscript")
 
 
 def write_onnx(
