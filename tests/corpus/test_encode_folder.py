@@ -45,6 +45,20 @@ def test_two_workers_and_two_devices_write_what_one_process_writes(run, base, co
     assert digest(tmp_path / "one") == digest(tmp_path / "two") == digest(tmp_path / "devices")
 
 
+@pytest.mark.parametrize("share", [[], ["--workers", 2]])
+def test_metrics_of_finished_work_leave_nothing(run, base, tmp_path, share):
+    """The rows that the lines of a table promise, its header among them, are corrected by those that are read."""
+    (tmp_path / "in.csv").write_text('id,text\n1,"two\nlines"\n2,one\n3,more')
+    command = [
+        "encode", tmp_path / "in.csv", "-o", f"{tmp_path}/out/", "-m", base, "--device", "cpu", "--shard-rows", 1,
+        "--metrics-json", tmp_path / "metrics.json", *share,
+    ]  # fmt: skip
+    for rows, resumed in [(3, 0), (0, 3)]:
+        assert run(*command).exit_code == 0
+        told = json.loads((tmp_path / "metrics.json").read_text())
+        assert [told[name] for name in ("rows", "rows_resumed", "total", "seconds_left")] == [rows, resumed, 3, 0]
+
+
 def test_a_technique(run, base, corpus_file, texts, tmp_path):
     command = ["encode", corpus_file, "-m", base, "--technique", "prompt-ensemble", "-o", f"{tmp_path}/out/"]
     result = run(*command)
@@ -108,6 +122,23 @@ def test_search_in_files_and_in_a_folder(run, base, corpus_file, texts, tmp_path
     run("encode", corpus_file, "-o", f"{tmp_path}/out/", "-m", base, "--keep", "id", "--keep", "text")
     again = run("search", texts[5], f"{tmp_path}/out/", "-k", 1)
     assert json.loads(again.stdout)["id"] == "doc-5"
+
+
+def test_search_leaves_rows_at_fault_out_where_it_says_how(run, base, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"text": "fine"}\n{"text": null}\n{"text": "also"}\n')
+    command = ["search", "fine", tmp_path / "in.jsonl", "-m", base, "-k", 1]
+
+    stopped = run(*command)
+    assert stopped.exit_code == 2
+    assert "in.jsonl', line 2: 'text' is null" in stopped.stderr
+    assert "--on-error skip" in stopped.stderr
+    for _ in range(2):
+        found = run(*command, "--on-error", "skip")
+        assert found.exit_code == 0, found.output
+        assert json.loads(found.stdout)["text"] == "fine"
+        assert "1 rows at fault were left out, first " in found.stderr
+        assert "in.jsonl', line 2: 'text' is null" in found.stderr
+    assert run(*command).exit_code == 2
 
 
 def test_search_asks_again_and_again(run, base, corpus_file, texts):

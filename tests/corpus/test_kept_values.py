@@ -71,6 +71,12 @@ def test_integers_among_floats(static, tmp_path, output_format):
             kept(static, rows, tmp_path / "late", output_format)
 
 
+def test_a_column_that_is_null_at_first_and_no_string_then_is_told_so(static, tmp_path):
+    rows = [{"text": "a", "id": None}] * 2048 + [{"text": "b", "id": 7}]
+    with pytest.raises(CorpusError, match="row 2049: 'id' holds 7, where the first rows have it as a string or null: "):
+        kept(static, rows, tmp_path / "out", "parquet")
+
+
 numbers = st.one_of(st.integers(), st.integers(-(2**65), 2**65), st.floats(allow_nan=False, allow_infinity=False))
 strings = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.one_of(st.none(), st.booleans(), numbers, strings, st.lists(st.integers(-LONG, LONG), max_size=2))

@@ -100,6 +100,31 @@ def test_an_error_on_the_cluster_is_ours(cluster, base, tmp_path):
         prompteol.embed_corpus(base, rows, tmp_path / "out", device="cpu", workers=2, ray=True, shard_rows=1)
 
 
+@pytest.mark.parametrize("seen", [OSError(32, "Broken pipe"), ValueError("no owner"), EOFError()])
+def test_a_connection_to_the_cluster_that_breaks_is_ours(cluster, base, corpus_file, tmp_path, monkeypatch, seen):
+    from prompteol.errors import CorpusError
+
+    def get(*_):
+        raise seen
+
+    monkeypatch.setattr(ray, "get", get)
+    with pytest.raises(CorpusError, match=rf"failed for good \({type(seen).__name__}.*run the same command to go on"):
+        prompteol.embed_corpus(base, corpus_file, tmp_path / "out", device="cpu", workers=2, ray=True)
+
+
+def test_a_task_that_fails_in_code_of_others_is_ours(cluster):
+    from prompteol.corpus.processes import _ray_errors
+    from prompteol.errors import CorpusError
+
+    @ray.remote
+    def fail():
+        raise KeyError("a cell")
+
+    told = pytest.raises(CorpusError, match=r"failed for good \(KeyError: 'a cell'\); the shards that are whole stay")
+    with told, _ray_errors(ray):
+        ray.get(fail.remote())
+
+
 def test_the_command_writes_what_one_process_writes(cluster, base, corpus_file, tmp_path, digest):
     from typer.testing import CliRunner
 

@@ -142,6 +142,18 @@ def test_an_output_within_a_folder_of_inputs_is_no_input(model, corpus_file, tmp
     assert digest(tmp_path / "out") == whole
 
 
+def test_a_link_among_the_inputs_to_the_output_is_no_input(model, corpus_file, tmp_path, digest):
+    corpus_file.rename((tmp_path / "in").mkdir() or tmp_path / "in" / corpus_file.name)
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "out")
+    (tmp_path / "alias").symlink_to(tmp_path)
+    prompteol.embed_corpus(model, tmp_path / "in", tmp_path / "out", **OPTIONS)
+    whole = digest(tmp_path / "out")
+    prompteol.embed_corpus(model, tmp_path / "in", tmp_path / "out", **OPTIONS)
+    prompteol.embed_corpus(model, tmp_path / "in", tmp_path / "alias" / "out", **OPTIONS)
+
+    assert digest(tmp_path / "out") == whole
+
+
 def test_a_folder_of_something_else_is_refused(model, corpus_file, tmp_path):
     with pytest.raises(CorpusError, match=r"holds 'corpus.jsonl' and no corpus"):
         prompteol.embed_corpus(model, corpus_file, tmp_path)
@@ -238,6 +250,16 @@ def test_a_worker_that_dies_is_an_error_and_its_shards_stay(base, corpus_file, t
     prompteol.embed_corpus(base, corpus_file, tmp_path / "out", **OPTIONS, device="cpu", workers=2)
 
     assert digest(tmp_path / "out") == digest(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("seen", [BrokenPipeError(32, "Broken pipe"), ConnectionResetError(), EOFError()])
+def test_a_worker_that_dies_while_it_starts_is_the_same_error(base, corpus_file, tmp_path, monkeypatch, seen):
+    def start(*_):
+        raise seen
+
+    monkeypatch.setattr("joblib.Parallel.__call__", start)
+    with pytest.raises(CorpusError, match=r"a worker died before its work was done \(\S.*run the same command"):
+        prompteol.embed_corpus(base, corpus_file, tmp_path / "out", **OPTIONS, device="cpu", workers=2)
 
 
 def test_another_delimiter_is_refused(model, tmp_path):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -40,6 +40,10 @@ def search(
     column: shared.ColumnOption = None,
     format: shared.FormatOption = None,
     delimiter: shared.DelimiterOption = None,
+    on_error: Annotated[
+        Literal["stop", "skip"],
+        shared.option("--on-error", "What a row at fault does: stop the search, or be left out and counted."),
+    ] = "stop",
 ) -> None:
     """Find the texts that are nearest to a question.
 
@@ -57,9 +61,14 @@ def search(
     chosen: dict[str, Any] = {"format": format, "delimiter": delimiter, "threads": options.threads}
     if column:
         chosen["column"] = column[0]
+    if on_error == "skip":
+        chosen["on_error"] = on_error
     left = "shards that are whole stay in the cache: the same command goes on from them"
     with console.when_stopped(left), show_corpus_progress() as progress:
         found = open_search(inputs, model, load=options.load, progress=progress, **chosen)
+    if on_error == "skip" and (faults := found.corpus.errors):
+        first = "{file!r}, {at}: {error}".format_map(faults[0])
+        console.warning(f"{len(faults)} rows at fault were left out, first {first}")
     for asked in _questions() if interactive else [question]:
         (hits,) = found.find(asked, nearest)
         _show(asked, hits)

@@ -139,14 +139,14 @@ def run(
         folder.remove_partial()
         manifest, meter.total = plan.manifest, plan.total
         if world == 1 and not ray:
-            return _finished(job, manifest, folder, embed_share(job, plan, folder, meter))
+            return _finished(job, manifest, folder, embed_share(job, plan, folder, meter), meter)
         # The workers load the model anew, each on its own device.
         del plan
         if ray:
             total = run_on_ray(job, ray, workers, devices[0], meter)
         else:
             total = run_workers(job, [devices[rank % len(devices)] for rank in range(world)], meter)
-        return _finished(job, manifest, folder, total)
+        return _finished(job, manifest, folder, total, meter)
 
 
 def _run_as_torchrun(
@@ -167,7 +167,7 @@ def _run_as_torchrun(
         total = embed_share(job, plan, folder, meter, rank, world)
         names = [shard_name(index, job.settings.output_format) for index in range(-(-total // job.settings.shard_rows))]
         _wait_until(lambda: all(folder.exists(name) for name in names))
-        return _finished(job, plan.manifest, folder, total)
+        return _finished(job, plan.manifest, folder, total, meter)
 
 
 def _joined_plan(job: Job, folder: CorpusFolder, device: str | None) -> Plan:
@@ -187,7 +187,9 @@ def _joined_plan(job: Job, folder: CorpusFolder, device: str | None) -> Plan:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
-def _finished(job: Job, manifest: CorpusManifest, folder: CorpusFolder, total: int) -> CorpusManifest:
+def _finished(job: Job, manifest: CorpusManifest, folder: CorpusFolder, total: int, meter: Meter) -> CorpusManifest:
+    # Until now it was as many as the files have lines, a header among them.
+    meter.total = total
     if not manifest.is_complete:
         return finish(manifest, folder, total)
     if total != manifest.record["rows_read"]:

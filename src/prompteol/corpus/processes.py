@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -49,8 +49,9 @@ def run_workers(job: Job, devices: Sequence[str | None], meter: Meter) -> int:
     try:
         with _watched(job, world, meter):
             return int(max(Parallel(n_jobs=world, backend="loky", batch_size=1)(shares)))
-    except BrokenProcessPool as error:
-        said = str(error).splitlines()[0]
+    # A worker that dies while it starts breaks a pipe to this process.
+    except (BrokenProcessPool, ConnectionError, EOFError) as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
         raise CorpusError(f"a worker died before its work was done ({said}); {_GO_ON}") from error
 
 
@@ -67,18 +68,32 @@ def run_on_ray(job: Job, address: str | bool, actors: int | None, device: str | 
         task = ray.remote(num_gpus=share, num_cpus=1, max_retries=_RETRIES)(_embed_rank)
         shares = [task.remote(job, rank, world, device) for rank in range(world)]
         try:
-            with _watched(job, world, meter):
+            with _watched(job, world, meter), _ray_errors(ray):
                 return int(max(ray.get(shares)))
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, PromptEOLError):
-                raise error.cause from None
-            raise
-        except ray.exceptions.RayError as error:
-            said = str(error).splitlines()[0]
-            raise CorpusError(f"a task on the Ray cluster failed for good ({said}); {_GO_ON}") from error
         finally:
             for one in shares:
-                ray.cancel(one, force=True)
+                # Whether it still runs, or can be reached, does not matter any more.
+                with suppress(Exception):
+                    ray.cancel(one, force=True)
+
+
+@contextmanager
+def _ray_errors(ray: Any) -> Iterator[None]:
+    """Turn whatever ends a task on the cluster, or the connection to it, into an error of ours."""
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, PromptEOLError):
+            raise error.cause from None
+        raise _failed_on_ray(error.cause) from error
+    # Ray retries what a dead worker or node did. Where a connection of its own breaks, it raises built-in errors.
+    except (ray.exceptions.RayError, OSError, EOFError, ValueError) as error:
+        raise _failed_on_ray(error) from error
+
+
+def _failed_on_ray(error: BaseException) -> CorpusError:
+    said = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+    return CorpusError(f"a task on the Ray cluster failed for good ({said.rstrip(': ')}); {_GO_ON}")
 
 
 def ray_device(address: str | bool, device: str | None) -> str | None:
@@ -88,7 +103,10 @@ def ray_device(address: str | bool, device: str | None) -> str | None:
 
 
 def _gpus(ray: Any, device: str | None) -> int:
-    return int(ray.cluster_resources().get("GPU", 0)) if device != "cpu" else 0
+    if device == "cpu":
+        return 0
+    with _ray_errors(ray):
+        return int(ray.cluster_resources().get("GPU", 0))
 
 
 def _embed_rank(job: Job, rank: int, world: int, device: str | None, parent: int | None = None) -> int:
@@ -157,8 +175,10 @@ def connected(address: str | bool) -> Iterator[Any]:
         ray.init(
             address=address if isinstance(address, str) else None, log_to_driver=False, logging_level=logging.ERROR
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise CorpusError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
+    # A node that does not start in time is a plain Exception.
+    except Exception as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise CorpusError(f"no Ray cluster at {address!r}: {said}") from error
     try:
         yield ray
     finally:

@@ -26,7 +26,8 @@ class CorpusProgress:
     def metrics(self) -> dict[str, Any]:
         """Return all of it for a file of JSON, with rates, and the largest memory of this process in bytes."""
         rate = self.rows / self.seconds if self.seconds else 0.0
-        left = None if self.total is None or not rate else (self.total - self.rows - self.rows_resumed) / rate
+        rows_left = None if self.total is None else max(0, self.total - self.rows - self.rows_resumed)
+        left = 0.0 if rows_left == 0 else rows_left / rate if rows_left and rate else None
         tokens = self.tokens / self.seconds if self.seconds else 0.0
         rates = {"rows_per_second": rate, "tokens_per_second": tokens, "seconds_left": left}
         return {**asdict(self), **rates, "peak_memory_bytes": _peak_memory()}

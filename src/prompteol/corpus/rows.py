@@ -173,7 +173,12 @@ class Wanted:
         if self.is_json and type(value) is float and not math.isfinite(value):
             raise CorpusError(f"{column!r} holds {value}, which JSON has not: keep it in shards of Parquet")
         if _TYPES.get(type(value)) != wanted or (wanted == "int64" and not -_INT64 <= value < _INT64):
-            raise CorpusError(f"{column!r} holds {value!r:.60}, where the first rows have it as {wanted}")
+            # A column that is null in all rows that settle the types is taken for strings.
+            there = "a string or null" if wanted == "string" else wanted
+            raise CorpusError(
+                f"{column!r} holds {value!r:.60}, where the first rows have it as {there}: give it one type in every "
+                "row, or keep other columns"
+            )
         if wanted == "string":
             _check_unicode(column, value)
         return value

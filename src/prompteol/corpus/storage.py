@@ -45,8 +45,10 @@ class CorpusFolder:
         return f"{self.location}/{name}"
 
     def holds(self, name: str) -> bool:
-        """Tell whether a path or URL lies in this folder."""
-        return is_url(name) != self.is_local and file_system(name)[1].startswith(f"{self._root}/")
+        """Tell whether a path or URL lies in this folder, also through a symbolic link."""
+        if self.is_local:
+            return not is_url(name) and os.path.realpath(name).startswith(f"{os.path.realpath(self._root)}/")
+        return is_url(name) and file_system(name)[1].startswith(f"{self._root}/")
 
     def exists(self, name: str) -> bool:
         """Tell whether a file is there, whole."""
