@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from huggingface_hub.errors import HfHubHTTPError
 from sentence_transformers.base.modules import transformer as transformer_module
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
@@ -23,6 +24,7 @@ __all__ = [
     "eager_attention",
     "forget_preparation",
     "forward_hooks",
+    "hub_errors",
     "initialized_weights",
     "output_path",
     "read_output",
@@ -51,6 +53,13 @@ def drop_final_norm(config: Any) -> bool:
     if found:
         config._remove_final_layer_norm = True
     return found
+
+
+def hub_errors() -> tuple[type[Exception], ...]:
+    """Return the classes of what a request to the Hub raises: refusals, and an HTTP library's own of no connection."""
+    # Which library that is, huggingface_hub has changed twice.
+    of_library: tuple[Any, ...] = HfHubHTTPError.__bases__
+    return (*of_library, OSError, ValueError)
 
 
 def renames_weights(model_type: str) -> bool:
