@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import transformers
+from huggingface_hub.errors import HfHubHTTPError
 from sentence_transformers.base.modules import transformer as transformer_module
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
@@ -25,6 +26,7 @@ __all__ = [
     "eager_attention",
     "forget_preparation",
     "forward_hooks",
+    "hub_errors",
     "initialized_weights",
     "output_path",
     "read_output",
@@ -62,6 +64,13 @@ def dequantizing() -> dict[str, Any]:
     """
     config = getattr(transformers, "GgufConfig", None)
     return {"quantization_config": config(dequantize=True)} if config is not None else {}
+
+
+def hub_errors() -> tuple[type[Exception], ...]:
+    """Return the classes of what a request to the Hub raises: refusals, and an HTTP library's own of no connection."""
+    # Which library that is, huggingface_hub has changed twice.
+    of_library: tuple[Any, ...] = HfHubHTTPError.__bases__
+    return (*of_library, OSError, ValueError)
 
 
 def renames_weights(model_type: str) -> bool:

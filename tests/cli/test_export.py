@@ -35,6 +35,8 @@ def test_the_checkpoint_s_data_type_is_kept(prompteol, tiny, tmp_path):
     [
         (["-t", "promptreps"], "--task query"),
         (["--technique", "metaeol"], "no server does"),
+        (["--push", "me/model", "--for", "llama.cpp"], "GGUF"),
+        (["--push", "me/model", "--push-revision", "main"], "revision='main'"),
     ],
 )
 def test_refusals_are_one_line(prompteol, base, tmp_path, arguments, said):

@@ -69,11 +69,14 @@ def export(
     options.check(model)
     if output is not None:
         check_folder(output, force=force)
-    loaded = options.load(model)
+    from prompteol.saving.export import check_push
     from prompteol.saving.export import export as export_model
     from prompteol.saving.export import push as push_folder
     from prompteol.saving.export.commands import table
 
+    if push is not None:
+        check_push(push_revision, server)
+    loaded = options.load(model)
     with TemporaryDirectory() as scratch:
         with console.waiting("exporting"):
             done = export_model(

@@ -1,11 +1,13 @@
 """An export is pushed to a branch of its own, and the card of main says so; the Hub is a stand-in."""
 
+import json
+from fnmatch import fnmatch
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from huggingface_hub import ModelCard
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
 from prompteol import PromptEOL, export
 from prompteol.errors import ExportError
@@ -29,9 +31,12 @@ class Hub:
             raise self.refusal
 
     def create_branch(self, name, branch, exist_ok):
-        self.branches.setdefault(branch, {})
+        # A new branch begins with the files of main.
+        self.branches.setdefault(branch, dict(self.branches["main"]))
 
-    def upload_folder(self, *, folder_path, repo_id, revision, commit_message, ignore_patterns):
+    def upload_folder(self, *, folder_path, repo_id, revision, commit_message, ignore_patterns, delete_patterns=""):
+        for name in [name for name in self.branches[revision] if fnmatch(name, delete_patterns)]:
+            del self.branches[revision][name]
         for file in Path(folder_path).rglob("*"):
             if file.is_file() and file.name not in ignore_patterns:
                 self.branches[revision][str(file.relative_to(folder_path))] = file.read_bytes()
@@ -76,9 +81,61 @@ def test_the_card_of_main_names_the_branch_once(there, done):
     assert card.startswith("---\nlicense: mit\n---")
     assert card.count("## Servers") == 1
     assert "The branch `served`" in card
-    push(done, "me/model", "other")
+
+
+def test_nothing_of_main_is_left_on_the_branch(there, done):
+    # A chat template would write the prompt twice, and an index of shards has the weights of main read.
+    left = {"chat_template.jinja": b"{{ x }}", "model.safetensors.index.json": b"{}", "README.md": b"# A model\n"}
+    there.branches["main"] |= left
+    push(done, "me/model")
+    assert there.branches["served"].keys() & left == {"README.md"}
+    assert there.branches["main"].keys() == left.keys()
+
+
+def test_no_path_of_this_machine_is_pushed(there, done):
+    push(done, "me/model")
+    served = there.branches["served"]
+    assert not [name for name, content in served.items() if str(done.folder).encode() in content]
+    assert json.loads(served["export.json"])["commands"]["vLLM"].startswith("vllm serve me/model --revision served ")
+    assert done.record["commands"]["vLLM"].startswith(f"vllm serve {done.folder} ")
+
+
+def test_the_rest_of_the_card_stays(there, done):
+    there.branches["main"]["README.md"] = b"---\nlicense: mit\n---\n\n# A model\n"
+    push(done, "me/model", "queries")
+    there.branches["main"]["README.md"] += b"\n## Citation\n\nMe.\n"
+    push(done, "me/model", "documents")
+    push(done, "me/model", "documents")
     card = there.branches["main"]["README.md"].decode()
-    assert (card.count("## Servers"), "The branch `other`" in card) == (1, True)
+    assert card.endswith("## Citation\n\nMe.\n")
+    assert [card.count(one) for one in ("## Servers", "branch `queries`", "branch `documents`")] == [1, 1, 1]
+    there.branches["main"]["README.md"] = b"# A model\n\n## Servers\n\nMine.\n"
+    push(done, "me/model")
+    card = there.branches["main"]["README.md"].decode()
+    assert "Mine." in card
+    assert "branch `served`" in card
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OfflineModeIsEnabled("offline"),
+        LocalTokenNotFoundError("no token"),
+        HfHubHTTPError.__bases__[0]("no route to host"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_hub_that_is_not_reached_is_told_in_one_line(there, done, error):
+    there.refusal = error
+    with pytest.raises(ExportError, match=f"'me/model' was not pushed; .*{error}"):
+        push(done, "me/model")
+
+
+def test_what_a_client_must_convert_is_not_pushed(there, tiny, tmp_path):
+    gguf = export(PromptEOL(tiny("llama"), device="cpu"), tmp_path / "gguf", server="llama.cpp")
+    with pytest.raises(ExportError, match=r"llama\.cpp reads a GGUF file"):
+        push(gguf, "me/model")
+    assert there.branches == {"main": {}}
 
 
 def test_refusals(there, done, tiny, tmp_path):
