@@ -67,7 +67,9 @@ def _finish_vllm(folder: Path) -> None:
 
 def _finish_llama_cpp(folder: Path) -> None:
     """Add the converter to GGUF, which comes in a source package only."""
-    _pip(folder, "download", "--no-deps", "--no-binary", ":all:", "--dest", folder, CONVERTER)
+    # Of this package alone: ":all:" would also build what pip needs to read its metadata from source, for many minutes.
+    package = CONVERTER.partition("==")[0]
+    _pip(folder, "download", "--no-deps", "--no-binary", package, "--dest", folder, CONVERTER)
     [archive] = folder.glob("llama_cpp_python-*.tar.gz")
     with tarfile.open(archive) as packed:
         wanted = [one for one in packed.getmembers() if _is_of_converter(one.name)]

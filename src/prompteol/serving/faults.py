@@ -23,7 +23,8 @@ FAULTS: Mapping[str, str] = {
     "prompt lost, and wrong pooling": "serve a folder with the prompt and 1_Pooling in it, and pool the last token: "
     "--pooling last-token (TEI), --pooling last (llama.cpp)",
     "EOS added": "set add_eos_token to false in tokenizer_config.json, or send token ids",
-    "another dtype": "--dtype float32, or --tolerance to accept it",
+    "another dtype": "--dtype float32 (llama.cpp: --cache-type-k f32 --cache-type-v f32 --flash-attn off), or "
+    "--tolerance to accept it",
     "wrong layer": "serve with sentence-transformers, or export a backbone that ends at the layer",
     "modules lost": "serve with sentence-transformers or vLLM, which run the modules after the pooling",
     "the other task's prompt": "serve a folder for this task, or send token ids",

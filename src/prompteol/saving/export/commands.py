@@ -18,7 +18,11 @@ def llama_cpp_commands(folder: str, max_length: int) -> dict[str, str]:
     """Return the commands that serve a folder with llama.cpp, and the lines of its client."""
     return {
         "convert": f"python convert_hf_to_gguf.py {folder} --outtype f32 --outfile model.gguf",
-        "llama.cpp": f"llama-server -m model.gguf --embedding --pooling last -c {max_length}",
+        # A cache in fp16, and flash attention, which computes in fp16, each cost three digits.
+        "llama.cpp": (
+            f"llama-server -m model.gguf --embedding --pooling last -c {max_length} "
+            "--cache-type-k f32 --cache-type-v f32 --flash-attn off"
+        ),
         "client": _CLIENT,
     }
 
@@ -58,7 +62,7 @@ _BY_TOKENIZER = """\
 Send plain text: the tokenizer writes the prompt around it. Add no prompt, and ask for no chat template."""
 _BY_CLIENT = """\
 llama.cpp reads no prompt from a tokenizer, so the client writes it. Send token ids, which are the model's own for every
-text that fits."""
+text that fits. The converter knows the pre-tokenizers of released models only, and stops at any other."""
 
 
 def card(
