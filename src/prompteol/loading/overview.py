@@ -117,7 +117,7 @@ def _gguf_type(source: ModelSource) -> str:
     """Return how a GGUF file is quantized, by the name that llama.cpp gives it, such as Q4_K_M."""
     from gguf import LlamaFileType
 
-    kind = source.gguf_header.metadata.get("general.file_type")
+    kind: Any = source.gguf_header.metadata.get("general.file_type")
     try:
         return f"GGUF, {LlamaFileType(kind).name.partition('_')[2]}"
     except ValueError:
