@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from prompteol.cli import console
 from prompteol.cli.model_options import ModelOptions
-from prompteol.cli.options import option
+from prompteol.cli.options import OnErrorOption, option
 from prompteol.cli.progress import Lines, pace
 from prompteol.errors import CorpusError
 from prompteol.files import atomic_write
@@ -53,12 +53,7 @@ class FolderOptions:
             metavar="[ADDRESS]", help="Write OUT/ on a Ray cluster: at ADDRESS, else a running or a local one."
         ),
     ] = None
-    on_error: Annotated[
-        Literal["stop", "skip"],
-        option(
-            "--on-error", "What a row at fault does to OUT/: stop the run, or skip the row and list it in errors.jsonl."
-        ),
-    ] = "stop"
+    on_error: OnErrorOption = "stop"
     no_resume: Annotated[bool, option("--no-resume", "Refuse an OUT/ that was begun, in place of going on.")] = False
     metrics_json: Annotated[Path | None, option("--metrics-json FILE", "Write counts and rates of OUT/ to a file.")] = (
         None

@@ -125,6 +125,10 @@ DelimiterOption = Annotated[
         f"What separates the fields of a .csv or .tsv file: {', '.join(DELIMITERS)}, or the character itself.",
     ),
 ]
+OnErrorOption = Annotated[
+    Literal["stop", "skip"],
+    option("--on-error", "What a row at fault does to a corpus: stop the run, or be left out and listed."),
+]
 SentEvalOption = Annotated[
     Path | None,
     option(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -40,10 +40,7 @@ def search(
     column: shared.ColumnOption = None,
     format: shared.FormatOption = None,
     delimiter: shared.DelimiterOption = None,
-    on_error: Annotated[
-        Literal["stop", "skip"],
-        shared.option("--on-error", "What a row at fault does: stop the search, or be left out and counted."),
-    ] = "stop",
+    on_error: shared.OnErrorOption = "stop",
 ) -> None:
     """Find the texts that are nearest to a question.
 
