@@ -97,9 +97,10 @@ def test_what_a_server_cannot_do_is_refused(pair, tiny):
         ServerEmbedder(served.model, truncate_dim=99).embed(["a"], "query")
 
 
-def test_a_server_of_another_model_is_an_error(pair, tiny):
+@pytest.mark.parametrize("size", [16, 64])
+def test_a_server_of_another_model_is_an_error(pair, tiny, size):
     served, _ = pair()
-    wrong = ServerEmbedder(ServedModel(tiny("llama", hidden_size=64), served.model.server))
+    wrong = ServerEmbedder(ServedModel(tiny("llama", hidden_size=size), served.model.server))
     with pytest.raises(ServerError, match="answered vectors of 32 dimensions"):
         wrong.embed(["a"], "query")
 

@@ -1,5 +1,6 @@
 """Each fault that a server may have is named right, over HTTP."""
 
+import json
 import time
 
 import pytest
@@ -50,6 +51,26 @@ def test_another_dtype_is_named(saved, backend, serve, architecture, dtype):
 def test_a_fault_is_named_in_another_dtype_too(saved, backend, serve, fault):
     served = backend("llama", fault, dtype=torch.bfloat16)
     assert verify(serve(served), saved("llama")[1], inputs=["plain"]).faults[0] == fault
+
+
+@pytest.mark.parametrize("number", [float("nan"), None])
+@pytest.mark.parametrize(
+    ("where", "faults"),
+    [((1, 6), ["another dtype"]), ((1,), ["another dtype", "batch differs"]), ((6,), ["batch differs"])],
+)
+def test_an_overflow_is_named(saved, backend, serve, number, where, faults):
+    def overflowing(handler, body):
+        served = handler.server.backend
+        vectors = [served.vector(row)[: body.get("dimensions")].tolist() for row in served.rows(body)]
+        if len(vectors) in where:
+            vectors[0][0] = number
+        return 200, {"data": [{"index": index, "embedding": vector} for index, vector in enumerate(vectors)]}
+
+    served = backend("llama")
+    served.fault = overflowing
+    found = verify(serve(served), saved("llama")[1], inputs=["plain"])
+    assert found.faults == faults
+    json.dumps(found.as_record(), allow_nan=False)
 
 
 def test_another_model_is_named(saved, backend, serve, tiny, tmp_path):
@@ -126,6 +147,24 @@ def test_the_key_is_sent_and_never_shown(saved, backend, serve, monkeypatch):
         with pytest.raises(SettingError) as refused:
             verify(url, saved("llama")[1], api_key=key)
         assert "cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ['sk-"secret"', "sk-se  cret", "sk-sec\\ret"])
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_key_of_odd_characters_is_not_shown(saved, backend, serve, key, status):
+    served = backend("llama")
+    served.fault = lambda handler, _: (status, {"you sent": handler.headers["Authorization"]})
+    with pytest.raises(ServerError, match=r"you sent.*Bearer \*\*\*") as caught:
+        verify(serve(served), saved("llama")[1], api_key=key)
+    assert "cret" not in str(caught.value)
+
+
+def test_a_server_sends_no_commands_to_the_terminal(saved, backend, serve):
+    served = backend("llama")
+    served.fault = lambda *_: (400, b"\x1b]0;title\x07 \x1b[31mred")
+    with pytest.raises(ServerError, match="red") as caught:
+        verify(serve(served), saved("llama")[1])
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,9 @@ def verify(
     if json:
         console.echo(json_format.dumps(found.as_record(), ensure_ascii=False, indent=2))
     else:
-        table = Table("sent", "answer", "cosine", "difference", "what it is", "what mends it", title=found.server)
+        table = Table(
+            "sent", "answer", "cosine", "difference", "what it is", "what mends it", title=console.cell(found.server)
+        )
         for one in found.findings:
             cosine = "" if one.cosine is None else f"{one.cosine:.5f}"
             difference = "" if one.difference is None else f"{one.difference:.0e}"

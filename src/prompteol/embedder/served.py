@@ -154,7 +154,9 @@ class ServerEmbedder(TextEmbedder):
             return []
         sizes = {answer.vectors.shape[1] for answer in answers}
         wanted = self._encode_kwargs(task)["truncate_dim"] or self.model.truncate_dim
-        if len(sizes) > 1 or min(sizes) < self.model.dimension:
+        # A server may answer whole vectors where the saved model cuts them.
+        longer = self.model.truncate_dim is None and max(sizes) > self.model.dimension
+        if len(sizes) > 1 or longer or min(sizes) < self.model.dimension:
             raise ServerError(
                 f"{self.model.server.address} answered vectors of {min(sizes)} dimensions, and {self.model.name!r} has "
                 f"{self.model.dimension}: it serves another model, or cuts; prompteol verify tells which"

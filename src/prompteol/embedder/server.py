@@ -166,8 +166,10 @@ class EmbeddingServer:
 
     def _safe(self, text: str) -> str:
         """Shorten what came from outside to a line, with the key taken out: servers repeat it in refusals."""
-        line = " ".join(text.split())
-        return (line.replace(self._key, "***") if self._key else line)[:_SHOWN]
+        for key in (self._key, json.dumps(self._key)[1:-1]) if self._key else ():
+            text = text.replace(key, "***")
+        # What is not printable may be a command to the terminal.
+        return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:_SHOWN]
 
 
 def _address(url: Any) -> str:

@@ -115,7 +115,11 @@ def atomic_folder(out: Path, *, force: bool) -> Iterator[Path]:
             # Refused where it is no longer empty.
             out.rmdir()
         os.replace(partial, out)
-    except (OSError, SafetensorError) as error:
+    except Exception as error:
+        # tokenizers has no class of its own for a disk that is full.
+        of_tokenizers = type(error) is Exception and "(os error " in str(error)
+        if not of_tokenizers and not isinstance(error, (OSError, SafetensorError)):
+            raise
         if not force and out.is_dir() and any(out.iterdir()):
             raise CorpusError(f"{str(out)!r} was made by somebody else meanwhile and is not replaced") from error
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error

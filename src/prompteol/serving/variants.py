@@ -186,6 +186,8 @@ class LocalModel:
                     return Judgement("modules lost", 0.0, 1.0, 1 - _distance(found, bare))
             sizes = f"{found.shape[1]} dimensions, where the model has {expected.shape[1]}"
             return Judgement("another model", 0.0, 1.0, 0.0, sizes)
+        if not np.isfinite(found).all():
+            return Judgement("another dtype", 0.0, 1.0, 0.0, "numbers that are not finite, as float16 overflows to")
         difference, distance = float(np.abs(found - expected).max()), _distance(found, expected)
         if difference <= tolerance:
             return Judgement("", 1 - distance, difference, 1 - distance)
@@ -223,10 +225,11 @@ class LocalModel:
 
 
 def unit(vectors: Any) -> Vectors:
-    """Scale vectors to length 1; one of zeros stays."""
+    """Scale vectors to length 1; one of zeros stays, and one that overflowed is not finite."""
     array = np.asarray(vectors, dtype=np.float32)
     lengths = np.linalg.norm(array, axis=-1, keepdims=True)
-    return np.asarray(array / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(array / np.where(lengths == 0, 1, lengths), dtype=np.float32)
 
 
 def _distance(one: Vectors, other: Vectors) -> float:

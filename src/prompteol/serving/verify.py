@@ -145,6 +145,8 @@ class _Comparison:
         best = taken[0]
         together = judged[best][1]
         assert together is not None
+        if not np.isfinite(together).all():
+            return
         # With a fault in the short texts, the others show the same one again.
         if judged[best][0].verdict == "exact":
             yield self._long(best)
@@ -233,6 +235,8 @@ class _Comparison:
             sizes = f"{found.shape[1]} dimensions, not {expected.shape[1]}"
             return ServerFinding(request, "fault", fault, sizes, FAULTS[fault])
         one, other = unit(found), unit(expected)
+        if not np.isfinite(one).all():
+            return ServerFinding(request, "fault", fault, "numbers that are not finite", FAULTS[fault])
         difference, cosine = float(np.abs(one - other).max()), float((one * other).sum(axis=1).min())
         # Under a coarse dtype, the neighbors of a text in its batch change its vector a little.
         if difference <= self.tolerance:

@@ -1,6 +1,7 @@
 """An exported folder gives the model's own vectors for plain text, through stock libraries alone."""
 
 import json
+import shlex
 from dataclasses import asdict
 
 import numpy as np
@@ -15,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma3TextConfig, 
 
 from prompteol import PromptEOL, PromptTemplate, export
 from prompteol.errors import CorpusError, ExportError, ModelError, SettingError
+from prompteol.saving.export import exporting
 from prompteol.saving.export.prompt import ExportedPrompt
 from prompteol.testing import tiny_tokenizer
 
@@ -125,6 +127,13 @@ def test_qwen2_gets_a_tokenizer_of_its_own(folders, tmp_path):
     assert "infinity" not in done.commands
     assert not (tmp_path / "out" / "tokenizer" / "config.json").exists()
     assert str(tmp_path / "out" / "tokenizer") in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_commands_name_any_folder(folders, tmp_path):
+    out = tmp_path / "my model's $HOME"
+    done = export(PromptEOL(folders("qwen2"), device="cpu"), out)
+    assert shlex.split(done.commands["vLLM"])[2:5] == [str(out), "--tokenizer", str(out / "tokenizer")]
+    assert done.commands["vLLM"] in (out / "README.md").read_text()
 
 
 def test_files_of_both_generations(exported):
@@ -257,6 +266,18 @@ class TestRefusals:
         with pytest.raises(CorpusError, match="--force"):
             export(llama, tmp_path / "out")
         export(llama, tmp_path / "out", force=True)
+
+    @pytest.mark.parametrize("server", [None, "llama.cpp"])
+    def test_a_tokenizer_that_cannot_be_written(self, llama, tmp_path, monkeypatch, server):
+        def write_model(folder, *arguments):
+            folder_writing(folder, *arguments)
+            (folder / "tokenizer.json").mkdir()
+
+        folder_writing = exporting.write_model
+        monkeypatch.setattr(exporting, "write_model", write_model)
+        with pytest.raises(CorpusError, match="was not written: Is a directory"):
+            export(llama, tmp_path / "out", server=server)
+        assert not list(tmp_path.iterdir())
 
     def test_vectors_that_are_not_ours(self, llama, tmp_path, monkeypatch):
         encode = PromptEOL.encode

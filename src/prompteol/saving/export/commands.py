@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +19,7 @@ vector = answer["data"][0]["embedding"]"""
 def llama_cpp_commands(folder: str, max_length: int) -> dict[str, str]:
     """Return the commands that serve a folder with llama.cpp, and the lines of its client."""
     return {
-        "convert": f"python convert_hf_to_gguf.py {folder} --outtype f32 --outfile model.gguf",
+        "convert": f"python convert_hf_to_gguf.py {shlex.quote(folder)} --outtype f32 --outfile model.gguf",
         # A cache in fp16, and flash attention, which computes in fp16, each cost three digits.
         "llama.cpp": (
             f"llama-server -m model.gguf --embedding --pooling last -c {max_length} "
@@ -29,8 +31,8 @@ def llama_cpp_commands(folder: str, max_length: int) -> dict[str, str]:
 
 def serving_commands(folder: str, *, tokenizer: str | None, dtype: str, revision: str | None = None) -> dict[str, str]:
     """Return the command of each server; ``tokenizer`` is a folder of its own where the model's loses the prompt."""
-    other = f" --tokenizer {tokenizer}" if tokenizer else ""
-    folder = f"{folder} --revision {revision}" if revision else folder
+    other = f" --tokenizer {shlex.quote(tokenizer)}" if tokenizer else ""
+    folder = shlex.quote(folder) + (f" --revision {shlex.quote(revision)}" if revision else "")
     commands = {
         "vLLM": f"vllm serve {folder}{other} --runner pooling --dtype {dtype}",
         "Text Embeddings Inference": (
@@ -79,7 +81,7 @@ def card(
     lost = (
         "\nOf this architecture `AutoTokenizer` loses the prompt that `tokenizer.json` holds, so another folder is\n"
         "the tokenizer, as the commands say. In sentence-transformers:\n\n"
-        f'```python\nmodel[0].processor = AutoTokenizer.from_pretrained("{tokenizer}")\n```\n'
+        f"```python\nmodel[0].processor = AutoTokenizer.from_pretrained({json.dumps(tokenizer)})\n```\n"
         if tokenizer
         else ""
     )
