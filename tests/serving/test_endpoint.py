@@ -97,6 +97,11 @@ def test_what_a_server_cannot_do_is_refused(pair, tiny):
         ServerEmbedder(served.model, truncate_dim=99).embed(["a"], "query")
 
 
+def test_an_argument_for_local_weights_is_refused(folder):
+    with pytest.raises(SettingError, match="device='cpu' is for local weights: leave out the endpoint"):
+        ServedModel(folder(), EmbeddingServer("http://127.0.0.1:9"), device="cpu")
+
+
 @pytest.mark.parametrize("size", [16, 64])
 def test_a_server_of_another_model_is_an_error(pair, tiny, size):
     served, _ = pair()

@@ -23,6 +23,7 @@ from prompteol.validation import as_texts, check_dimension, check_finite
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_FILES = frozenset({"revision", "token", "cache_folder", "local_files_only"})
 _SETTINGS = "config_sentence_transformers.json"
 # Many small requests keep a server's queue full, and no body grows beyond what servers take.
 _TEXTS_A_REQUEST = 256
@@ -41,7 +42,7 @@ class ServedModel:
 
     Raises:
         ModelError: there is no such model.
-        SettingError: it embeds by a technique that no server computes.
+        SettingError: it embeds by a technique that no server computes, or an argument is for weights computed here.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class ServedModel:
         trust_remote_code: bool = False,
         **files: Any,
     ) -> None:
+        if foreign := sorted(set(files) - _FILES):
+            raise SettingError(f"{foreign[0]}={files[foreign[0]]!r} is for local weights: leave out the endpoint")
         self.server = server
         request = PromptConfig(template, demonstrations, None, "auto", normalization)
         found = find_parts(model_name_or_path, request, LoadOptions(trust_remote_code=trust_remote_code), **files)
