@@ -58,3 +58,8 @@ class Requests:
 def test_another_server_is_refused(tiny, tmp_path):
     with pytest.raises(SettingError, match="server='ollama'"):
         export(PromptEOL(tiny("llama"), device="cpu"), tmp_path / "out", server="ollama")
+
+
+def test_a_name_in_place_of_a_model_is_refused(tmp_path):
+    with pytest.raises(SettingError, match="model='a-name' is no PromptEOL model"):
+        export("a-name", tmp_path / "out")

@@ -80,8 +80,10 @@ def export(
 
     Raises:
         ExportError: servers would give other vectors, or there is no way to export such a model.
-        SettingError: the task is missing, or an argument names nothing.
+        SettingError: the task is missing, an argument names nothing, or the model is none of this package.
     """
+    if not isinstance(model, SettableModel):
+        raise SettingError(f"model={model!r:.80} is no PromptEOL model: give PromptEOL(...) of it")
     out, onnx = Path(out), onnx or web
     if server not in (None, *get_args(Server)):
         raise SettingError(f"server={server!r} is not 'llama.cpp': leave it out, any other reads the same folder")
