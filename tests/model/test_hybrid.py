@@ -110,3 +110,14 @@ def test_scores_are_the_two_scaled_and_added():
 
 def test_words_are_in_lower_case_without_stop_words():
     assert words_of_text("The p53 Protein: the protein, in Ärzte_2 and of") == ["p53", "protein", "ärzte", "2"]
+
+
+@pytest.mark.parametrize("options", [{}, {"template": "promptreps"}, {"default_prompt_name": "other"}])
+def test_prompts_are_those_of_encode(folder, options):
+    prompts = {"query": "Find: ", "other": "Other: "} if options.get("template") is None else None
+    model = PromptEOL(folder, prompts=prompts, device="cpu", **options)
+    expected = {"query": model.encode_query, "document": model.encode_document}
+    if prompts:
+        expected[None] = model.encode
+    for task, encode in expected.items():
+        np.testing.assert_allclose(model.encode_hybrid(TEXTS, task).dense, encode(TEXTS), rtol=0, atol=1e-5)

@@ -16,7 +16,14 @@ from prompteol.embedder.text_embedder import TextEmbedder
 from prompteol.errors import ServerError, SettingError
 from prompteol.loading import ModelInfo, PromptConfig, find_parts
 from prompteol.model import LoadOptions
-from prompteol.prompts import DemonstrationsLike, NormalizationMode, PromptTask, TemplateLike, prompts_for
+from prompteol.prompts import (
+    DemonstrationsLike,
+    NormalizationMode,
+    PromptTask,
+    TemplateLike,
+    prompt_of_task,
+    prompts_for,
+)
 from prompteol.tokenization import PromptTokenizer
 from prompteol.validation import as_texts, check_dimension, check_finite
 
@@ -87,12 +94,6 @@ class ServedModel:
         """Return the token ids of texts."""
         return {"input_ids": self.prompter(texts, task=task, max_length=self.max_seq_length)}
 
-    def prompt_for(self, task: PromptTask) -> str:
-        """Return the saved prompt of a task, as ``encode_query`` and ``encode_document`` choose it."""
-        names = ("query",) if task == "query" else ("document", "passage", "corpus")
-        name = next((one for one in names if one in self.prompts), self.default_prompt_name)
-        return (self.prompts.get(name) if name else None) or ""
-
 
 @dataclass
 class ServerEmbedder(TextEmbedder):
@@ -140,8 +141,8 @@ class ServerEmbedder(TextEmbedder):
             return [], []
         self.check_guard()
         options = self._encode_kwargs(task)
-        name = options.get("prompt_name")
-        own = self.model.prompt_for(task) if name is None else self.model.prompts.get(name) or ""
+        name, prompts = options.get("prompt_name"), self.model.prompts
+        own = prompt_of_task(task if name is None else None, prompts, name or self.model.default_prompt_name)
         rows = self.model.prompter(
             given, task=task, prompt=options.get("prompt", own), max_length=self.model.max_seq_length
         )

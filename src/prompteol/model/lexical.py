@@ -16,7 +16,7 @@ from prompteol.model.settable import SettableModel
 from prompteol.model.source import ModelSource
 from prompteol.model.sparse import HybridVectors, token_weights
 from prompteol.model.words import LanguageModelHead, Word
-from prompteol.prompts import PromptTask
+from prompteol.prompts import PromptTask, prompt_of_task
 from prompteol.validation import as_texts, check_count, check_finite
 
 # Logits of so many texts are held at once: 200 MB with a vocabulary of 200,000.
@@ -84,7 +84,7 @@ class LexicalModel(SettableModel):
         """Embed texts, and weight their words, in one forward pass; see :func:`prompteol.hybrid_scores`.
 
         A weight is ``log(1 + relu(logit))`` of the last layer at the last token, whatever layer gives the embedding.
-        The embeddings are those of :meth:`encode`.
+        The embeddings are those of :meth:`encode`, with a task those of ``encode_query`` or ``encode_document``.
 
         Args:
             texts: one or several; the result has a row for each.
@@ -126,8 +126,10 @@ class LexicalModel(SettableModel):
         self, texts: list[str], task: PromptTask | None
     ) -> Iterator[tuple[list[str], Tensor, Tensor]]:
         """Yield some texts, their states at the layer of the embedding and their logits, from one pass."""
+        prompt = prompt_of_task(task, self.prompts, self.default_prompt_name)
+        layers = [self.layer] if self.layer == -1 else [self.layer, -1]
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             part = texts[start : start + _TEXTS_AT_ONCE]
-            layers = [self.layer] if self.layer == -1 else [self.layer, -1]
-            states = self.module.layer_states(part, layers, task=task)
-            yield part, states[0], self.head.logits(states[-1], partial(self.module.padded_rows, part, task=task))
+            states = self.module.layer_states(part, layers, task=task, prompt=prompt)
+            padded = partial(self.module.padded_rows, part, task=task, prompt=prompt)
+            yield part, states[0], self.head.logits(states[-1], padded)

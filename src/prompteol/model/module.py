@@ -196,20 +196,22 @@ class PromptEOLModule(InputModule):
         return features
 
     def layer_states(
-        self, texts: Sequence[str], layers: Sequence[int], *, task: PromptTask | None = None
+        self, texts: Sequence[str], layers: Sequence[int], *, task: PromptTask | None = None, prompt: str = ""
     ) -> list[Tensor]:
         """Return the states of several layers at each prompt's last token, from one pass: (texts, width) each."""
         longest = self.max_seq_length or _NO_LIMIT
-        rows: TokenRows = self._features(texts, task, "", longest, "auto")["token_rows"]
+        rows: TokenRows = self._features(texts, task, prompt, longest, "auto")["token_rows"]
         if self.engine == "auto" and self._reads_last_token():
             return self._shared_prefix_engine().layer_states(rows.rows, layers, prefix=rows.prefix)
         parts = [rows.rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(texts), _ROWS_AT_ONCE)]
         states = [reference_states(self.transformer.model, part, layers) for part in parts]
         return [torch.cat(layer) for layer in zip(*states, strict=True)]
 
-    def padded_rows(self, texts: Sequence[str], *, task: PromptTask | None = None) -> dict[str, Tensor]:
+    def padded_rows(
+        self, texts: Sequence[str], *, task: PromptTask | None = None, prompt: str = ""
+    ) -> dict[str, Tensor]:
         """Return what a language model takes: ``input_ids`` and ``attention_mask``, padded, on its device."""
-        features = self._features(texts, task, "", self.max_seq_length or _NO_LIMIT, "stock")
+        features = self._features(texts, task, prompt, self.max_seq_length or _NO_LIMIT, "stock")
         return {name: tensor.to(input_device(self.transformer.model)) for name, tensor in features.items()}
 
     def _features(

@@ -11,6 +11,7 @@ from prompteol.prompts.presets import (
     TemplateLike,
     choose_prompt,
     keep_valid_provenance,
+    prompt_of_task,
     prompts_for,
     register_template,
     resolve_demonstrations,
@@ -30,5 +31,5 @@ __all__ = [
     "AUTHORS_SLOT", "DEMONSTRATIONS", "PROMPTEOL", "PROMPT_TASKS", "SLOT", "TEMPLATES", "Demonstration",
     "DemonstrationsLike", "NormalizationMode", "PromptTask", "PromptTemplate", "RetrievalTemplate", "Template",
     "TemplateLike", "choose_prompt", "compile_chat_template", "decompile_chat_template", "keep_valid_provenance",
-    "prompts_for", "register_template", "resolve_demonstrations", "resolve_template",
+    "prompt_of_task", "prompts_for", "register_template", "resolve_demonstrations", "resolve_template",
 ]  # fmt: skip

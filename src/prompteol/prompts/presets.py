@@ -13,7 +13,14 @@ from typing import Any
 from prompteol.errors import TemplateError
 from prompteol.prompts.demonstration import Demonstration, as_demonstration
 from prompteol.prompts.normalization import NormalizationMode
-from prompteol.prompts.template import PROMPT_TASKS, SLOT, PromptTemplate, RetrievalTemplate, Template
+from prompteol.prompts.template import (
+    PROMPT_TASKS,
+    SLOT,
+    PromptTask,
+    PromptTemplate,
+    RetrievalTemplate,
+    Template,
+)
 
 TemplateLike = str | Template
 DemonstrationsLike = str | Iterable[str | Demonstration | tuple[str, str]]
@@ -131,6 +138,16 @@ def prompts_for(template: Template, old: Template, prompts: Mapping[str, Any]) -
     """Return sentence-transformers prompts of a template: its own, and the user's among those of the old template."""
     usual = _usual_prompts(old)
     return _usual_prompts(template) | {name: text for name, text in prompts.items() if usual.get(name) != text}
+
+
+def prompt_of_task(task: PromptTask | None, prompts: Mapping[str, str | None], default: str | None) -> str:
+    """Return the sentence-transformers prompt of a task, as ``encode_query`` and ``encode_document`` choose it.
+
+    ``default`` names the one of a task that has none, and of no task.
+    """
+    names = {"query": ("query",), "document": ("document", "passage", "corpus")}.get(task or "", ())
+    name = next((name for name in names if name in prompts), default)
+    return (prompts.get(name) if name else None) or ""
 
 
 def _usual_prompts(template: Template) -> dict[str, str]:

@@ -14,7 +14,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 
 from prompteol.errors import SettingError
 from prompteol.inference.reference_forward import reference_states
-from prompteol.prompts import PromptTask, RetrievalTemplate
+from prompteol.prompts import PromptTask, RetrievalTemplate, prompt_of_task
 from prompteol.tokenization import TokenRows
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ class LocalModel:
         model.eval()
         self.model, self.task = model, task
         self.prompter = model.module.prompter
-        name = task if task in model.prompts else model.default_prompt_name
-        self.prompt = (model.prompts.get(name) if name else None) or ""
+        self.prompt = prompt_of_task(task, model.prompts, model.default_prompt_name)
         self.limit = int(min(model.max_seq_length or 2**31, 2**31))
 
     def messages(self, text: str) -> list[dict[str, str]]:

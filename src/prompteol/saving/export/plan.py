@@ -13,7 +13,7 @@ from torch import nn
 
 from prompteol.errors import ExportError, SettingError
 from prompteol.model.settable import SettableModel
-from prompteol.prompts import PromptTask, RetrievalTemplate
+from prompteol.prompts import PromptTask, RetrievalTemplate, prompt_of_task
 from prompteol.saving.export.backbone import backbone_to_export
 from prompteol.saving.export.commands import serving_commands
 from prompteol.saving.export.folder import check_modules, length_limit
@@ -44,8 +44,8 @@ def exported_prompt(model: SettableModel, task: PromptTask | None) -> ExportedPr
             f"truncate_dim={model.truncate_dim} is a setting of sentence-transformers that servers do not read: set "
             "model.truncate_dim = None, and let requests say dimensions"
         )
-    name = task or model.default_prompt_name
-    return ExportedPrompt(model.module.prompter, task, (model.prompts.get(name) or "") if name else "")
+    prefix = prompt_of_task(task, model.prompts, model.default_prompt_name)
+    return ExportedPrompt(model.module.prompter, task, prefix)
 
 
 @dataclass(frozen=True)
