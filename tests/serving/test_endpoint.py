@@ -97,6 +97,18 @@ def test_what_a_server_cannot_do_is_refused(pair, tiny):
         ServerEmbedder(served.model, truncate_dim=99).embed(["a"], "query")
 
 
+def test_options_of_encode_hold(pair):
+    with pytest.raises(SettingError, match="no prompt is named 'qurey'"):
+        pair(encode_kwargs={"prompt_name": "qurey"})
+    served, _ = pair(encode_kwargs={"batch_size": 2})
+    served.model.server.embed = lambda rows, embed=served.model.server.embed: sizes.append(len(rows)) or embed(rows)
+    sizes = []
+    served.embed(["a", "b", "c"], "query")
+    assert sizes == [2, 1]
+    with pytest.raises(SettingError, match="not a SentenceTransformer"):
+        TextEmbedder(served.model)
+
+
 def test_an_argument_for_local_weights_is_refused(folder):
     with pytest.raises(SettingError, match="device='cpu' is for local weights: leave out the endpoint"):
         ServedModel(folder(), EmbeddingServer("http://127.0.0.1:9"), device="cpu")

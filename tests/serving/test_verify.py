@@ -6,8 +6,9 @@ import time
 import pytest
 import torch
 
-from prompteol import PromptEOL
+from prompteol import PromptEOL, PromptTemplate
 from prompteol.errors import ServerError, SettingError
+from prompteol.prompts import RetrievalTemplate
 from prompteol.serving.faults import FAULTS
 from prompteol.serving.verify import verify
 
@@ -36,6 +37,23 @@ def test_each_fault_is_named(saved, backend, serve, architecture, fault):
     found = verify(serve(backend(architecture, fault)), saved(architecture)[1], inputs=["plain"])
     assert not found.exact
     assert (found.faults[0], found.findings[0].mend) == (fault, FAULTS[fault])
+
+
+@pytest.mark.parametrize("fault", ["", "normalization lost", "prompt twice"])
+def test_a_pair_of_templates(saved, backend, serve, fault):
+    sides = (PromptTemplate.parse(f'{kind} : "{{text}}" in one word:"') for kind in ("Query", "Passage"))
+    local = PromptEOL(saved("llama")[0], template=RetrievalTemplate(*sides), device="cpu")
+    served, query = backend("llama"), local.template.query
+
+    def row(text):
+        filled = text if fault == "normalization lost" else query.normalize(text)
+        whole = query.head + filled + query.suffix
+        whole = query.head + whole + query.suffix if fault == "prompt twice" else whole
+        return served.tokenizer(local.module.prompter.start + whole, add_special_tokens=False).input_ids
+
+    served.row = row
+    found = verify(serve(served), local, task="query", inputs=["plain"])
+    assert found.findings[0].fault == fault
 
 
 @pytest.mark.parametrize("architecture", ["llama", "opt"])

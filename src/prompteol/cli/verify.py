@@ -54,11 +54,10 @@ def verify(
     from prompteol.serving.verify import FORMS, verify
 
     forms: Any = input or FORMS
-    local = options.load(model)
     with console.waiting("asking the server"):
         found = verify(
-            url, local, inputs=forms, task=task, name=served_model, api_key=key or "", tolerance=tolerance,
-            timeout=timeout,
+            url, model, inputs=forms, task=task, name=served_model, api_key=key or "", tolerance=tolerance,
+            timeout=timeout, load=options.load,
         )  # fmt: skip
     if json:
         console.echo(json_format.dumps(found.as_record(), ensure_ascii=False, indent=2))

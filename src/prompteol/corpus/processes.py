@@ -99,7 +99,8 @@ def _failed_on_ray(error: BaseException) -> CorpusError:
 def ray_device(address: str | bool, device: str | None) -> str | None:
     """Return the kind of the devices that tasks of Ray compute on; ``None`` where it is that of this process."""
     with connected(address) as ray:
-        return "cuda" if device is None and _gpus(ray, device) else None
+        # The driver's own devices compute nothing.
+        return None if device is not None else "cuda" if _gpus(ray, device) else "cpu"
 
 
 def _gpus(ray: Any, device: str | None) -> int:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from prompteol.prompts import (
     prompts_for,
 )
 from prompteol.tokenization import PromptTokenizer
-from prompteol.validation import as_texts, check_dimension, check_finite
+from prompteol.validation import as_texts, check_dimension, check_finite, check_prompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -109,6 +109,7 @@ class ServerEmbedder(TextEmbedder):
     """
 
     model: ServedModel  # type: ignore[assignment]
+    _needed: ClassVar[str] = "prompter"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -118,6 +119,7 @@ class ServerEmbedder(TextEmbedder):
             if unknown or not options["normalize_embeddings"]:
                 what = unknown or ["normalize_embeddings=False"]
                 raise SettingError(f"{', '.join(what)}: a server does not take it; leave it out, or the endpoint")
+            check_prompts(self.model.prompts, options.get("prompt_name"), options.get("prompt"))
 
     def embed(self, texts: Sequence[str], task: PromptTask) -> list[list[float]]:
         """Embed texts for a task, in their order; further errors are those of :class:`TextEmbedder`.
@@ -126,12 +128,12 @@ class ServerEmbedder(TextEmbedder):
             ServerError: there is no answer, the server refuses, or its vectors are none of this model's.
         """
         given, rows = self._prepare(texts, task)
-        return self._finish([self.model.server.embed(batch) for batch in self._batches(rows)], given, task)
+        return self._finish([self.model.server.embed(batch) for batch in self._batches(rows, task)], given, task)
 
     async def aembed(self, texts: Sequence[str], task: PromptTask) -> list[list[float]]:
         """Do what :meth:`embed` does while the event loop goes on; requests can be cancelled."""
         given, rows = await asyncio.to_thread(self._prepare, texts, task)
-        answers = [await self.model.server.aembed(batch) for batch in self._batches(rows)]
+        answers = [await self.model.server.aembed(batch) for batch in self._batches(rows, task)]
         return self._finish(answers, given, task)
 
     def _prepare(self, texts: Sequence[str], task: PromptTask) -> tuple[list[str], list[list[int]]]:
@@ -149,8 +151,8 @@ class ServerEmbedder(TextEmbedder):
         self.notice.check(self.model, given, task)  # type: ignore[arg-type]
         return given, rows
 
-    def _batches(self, rows: list[list[int]]) -> Iterator[list[list[int]]]:
-        size = self.batch_size or _TEXTS_A_REQUEST
+    def _batches(self, rows: list[list[int]], task: PromptTask) -> Iterator[list[list[int]]]:
+        size = self._encode_kwargs(task).get("batch_size") or _TEXTS_A_REQUEST
         return (rows[start : start + size] for start in range(0, len(rows), size))
 
     def _finish(self, answers: list[Answer], texts: list[str], task: PromptTask) -> list[list[float]]:

@@ -155,6 +155,9 @@ class EmbeddingServer:
             if not self.speaks_openai:
                 return Answer(_matrix(answer, count), None)
             rows = sorted(answer["data"], key=lambda row: row.get("index", 0))
+            indices = [row["index"] for row in rows if "index" in row]
+            if len(set(indices)) < len(indices):
+                raise ValueError(f"rows share an index: {indices}")
             vectors = _matrix([_vector(row["embedding"]) for row in rows], count)
             tokens = (answer.get("usage") or {}).get("prompt_tokens")
         except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -121,9 +121,10 @@ class TextEmbedder:
     query_encode_kwargs: Mapping[str, Any] | None = None
     notice: LongTextNotice = field(default_factory=LongTextNotice, repr=False, compare=False)
     guard: IndexGuard | None = field(default=None, repr=False, compare=False)
+    _needed: ClassVar[str] = "encode_query"
 
     def __post_init__(self) -> None:
-        if isinstance(self.model, str) or not hasattr(self.model, "prompts"):
+        if not hasattr(self.model, self._needed):
             raise SettingError(
                 f"model is {self.model!r:.60}, not a SentenceTransformer; load it first: PromptEOL({self.model!r:.60})"
             )

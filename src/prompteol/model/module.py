@@ -218,8 +218,8 @@ class PromptEOLModule(InputModule):
         self, texts: Sequence[str], task: PromptTask | None, prompt: str, max_length: int, engine: Engine | None
     ) -> dict[str, Any]:
         ids = self.prompter(texts, task=task, prompt=prompt, max_length=max_length)
-        # A row alone shares nothing.
-        head = self.prompter.head(task, prompt) if len(ids) > 1 else ()
+        # A row alone shares nothing, nor does the reference forward.
+        head = self.prompter.head(task, prompt) if len(ids) > 1 and engine == "auto" else ()
         rows = TokenRows(ids, head, self.tokenizer.pad_token_id)
         return {"token_rows": rows} if engine == "auto" else rows.padded()
 

@@ -115,7 +115,7 @@ def find_source(name: str | Path, *, gguf_file: str | None = None, **files: Any)
 def backbone_of(source: ModelSource) -> ModelSource:
     """Return where the full weights lie: the base model of an adapter, else the source itself."""
     adapter = source.file(ADAPTER)
-    if source.gguf_file or adapter is None or source.file("config.json") is not None:
+    if adapter is None or source.file("config.json") is not None:
         return source
     with reading(source.name):
         base = dict(json.loads(adapter.read_text(encoding="utf-8"))).get("base_model_name_or_path")

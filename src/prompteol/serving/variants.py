@@ -126,8 +126,8 @@ class LocalModel:
         # Through the template's normalization, and around it.
         for again in (inner, written):
             yield Variant("prompt twice", self.rows(again))
-        head, suffix = self._around()
-        yield Variant("prompt twice", self._ids([f"{self.prompter.start}{head}{text}{suffix}" for text in inner]))
+        before, suffix = self._around()
+        yield Variant("prompt twice", self._ids([f"{before}{text}{suffix}" for text in inner]))
         bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
         starts = bos is not None and all(row[:1] == [bos] for row in rows)
         if starts:
@@ -135,7 +135,7 @@ class LocalModel:
             yield Variant("no BOS", [row[1:] for row in rows])
         elif bos is not None:
             yield Variant("BOS added", [[bos, *row] for row in rows])
-        raw = self._ids([f"{self.prompter.start}{self.prompt}{head}{text}{suffix}" for text in texts])
+        raw = self._ids([f"{before}{text}{suffix}" for text in texts])
         if raw != rows:
             yield Variant("normalization lost", raw)
         tail = len(self.prompter.tail(self.task, self.prompt))
@@ -219,8 +219,9 @@ class LocalModel:
         return [list(ids) for ids in encoded["input_ids"]]
 
     def _around(self) -> tuple[str, str]:
-        template, _ = self.prompter.template.route(self.task, self.prompt)
-        return template.head, template.suffix
+        """Return what stands before a text and behind it."""
+        template, prompt = self.prompter.template.route(self.task, self.prompt)
+        return self.prompter.start + prompt + template.head, template.suffix
 
 
 def unit(vectors: Any) -> Vectors:

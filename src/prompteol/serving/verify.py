@@ -90,6 +90,7 @@ def verify(
     api_key: str | None = None,
     tolerance: float = TOLERANCE,
     timeout: float = 60.0,
+    load: Callable[[Any], PromptEOL] | None = None,
 ) -> Verification:
     """Compare a server's vectors with the local model's, and name the fault of each difference.
 
@@ -104,6 +105,7 @@ def verify(
         api_key: sent as a bearer token; ``None`` takes the environment variable PROMPTEOL_API_KEY.
         tolerance: how far entries of vectors of length 1 may differ.
         timeout: seconds to wait for each answer.
+        load: loads a model by name; :class:`prompteol.PromptEOL` by default.
 
     Raises:
         ServerError: the server cannot be reached, or takes none of the forms.
@@ -119,7 +121,7 @@ def verify(
     if model is None or isinstance(model, (str, Path)):
         from prompteol.sentence_transformers import PromptEOL
 
-        model = PromptEOL(model)
+        model = (load or PromptEOL)(model)
     return Verification(server.address, tuple(_Comparison(server, LocalModel(model, task), tolerance).run(inputs)))
 
 

@@ -18,11 +18,12 @@ vector = answer["data"][0]["embedding"]"""
 
 def llama_cpp_commands(folder: str, max_length: int) -> dict[str, str]:
     """Return the commands that serve a folder with llama.cpp, and the lines of its client."""
+    length = f" -c {max_length}" if max_length < 2**31 - 1 else ""
     return {
         "convert": f"python convert_hf_to_gguf.py {shlex.quote(folder)} --outtype f32 --outfile model.gguf",
         # A cache in fp16, and flash attention, which computes in fp16, each cost three digits.
         "llama.cpp": (
-            f"llama-server -m model.gguf --embedding --pooling last -c {max_length} "
+            f"llama-server -m model.gguf --embedding --pooling last{length} "
             "--cache-type-k f32 --cache-type-v f32 --flash-attn off"
         ),
         "client": _CLIENT,

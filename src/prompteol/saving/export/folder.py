@@ -66,7 +66,7 @@ def write_own_tokenizer(folder: Path, own: PreTrainedTokenizerBase) -> None:
     _edit(folder / "tokenizer_config.json", _of_transformers_4)
 
 
-def length_limit(max_seq_length: int | None, backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+def length_limit(max_seq_length: int | None, backbone: PreTrainedModel) -> int:
     """Return how many tokens a prompt may have, a number that every server can read."""
     limits = [max_seq_length, getattr(backbone.config.get_text_config(), "max_position_embeddings", None)]
     return min([NO_LIMIT, *(int(limit) for limit in limits if isinstance(limit, (int, float)) and limit > 0)])

@@ -71,7 +71,7 @@ class ExportPlan:
             )
         if (normalize or not same_length) and not (after and isinstance(after[-1], Normalize)):
             after.append(Normalize())
-        limit = length_limit(model.max_seq_length, backbone, model.tokenizer)
+        limit = length_limit(model.max_seq_length, backbone)
         return cls(model, prompt, backbone, [model.module.pooling, *after], limit)
 
     @property
