@@ -159,6 +159,8 @@ def _embedded(
     settings = {name: value for name, value in options.items() if name not in _OF_NO_EFFECT and value is not None}
     # What is shown of a hit is the text, so that it is kept.
     settings = {"keep": [settings.get("column", "text")], "normalize": True, "task": "document", **settings}
+    # A cache is read from here alone, and small ones need no extra.
+    settings = {"output_format": "parquet" if find_spec("pyarrow") else "npy", **settings}
     key = json.dumps([fingerprint(model), computed_by(model), contents, settings], sort_keys=True, default=str)
     folder = _cache_folder() / hashlib.sha256(key.encode()).hexdigest()[:32]
     manifest = CorpusManifest.read(CorpusFolder(folder))

@@ -61,7 +61,10 @@ class EmbeddingServer:
         except (httpx2.InvalidURL, TypeError):
             parsed = httpx2.URL()
         if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise SettingError("the URL of the server is none: give one such as http://localhost:8000")
+            # Not shown: it may hold a password.
+            raise SettingError(
+                "the server's URL begins with no http:// or https://: give one like http://localhost:8000"
+            )
         if parsed.userinfo:
             raise SettingError(f"the URL of the server holds a password: leave it out, and set {API_KEY}")
         self.address = _address(parsed)
