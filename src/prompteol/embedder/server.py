@@ -62,9 +62,7 @@ class EmbeddingServer:
             parsed = httpx2.URL()
         if parsed.scheme not in ("http", "https") or not parsed.host:
             # Not shown: it may hold a password.
-            raise SettingError(
-                "the server's URL lacks http:// or a host: give one such as http://localhost:8000"
-            )
+            raise SettingError("the URL of the server lacks http:// or a host: give one such as http://localhost:8000")
         if parsed.userinfo:
             raise SettingError(f"the URL of the server holds a password: leave it out, and set {API_KEY}")
         self.address = _address(parsed)
