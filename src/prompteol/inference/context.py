@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from prompteol.compat import visible_tokens
+from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
 
 NAME = "prompteol_packed"
 KeyValue = tuple[Tensor, Tensor]
@@ -70,7 +71,9 @@ class ForwardContext:
         depth: the last index into ``hidden_states`` that is needed.
         prefix: keys and values of the shared prefix by attention module, each (1, key heads, prefix, width).
         prefix_length: tokens of the shared prefix.
-        wanted: the indices into ``hidden_states`` to keep at each text's last token, in ``kept``, each (texts, width).
+        wanted: the indices into ``hidden_states`` to keep of each text, in ``kept``, each (texts, width).
+        pooling: what is kept of a text's states.
+        prefix_sums: of the prefix's states, by index into ``hidden_states``, where a mean is kept.
         opening: the context of the prefix itself where its tokens lie in front of the texts; ``prefix`` is filled then.
     """
 
@@ -81,6 +84,8 @@ class ForwardContext:
     prefix: dict[nn.Module, KeyValue] = field(default_factory=dict)
     prefix_length: int = 0
     wanted: frozenset[int] = frozenset()
+    pooling: TokenPooling = LAST_TOKEN
+    prefix_sums: dict[int, Tensor] = field(default_factory=dict)
     opening: ForwardContext | None = None
     last: Tensor = field(init=False)
     kept: dict[int, Tensor] = field(default_factory=dict)
@@ -124,9 +129,18 @@ class ForwardContext:
         return torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
 
     def keep(self, index: int, states: Tensor) -> None:
-        """Keep ``hidden_states[index]``, (1, tokens, width), at the last tokens if it is wanted."""
-        if index in self.wanted:
+        """Keep ``hidden_states[index]``, (1, tokens, width), of each text if it is wanted."""
+        if index not in self.wanted:
+            return
+        if self.pooling.last_only:
             self.kept[index] = states[0].index_select(0, self.last.to(states.device))
+            return
+        if self.opening:
+            positions = torch.arange(self.prefix_length, device=states.device)
+            self.prefix_sums[index] = self.pooling.weighted_sum(states[0, : self.prefix_length], positions)
+        own = states[0, self.prefix_length :] if self.opening else states[0]
+        lengths = torch.tensor(self.lengths, device=states.device)
+        self.kept[index] = self.pooling.packed(own, lengths, self.prefix_length, self.prefix_sums.get(index))
 
     @contextmanager
     def running(self) -> Iterator[None]:

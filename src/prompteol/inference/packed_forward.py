@@ -28,6 +28,7 @@ from prompteol.inference.context import (
     current_context,
 )
 from prompteol.inference.packing import Counters, TokenRow
+from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
 from prompteol.inference.reference_forward import input_device
 
 Prefix = tuple[int, ...]
@@ -39,14 +40,21 @@ class PackedForward:
     A prefix runs in front of the first pack that has it; its keys and values serve the packs that follow.
     """
 
-    def __init__(self, packed_backbone: PackedBackbone, attention: Attention, counters: Counters) -> None:
+    def __init__(
+        self,
+        packed_backbone: PackedBackbone,
+        attention: Attention,
+        counters: Counters,
+        pooling: TokenPooling = LAST_TOKEN,
+    ) -> None:
         self._packed_backbone = packed_backbone
         self.attention = attention
         self._counters = counters
-        self._prefix_caches: dict[tuple[Prefix, int], dict[nn.Module, KeyValue]] = {}
+        self._pooling = pooling
+        self._prefix_caches: dict[tuple[Prefix, int], tuple[dict[nn.Module, KeyValue], dict[int, Tensor]]] = {}
 
     def states(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Sequence[int]) -> list[Tensor]:
-        """Return ``hidden_states`` of some layers at each row's last token, (rows, width) each.
+        """Return ``hidden_states`` of some layers, pooled over each row, (rows, width) each.
 
         ``suffixes`` are the ids behind the prefix in each row, at least one, sorted by length; layers are negative.
         """
@@ -55,17 +63,20 @@ class PackedForward:
         make_context = partial(ForwardContext, self.attention, device=self._packed_backbone.device, depth=depth)
         cache = self._prefix_caches.get((prefix, depth))
         opening = make_context(lengths=[len(prefix)]) if prefix and cache is None else None
+        keys, sums = cache or ({}, {})
         context = make_context(
             lengths=list(map(len, suffixes)),
-            prefix=cache or {},
+            prefix=keys,
             prefix_length=len(prefix),
             wanted=frozenset(wanted),
+            pooling=self._pooling,
+            prefix_sums=sums,
             opening=opening,
         )
         tokens = [*(prefix if opening else ()), *chain.from_iterable(suffixes)]
         kept = self._packed_backbone.run(context, tokens)
         if opening:
-            self._prefix_caches[prefix, depth] = context.prefix
+            self._prefix_caches[prefix, depth] = context.prefix, context.prefix_sums
             self._counters.add(prefix_tokens=len(prefix))
         return [kept[index] for index in wanted]
 
@@ -140,7 +151,7 @@ def _run_layer(index: int, forward: Callable[..., Any], *args: Any, **kwargs: An
         context.keep(0, before)
     if index == context.depth:
         raise StopForward
-    if index == context.depth - 1:
+    if index == context.depth - 1 and context.pooling.last_only:
         output = _only_last_tokens(context, before, forward, args, kwargs)
     else:
         output = forward(*args, **kwargs)

@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from prompteol.errors import ModelError
 from prompteol.inference.packing import TokenRow
+from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -30,10 +31,14 @@ _TOLERANCE = {
 }
 _TIMES_NOISE = 4
 _ROWS_ALONE = 16
+# Padding on the left turns rotary angles further, and rounds them otherwise.
+_PADDED_TOGETHER = 3
 
 
-def reference_states(backbone: PreTrainedModel, rows: Sequence[TokenRow], layers: Sequence[int]) -> list[Tensor]:
-    """Return ``hidden_states`` of some layers, indexed from the end, at each row's last token, (rows, width) each.
+def reference_states(
+    backbone: PreTrainedModel, rows: Sequence[TokenRow], layers: Sequence[int], pooling: TokenPooling = LAST_TOKEN
+) -> list[Tensor]:
+    """Return ``hidden_states`` of some layers, indexed from the end, pooled over each row, (rows, width) each.
 
     The backbone gets no hooks, see :func:`sharing_copy`.
     """
@@ -43,10 +48,10 @@ def reference_states(backbone: PreTrainedModel, rows: Sequence[TokenRow], layers
     # Any id does for padding: the mask keeps it out, and causal attention keeps it from the tokens before it.
     input_ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
     mask = torch.ones_like(input_ids)
-    last: Tensor | int = -1
+    lengths: Tensor | None = None
     if any(len(row) < longest for row in rows):
         lengths = torch.tensor([len(row) for row in rows], device=device)
-        mask, last = (torch.arange(longest, device=device) < lengths[:, None]).long(), lengths - 1
+        mask = (torch.arange(longest, device=device) < lengths[:, None]).long()
     last_only = set(layers) == {-1}
     # As sentence-transformers calls it: hooks on the backbone itself see neither.
     output = (backbone if last_only else sharing_copy(backbone)).forward(
@@ -57,7 +62,7 @@ def reference_states(backbone: PreTrainedModel, rows: Sequence[TokenRow], layers
         return_dict=True,
     )
     stack = {-1: output.last_hidden_state} if last_only else output.hidden_states
-    return [_at(stack[layer], last) for layer in layers]
+    return [_pooled(stack[layer], lengths, pooling) for layer in layers]
 
 
 def check_own_tokens(backbone: nn.Module) -> None:
@@ -70,11 +75,13 @@ def check_own_tokens(backbone: nn.Module) -> None:
         )
 
 
-def _at(states: Tensor, last: Tensor | int) -> Tensor:
-    """Pick one token of each row from (rows, tokens, width)."""
-    if isinstance(last, int):
-        return states[:, last]
-    return states[torch.arange(len(last), device=states.device), last.to(states.device)]
+def _pooled(states: Tensor, lengths: Tensor | None, pooling: TokenPooling) -> Tensor:
+    """Pool (rows, tokens, width); ``lengths`` is None where nothing is padded."""
+    if lengths is None:
+        if pooling.last_only:
+            return states[:, -1]
+        lengths = torch.full((len(states),), states.shape[1])
+    return pooling.padded(states, lengths.to(states.device))
 
 
 def input_device(backbone: PreTrainedModel) -> torch.device:
@@ -138,6 +145,18 @@ def compare_with(
     alone = map(torch.cat, zip(*(reference([rows[index]]) for index in few), strict=True))
     allowed = [_allowed(states[few], row) for states, row in zip(expected, alone, strict=True)]
     return Comparison(layers, expected, allowed)
+
+
+def largest_difference(ours: Tensor, together: Tensor, alone: Tensor) -> str:
+    """Describe how ours differs from a result of rows padded together beyond rounding; return ``""`` where it does not.
+
+    Relative to the largest entry of all. Rounding is what the rows alone differ from themselves together, within limits.
+    """
+    most, limit = _TOLERANCE[together.dtype][1], _PADDED_TOGETHER * _TOLERANCE[together.dtype][1]
+    scale = together.abs().max().clamp_min(1e-30)
+    noise, apart = (float((other - together).abs().max() / scale) for other in (alone, ours))
+    allowed = min(limit, max(most, _TIMES_NOISE * noise))
+    return "" if apart <= allowed else f"they differ by {apart:.1e} of the largest entry, rounding explains {allowed:.1e}"
 
 
 def _allowed(together: Tensor, alone: Tensor) -> float:
