@@ -1,6 +1,6 @@
 """Put the packed forward into a model of sentence-transformers, and take it out again.
 
-What is put in are attributes of the object: its type, its modules and what it saves stay those of sentence-transformers.
+What is put in are attributes of the object: its type, its modules and what it saves stay sentence-transformers' own.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def accelerate(model: Model, *, attention: str = "auto") -> Model:
     """Let a model compute what texts begin with in common once, and pad nothing, with the same vectors or scores.
 
     Everything else about it stays: its type, modules, prompts, training, and what it saves. Packed are calls of
-    ``encode`` and ``predict`` with many texts; a text alone, ``output_value`` other than the sentence embedding, training
-    and texts given as messages or with images run as before. Before results are trusted, a few rows run both ways; where
-    they differ, or the architecture cannot be packed, the model runs as before, with one warning that says why.
+    ``encode`` and ``predict`` with many texts; a text alone, token embeddings, training, messages and images run as
+    before. Before results are trusted, a few rows run both ways; where they differ, or the architecture cannot be
+    packed, the model runs as before, with one warning that says why.
 
     Args:
-        model: changed in place; :func:`restore` undoes it. A ``Transformer``, a ``Pooling`` of the last token or a mean,
-            and modules that work on the sentence embedding; or a ``CrossEncoder`` on a language model.
+        model: changed in place; :func:`restore` undoes it. A ``Transformer``, a ``Pooling`` of the last token, the
+            first or a mean, and modules that work on the sentence embedding; or a ``CrossEncoder`` on a language model.
         attention: the attention kernel, as in ``PromptEOL(attention=...)``.
 
     Returns:

@@ -238,7 +238,9 @@ def _rows(features: Features, places: Sequence[int]) -> Features:
     count = len(features["input_ids"])
     index = torch.tensor(list(places), device=features["input_ids"].device)
     part = {
-        name: value.index_select(0, index) if isinstance(value, Tensor) and value.ndim and len(value) == count else value
+        name: value.index_select(0, index)
+        if isinstance(value, Tensor) and value.ndim and len(value) == count
+        else value
         for name, value in features.items()
     }
     if "attention_mask" in part:

@@ -195,9 +195,7 @@ class SharedPrefixEngine:
         found = Structure(self.backbone)
         check = self._check
         if check is None or check.structure != found:
-            check = EquivalenceCheck(
-                found, self.backbone, self._budget, self.counters, self._kernels, self.pooling
-            )
+            check = EquivalenceCheck(found, self.backbone, self._budget, self.counters, self._kernels, self.pooling)
             self._check = check
         return check
 

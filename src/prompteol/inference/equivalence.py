@@ -168,7 +168,9 @@ class EquivalenceCheck:
     def _reference_states(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Layers) -> Comparison | None:
         def reference(rows: Sequence[TokenRow]) -> list[Tensor]:
             self._counters.add(check_tokens=len(rows) * max(map(len, rows)))
-            return self._budget.run(rows, partial(reference_states, self._backbone, layers=layers, pooling=self._pooling))
+            return self._budget.run(
+                rows, partial(reference_states, self._backbone, layers=layers, pooling=self._pooling)
+            )
 
         self._counters.add(checks=1)
         return compare_with(reference, [(*prefix, *suffix) for suffix in suffixes], layers)

@@ -156,7 +156,9 @@ def largest_difference(ours: Tensor, together: Tensor, alone: Tensor) -> str:
     scale = together.abs().max().clamp_min(1e-30)
     noise, apart = (float((other - together).abs().max() / scale) for other in (alone, ours))
     allowed = min(limit, max(most, _TIMES_NOISE * noise))
-    return "" if apart <= allowed else f"they differ by {apart:.1e} of the largest entry, rounding explains {allowed:.1e}"
+    return (
+        "" if apart <= allowed else f"they differ by {apart:.1e} of the largest entry, rounding explains {allowed:.1e}"
+    )
 
 
 def _allowed(together: Tensor, alone: Tensor) -> float:
