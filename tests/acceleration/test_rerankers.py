@@ -1,4 +1,4 @@
-"""An accelerated reranker gives the scores it gave before; query and instruction are computed once for its documents."""
+"""An accelerated reranker gives the scores it gave before; a query is computed once for its documents."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Stand in for the forward of a stock ``Transformer``: packed where that gives the same, the stock forward elsewhere."""
+"""Stand in for the forward of a stock ``Transformer``: packed where that gives the same, else as it was."""
 
 from __future__ import annotations
 
@@ -112,6 +112,8 @@ class PackedTransformer:
     def _outputs(self, engine: SharedPrefixEngine, layer: int, rows: Sequence[Sequence[int]]) -> Tensor:
         """Return the output of each row, (rows, 1, width) or the (rows, labels) of a classifier."""
         groups = group_by_prefix(rows) if self._is_causal() else [((), list(range(len(rows))))]
+        if engine.pooling.mode == "cls" and self._is_causal():
+            raise UnsupportedError("the first token of a causal backbone has seen nothing of its text")
         parts = [
             engine.last_token_states([rows[place] for place in places], prefix=prefix, layer=layer)
             for prefix, places in groups
@@ -163,7 +165,7 @@ class PackedTransformer:
         layer: int,
         settings: tuple[Any, ...],
     ) -> None:
-        """Compare the shortest row, the longest and one between with the stock modules; UnsupportedError where they differ.
+        """Compare the shortest row, the longest and one between with the stock modules; raise where they differ.
 
         The engine has compared the packed forward with one that pads on the right; what sentence-transformers does
         beside that, padding on the left for one, is compared here.
@@ -181,8 +183,8 @@ class PackedTransformer:
         self._proven[engine.pooling] = found
         if found.reason:
             warnings.warn(
-                f"this model is not accelerated: {type(self.transformer.model).__name__} as sentence-transformers runs it "
-                f"gives other vectors ({found.reason}); it runs as before",
+                f"this model is not accelerated: sentence-transformers runs {type(self.transformer.model).__name__} so that "
+                f"results are others ({found.reason}); it runs as before",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -238,9 +240,7 @@ def _rows(features: Features, places: Sequence[int]) -> Features:
     count = len(features["input_ids"])
     index = torch.tensor(list(places), device=features["input_ids"].device)
     part = {
-        name: value.index_select(0, index)
-        if isinstance(value, Tensor) and value.ndim and len(value) == count
-        else value
+        name: value.index_select(0, index) if isinstance(value, Tensor) and value.shape[:1] == (count,) else value
         for name, value in features.items()
     }
     if "attention_mask" in part:

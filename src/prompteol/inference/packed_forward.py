@@ -96,12 +96,13 @@ class PackedBackbone:
         for index, layer in enumerate(_decoder_layers(self._model, depth)):
             layer.forward = partial(_run_layer, index, layer.forward)
         self.depth: int = depth
+        self._first_position = _first_position(backbone)
         self.device = input_device(backbone)
 
     def run(self, context: ForwardContext, tokens: list[int]) -> dict[int, Tensor]:
         """Return the wanted ``hidden_states`` of one row of tokens, each (texts, width)."""
         input_ids = torch.tensor([tokens], device=context.device)
-        position_ids = torch.tensor([context.positions], device=context.device)
+        position_ids = torch.tensor([context.positions], device=context.device) + self._first_position
         with context.running(), suppress(StopForward):
             output = self._model(
                 input_ids=input_ids, attention_mask=torch.ones_like(input_ids), position_ids=position_ids
@@ -110,6 +111,15 @@ class PackedBackbone:
         if len(context.attended) != context.depth:
             raise UnsupportedError(f"{type(self._model).__name__} computes attention without transformers' interface")
         return context.kept
+
+
+def _first_position(backbone: nn.Module) -> int:
+    """Return the position of a row's first token: RoBERTa and its kin count from behind that of padding."""
+    for module in backbone.modules():
+        padding = getattr(module, "padding_idx", None)
+        if isinstance(padding, int) and isinstance(getattr(module, "position_embeddings", None), nn.Embedding):
+            return padding + 1
+    return 0
 
 
 def _copy_sharing_weights(backbone: PreTrainedModel, layers: nn.ModuleList) -> PreTrainedModel:

@@ -1,4 +1,4 @@
-"""Reduce the states of a row's tokens to one vector: the last token's, or a mean, weighted by position."""
+"""Reduce the states of a row's tokens to one vector: the last token's, the first one's, or a mean."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-PoolingMode = Literal["lasttoken", "mean", "weightedmean"]
+PoolingMode = Literal["lasttoken", "cls", "mean", "weightedmean"]
 POOLING_MODES: tuple[str, ...] = get_args(PoolingMode)
 
 
@@ -17,8 +17,8 @@ class TokenPooling:
     """Say which tokens of a row its vector is made of, and with which weights.
 
     Args:
-        mode: as sentence-transformers' ``Pooling`` names it.
-        skipped: how many tokens at the beginning of a row have no part in a mean, a prompt's say.
+        mode: as sentence-transformers' ``Pooling`` names it. ``"cls"`` has no use for a shared prefix.
+        skipped: how many tokens at the beginning of a row have no part in it, a prompt's say.
     """
 
     mode: PoolingMode = "lasttoken"
@@ -38,6 +38,8 @@ class TokenPooling:
         """Pool (rows, tokens, width), padded on the right."""
         if self.last_only:
             return states[torch.arange(len(lengths), device=states.device), lengths - 1]
+        if self.mode == "cls":
+            return states[:, self.skipped]
         positions = torch.arange(states.shape[1], device=states.device)
         weights = self.weights(positions) * (positions < lengths[:, None])
         wide = _wide(states.dtype)
@@ -58,6 +60,8 @@ class TokenPooling:
             before: the :meth:`weighted_sum` of the prefix, if there is one.
         """
         ends = lengths.cumsum(0)
+        if self.mode == "cls":
+            return states[ends - lengths + self.skipped]
         text = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
         weights = self.weights(torch.arange(len(states), device=states.device) - (ends - lengths)[text] + start)
         wide = _wide(states.dtype)

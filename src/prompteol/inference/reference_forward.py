@@ -148,9 +148,9 @@ def compare_with(
 
 
 def largest_difference(ours: Tensor, together: Tensor, alone: Tensor) -> str:
-    """Describe how ours differs from a result of rows padded together beyond rounding; return ``""`` where it does not.
+    """Describe how ours differs beyond rounding from rows padded together; return ``""`` where it does not.
 
-    Relative to the largest entry of all. Rounding is what the rows alone differ from themselves together, within limits.
+    Relative to the largest entry of all. Rounding is how rows alone differ from themselves together, within limits.
     """
     most, limit = _TOLERANCE[together.dtype][1], _PADDED_TOGETHER * _TOLERANCE[together.dtype][1]
     scale = together.abs().max().clamp_min(1e-30)
