@@ -53,6 +53,9 @@ class SharedPrefixEngine:
         SettingError: no attention kernel has that name.
     """
 
+    #: Compares the two forwards.
+    check_type = EquivalenceCheck
+
     def __init__(self, backbone: PreTrainedModel, *, token_budget: int | None = None, attention: str = "auto") -> None:
         self.backbone = backbone
         self.counters = Counters()
@@ -162,7 +165,7 @@ class SharedPrefixEngine:
         found = Structure(self.backbone)
         check = self._check
         if check is None or check.structure != found:
-            check = EquivalenceCheck(found, self.backbone, self._budget, self.counters, self._kernels)
+            check = self.check_type(found, self.backbone, self._budget, self.counters, self._kernels)
             self._check = check
         return check
 

@@ -28,7 +28,7 @@ _TOLERANCE = {
     torch.float16: (5e-3, 2e-2),
     torch.bfloat16: (4e-2, 1.5e-1),
 }
-_TIMES_NOISE = 4
+TIMES_NOISE = 4
 _ROWS_ALONE = 16
 
 
@@ -140,13 +140,19 @@ def compare_with(
     return Comparison(layers, expected, allowed)
 
 
-def _allowed(together: Tensor, alone: Tensor) -> float:
-    kind = together.device.type
+def tolerance(states: Tensor) -> tuple[float, float]:
+    """Return how far states may be off at least and at most, in the precision in which they were computed."""
+    kind = states.device.type
     mixed = torch.is_autocast_enabled(kind)
-    least, most = _TOLERANCE[torch.get_autocast_dtype(kind) if mixed else together.dtype]
-    return min(most, max(least, _TIMES_NOISE * _relative_difference(together, alone)))
+    return _TOLERANCE[torch.get_autocast_dtype(kind) if mixed else states.dtype]
+
+
+def _allowed(together: Tensor, alone: Tensor) -> float:
+    least, most = tolerance(together)
+    return min(most, max(least, TIMES_NOISE * _relative_difference(together, alone)))
 
 
 def _relative_difference(ours: Tensor, reference: Tensor) -> float:
     """Return the largest difference, relative to the largest entry of the row it is in."""
+    ours, reference = ours.detach(), reference.detach()
     return float(((ours - reference).abs().amax(1) / reference.abs().amax(1).clamp_min(1e-30)).max())
