@@ -182,9 +182,10 @@ class PackedTransformer:
         found.reason = largest_difference(ours, together, alone)
         self._proven[engine.pooling] = found
         if found.reason:
+            backbone = type(self.transformer.model).__name__
             warnings.warn(
-                f"this model is not accelerated: sentence-transformers runs {type(self.transformer.model).__name__} so that "
-                f"results are others ({found.reason}); it runs as before",
+                f"this model is not accelerated: sentence-transformers runs {backbone} so that results are others "
+                f"({found.reason}); it runs as before",
                 RuntimeWarning,
                 stacklevel=2,
             )

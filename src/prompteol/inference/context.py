@@ -179,15 +179,15 @@ def _attend(
     attend: Callable[..., Tensor] = partial(context.attention, mask=attention_mask, **kwargs)
     if context.opening is None:
         return attend(context, module, query, key, value), None
-    end = context.prefix_length
+    parts = [context.prefix_length, key.shape[2] - context.prefix_length]
+    (shared_key, key), (shared_value, value) = key.split(parts, dim=2), value.split(parts, dim=2)
     # Cloned, so that what is kept of the pack is the prefix alone.
-    context.prefix[module] = key[:, :, :end].clone(), value[:, :, :end].clone()
-    key, shared_key = key[:, :, end:], key[:, :, :end]
-    value, shared_value = value[:, :, end:], value[:, :, :end]
+    context.prefix[module] = shared_key.clone(), shared_value.clone()
     if context.last_only:
         return attend(context, module, query, key, value), None
-    before = attend(context.opening, module, query[:, :, :end], shared_key, shared_value)
-    return torch.cat([before, attend(context, module, query[:, :, end:], key, value)], dim=1), None
+    opening, query = query.split(parts, dim=2)
+    before = attend(context.opening, module, opening, shared_key, shared_value)
+    return torch.cat([before, attend(context, module, query, key, value)], dim=1), None
 
 
 def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtype, **_: Any) -> Tensor:

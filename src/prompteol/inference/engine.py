@@ -55,6 +55,9 @@ class SharedPrefixEngine:
         SettingError: no attention kernel has that name.
     """
 
+    #: Compares the two forwards.
+    check_type = EquivalenceCheck
+
     def __init__(
         self,
         backbone: PreTrainedModel,
@@ -195,7 +198,7 @@ class SharedPrefixEngine:
         found = Structure(self.backbone)
         check = self._check
         if check is None or check.structure != found:
-            check = EquivalenceCheck(found, self.backbone, self._budget, self.counters, self._kernels, self.pooling)
+            check = self.check_type(found, self.backbone, self._budget, self.counters, self._kernels, self.pooling)
             self._check = check
         return check
 

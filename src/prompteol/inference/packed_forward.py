@@ -47,7 +47,7 @@ class PackedForward:
         counters: Counters,
         pooling: TokenPooling = LAST_TOKEN,
     ) -> None:
-        self._packed_backbone = packed_backbone
+        self.packed_backbone = packed_backbone
         self.attention = attention
         self._counters = counters
         self._pooling = pooling
@@ -58,9 +58,9 @@ class PackedForward:
 
         ``suffixes`` are the ids behind the prefix in each row, at least one, sorted by length; layers are negative.
         """
-        wanted = [layer + self._packed_backbone.depth + 1 for layer in layers]
+        wanted = [layer + self.packed_backbone.depth + 1 for layer in layers]
         depth = max(wanted)
-        make_context = partial(ForwardContext, self.attention, device=self._packed_backbone.device, depth=depth)
+        make_context = partial(ForwardContext, self.attention, device=self.packed_backbone.device, depth=depth)
         cache = self._prefix_caches.get((prefix, depth))
         opening = make_context(lengths=[len(prefix)]) if prefix and cache is None else None
         keys, sums = cache or ({}, {})
@@ -74,7 +74,7 @@ class PackedForward:
             opening=opening,
         )
         tokens = [*(prefix if opening else ()), *chain.from_iterable(suffixes)]
-        kept = self._packed_backbone.run(context, tokens)
+        kept = self.packed_backbone.run(context, tokens)
         if opening:
             self._prefix_caches[prefix, depth] = context.prefix, context.prefix_sums
             self._counters.add(prefix_tokens=len(prefix))
@@ -98,6 +98,11 @@ class PackedBackbone:
         self.depth: int = depth
         self._first_position = _first_position(backbone)
         self.device = input_device(backbone)
+
+    def follow_mode(self, backbone: PreTrainedModel) -> None:
+        """Be in training where the backbone is, module by module: dropout asks for it."""
+        for copied, own in zip(self._model.modules(), backbone.modules(), strict=True):
+            copied.training = own.training
 
     def run(self, context: ForwardContext, tokens: list[int]) -> dict[int, Tensor]:
         """Return the wanted ``hidden_states`` of one row of tokens, each (texts, width)."""

@@ -29,7 +29,7 @@ _TOLERANCE = {
     torch.float16: (5e-3, 2e-2),
     torch.bfloat16: (4e-2, 1.5e-1),
 }
-_TIMES_NOISE = 4
+TIMES_NOISE = 4
 _ROWS_ALONE = 16
 # Padding on the left turns rotary angles further, and rounds them otherwise.
 _PADDED_TOGETHER = 3
@@ -152,22 +152,28 @@ def largest_difference(ours: Tensor, together: Tensor, alone: Tensor) -> str:
 
     Relative to the largest entry of all. Rounding is how rows alone differ from themselves together, within limits.
     """
-    most, limit = _TOLERANCE[together.dtype][1], _PADDED_TOGETHER * _TOLERANCE[together.dtype][1]
+    _, most = tolerance(together)
     scale = together.abs().max().clamp_min(1e-30)
     noise, apart = (float((other - together).abs().max() / scale) for other in (alone, ours))
-    allowed = min(limit, max(most, _TIMES_NOISE * noise))
-    return (
-        "" if apart <= allowed else f"they differ by {apart:.1e} of the largest entry, rounding explains {allowed:.1e}"
-    )
+    allowed = min(_PADDED_TOGETHER * most, max(most, TIMES_NOISE * noise))
+    if apart <= allowed:
+        return ""
+    return f"they differ by {apart:.1e} of the largest entry, rounding explains {allowed:.1e}"
+
+
+def tolerance(states: Tensor) -> tuple[float, float]:
+    """Return how far states may be off at least and at most, in the precision in which they were computed."""
+    kind = states.device.type
+    mixed = torch.is_autocast_enabled(kind)
+    return _TOLERANCE[torch.get_autocast_dtype(kind) if mixed else states.dtype]
 
 
 def _allowed(together: Tensor, alone: Tensor) -> float:
-    kind = together.device.type
-    mixed = torch.is_autocast_enabled(kind)
-    least, most = _TOLERANCE[torch.get_autocast_dtype(kind) if mixed else together.dtype]
-    return min(most, max(least, _TIMES_NOISE * _relative_difference(together, alone)))
+    least, most = tolerance(together)
+    return min(most, max(least, TIMES_NOISE * _relative_difference(together, alone)))
 
 
 def _relative_difference(ours: Tensor, reference: Tensor) -> float:
     """Return the largest difference, relative to the largest entry of the row it is in."""
+    ours, reference = ours.detach(), reference.detach()
     return float(((ours - reference).abs().amax(1) / reference.abs().amax(1).clamp_min(1e-30)).max())
