@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from prompteol.compat import visible_tokens
+
+if TYPE_CHECKING:
+    from prompteol.inference.within_layers import WithinLayers
 
 NAME = "prompteol_packed"
 KeyValue = tuple[Tensor, Tensor]
@@ -72,6 +75,7 @@ class ForwardContext:
         prefix_length: tokens of the shared prefix.
         wanted: the indices into ``hidden_states`` to keep at each text's last token, in ``kept``, each (texts, width).
         opening: the context of the prefix itself where its tokens lie in front of the texts; ``prefix`` is filled then.
+        within: what is read and edited within the layers.
     """
 
     attention: Attention
@@ -88,6 +92,7 @@ class ForwardContext:
     cached_kv: KeyValue | None = None
     attended: set[nn.Module] = field(default_factory=set)
     _made: dict[Hashable, Any] = field(default_factory=dict)
+    within: WithinLayers | None = None
 
     def __post_init__(self) -> None:
         before = self.prefix_length if self.opening else 0
@@ -127,6 +132,13 @@ class ForwardContext:
         """Keep ``hidden_states[index]``, (1, tokens, width), at the last tokens if it is wanted."""
         if index in self.wanted:
             self.kept[index] = states[0].index_select(0, self.last.to(states.device))
+        if self.within is not None:
+            self.within.take_mean(index - 1, states)
+
+    @property
+    def rerouting(self) -> float | None:
+        """The bias at which all tokens of a text see its last key and value in the layer that runs, or None."""
+        return None if self.within is None else self.within.edit.rerouted(self.within.layer)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -162,18 +174,25 @@ def _attend(
     if attention_mask is None or attention_mask.shape[-2:] != (context.span, context.span):
         raise UnsupportedError(f"{type(module).__name__} has a mask of its own making")
     kwargs.pop("position_ids", None)
-    attend: Callable[..., Tensor] = partial(context.attention, mask=attention_mask, **kwargs)
+    heads = _attend_in_pack(context, module, query, key, value, mask=attention_mask, **kwargs)
+    return heads if context.within is None else context.within.heads(heads), None
+
+
+def _attend_in_pack(
+    context: ForwardContext, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, **kwargs: Any
+) -> Tensor:
+    attend: Callable[..., Tensor] = partial(context.attention, **kwargs)
     if context.opening is None:
-        return attend(context, module, query, key, value), None
+        return attend(context, module, query, key, value)
     end = context.prefix_length
     # Cloned, so that what is kept of the pack is the prefix alone.
     context.prefix[module] = key[:, :, :end].clone(), value[:, :, :end].clone()
     key, shared_key = key[:, :, end:], key[:, :, :end]
     value, shared_value = value[:, :, end:], value[:, :, :end]
     if context.last_only:
-        return attend(context, module, query, key, value), None
+        return attend(context, module, query, key, value)
     before = attend(context.opening, module, query[:, :, :end], shared_key, shared_value)
-    return torch.cat([before, attend(context, module, query[:, :, end:], key, value)], dim=1), None
+    return torch.cat([before, attend(context, module, query[:, :, end:], key, value)], dim=1)
 
 
 def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtype, **_: Any) -> Tensor:

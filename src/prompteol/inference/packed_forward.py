@@ -27,8 +27,10 @@ from prompteol.inference.context import (
     UnsupportedError,
     current_context,
 )
+from prompteol.inference.layer_hooks import decoder_layers, watch
 from prompteol.inference.packing import Counters, TokenRow
 from prompteol.inference.reference_forward import input_device
+from prompteol.inference.within_layers import Read, WithinLayers
 
 Prefix = tuple[int, ...]
 
@@ -45,12 +47,13 @@ class PackedForward:
         self._counters = counters
         self._prefix_caches: dict[tuple[Prefix, int], dict[nn.Module, KeyValue]] = {}
 
-    def states(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Sequence[int]) -> list[Tensor]:
-        """Return ``hidden_states`` of some layers at each row's last token, (rows, width) each.
+    def states(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Sequence[int | Read]) -> list[Tensor]:
+        """Return ``hidden_states`` of some layers at each row's last token, (rows, width) each, or what else is read.
 
         ``suffixes`` are the ids behind the prefix in each row, at least one, sorted by length; layers are negative.
         """
-        wanted = [layer + self._packed_backbone.depth + 1 for layer in layers]
+        end = self._packed_backbone.depth + 1
+        wanted = [end + (layer.layer if isinstance(layer, Read) else layer) for layer in layers]
         depth = max(wanted)
         make_context = partial(ForwardContext, self.attention, device=self._packed_backbone.device, depth=depth)
         cache = self._prefix_caches.get((prefix, depth))
@@ -62,11 +65,15 @@ class PackedForward:
             wanted=frozenset(wanted),
             opening=opening,
         )
+        rows = ((*prefix, *suffix) for suffix in suffixes)
+        context.within = WithinLayers.of_forward(layers, rows, end - 1, context.last)
         tokens = [*(prefix if opening else ()), *chain.from_iterable(suffixes)]
         kept = self._packed_backbone.run(context, tokens)
         if opening:
             self._prefix_caches[prefix, depth] = context.prefix
             self._counters.add(prefix_tokens=len(prefix))
+        if context.within is not None:
+            return context.within.values(layers, {index - end: states for index, states in kept.items()})
         return [kept[index] for index in wanted]
 
 
@@ -78,11 +85,13 @@ class PackedBackbone:
 
     def __init__(self, backbone: PreTrainedModel) -> None:
         depth = backbone.config.get_text_config().num_hidden_layers
-        self._model = _copy_sharing_weights(backbone, _decoder_layers(backbone, depth))
+        layers = decoder_layers(backbone, depth)
+        self._model = _copy_sharing_weights(backbone, layers)
+        self._watched = False
         self._model.set_attn_implementation(NAME)
         config = self._model.config.get_text_config()
         config.use_cache = config.output_hidden_states = config.output_attentions = False
-        for index, layer in enumerate(_decoder_layers(self._model, depth)):
+        for index, layer in enumerate(decoder_layers(self._model, depth)):
             layer.forward = partial(_run_layer, index, layer.forward)
         self.depth: int = depth
         self.device = input_device(backbone)
@@ -91,6 +100,10 @@ class PackedBackbone:
         """Return the wanted ``hidden_states`` of one row of tokens, each (texts, width)."""
         input_ids = torch.tensor([tokens], device=context.device)
         position_ids = torch.tensor([context.positions], device=context.device)
+        if context.within is not None and not self._watched:
+            self._watched = True
+            config = self._model.config.get_text_config()
+            watch(decoder_layers(self._model, self.depth), config, lambda: current_context().within)
         with context.running(), suppress(StopForward):
             output = self._model(
                 input_ids=input_ids, attention_mask=torch.ones_like(input_ids), position_ids=position_ids
@@ -103,7 +116,8 @@ class PackedBackbone:
 
 def _copy_sharing_weights(backbone: PreTrainedModel, layers: nn.ModuleList) -> PreTrainedModel:
     """Copy the modules that hold a configuration or a layer; share all else, so that the copy follows every edit."""
-    own = set(layers)
+    # With their attention and experts, which may be hooked.
+    own = {part for layer in layers for part in (layer, *layer.children()) if any(part.children())}
     modules = list(backbone.modules())
     copied = [m for m in modules if any(part in own or hasattr(part, "config") for part in m.modules())]
     # What deepcopy finds here it takes as it is: parts that stay shared, and the copies in place of the others.
@@ -125,13 +139,6 @@ def _rebound(value: Any, memo: dict[int, Any]) -> Any:
     return memo.get(id(value), value)
 
 
-def _decoder_layers(model: nn.Module, depth: int) -> nn.ModuleList:
-    for module in model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == depth:
-            return module
-    raise UnsupportedError(f"{type(model).__name__} holds no list of {depth} layers")
-
-
 def _run_layer(index: int, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Run a decoder layer, keep the states that are wanted, and stop when nothing more is needed."""
     context = current_context()
@@ -140,7 +147,7 @@ def _run_layer(index: int, forward: Callable[..., Any], *args: Any, **kwargs: An
         context.keep(0, before)
     if index == context.depth:
         raise StopForward
-    if index == context.depth - 1:
+    if index == context.depth - 1 and not (context.within and context.within.needs_all_tokens):
         output = _only_last_tokens(context, before, forward, args, kwargs)
     else:
         output = forward(*args, **kwargs)
@@ -158,7 +165,11 @@ def _only_last_tokens(
         raise UnsupportedError("its attention does not go through transformers' interface")
     context.stop_at_attention = False
     take = partial(_take, context.last, before.shape[1])
+    if context.within is not None:
+        context.within.last_only = True
     output = forward(*take(args), **take(kwargs))
+    if context.within is not None:
+        context.within.last_only = False
     states = output[0] if isinstance(output, tuple) else output
     after = states.new_zeros(*before.shape[:2], states.shape[2])
     after[:, context.last.to(after.device)] = states

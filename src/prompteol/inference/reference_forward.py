@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from prompteol.errors import ModelError
+from prompteol.inference.layer_hooks import watching
 from prompteol.inference.packing import TokenRow
+from prompteol.inference.within_layers import Read, WithinLayers
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -32,10 +35,10 @@ _TIMES_NOISE = 4
 _ROWS_ALONE = 16
 
 
-def reference_states(backbone: PreTrainedModel, rows: Sequence[TokenRow], layers: Sequence[int]) -> list[Tensor]:
+def reference_states(backbone: PreTrainedModel, rows: Sequence[TokenRow], layers: Sequence[int | Read]) -> list[Tensor]:
     """Return ``hidden_states`` of some layers, indexed from the end, at each row's last token, (rows, width) each.
 
-    The backbone gets no hooks, see :func:`sharing_copy`.
+    Or what else is read. The backbone gets no hooks, see :func:`sharing_copy`.
     """
     check_own_tokens(backbone)
     device = input_device(backbone)
@@ -48,16 +51,25 @@ def reference_states(backbone: PreTrainedModel, rows: Sequence[TokenRow], layers
         lengths = torch.tensor([len(row) for row in rows], device=device)
         mask, last = (torch.arange(longest, device=device) < lengths[:, None]).long(), lengths - 1
     last_only = set(layers) == {-1}
-    # As sentence-transformers calls it: hooks on the backbone itself see neither.
-    output = (backbone if last_only else sharing_copy(backbone)).forward(
-        input_ids=input_ids,
-        attention_mask=mask,
-        output_hidden_states=not last_only,
-        use_cache=False,
-        return_dict=True,
-    )
+    depth = backbone.config.get_text_config().num_hidden_layers
+    within = WithinLayers.of_forward(layers, rows, depth)
+    copied = backbone if last_only and within is None else sharing_copy(backbone)
+    with nullcontext() if within is None else watching(copied, within):
+        # As sentence-transformers calls it: hooks on the backbone itself see neither.
+        output = copied.forward(
+            input_ids=input_ids,
+            attention_mask=mask,
+            output_hidden_states=not last_only,
+            use_cache=False,
+            return_dict=True,
+        )
     stack = {-1: output.last_hidden_state} if last_only else output.hidden_states
-    return [_at(stack[layer], last) for layer in layers]
+    if within is None:
+        return [_at(stack[layer], last) for layer in layers]
+    for one in layers:
+        if isinstance(one, Read) and one.site == "mean":
+            within.take_mean(one.layer + depth, stack[one.layer])
+    return within.values(layers, {one: _at(stack[one], last) for one in layers if isinstance(one, int)})
 
 
 def check_own_tokens(backbone: nn.Module) -> None:
@@ -110,7 +122,7 @@ def _let_record(backbone: type[PreTrainedModel], config: PretrainedConfig) -> No
 class Comparison:
     """Hold reference states, (rows, width) a layer, and the relative difference that rounding explains."""
 
-    layers: Sequence[int]
+    layers: Sequence[int | Read]
     expected: Sequence[Tensor]
     allowed: Sequence[float]
 
@@ -125,7 +137,7 @@ class Comparison:
 
 
 def compare_with(
-    reference: Callable[[Sequence[TokenRow]], list[Tensor]], rows: Sequence[TokenRow], layers: Sequence[int]
+    reference: Callable[[Sequence[TokenRow]], list[Tensor]], rows: Sequence[TokenRow], layers: Sequence[int | Read]
 ) -> Comparison | None:
     """Run the reference forward, all rows together and at most 16 alone; return None where a state is not finite.
 
