@@ -112,7 +112,8 @@ def _before_experts(
 
 
 def _probabilities(router: nn.Module, states: Tensor) -> Tensor:
-    weight, bias = (getattr(router, name, None) for name in ("weight", "bias"))
+    bias: Any = getattr(router, "bias", None)
+    weight: Any = router.weight
     return functional.linear(states, weight, bias if isinstance(bias, Tensor) else None).float().softmax(-1)
 
 

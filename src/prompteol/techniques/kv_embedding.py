@@ -57,7 +57,7 @@ class KVEmbedding(ForwardTechnique):
         (one,) = rows
         # The beginning sees the end, so texts share nothing.
         alone = TokenRows(one.rows, (), one.pad_token_id)
-        reads = [forward.layer, Read("mean", forward.layer)]
+        reads: list[int | Read] = [forward.layer, Read("mean", forward.layer)]
         last, mean = forward(alone, reads, edit=Reroute(start, stop, float(self.bias)), note=len)
         return normalize((last.float() + mean.float()) / 2, dim=1)
 

@@ -129,15 +129,18 @@ class TechniqueModule(PromptEOLModule):
     def _combined(self, rows: Sequence[TokenRows], engine: Engine) -> Tensor:
         packed = self._shared_prefix_engine() if engine == "auto" else None
         forward = Forward(self.transformer.model, self.tokenizer, self.layer, packed)
-        return self.technique.embed(rows, forward).to(forward.dtype)
+        vectors = self.technique.embed(rows, forward)
+        return vectors if forward.dtype is None else vectors.to(forward.dtype)
 
     def _try(self) -> Tensor:
         """Embed something, so that a technique that does not fit is refused before any text comes."""
         if type(self.technique).embed is ForwardTechnique.embed:
-            return self._combined([TokenRows([[0], [0]], (), 0)] * len(self._prompt_tokenizers()), "stock")
-        rows = self._features(["one", "other"], None, "", self.max_seq_length or _NO_LIMIT, "auto")["token_rows"]
+            rows = [TokenRows([[0], [0]], (), 0)] * len(self._prompt_tokenizers())
+        else:
+            rows = self._features(["one", "other"], None, "", self.max_seq_length or _NO_LIMIT, "auto")["token_rows"]
         try:
-            return self._combined(rows, "stock")
+            vectors: Tensor = self._combined(rows, "stock")
+            return vectors
         except UnsupportedError as error:
             name, backbone = describe_technique(self.technique), type(self.transformer.model).__name__
             raise ModelError(f"{name} does not fit {backbone}: {error}; leave the technique out") from error

@@ -114,7 +114,7 @@ def layer_index(name: str, given: float, depth: int, *, end: bool = False) -> in
     index = given if isinstance(given, int) else min(round(given * depth), depth if end else depth - 1)
     if index >= depth + end:
         raise LayerError(
-            f"{name}={given}, but the backbone has {depth} layers: give {depth - 1 + end} or less, or a fraction of depth"
+            f"{name}={given}, but the backbone has {depth} layers: give {depth - 1 + end} or less, or a share of depth"
         )
     return index
 

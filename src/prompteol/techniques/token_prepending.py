@@ -75,7 +75,7 @@ def _with_token(rows: TokenRows, tokenizer: PreTrainedTokenizerBase) -> tuple[To
     from prompteol.tokenization import TokenRows
 
     place, pad = len(rows.prefix) - 1, rows.pad_token_id
-    if place < 1 or not tokenizer.decode([rows.prefix[place]]).strip().endswith('"'):
+    if place < 1 or not str(tokenizer.decode([rows.prefix[place]])).strip().endswith('"'):
         raise TemplateError(
             "token-prepending puts a token in front of the quote that opens the text, and this template has none: give "
             'one like \'This sentence : "{text}" means in one word:"\''
