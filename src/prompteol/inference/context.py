@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from prompteol.compat import visible_tokens
+from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
 
 if TYPE_CHECKING:
     from prompteol.inference.within_layers import WithinLayers
@@ -73,7 +74,9 @@ class ForwardContext:
         depth: the last index into ``hidden_states`` that is needed.
         prefix: keys and values of the shared prefix by attention module, each (1, key heads, prefix, width).
         prefix_length: tokens of the shared prefix.
-        wanted: the indices into ``hidden_states`` to keep at each text's last token, in ``kept``, each (texts, width).
+        wanted: the indices into ``hidden_states`` to keep of each text, in ``kept``, each (texts, width).
+        pooling: what is kept of a text's states.
+        prefix_sums: of the prefix's states, by index into ``hidden_states``, where a mean is kept.
         opening: the context of the prefix itself where its tokens lie in front of the texts; ``prefix`` is filled then.
         within: what is read and edited within the layers.
     """
@@ -85,6 +88,8 @@ class ForwardContext:
     prefix: dict[nn.Module, KeyValue] = field(default_factory=dict)
     prefix_length: int = 0
     wanted: frozenset[int] = frozenset()
+    pooling: TokenPooling = LAST_TOKEN
+    prefix_sums: dict[int, Tensor] = field(default_factory=dict)
     opening: ForwardContext | None = None
     last: Tensor = field(init=False)
     kept: dict[int, Tensor] = field(default_factory=dict)
@@ -129,11 +134,20 @@ class ForwardContext:
         return torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
 
     def keep(self, index: int, states: Tensor) -> None:
-        """Keep ``hidden_states[index]``, (1, tokens, width), at the last tokens if it is wanted."""
-        if index in self.wanted:
-            self.kept[index] = states[0].index_select(0, self.last.to(states.device))
+        """Keep ``hidden_states[index]``, (1, tokens, width), of each text if it is wanted."""
         if self.within is not None:
             self.within.take_mean(index - 1, states)
+        if index not in self.wanted:
+            return
+        if self.pooling.last_only:
+            self.kept[index] = states[0].index_select(0, self.last.to(states.device))
+            return
+        if self.opening:
+            positions = torch.arange(self.prefix_length, device=states.device)
+            self.prefix_sums[index] = self.pooling.weighted_sum(states[0, : self.prefix_length], positions)
+        own = states[0, self.prefix_length :] if self.opening else states[0]
+        lengths = torch.tensor(self.lengths, device=states.device)
+        self.kept[index] = self.pooling.packed(own, lengths, self.prefix_length, self.prefix_sums.get(index))
 
     @property
     def rerouting(self) -> float | None:
@@ -184,15 +198,15 @@ def _attend_in_pack(
     attend: Callable[..., Tensor] = partial(context.attention, **kwargs)
     if context.opening is None:
         return attend(context, module, query, key, value)
-    end = context.prefix_length
+    parts = [context.prefix_length, key.shape[2] - context.prefix_length]
+    (shared_key, key), (shared_value, value) = key.split(parts, dim=2), value.split(parts, dim=2)
     # Cloned, so that what is kept of the pack is the prefix alone.
-    context.prefix[module] = key[:, :, :end].clone(), value[:, :, :end].clone()
-    key, shared_key = key[:, :, end:], key[:, :, :end]
-    value, shared_value = value[:, :, end:], value[:, :, :end]
+    context.prefix[module] = shared_key.clone(), shared_value.clone()
     if context.last_only:
         return attend(context, module, query, key, value)
-    before = attend(context.opening, module, query[:, :, :end], shared_key, shared_value)
-    return torch.cat([before, attend(context, module, query[:, :, end:], key, value)], dim=1)
+    opening, query = query.split(parts, dim=2)
+    before = attend(context.opening, module, opening, shared_key, shared_value)
+    return torch.cat([before, attend(context, module, query, key, value)], dim=1)
 
 
 def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtype, **_: Any) -> Tensor:
