@@ -25,6 +25,7 @@ ROOMS = (
     "prompts",
     "tokenization",
     "inference",
+    "acceleration",
     "model",
     "saving",
     "techniques",

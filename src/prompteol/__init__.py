@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prompteol import errors
+    from prompteol.acceleration import accelerate, restore
     from prompteol.corpus import embed_corpus, open_corpus, search_corpus
     from prompteol.embedder import LongTextWarning, TextEmbedder, check_index, guard_index
     from prompteol.embedder.encode_files import encode_files
@@ -57,6 +58,7 @@ _EXPORTS = {
     "TEMPLATES": "prompteol.prompts",
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.model",
+    "accelerate": "prompteol.acceleration",
     "check": "prompteol.serving.check",
     "check_index": "prompteol.embedder",
     "embed_corpus": "prompteol.corpus",
@@ -75,6 +77,7 @@ _EXPORTS = {
     "register_task": "prompteol.evaluation",
     "register_technique": "prompteol.techniques",
     "register_template": "prompteol.prompts",
+    "restore": "prompteol.acceleration",
     "search_corpus": "prompteol.corpus",
     "train": "prompteol.training",
     "tune_prompt": "prompteol.tuning",
@@ -93,6 +96,7 @@ __all__ = [
     "RetrievalTemplate",
     "TextEmbedder",
     "Word",
+    "accelerate",
     "check",
     "check_index",
     "embed_corpus",
@@ -112,6 +116,7 @@ __all__ = [
     "register_task",
     "register_technique",
     "register_template",
+    "restore",
     "search_corpus",
     "train",
     "tune_prompt",
