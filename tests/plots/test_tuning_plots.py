@@ -2,16 +2,15 @@
 
 import pytest
 
-from prompteol import tune_prompt
 from prompteol.errors import CorpusError
-from prompteol.plots import picture as plots
+from prompteol.plots import tuning as plots
 
 SIGNATURE = {".png": b"\x89PNG", ".svg": b"<?xml"}
 
 
 @pytest.fixture(params=[True, False])
-def found(request, model, pairs, shots):
-    return tune_prompt(model, pairs, shots, exhaustive=request.param)
+def found(request, model, pairs, shots, tune):
+    return tune(model, pairs, shots, exhaustive=request.param)
 
 
 def test_both_pictures(found, tmp_path):
@@ -26,7 +25,7 @@ def test_both_pictures(found, tmp_path):
 
 def test_the_figures_show_the_scores(found, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(plots, "save_picture", lambda figure, path, **_: drawn.append(figure.axes[0]))
+    monkeypatch.setattr("prompteol.plots.picture.save_picture", lambda figure, path, **_: drawn.append(figure.axes[0]))
     plots.plot_scores(found, tmp_path / "a.png")
     plots.plot_layers(found, tmp_path / "b.png")
     scores, layers = drawn
