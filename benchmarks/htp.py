@@ -2,7 +2,7 @@
 
     python benchmarks/htp.py MODEL --documents 100 --queries 60 --layers -1 -3
 
-Ding et al., ACL 2026 (arXiv 2511.14868). Documents are cut into blocks of sentences. A placeholder for each block stands
+Ding et al., ACL 2026 (arXiv 2511.14868). Documents are cut into blocks of sentences. A placeholder for each block is
 in front of the text, and one before each block; in the layers from ``--start`` up to ``--exit`` it gets, ahead of each
 layer, the state of the block's last token. So tokens see what comes after them. The vector is the mean of the text's
 states. Beside it: the same mean without placeholders. No prompt, and no code of the authors.
