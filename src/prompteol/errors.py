@@ -9,6 +9,7 @@
     │   └── LayerError        a layer outside the backbone
     ├── ArtifactError         a saved model whose files contradict each other
     ├── ExportError           a model that no server would serve with its own vectors
+    ├── HubError              an upload that the Hub refuses, or that does not reach it
     ├── SettingError          an argument outside what it may be
     ├── IndexMismatchError    a search index that another model built
     ├── CorpusError           a file of texts or vectors that cannot be read or written
@@ -29,6 +30,7 @@ __all__ = [
     "CorpusError",
     "EvaluationError",
     "ExportError",
+    "HubError",
     "IncompatibleVersionError",
     "IndexMismatchError",
     "InputError",
@@ -80,6 +82,10 @@ class ArtifactError(PromptEOLError, ValueError):
 
 class ExportError(PromptEOLError, ValueError):
     """A model cannot be exported so that servers give its vectors."""
+
+
+class HubError(PromptEOLError, OSError):
+    """The Hub refuses an upload, or is not reached."""
 
 
 class SettingError(PromptEOLError, ValueError):

@@ -20,11 +20,11 @@ from sentence_transformers.util.quantization import quantize_embeddings
 from prompteol.errors import SettingError
 from prompteol.loading import PromptConfig, load_model
 from prompteol.model import LoadOptions, portable_transformer
-from prompteol.model.lexical import LexicalModel
 from prompteol.model.module import Engine
 from prompteol.model.pools import remember_pool, using_pool
 from prompteol.prompts import DemonstrationsLike, NormalizationMode, TemplateLike
 from prompteol.saving import Manifest, fingerprint, save_portable, training_notes, warn_of_lost_edits
+from prompteol.saving.pushing import PushableModel
 from prompteol.techniques import Technique
 from prompteol.techniques.fitting import fit_readout
 from prompteol.techniques.registry import split_techniques, to_record
@@ -36,7 +36,7 @@ __all__ = ["PromptEOL"]
 _TEXTS_AT_ONCE = 4096
 
 
-class PromptEOL(LexicalModel):
+class PromptEOL(PushableModel):
     """Embed texts with a causal language model: fill a prompt, take the last token's hidden state.
 
     What is saved is made of stock modules: any sentence-transformers loads it, without this package and without a
