@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from typing import Any
 
 import typer
@@ -47,7 +48,7 @@ def _row(names: str, text: str) -> str:
 
 
 def _code(names: str) -> str:
-    return "`" + names.replace("|", "\\|") + "`"
+    return f"<code>{escape(names, quote=False).replace('|', '&#124;')}</code>"  # a bar would end the cell
 
 
 def _markdown(text: str) -> str:

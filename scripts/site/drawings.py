@@ -52,7 +52,7 @@ def packing() -> str:
     parts.append(_label((PREFIX + 2) * CELL, below + 46, "each text sees the prefix and itself", small=True))
     legend = [("prefix: BOS, demonstrations, opening words", SHARED), ("text", TEXT), ("closing words", TAIL)]
     for number, (name, color) in enumerate([*legend, ("padding", None)]):
-        x = (0, 18, 22, 29)[number]
+        x = (0, 19, 23, 30)[number]
         parts += _cells(x, below + 64, 1, color)
         parts.append(_label((x + 1) * CELL + 6, below + 77, name, small=True))
     return _svg(
