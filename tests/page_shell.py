@@ -70,7 +70,6 @@ class Shell:
 
 def serve(address: str) -> None:
     """Answer each request with a fork that runs the command line in the client's place."""
-    import onnxruntime  # noqa: F401
     import pytest_socket
     import sentence_transformers  # noqa: F401
 
