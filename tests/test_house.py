@@ -42,6 +42,7 @@ ROOMS = (
     "corpus",
     "ray",
     "serving",
+    "demo",
     "cli",
     "__main__",
 )

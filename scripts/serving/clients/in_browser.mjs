@@ -10,7 +10,7 @@ const [url, executablePath, pictures] = process.argv.slice(2)
 const { texts, demonstration } = JSON.parse(fs.readFileSync(0, 'utf8'))
 // Its sandbox refuses to run as root, as in a container.
 const sandbox = process.getuid() === 0 ? ['--no-sandbox'] : []
-// A page's own requests are watched below; this holds for its worker, too.
+// Every other host is unknown to the whole browser, the page's worker included.
 const ALONE = ['--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1']
 const browser = await puppeteer.launch({ executablePath, args: [...sandbox, ...ALONE, '--disable-dev-shm-usage'], protocolTimeout: 300_000 })
 const refused = [], errors = []
@@ -20,20 +20,15 @@ async function opened() {
   page.on('pageerror', error => errors.push(String(error)))
   page.on('console', message => message.type() === 'error' && errors.push(message.text()))
   page.on('requestfailed', request => errors.push(`${request.url()} ${request.failure().errorText}`))
-  await page.setRequestInterception(true)
-  page.on('request', request => {
-    if (request.url().startsWith(url)) return request.continue()
-    refused.push(request.url())
-    return request.abort()
-  })
+  page.on('request', request => request.url().startsWith(url) || refused.push(request.url()))
   return page
 }
 
 /** Wait until the buttons can be used, or until the page says why they cannot. */
 async function ready(page, { faulty = false } = {}) {
-  const at = '(document.getElementById("fault").textContent || !document.getElementById("compare").disabled)'
-  await page.waitForFunction(at, { timeout: 120_000 })
-  const fault = await page.$eval('#fault', element => element.textContent)
+  const said = () => [...document.querySelectorAll('[role=alert]')].map(element => element.textContent).join('')
+  await page.waitForFunction(`(${said})() || !document.getElementById("compare").disabled`, { timeout: 60_000 })
+  const fault = await page.evaluate(said)
   if (fault && !faulty) throw new Error(`${fault} ${errors.join(' ')}`)
 }
 

@@ -74,13 +74,18 @@ def write_libraries(files: list[Path], folder: Path) -> None:
     """Copy the libraries' files, with a note of where they come from and under which license."""
     folder.mkdir()
     for file in files:
-        shutil.copyfile(file, folder / file.name)
+        shutil.copyfile(file, folder / _served(file.name))
     lines = [
         f"{one.name} {one.version}, {one.license}, https://www.npmjs.com/package/{one.name}: "
-        + ", ".join(Path(file).name for file in one.files)
+        + ", ".join(_served(Path(file).name) for file in one.files)
         for one in LIBRARIES
     ]
     (folder / "NOTICE.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def _served(name: str) -> str:
+    """Return a name that every static host sends as JavaScript."""
+    return name.removesuffix(".mjs") + ".js" if name.endswith(".mjs") else name
 
 
 def _cached(library: JavaScriptLibrary) -> list[Path]:

@@ -118,8 +118,7 @@ def _described(plan: ExportPlan) -> Mapping[str, Any]:
         "max_length": plan.max_length,
         "clean_up": bool(getattr(prompt.prompter.tokenizer, "clean_up_tokenization_spaces", False)),
         "checks": [
-            {"text": text, "ids": ids}
-            for text, ids in zip(texts, prompt.rows(texts, plan.max_length), strict=True)
+            {"text": text, "ids": ids} for text, ids in zip(texts, prompt.rows(texts, plan.max_length), strict=True)
         ],
     }
 

@@ -10,23 +10,28 @@ const NEIGHBORS = 3
 const WHAT = { runtime: 'ONNX Runtime, which computes', tokenizer: 'the tokenizer', graph: 'the model', corpus: 'vectors of the sample corpus' }
 
 const at = id => document.getElementById(id)
+const EFFECT = 'effect-'
 const megabytes = bytes => (bytes / 1e6).toFixed(1)
-const say = text => { at('status').textContent = text }
-const complain = text => { at('fault').textContent = text }
+// What is said stands beside the button that was pressed: of section 2, or of section 4.
+const say = (text, where = '') => { at(`${where}status`).textContent = text }
+const complain = (text, where = '') => { at(`${where}fault`).textContent = text }
 
 let page, model, corpus
 let last = null
 
 /** Run some work with the buttons off, and put what fails in one line. */
-async function working(work) {
+async function working(work, where = '') {
   const buttons = [at('compare'), at('show')]
   buttons.forEach(button => (button.disabled = true))
-  complain('')
+  for (const place of ['', EFFECT]) {
+    say('', place)
+    complain('', place)
+  }
   try {
     await work()
   } catch (error) {
-    say('')
-    complain(error.message)
+    say('', where)
+    complain(error.message, where)
   } finally {
     buttons.forEach(button => (button.disabled = !model))
   }
@@ -40,7 +45,8 @@ function written() {
 }
 
 async function embed(texts, demonstrations = []) {
-  const progress = ({ embedded, of }) => say(`${embedded} of ${of} sentences are ready…`)
+  const where = demonstrations.length ? EFFECT : ''
+  const progress = ({ embedded, of }) => say(`${embedded} of ${of} sentences are ready…`, where)
   return model.embed(texts, { demonstrations, words: WORDS }, progress)
 }
 
@@ -71,14 +77,14 @@ async function showEffect() {
   const fault = demonstrationFault(demonstration)
   if (fault) throw new Error(fault)
   if (String(last?.texts) !== String(texts)) await compare()
-  say('Computing with the demonstration…')
+  say('Computing with the demonstration…', EFFECT)
   const after = await embed(texts, [demonstration])
   drawMoves(at('moves'), texts, last.found, after)
   drawChanges(at('changes'), texts, last.found, after)
   at('changes-title').hidden = at('changes').hidden = texts.length < 2
   at('prompt').textContent = render(page, texts[0], [demonstration])
   at('effect').hidden = false
-  say('The demonstration’s effect is shown under it.')
+  say('What the demonstration changes is shown below.', EFFECT)
 }
 
 async function load() {
@@ -118,7 +124,7 @@ at('load').disabled = false
 at('load').onclick = load
 at('form').onsubmit = event => { event.preventDefault(); working(compare) }
 at('texts').onkeydown = event => { if (event.ctrlKey && event.key === 'Enter' && model) working(compare) }
-at('demonstration').onsubmit = event => { event.preventDefault(); working(showEffect) }
+at('demonstration').onsubmit = event => { event.preventDefault(); working(showEffect, EFFECT) }
 
 // For other scripts, and the console: vectors of length 1.
 globalThis.embedAll = async (texts, demonstrations = []) =>

@@ -57,7 +57,7 @@ export function wordList(words) {
   const item = ({ word, probability }) => {
     const bar = make('span', { class: 'bar', 'aria-hidden': 'true' })
     bar.style.width = `${100 * probability}%`
-    return make('li', {}, bar, make('span', {}, word), make('span', {}, `${(100 * probability).toFixed(1)} %`))
+    return make('li', {}, bar, make('span', {}, word), make('span', {}, `${(100 * probability).toFixed(1)}%`))
   }
   return make('ol', { class: 'words' }, ...words.map(item))
 }
@@ -93,7 +93,7 @@ export function card(text, number, { words, tokens, cut, vector }, neighbors) {
 /** Fill a table with what a demonstration changes in each text: its words, and how far its vector moved. */
 export function drawMoves(table, texts, before, after) {
   const withWords = before.some(({ words }) => words.length)
-  const words = ({ words: some }) => some.map(({ word, probability }) => `${word} ${(100 * probability).toFixed(0)} %`).join(', ') || '–'
+  const words = ({ words: some }) => some.map(({ word, probability }) => `${word} ${(100 * probability).toFixed(0)}%`).join(', ') || '–'
   const head = ['Sentence', ...(withWords ? ['Words without', 'Words with'] : []), 'Cosine of the two vectors']
   const row = (text, at) => make('tr', {}, make('th', { scope: 'row' }, `${at + 1}. ${short(text)}`),
     ...(withWords ? [make('td', {}, words(before[at])), make('td', {}, words(after[at]))] : []),

@@ -1,6 +1,6 @@
 // Load the model and compute beside the page, so that it stays quick: messages in, results and progress out.
-import * as ort from '../vendor/ort.wasm.bundle.min.mjs'
-import { Tokenizer } from '../vendor/tokenizers.min.mjs'
+import * as ort from '../vendor/ort.wasm.bundle.min.js'
+import { Tokenizer } from '../vendor/tokenizers.min.js'
 import { Engine, rowsOf } from './engine.js'
 
 let engine
