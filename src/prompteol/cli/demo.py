@@ -51,9 +51,8 @@ def demo(
         if space is not None:
             on_hub = name if name and not Path(name).exists() and not options.changes_model() else None
             write_space(space, loaded, title, hub_name=on_hub, revision=options.revision)
-            console.note(
-                f"{space}: try it with python {space / 'app.py'}, publish it with hf upload NAME {space} --repo-type space"
-            )
+            console.note(f"try it: python {space / 'app.py'}")
+            console.note(f"publish it: hf upload NAME {space} --repo-type space")
             return
         app = build_app(loaded, title)
         address = launch_app(app, host=host, port=port, share=share, wait=False)

@@ -48,7 +48,7 @@ def export(
     web_libraries: Annotated[
         Path | None,
         option(
-            "--web-libraries FOLDER [npm]", "The node_modules that has the page's libraries, for want of a network."
+            "--web-libraries FOLDER [npm]", "The node_modules with the page's libraries, where npm cannot be reached."
         ),
     ] = None,
     server: Annotated[

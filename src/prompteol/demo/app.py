@@ -110,12 +110,8 @@ def launch_app(
 def look() -> dict[str, Any]:
     """Return the arguments of ``launch`` that decide how the app looks: its style, and fonts of the machine."""
     gradio = _gradio()
-    return {
-        "theme": gradio.themes.Default(font=_FONTS, font_mono=_MONO),
-        "css": CSS,
-        "footer_links": [],
-        "ssr_mode": False,
-    }
+    theme = gradio.themes.Default(font=_FONTS, font_mono=_MONO)
+    return {"theme": theme, "css": CSS, "footer_links": [], "ssr_mode": False, "run_history": False}
 
 
 def _gradio() -> Any:

@@ -132,9 +132,8 @@ def _colors(share: float) -> tuple[str, str]:
     at = min(int(place), len(_COLORS) - 2)
     pairs = zip(_COLORS[at], _COLORS[at + 1], strict=True)
     color = [round(low + (high - low) * (place - at)) for low, high in pairs]
-    linear = [
-        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in (c / 255 for c in color)
-    ]
+    shares = [value / 255 for value in color]
+    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in shares)
     # WCAG's relative luminance: above 0.179 black has more contrast, which is then 4.58 or more.
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     return f"rgb({color[0]} {color[1]} {color[2]})", "#000" if luminance > 0.179 else "#fff"

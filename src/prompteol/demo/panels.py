@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ MOST_CHARACTERS = 20_000
 _WORDS, _NEIGHBORS = 5, 3
 
 
+# Each token as people read it, and whether it is the template's.
+Pieces = list[tuple[str, bool]]
+
+
 @dataclass(frozen=True)
 class TextView:
     """Hold what the demo shows of one text; ``template`` marks the tokens that are the prompt's own."""
@@ -29,7 +34,7 @@ class TextView:
     vector: NDArray[np.float32]
     words: list[Word]
     neighbors: list[tuple[str, float]]
-    tokens: list[tuple[str, bool]]
+    tokens: Pieces
     cut: bool
 
 
@@ -116,9 +121,7 @@ class Panels:
         features = self.model.module.padded_rows(texts, task=task, prompt=prompt)
         return self.model.head.next_words(features, self.model.tokenizer, _WORDS)
 
-    def _tokens(
-        self, texts: Sequence[str], task: PromptTask | None, prompt: str
-    ) -> list[tuple[list[tuple[str, bool]], bool]]:
+    def _tokens(self, texts: Sequence[str], task: PromptTask | None, prompt: str) -> list[tuple[Pieces, bool]]:
         """Return each row as people read it, which of its tokens are the template's, and whether its text was cut."""
         if not self.one_prompt:
             return [([], False) for _ in texts]
@@ -128,16 +131,12 @@ class Panels:
         head, tail = (part(task, prompt) for part in (prompter.head, prompter.tail))
         found = []
         for text, row in zip(texts, rows, strict=True):
-            begun = next(
-                (place for place, (one, own) in enumerate(zip(row, head, strict=False)) if one != own), len(head)
-            )
-            last = len(row) - len(tail)
+            same = takewhile(lambda pair: pair[0] == pair[1], zip(row, head, strict=False))
+            begun, last = len(list(same)), len(row) - len(tail)
             pieces = [(_piece(tokenizer, token), not begun <= place < last) for place, token in enumerate(row)]
             # Only a row that is full can have lost some of its text.
-            whole = (
-                len(row) < longest or len(prompter([text], task=task, prompt=prompt, max_length=2**31)[0]) <= longest
-            )
-            found.append((pieces, not whole))
+            cut = len(row) >= longest and len(prompter([text], task=task, prompt=prompt, max_length=2**31)[0]) > longest
+            found.append((pieces, cut))
         return found
 
 

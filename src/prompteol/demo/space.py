@@ -35,8 +35,8 @@ _CARD = """\
 
 # Sentence vectors
 
-Write sentences, and see their similarity, their neighbors, the words the model would say and the tokens it reads, with a
-demonstration and without. Run it at home: `pip install -r requirements.txt && python app.py`.
+Write sentences, and see their similarity, their neighbors, the words the model would say and the tokens it reads, with
+a demonstration and without. Run it at home: `pip install -r requirements.txt && python app.py`.
 """
 
 

@@ -24,8 +24,9 @@ from prompteol.saving.export.web import sample_corpus
 
 SCRIPTS = Path(libraries.__file__).with_name("page")
 ODD = [
-    *("\x00\x01 control \x1f\x85 characters\x7f", "عربي \u202eright to left\u202c نص؟", 'שלום "עולם"', "\ufeffBOM", "a\u200bb"),
-    *('\\n \\" {text} {{ x }} {% y %} $& $1', "the cat sat on the mat. " * 150, "文字" * 900, "x" * 3000, "a b " * 500, "\t\n"),
+    *("\x00\x01 control \x1f\x85 characters\x7f", "عربي \u202eright to left\u202c نص؟", 'שלום "עולם"', "a\u200bb"),
+    *('\\n \\" {text} {{ x }} {% y %} $& $1', "\t\n"),
+    *("the cat sat on the mat. " * 150, "文字" * 900, "x" * 3000, "a b " * 500),
 ]  # fmt: skip
 DEMONSTRATION = Demonstration('A "jockey" riding a $& horse.', "Equestrian")
 
@@ -134,7 +135,7 @@ def test_the_sample_corpus_is_of_sentences_each_once():
 @pytest.mark.parametrize(("tied", "words"), [(True, True), (False, False)])
 def test_the_graph_says_words_where_the_head_is_tied(tiny, modules, tied, words, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-    model = PromptEOL(tiny("llama", tie_word_embeddings=tied), device="cpu")
+    model = PromptEOL(tiny("llama", tied=tied), device="cpu")
     done = export(model, tmp_path / "out", web=True, web_libraries=modules)
     assert config(tmp_path / "out")["words"] == words == ("word_ids" in done.record["onnx"]["outputs"])
     if words:
@@ -142,9 +143,8 @@ def test_the_graph_says_words_where_the_head_is_tied(tiny, modules, tied, words,
         features = model.module.padded_rows(["Why?", "A much longer sentence."])
         inputs = {name: tensor.numpy() for name, tensor in features.items()}
         ids, likely = session.run(["word_ids", "word_probabilities"], inputs)
-        logits = model.head.logits(
-            model.module.layer_states(["Why?", "A much longer sentence."], [-1])[0], lambda: features
-        )
+        [states] = model.module.layer_states(["Why?", "A much longer sentence."], [-1])
+        logits = model.head.logits(states, lambda: features)
         best = logits.softmax(-1).topk(5)
         assert ids[:, :5].tolist() == best.indices.tolist()
         assert np.abs(likely[:, :5] - best.values.numpy()).max() <= 1e-5
