@@ -18,9 +18,10 @@ from prompteol import PromptEOL, PromptTemplate, export
 from prompteol.errors import ExportError, SettingError, TemplateError
 from prompteol.prompts import TEMPLATES, Demonstration
 from prompteol.saving.export import libraries
+from prompteol.saving.export.plan import ExportPlan, exported_prompt
 from prompteol.saving.export.prompt import ExportedPrompt
 from prompteol.saving.export.samples import samples
-from prompteol.saving.export.web import sample_corpus
+from prompteol.saving.export.web import embeddings_are_head, sample_corpus
 
 SCRIPTS = Path(libraries.__file__).with_name("page")
 ODD = [
@@ -46,7 +47,7 @@ def modules(tmp_path_factory):
 @pytest.fixture(scope="session")
 def exported(tiny, modules, tmp_path_factory):
     pytest.importorskip("onnxscript", reason="needs the extra onnx")
-    model = PromptEOL(tiny("llama"), device="cpu")
+    model = PromptEOL(tiny("llama", tied=True), device="cpu")
     export(model, out := tmp_path_factory.mktemp("page") / "out", web=True, web_libraries=modules)
     return model, out
 
@@ -132,22 +133,31 @@ def test_the_sample_corpus_is_of_sentences_each_once():
     assert all(sentence == sentence.strip() and sentence[-1] in ".?" for sentence in sample_corpus())
 
 
-@pytest.mark.parametrize(("tied", "words"), [(True, True), (False, False)])
-def test_the_graph_says_words_where_the_head_is_tied(tiny, modules, tied, words, tmp_path):
+def test_the_graph_says_the_models_own_words(exported):
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-    model = PromptEOL(tiny("llama", tied=tied), device="cpu")
-    done = export(model, tmp_path / "out", web=True, web_libraries=modules)
-    assert config(tmp_path / "out")["words"] == words == ("word_ids" in done.record["onnx"]["outputs"])
-    if words:
-        session = onnxruntime.InferenceSession(str(tmp_path / "out" / "onnx" / "model.onnx"))
-        features = model.module.padded_rows(["Why?", "A much longer sentence."])
-        inputs = {name: tensor.numpy() for name, tensor in features.items()}
-        ids, likely = session.run(["word_ids", "word_probabilities"], inputs)
-        [states] = model.module.layer_states(["Why?", "A much longer sentence."], [-1])
-        logits = model.head.logits(states, lambda: features)
-        best = logits.softmax(-1).topk(5)
-        assert ids[:, :5].tolist() == best.indices.tolist()
-        assert np.abs(likely[:, :5] - best.values.numpy()).max() <= 1e-5
+    model, out = exported
+    assert config(out)["words"]
+    session = onnxruntime.InferenceSession(str(out / "onnx" / "model.onnx"))
+    texts = ["Why?", "A much longer sentence."]
+    features = model.module.padded_rows(texts)
+    ids, likely = session.run(
+        ["word_ids", "word_probabilities"], {name: tensor.numpy() for name, tensor in features.items()}
+    )
+    [states] = model.module.layer_states(texts, [-1])
+    best = model.head.logits(states, lambda: features).softmax(-1).topk(5)
+    assert ids[:, :5].tolist() == best.indices.tolist()
+    assert np.abs(likely[:, :5] - best.values.numpy()).max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("tied", "options", "own"),
+    [(True, {}, True), (False, {}, False), (True, {"layer": -2}, False)],
+    ids=["tied", "a head of its own", "another layer"],
+)
+def test_words_need_a_tied_head_at_the_last_layer(tiny, tied, options, own):
+    model = PromptEOL(tiny("llama", tied=tied), device="cpu", **options)
+    plan = ExportPlan.of(model, exported_prompt(model, None), normalize=False)
+    assert embeddings_are_head(plan) == own
 
 
 def test_libraries_are_asked_for_only_with_a_page(tiny, tmp_path):
