@@ -55,7 +55,7 @@ def test_it_serves_this_machine_alone_with_no_telemetry(served):
 def test_clicks_are_answered_and_faults_are_one_line(served):
     _, address = served
     said, similarity, cards = ask(address, "compare", "A man sings.\nTwo dogs <i>run</i>.", "document")
-    assert said == "2 embedded."
+    assert said == "2 embedded, see below."
     assert "&lt;i&gt;run" in similarity
     assert "<article" in cards
     assert "cut to what the model takes" in ask(address, "compare", "a man sings " * 400, "document")[0]

@@ -46,8 +46,8 @@ def build_app(model: PromptEOL, name: str = "") -> Any:
         status = gradio.Markdown(elem_classes=["eol-status"])
         similarity = gradio.HTML(label="Similarity")
         each = gradio.HTML(label="Each sentence")
-        with gradio.Group(visible=panels.one_prompt):
-            gradio.Markdown("### Show the model an example\nA sentence, and the one word that sums it up.")
+        with gradio.Column(visible=panels.one_prompt):
+            gradio.Markdown("## Show the model an example\nA sentence, and the one word that sums it up.")
             sentence = gradio.Textbox("A jockey riding a horse.", label="Demonstration: a sentence", max_lines=1)
             word = gradio.Textbox("Equestrian", label="Its one word", max_lines=1)
             show = gradio.Button("Show its effect")
@@ -58,7 +58,7 @@ def build_app(model: PromptEOL, name: str = "") -> Any:
         def compared(written: str, chosen: str) -> tuple[str, ...]:
             views = panels.views(panels.read(written), _task(panels, chosen))
             cut = sum(view.cut for view in views)
-            said = f"{len(views)} embedded." + (f" {cut} cut to what the model takes." if cut else "")
+            said = f"{len(views)} embedded, see below." + (f" {cut} cut to what the model takes." if cut else "")
             return said, similarity_table(views), cards(views)
 
         def shown(written: str, chosen: str, sentence: str, word: str) -> tuple[str, ...]:
@@ -110,7 +110,10 @@ def launch_app(
 def look() -> dict[str, Any]:
     """Return the arguments of ``launch`` that decide how the app looks: its style, and fonts of the machine."""
     gradio = _gradio()
-    theme = gradio.themes.Default(font=_FONTS, font_mono=_MONO)
+    theme = gradio.themes.Default(primary_hue="blue", font=_FONTS, font_mono=_MONO)
+    # White on the theme's own color has a contrast below 4.5.
+    fills = ("button_primary_background_fill", "button_primary_background_fill_hover")
+    theme.set(**{name + dark: "*primary_700" for name in fills for dark in ("", "_dark")})
     return {"theme": theme, "css": CSS, "footer_links": [], "ssr_mode": False, "run_history": False}
 
 

@@ -13,6 +13,7 @@ _LONGEST_LABEL = 60
 
 CSS = """\
 .eol table { border-collapse: separate; border-spacing: 2px; }
+.eol table, .eol tr, .eol th, .eol td { border: 0 !important; }
 .eol caption { text-align: left; padding-bottom: .4rem; }
 .eol th, .eol td { padding: .35rem .55rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
 .eol tbody th { font-weight: 400; min-width: 8rem; max-width: 22rem; }
@@ -21,7 +22,8 @@ CSS = """\
 .eol .scroll { overflow-x: auto; }
 .eol .cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); }
 .eol article { border: 1px solid #8a929a; border-radius: 8px; padding: .8rem 1rem; min-width: 0; }
-.eol article > h4, .eol article > h5 { margin: .6rem 0 .2rem; font-weight: 600; overflow-wrap: anywhere; }
+.eol article > h2, .eol article > h3 { margin: .6rem 0 .2rem; font-size: 1rem; overflow-wrap: anywhere; }
+.eol article > h3 { font-size: .9rem; }
 .eol ol { margin: .2rem 0; padding-left: 1.3rem; list-style: decimal; }
 .eol ol.tokens { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 3px; max-height: 14rem;
   overflow-y: auto; }
@@ -80,13 +82,13 @@ def prompt_text(prompt: str) -> str:
 
 
 def _card(number: int, view: TextView) -> str:
-    parts = [f"<h4>{number}. {escape(_short(view.text))}</h4>"]
+    parts = [f"<h2>{number}. {escape(_short(view.text))}</h2>"]
     if view.cut:
         parts.append("<p>Longer than the model takes: its end was cut off.</p>")
     if view.words:
-        parts.append("<h5>In one word</h5>" + _list(f"{escape(one.text)} {one.probability:.1%}" for one in view.words))
+        parts.append("<h3>In one word</h3>" + _list(f"{escape(one.text)} {one.probability:.1%}" for one in view.words))
     near = (f"<b>{score:.2f}</b> {escape(text)}" for text, score in view.neighbors)
-    parts.append("<h5>Nearest in the sample corpus</h5>" + _list(near))
+    parts.append("<h3>Nearest in the sample corpus</h3>" + _list(near))
     if view.tokens:
         kinds = ["template" if template else "text" for _, template in view.tokens[:-1]] + ["last"]
         items = zip(kinds, (_visible(piece) for piece, _ in view.tokens), strict=True)
