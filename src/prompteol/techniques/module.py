@@ -1,4 +1,4 @@
-"""Embed texts by a forward technique: several prompts or layers of a text, combined."""
+"""Embed texts by a forward technique: several prompts or layers of a text combined, or what lies within layers."""
 
 from __future__ import annotations
 
