@@ -114,7 +114,7 @@ def test_arguments_that_stock_refuses_are_refused(fast):
 
 def test_copies_and_pickles_are_accelerated_and_their_own(fast):
     fast.encode(TEXTS)
-    for made in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):  # noqa: S301 - of this process
+    for made in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):
         assert made[0].forward.transformer is made[0]
         assert made.encode.model is made
         assert_same(made.encode(TEXTS), fast.encode(TEXTS))
