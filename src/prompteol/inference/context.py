@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from prompteol.compat import visible_tokens
 from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
+
+if TYPE_CHECKING:
+    from prompteol.inference.within_layers import WithinLayers
 
 NAME = "prompteol_packed"
 KeyValue = tuple[Tensor, Tensor]
@@ -75,6 +78,7 @@ class ForwardContext:
         pooling: what is kept of a text's states.
         prefix_sums: of the prefix's states, by index into ``hidden_states``, where a mean is kept.
         opening: the context of the prefix itself where its tokens lie in front of the texts; ``prefix`` is filled then.
+        within: what is read and edited within the layers.
     """
 
     attention: Attention
@@ -93,6 +97,7 @@ class ForwardContext:
     cached_kv: KeyValue | None = None
     attended: set[nn.Module] = field(default_factory=set)
     _made: dict[Hashable, Any] = field(default_factory=dict)
+    within: WithinLayers | None = None
 
     def __post_init__(self) -> None:
         before = self.prefix_length if self.opening else 0
@@ -130,6 +135,8 @@ class ForwardContext:
 
     def keep(self, index: int, states: Tensor) -> None:
         """Keep ``hidden_states[index]``, (1, tokens, width), of each text if it is wanted."""
+        if self.within is not None:
+            self.within.take_mean(index - 1, states)
         if index not in self.wanted:
             return
         if self.pooling.last_only:
@@ -141,6 +148,11 @@ class ForwardContext:
         own = states[0, self.prefix_length :] if self.opening else states[0]
         lengths = torch.tensor(self.lengths, device=states.device)
         self.kept[index] = self.pooling.packed(own, lengths, self.prefix_length, self.prefix_sums.get(index))
+
+    @property
+    def rerouting(self) -> float | None:
+        """The bias at which all tokens of a text see its last key and value in the layer that runs, or None."""
+        return None if self.within is None else self.within.edit.rerouted(self.within.layer)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -176,18 +188,25 @@ def _attend(
     if attention_mask is None or attention_mask.shape[-2:] != (context.span, context.span):
         raise UnsupportedError(f"{type(module).__name__} has a mask of its own making")
     kwargs.pop("position_ids", None)
-    attend: Callable[..., Tensor] = partial(context.attention, mask=attention_mask, **kwargs)
+    heads = _attend_in_pack(context, module, query, key, value, mask=attention_mask, **kwargs)
+    return heads if context.within is None else context.within.heads(heads), None
+
+
+def _attend_in_pack(
+    context: ForwardContext, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, **kwargs: Any
+) -> Tensor:
+    attend: Callable[..., Tensor] = partial(context.attention, **kwargs)
     if context.opening is None:
-        return attend(context, module, query, key, value), None
+        return attend(context, module, query, key, value)
     parts = [context.prefix_length, key.shape[2] - context.prefix_length]
     (shared_key, key), (shared_value, value) = key.split(parts, dim=2), value.split(parts, dim=2)
     # Cloned, so that what is kept of the pack is the prefix alone.
     context.prefix[module] = shared_key.clone(), shared_value.clone()
     if context.last_only:
-        return attend(context, module, query, key, value), None
+        return attend(context, module, query, key, value)
     opening, query = query.split(parts, dim=2)
     before = attend(context.opening, module, opening, shared_key, shared_value)
-    return torch.cat([before, attend(context, module, query, key, value)], dim=1), None
+    return torch.cat([before, attend(context, module, query, key, value)], dim=1)
 
 
 def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtype, **_: Any) -> Tensor:

@@ -26,6 +26,7 @@ from prompteol.inference.packing import (
 from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
 from prompteol.inference.reference_forward import input_device, reference_states
 from prompteol.inference.structure import Structure, is_training
+from prompteol.inference.within_layers import Read, current_edit
 
 # More than this falls out of a CPU's cache (docs/performance.md); for accelerators it is a guess.
 _CPU_BUDGET = 1024
@@ -100,8 +101,10 @@ class SharedPrefixEngine:
         """
         return self.layer_states(rows, [layer], prefix=prefix)[0]
 
-    def layer_states(self, rows: Sequence[TokenRow], layers: Sequence[int], *, prefix: TokenRow = ()) -> list[Tensor]:
-        """Return the states of several layers from one pass: a (rows, width) for each of ``layers``.
+    def layer_states(
+        self, rows: Sequence[TokenRow], layers: Sequence[int | Read], *, prefix: TokenRow = ()
+    ) -> list[Tensor]:
+        """Return the states of several layers, or what else is read, from one pass: (rows, width) for each.
 
         Arguments and errors are those of :meth:`last_token_states`; widths may differ between layers.
         """
@@ -111,7 +114,8 @@ class SharedPrefixEngine:
             return self._reference(layers, rows)
         places: dict[tuple[int, ...], int] = {}
         inverse = [places.setdefault(tuple(row), len(places)) for row in rows]
-        if len(places) == 1 and set(layers) == {-1} and len(rows[0]) <= self._longest_row() and not self.strict:
+        alone = len(places) == 1 and set(layers) == {-1} and len(rows[0]) <= self._longest_row()
+        if alone and current_edit() is None and not self.strict:
             # It has no padding and shares nothing: right without a check.
             self.counters.add(text_tokens=len(rows[0]))
             (states,) = reference_states(self.backbone, rows[:1], [-1], self.pooling)
@@ -136,7 +140,7 @@ class SharedPrefixEngine:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    def _validate(self, rows: Sequence[TokenRow], layers: Sequence[int]) -> None:
+    def _validate(self, rows: Sequence[TokenRow], layers: Sequence[int | Read]) -> None:
         if not len(rows):
             raise InputError("no row was given; expected token ids of at least one text")
         for index, row in enumerate(rows):
@@ -145,7 +149,8 @@ class SharedPrefixEngine:
         if set(layers) == {-1}:
             return
         lowest = -1 - self.backbone.config.get_text_config().num_hidden_layers
-        for layer in layers:
+        for one in layers:
+            layer = one.layer if isinstance(one, Read) else one
             if not lowest <= layer <= -1:
                 raise LayerError(f"layer {layer} is outside this backbone; choose one from {lowest} to -1")
 
@@ -166,7 +171,11 @@ class SharedPrefixEngine:
         return shared
 
     def _compute(
-        self, check: EquivalenceCheck, prefix: Prefix | None, rows: list[tuple[int, ...]], layers: tuple[int, ...]
+        self,
+        check: EquivalenceCheck,
+        prefix: Prefix | None,
+        rows: list[tuple[int, ...]],
+        layers: tuple[int | Read, ...],
     ) -> list[Tensor]:
         reference = self._refuse if self.strict else partial(self._budget.run, rows, partial(self._reference, layers))
         forward = None if prefix is None else check.forward(prefix, rows, layers)
@@ -202,7 +211,7 @@ class SharedPrefixEngine:
             self._check = check
         return check
 
-    def _reference(self, layers: Sequence[int], rows: Sequence[TokenRow]) -> list[Tensor]:
+    def _reference(self, layers: Sequence[int | Read], rows: Sequence[TokenRow]) -> list[Tensor]:
         states = reference_states(self.backbone, rows, layers, self.pooling)
         self.counters.add(stock_tokens=len(rows) * max(map(len, rows)))
         return states

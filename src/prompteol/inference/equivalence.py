@@ -19,10 +19,11 @@ from prompteol.inference.packing import Counters, TokenBudget, TokenRow, packs
 from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
 from prompteol.inference.reference_forward import Comparison, compare_with, input_device, reference_states
 from prompteol.inference.structure import Structure, foreign_code
+from prompteol.inference.within_layers import Edit, Read, current_edit
 from prompteol.locks import Lock
 
 MakeForward = Callable[[Attention], PackedForward]
-Layers = tuple[int, ...]
+Layers = tuple[int | Read, ...]
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class EquivalenceCheck:
         self._packed_backbone: PackedBackbone | None = None
         self._attentions: list[Attention] | None = None
         self._refused = False
-        self._checked_lengths: dict[tuple[int, Layers], int] = {}
+        self._checked_lengths: dict[tuple[int, Layers, Edit | None], int] = {}
         self._lock = Lock()
         if foreign := foreign_code(backbone.modules()):
             self._refuse(f"{foreign} expects ordinary batches")
@@ -70,7 +71,7 @@ class EquivalenceCheck:
             return forwards(self._attentions[0]) if self._attentions and self._proven(prefix, rows, layers) else None
 
     def _proven(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> bool:
-        return len(rows[-1]) <= 2 * self._checked_lengths.get((_magnitude(prefix), layers), 0)
+        return len(rows[-1]) <= 2 * self._checked_lengths.get((_magnitude(prefix), layers, current_edit()), 0)
 
     def leave(self, forward: PackedForward, reason: str) -> None:
         """Go on without an attention kernel that broke: with the next one, else by the reference forward."""
@@ -112,7 +113,7 @@ class EquivalenceCheck:
                 if not reason:
                     if index:
                         self._attentions, self._checked_lengths = self._attentions[index:], {}
-                    self._checked_lengths[_magnitude(prefix), layers] = len(rows[-1])
+                    self._checked_lengths[_magnitude(prefix), layers, current_edit()] = len(rows[-1])
                     return
                 reasons.append(f"{attention.name}: {reason}")
                 logger.debug("attention %s", reasons[-1])
@@ -158,7 +159,7 @@ class EquivalenceCheck:
         attentions = attentions[1:] if wrong else attentions
         if fastest in durations and fastest not in attentions[:1]:
             self._attentions = [fastest, *attentions]
-            self._checked_lengths = {(_magnitude(prefix), layers): len(rows[-1])}
+            self._checked_lengths = {(_magnitude(prefix), layers, current_edit()): len(rows[-1])}
             self._kernels.fastest[self._placement] = fastest
         elif wrong and attentions:
             self._attentions, self._checked_lengths = attentions, {}

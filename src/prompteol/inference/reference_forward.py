@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from prompteol.errors import ModelError
+from prompteol.inference.layer_hooks import watching
 from prompteol.inference.packing import TokenRow
 from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
+from prompteol.inference.within_layers import Read, WithinLayers
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -36,11 +39,14 @@ _PADDED_TOGETHER = 3
 
 
 def reference_states(
-    backbone: PreTrainedModel, rows: Sequence[TokenRow], layers: Sequence[int], pooling: TokenPooling = LAST_TOKEN
+    backbone: PreTrainedModel,
+    rows: Sequence[TokenRow],
+    layers: Sequence[int | Read],
+    pooling: TokenPooling = LAST_TOKEN,
 ) -> list[Tensor]:
     """Return ``hidden_states`` of some layers, indexed from the end, pooled over each row, (rows, width) each.
 
-    The backbone gets no hooks, see :func:`sharing_copy`.
+    Or what else is read. The backbone gets no hooks, see :func:`sharing_copy`.
     """
     check_own_tokens(backbone)
     device = input_device(backbone)
@@ -53,16 +59,26 @@ def reference_states(
         lengths = torch.tensor([len(row) for row in rows], device=device)
         mask = (torch.arange(longest, device=device) < lengths[:, None]).long()
     last_only = set(layers) == {-1}
-    # As sentence-transformers calls it: hooks on the backbone itself see neither.
-    output = (backbone if last_only else sharing_copy(backbone)).forward(
-        input_ids=input_ids,
-        attention_mask=mask,
-        output_hidden_states=not last_only,
-        use_cache=False,
-        return_dict=True,
-    )
+    depth = backbone.config.get_text_config().num_hidden_layers
+    within = WithinLayers.of_forward(layers, rows, depth)
+    copied = backbone if last_only and within is None else sharing_copy(backbone)
+    with nullcontext() if within is None else watching(copied, within):
+        # As sentence-transformers calls it: hooks on the backbone itself see neither.
+        output = copied.forward(
+            input_ids=input_ids,
+            attention_mask=mask,
+            output_hidden_states=not last_only,
+            use_cache=False,
+            return_dict=True,
+        )
     stack = {-1: output.last_hidden_state} if last_only else output.hidden_states
-    return [_pooled(stack[layer], lengths, pooling) for layer in layers]
+    if within is None:
+        return [_pooled(stack[layer], lengths, pooling) for layer in layers]
+    for one in layers:
+        if isinstance(one, Read) and one.site == "mean":
+            within.take_mean(one.layer + depth, stack[one.layer])
+    states = {one: _pooled(stack[one], lengths, pooling) for one in layers if isinstance(one, int)}
+    return within.values(layers, states)
 
 
 def check_own_tokens(backbone: nn.Module) -> None:
@@ -117,7 +133,7 @@ def _let_record(backbone: type[PreTrainedModel], config: PretrainedConfig) -> No
 class Comparison:
     """Hold reference states, (rows, width) a layer, and the relative difference that rounding explains."""
 
-    layers: Sequence[int]
+    layers: Sequence[int | Read]
     expected: Sequence[Tensor]
     allowed: Sequence[float]
 
@@ -132,7 +148,7 @@ class Comparison:
 
 
 def compare_with(
-    reference: Callable[[Sequence[TokenRow]], list[Tensor]], rows: Sequence[TokenRow], layers: Sequence[int]
+    reference: Callable[[Sequence[TokenRow]], list[Tensor]], rows: Sequence[TokenRow], layers: Sequence[int | Read]
 ) -> Comparison | None:
     """Run the reference forward, all rows together and at most 16 alone; return None where a state is not finite.
 
