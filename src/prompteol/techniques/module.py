@@ -60,7 +60,7 @@ class TechniqueModule(PromptEOLModule):
         self._prompters: list[PromptTokenizer] = []
         self._layers = tuple(technique.layers(self.layer))
         with torch.inference_mode():
-            probe = [TokenRows([[0], [0]], (), 0)] * len(self._prompt_tokenizers())
+            probe = [TokenRows([[0], [0]], (), 0)] * len(self.prompt_tokenizers())
             self._dimension = int(self._combined(probe, "stock").shape[1])
 
     def get_embedding_dimension(self) -> int:
@@ -88,7 +88,7 @@ class TechniqueModule(PromptEOLModule):
         transformer = Transformer.load(model_name_or_path, **options)
         return cls(transformer, manifest.template, technique=from_record(manifest.technique), layer=manifest.layer)
 
-    def _prompt_tokenizers(self) -> list[PromptTokenizer]:
+    def prompt_tokenizers(self) -> list[PromptTokenizer]:
         """Return one for each template, made anew where another tokenizer was set."""
         own = self.prompter
         if self._of_tokenizer is not own:
@@ -107,7 +107,7 @@ class TechniqueModule(PromptEOLModule):
         pad = self.tokenizer.pad_token_id
         rows = [
             TokenRows(one(texts, task=task, prompt=prompt, max_length=max_length), one.head(task, prompt), pad)
-            for one in self._prompt_tokenizers()
+            for one in self.prompt_tokenizers()
         ]
         if engine == "auto":
             return {"token_rows": rows}
@@ -123,7 +123,7 @@ class TechniqueModule(PromptEOLModule):
         pairs = list(zip(input_ids, attention_mask, strict=True))
         return [
             TokenRows([ids[mask == number].tolist() for ids, mask in pairs], (), 0)
-            for number in range(1, len(self._prompt_tokenizers()) + 1)
+            for number in range(1, len(self.prompt_tokenizers()) + 1)
         ]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]

@@ -29,10 +29,13 @@ class Workspace:
         # It holds checkpoint-50, checkpoint-100 and so on, each of the portable form.
         self.checkpoints = output / "checkpoints"
         self.curve = output / "curve.jsonl"
-        self.vectors = output / "teacher.safetensors"
         # Recipe and data, so that a training is resumed with the same ones.
         self.record = output / "training.json"
         self._lock = ProcessLock(self.checkpoints / ".lock")
+
+    def vectors(self, number: int) -> Path:
+        """Return the file of a teacher's vectors."""
+        return self.output / f"teacher{f'-{number + 1}' if number else ''}.safetensors"
 
     def check(self, *, resume: bool) -> Mapping[str, Any] | None:
         """Return the record of a training in the folder that has come to a checkpoint, or ``None``: one may begin."""
