@@ -20,6 +20,7 @@ from transformers import AttentionInterface
 from prompteol.compat import eager_attention, variable_length_kernel
 from prompteol.errors import SettingError
 from prompteol.inference.context import Attention, ForwardContext, UnsupportedError
+from prompteol.inference.layer_hooks import reroute
 
 StockAttention = Callable[..., tuple[Tensor, Tensor | None]]
 
@@ -76,7 +77,11 @@ class GroupedAttention:
             asking, keys, values = (_batch(part, count) for part in parts)
             end = context.prefix_length + length
             seen = mask[..., end - 1 if context.last_only else context.prefix_length : end, :end]
-            output, _ = attention(asking, *context.with_prefix(module, keys, values), seen)
+            keys, values = context.with_prefix(module, keys, values)
+            if context.rerouting is not None:
+                last = torch.full((count,), end - 1)
+                keys, values, seen = reroute(keys, values, seen, last, context.rerouting)
+            output, _ = attention(asking, keys, values, seen)
             outputs.append(output.flatten(0, 1))
         return torch.cat(outputs).unsqueeze(0)
 
@@ -133,8 +138,10 @@ class VariableLengthAttention:
         """Return (1, queries, heads, width), or raise ValueError for soft-capping and sinks, which it does not know."""
         if kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None:
             raise ValueError("varlen_attn knows neither soft-capping nor sinks")
-        if not context.once(mask, lambda: torch.equal(mask, torch.ones_like(mask).tril())):
-            # A window that some text outgrows.
+        if context.rerouting is not None or not context.once(
+            mask, lambda: torch.equal(mask, torch.ones_like(mask).tril())
+        ):
+            # A window that some text outgrows, or a key more than texts have tokens.
             return self._groups(context, module, query, key, value, mask, **kwargs)
         gather, query_ends, key_ends = context.once(("varlen", query.device), partial(_layout, context, query.device))
         keys, values = (

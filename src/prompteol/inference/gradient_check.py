@@ -80,7 +80,7 @@ class GradientCheck(EquivalenceCheck):
         if states is None or not states.expected[0].requires_grad:
             return states
         rows = [(*prefix, *suffix) for suffix in suffixes]
-        alone = zip(*(reference_states(self._backbone, [row], layers) for row in rows), strict=True)
+        alone = zip(*(reference_states(self._backbone, [row], layers, self._pooling) for row in rows), strict=True)
         together = _gradients(states.expected, trained)
         noise = [
             float((one - other).abs().max())

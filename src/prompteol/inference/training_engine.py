@@ -14,6 +14,7 @@ from prompteol.inference.engine import SharedPrefixEngine
 from prompteol.inference.gradient_check import GradientCheck
 from prompteol.inference.packed_forward import Prefix
 from prompteol.inference.packing import TokenRow
+from prompteol.inference.within_layers import Read
 
 
 class TrainingEngine(SharedPrefixEngine):
@@ -45,7 +46,9 @@ class TrainingEngine(SharedPrefixEngine):
         super().__init__(backbone, token_budget=token_budget, attention=attention)
         self.heads = sorted(set(map(tuple, heads)), key=len, reverse=True)
 
-    def layer_states(self, rows: Sequence[TokenRow], layers: Sequence[int], *, prefix: TokenRow = ()) -> list[Tensor]:
+    def layer_states(
+        self, rows: Sequence[TokenRow], layers: Sequence[int | Read], *, prefix: TokenRow = ()
+    ) -> list[Tensor]:
         """Return the states of several layers from one pass: a (rows, width) for each of ``layers``.
 
         Equal rows are computed each on its own, since dropout tells them apart.
@@ -74,4 +77,5 @@ class TrainingEngine(SharedPrefixEngine):
         return groups
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "heads": self.heads}
+        state = super().__getstate__()
+        return {name: state[name] for name in ("backbone", "token_budget", "attention")} | {"heads": self.heads}
