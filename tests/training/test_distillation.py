@@ -222,7 +222,7 @@ def test_passages_are_learned_as_passages(tiny, tmp_path, passages, distilled, t
     wanted = cosines(SentenceTransformer(teacher, device="cpu").encode(rows))
     before = np.abs(cosines(embedded()) - wanted).mean()
     train(model, tmp_path / "out", passages, distilled, teacher=teacher)
-    assert np.abs(cosines(embedded()) - wanted).mean() < 0.5 * before
+    assert np.abs(cosines(embedded()) - wanted).mean() < 0.7 * before
 
 
 def test_the_loss_of_a_batch_with_queries(tiny, passages, distilled):

@@ -6,11 +6,13 @@ import pytest
 
 from prompteol import PromptEOL
 from prompteol.errors import SettingError, TemplateError
-from prompteol.prompts import PromptTemplate
+from prompteol.prompts import Demonstration, PromptTemplate
 from prompteol.training import Recipe, train
 from prompteol.training.prompting import TrainingPrompts
 
-SHOWN = PromptTemplate('Text: "', '" in a word: "', normalization="plain", demonstrations=[("A cat.", "Cat")])
+SHOWN = PromptTemplate(
+    'Text: "', '" in a word: "', normalization="plain", demonstrations=(Demonstration("A cat.", "Cat"),)
+)
 EXTRA = ("pretended-cot", "promptreps", SHOWN)
 
 
@@ -31,10 +33,9 @@ def test_a_share_of_the_batch_is_under_other_templates(model):
     prompts = TrainingPrompts(model, Recipe(extra_templates=EXTRA, extra_share=0.5))
     rows = decoded(model, prompts(texts, prompt="query"))
     assert all(text in row for text, row in zip(texts, rows, strict=True))
-    begins = ("<s>This sentence", "<s>After thinking", '<s>Query: "', '<s>Text: "A cat." in a word: "Cat". Text: "')
-    counted = [sum(row.startswith(begin) for row in rows) for begin in begins[:3]]
-    assert counted == [12, 4, 4]
-    assert sum(row.startswith("<s>Text") for row in rows) == 4
+    begins = ("<s>This sentence", "<s>After thinking", '<s>Query: "', '<s>Text: "A cat." in a word: "Cat".Text: "')
+    counted = [sum(row.startswith(begin) for row in rows) for begin in begins]
+    assert counted == [12, 4, 4, 4]
     assert decoded(model, prompts(texts, prompt="query")) == rows
     assert decoded(model, prompts(texts[::-1], prompt="query")) != rows[::-1]
     assert any(row.startswith('<s>Passage: "') for row in decoded(model, prompts(texts, prompt="document")))

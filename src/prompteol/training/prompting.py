@@ -62,11 +62,12 @@ class TrainingPrompts:
             return {name: features[name] for name in ("input_ids", "attention_mask")}
         chosen = self._draw(texts)
         module = self.model.module
+        longest = module.max_seq_length or sys.maxsize
         rows: dict[int, list[int]] = {}
         for number, one in enumerate([module.prompter, *self.others]):
             places = [place for place, which in enumerate(chosen) if which == number]
-            options = {"prompt": _routed(one, prompt), "max_length": module.max_seq_length or sys.maxsize}
-            rows |= zip(places, one([texts[place] for place in places], **options), strict=True)
+            ids = one([texts[place] for place in places], prompt=_routed(one, prompt), max_length=longest)
+            rows.update(zip(places, ids, strict=True))
         return TokenRows([rows[place] for place in range(len(texts))], (), module.tokenizer.pad_token_id).padded()
 
     def _draw(self, texts: Sequence[str]) -> list[int]:
