@@ -43,6 +43,7 @@ ROOMS = (
     "corpus",
     "ray",
     "serving",
+    "demo",
     "cli",
     "__main__",
 )

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from prompteol.loading import model_info
     from prompteol.model import Word
     from prompteol.model.sparse import HybridVectors, hybrid_scores
+    from prompteol.model.sparse_encoder import sparse_encoder
+    from prompteol.model.windows import split_windows
     from prompteol.plots.picture import plot_similarity
     from prompteol.prompts import (
         DEMONSTRATIONS,
@@ -79,6 +81,8 @@ _EXPORTS = {
     "register_template": "prompteol.prompts",
     "restore": "prompteol.acceleration",
     "search_corpus": "prompteol.corpus",
+    "sparse_encoder": "prompteol.model.sparse_encoder",
+    "split_windows": "prompteol.model.windows",
     "train": "prompteol.training",
     "tune_prompt": "prompteol.tuning",
     "verify": "prompteol.serving.verify",
@@ -118,6 +122,8 @@ __all__ = [
     "register_template",
     "restore",
     "search_corpus",
+    "sparse_encoder",
+    "split_windows",
     "train",
     "tune_prompt",
     "verify",
