@@ -69,6 +69,8 @@ def search(
     for asked in _questions() if interactive else [question]:
         (hits,) = found.find(asked, nearest)
         _show(asked, hits)
+    if "text" not in found.corpus.columns and not column:
+        console.note("the folder keeps no text to show: embed it with encode --keep text")
 
 
 def _questions() -> Iterator[str]:
