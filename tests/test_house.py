@@ -26,6 +26,7 @@ ROOMS = (
     "prompts",
     "tokenization",
     "inference",
+    "acceleration",
     "model",
     "saving",
     "techniques",
@@ -43,6 +44,7 @@ ROOMS = (
     "corpus",
     "ray",
     "serving",
+    "demo",
     "cli",
     "__main__",
 )

@@ -132,6 +132,17 @@ class PromptTokenizer:
             self._check_room(task, prompt, max_length)
         return [self._fit(row, tail, max_length) for row in rows]
 
+    def token_rows(
+        self, texts: Sequence[str], *, task: PromptTask | None = None, prompt: str = "", max_length: int
+    ) -> TokenRows:
+        """Return the same rows, and the ids that ordinary ones begin with."""
+        rows = self(texts, task=task, prompt=prompt, max_length=max_length)
+        return TokenRows(rows, self.head(task, prompt), self.tokenizer.pad_token_id)
+
+    def ids(self, strings: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of strings as they stand, with nothing put in front or cut."""
+        return self._ids(list(strings))
+
     def tail(self, task: PromptTask | None = None, prompt: str = "") -> list[int]:
         """Return the ids that every prompt ends with, whatever the text; anew, as the tokenizer may be edited."""
         return _common_end(*self._ids(self._render(_FILLERS, task, prompt)))
