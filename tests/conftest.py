@@ -4,6 +4,10 @@ import ast
 import os
 import sys
 
+from hub_server import HUB, TOKEN
+
+# The Hub of every test is one in this process, and only a test that asks for it goes online.
+os.environ["HF_ENDPOINT"] = HUB.url
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
@@ -14,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 from hypothesis import HealthCheck, settings
 
 from prompteol.techniques import registry
@@ -124,6 +129,26 @@ def tiny(tmp_path_factory):
         return made[key]
 
     return folder
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A Hub without repositories, spoken to by the real client with its owner's token, without Xet; an empty cache."""
+    assert HUB.url == constants.ENDPOINT, "huggingface_hub was imported before this file"
+    HUB.reset()
+    if not HUB.servers:
+        HUB.start()
+    for name, value in {
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_CACHE": str(tmp_path / "hub-cache"),
+        "HF_TOKEN_PATH": str(tmp_path / "no-token"),
+    }.items():
+        monkeypatch.setattr(constants, name, value)
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path / "hub-cache"))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")  # which peft reads itself
+    return HUB
 
 
 @pytest.fixture(params=ARCHITECTURES)

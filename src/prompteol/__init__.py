@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prompteol import errors
+    from prompteol.acceleration import accelerate, restore
     from prompteol.corpus import embed_corpus, open_corpus, search_corpus
     from prompteol.embedder import LongTextWarning, TextEmbedder, check_index, guard_index
     from prompteol.embedder.encode_files import encode_files
@@ -59,6 +60,7 @@ _EXPORTS = {
     "TEMPLATES": "prompteol.prompts",
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.model",
+    "accelerate": "prompteol.acceleration",
     "check": "prompteol.serving.check",
     "check_index": "prompteol.embedder",
     "embed_corpus": "prompteol.corpus",
@@ -77,6 +79,7 @@ _EXPORTS = {
     "register_task": "prompteol.evaluation",
     "register_technique": "prompteol.techniques",
     "register_template": "prompteol.prompts",
+    "restore": "prompteol.acceleration",
     "search_corpus": "prompteol.corpus",
     "sparse_encoder": "prompteol.model.sparse_encoder",
     "split_windows": "prompteol.model.windows",
@@ -97,6 +100,7 @@ __all__ = [
     "RetrievalTemplate",
     "TextEmbedder",
     "Word",
+    "accelerate",
     "check",
     "check_index",
     "embed_corpus",
@@ -116,6 +120,7 @@ __all__ = [
     "register_task",
     "register_technique",
     "register_template",
+    "restore",
     "search_corpus",
     "sparse_encoder",
     "split_windows",

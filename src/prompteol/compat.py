@@ -68,9 +68,10 @@ def dequantizing() -> dict[str, Any]:
 
 def hub_errors() -> tuple[type[Exception], ...]:
     """Return the classes of what a request to the Hub raises: refusals, and an HTTP library's own of no connection."""
+    # RuntimeError is what a thread raises that uploads one of several files.
     # Which library that is, huggingface_hub has changed twice.
     of_library: tuple[Any, ...] = HfHubHTTPError.__bases__
-    return (*of_library, OSError, ValueError)
+    return (*of_library, OSError, RuntimeError, ValueError)
 
 
 def renames_weights(model_type: str) -> bool:

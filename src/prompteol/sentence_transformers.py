@@ -20,11 +20,11 @@ from sentence_transformers.util.quantization import quantize_embeddings
 from prompteol.errors import SettingError
 from prompteol.loading import PromptConfig, load_model
 from prompteol.model import LoadOptions, portable_transformer
-from prompteol.model.lexical import LexicalModel
 from prompteol.model.module import Engine
 from prompteol.model.pools import remember_pool, using_pool
 from prompteol.prompts import DemonstrationsLike, NormalizationMode, TemplateLike
 from prompteol.saving import Manifest, fingerprint, save_portable, training_notes, warn_of_lost_edits
+from prompteol.saving.pushing import PushableModel
 from prompteol.techniques import Technique
 from prompteol.techniques.fitting import fit_readout
 from prompteol.techniques.registry import split_techniques, to_record
@@ -36,7 +36,7 @@ __all__ = ["PromptEOL"]
 _TEXTS_AT_ONCE = 4096
 
 
-class PromptEOL(LexicalModel):
+class PromptEOL(PushableModel):
     """Embed texts with a causal language model: fill a prompt, take the last token's hidden state.
 
     What is saved is made of stock modules: any sentence-transformers loads it, without this package and without a
@@ -60,8 +60,9 @@ class PromptEOL(LexicalModel):
             never does.
         device: for instance ``"cuda"``; default: the best there is.
         gguf_file: the name of a GGUF file in that folder or repository, to take the weights from.
-        prompts, default_prompt_name, similarity_fn_name, truncate_dim, cache_folder, trust_remote_code, revision,
-            local_files_only, token, processor_kwargs, config_kwargs, model_card_data: see ``SentenceTransformer``.
+        prompts, default_prompt_name, similarity_fn_name, truncate_dim, model_card_data: see ``SentenceTransformer``.
+        cache_folder, trust_remote_code, revision, local_files_only, token: see ``SentenceTransformer``.
+        processor_kwargs, config_kwargs: see ``SentenceTransformer``.
         model_kwargs: go to the backbone's ``from_pretrained``. Without ``dtype``, a CPU computes in fp32 and an
             accelerator in the checkpoint's dtype.
 

@@ -29,6 +29,7 @@ OWN = {
     ("tune", "technique"),
     ("tune", "fit_texts"),
     ("reproduce", "dtype"),  # the paper's
+    ("export", "push_revision"),  # a branch beside the model's own
     ("export", "dtype"),  # the checkpoint's, on a CPU too
     ("train", "batch_size"),  # a hyperparameter
     ("train", "seed"),  # Recipe's default, 42

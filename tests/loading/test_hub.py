@@ -1,10 +1,8 @@
-"""Models by Hub name: read from a cache without network, pushed in the portable form."""
+"""Models by Hub name are read from a cache without network."""
 
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
-import huggingface_hub
 import numpy as np
 import pytest
 from httpx import Request, Response
@@ -70,22 +68,3 @@ def test_a_revision_that_the_hub_does_not_have(monkeypatch):
     monkeypatch.setattr("prompteol.model.source.load_file_path", missing)
     with pytest.raises(ModelNotFoundError, match="'someone/model' has no revision 'v9'"):
         PromptEOL("someone/model", revision="v9")
-
-
-def test_what_is_pushed_is_the_portable_form(tiny, tmp_path, monkeypatch):
-    def create_repo(self, repo_id, **_):
-        return SimpleNamespace(repo_id=repo_id)
-
-    def upload_folder(self, *, repo_id, folder_path, **_):
-        shutil.copytree(folder_path, tmp_path / "uploaded")
-        return SimpleNamespace(commit_url=f"https://example.org/{repo_id}")
-
-    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", create_repo)
-    monkeypatch.setattr(huggingface_hub.HfApi, "upload_folder", upload_folder)
-    PromptEOL(tiny("qwen2"), demonstrations="opt-2.7b", device="cpu").save_pretrained(tmp_path / "saved")
-    model = PromptEOL(tmp_path / "saved", device="cpu")
-    assert model.push_to_hub("someone/promptEOL-tiny") == "https://example.org/someone/promptEOL-tiny"
-    stock = SentenceTransformer(str(tmp_path / "uploaded"), device="cpu")
-    assert np.allclose(stock.encode("hello"), model.encode("hello"), atol=1e-5)
-    assert (tmp_path / "uploaded" / "prompteol.json").exists()
-    assert 'SentenceTransformer("someone/promptEOL-tiny")' in (tmp_path / "uploaded" / "README.md").read_text()

@@ -11,9 +11,16 @@ from rich.table import Table
 
 from prompteol.cli import console
 from prompteol.cli.model_options import ModelOptions
-from prompteol.cli.options import Dtype, ForceOption, ModelOption, NormalizeOption, TaskOption, option
-from prompteol.errors import SettingError
-from prompteol.files.atomic import check_folder
+from prompteol.cli.options import (
+    Dtype,
+    ForceOption,
+    ModelOption,
+    NormalizeOption,
+    OptionalFolderOption,
+    TaskOption,
+    option,
+)
+from prompteol.cli.push import PushOptions, uploading
 
 if TYPE_CHECKING:
     from prompteol import PromptEOL
@@ -35,28 +42,43 @@ class ExportedModelOptions(ModelOptions):
         return super().load(model) if self.dtype else replace(self, dtype="auto").load(model)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportPushOptions(PushOptions):
+    """Describe the branch for servers, which stands beside the model's own."""
+
+    push_revision: Annotated[
+        str, option("--push-revision BRANCH", "The branch of the repository that gets the folder.")
+    ] = "served"
+
+    @property
+    def replaced(self) -> str | None:
+        """The record of an export, in whose place another may come."""
+        return "export.json"
+
+
 def export(
     *,
     model: ModelOption = None,
-    output: Annotated[
-        Path | None, option("--output -o FOLDER", "The folder to write; with --push it may be left out.")
-    ] = None,
+    output: OptionalFolderOption = None,
     task: TaskOption = None,
     normalize: NormalizeOption = False,
     onnx: Annotated[bool, option("--onnx", "Write an ONNX graph, too (extra: onnx).")] = False,
     web: Annotated[bool, option("--web", "Write a page that embeds texts in a browser, too, with the graph.")] = False,
+    web_libraries: Annotated[
+        Path | None,
+        option(
+            "--web-libraries FOLDER [npm]", "The node_modules with the page's libraries, where npm cannot be reached."
+        ),
+    ] = None,
     server: Annotated[
         Server | None,
         option("--for SERVER [any that reads the tokenizer]", "Write for a server that reads no prompt from it."),
     ] = None,
-    push: Annotated[str | None, option("--push NAME", "Upload the folder to this repository on the Hub.")] = None,
-    push_revision: Annotated[
-        str, option("--push-revision BRANCH", "The branch of the repository that gets the folder.")
-    ] = "served",
     allow_inexact: Annotated[
         bool, option("--allow-inexact", "Write the folder even if ordinary texts get other tokens or vectors.")
     ] = False,
     options: ExportedModelOptions,
+    hub: ExportPushOptions,
     force: ForceOption = False,
 ) -> None:
     """Write a folder that gives a model's vectors for plain text, wherever its tokenizer is read.
@@ -64,18 +86,16 @@ def export(
     The prompt is in tokenizer.json, so vLLM, Text Embeddings Inference and infinity need no template. Everything is
     loaded again and compared before it is there.
     """
-    if output is None and push is None:
-        raise SettingError("export has nowhere to write: give -o FOLDER, or --push NAME")
     options.check(model)
-    if output is not None:
-        check_folder(output, force=force)
-    from prompteol.saving.export import check_push
+    if hub.push is not None:
+        from prompteol.saving.export import check_push
+
+        check_push(hub.push_revision, server)
+    hub.check(output, force=force)
     from prompteol.saving.export import export as export_model
     from prompteol.saving.export import push as push_folder
     from prompteol.saving.export.commands import table
 
-    if push is not None:
-        check_push(push_revision, server)
     loaded = options.load(model)
     with TemporaryDirectory() as scratch:
         with console.waiting("exporting"):
@@ -86,6 +106,7 @@ def export(
                 normalize=normalize,
                 onnx=onnx,
                 web=web,
+                web_libraries=web_libraries,
                 server=server,
                 allow_inexact=allow_inexact,
                 force=force,
@@ -98,9 +119,8 @@ def export(
         if output is not None:
             for name, command in done.commands.items():
                 console.note(f"{name}: {command}" if "\n" not in command else f"{name}:\n{command}")
-        if push is not None:
-            with console.waiting("uploading"):
-                named = push_folder(done, push, push_revision)
-            console.note(
-                f"{push}: the branch {push_revision} holds it" + (", as the card of main says" if named else "")
-            )
+        if hub.push is not None:
+            with uploading():
+                named = push_folder(done, hub.push, hub.push_revision, private=hub.private)
+            said = ", as the card of main says" if named else ""
+            console.note(f"{hub.push}: the branch {hub.push_revision} holds it{said}")

@@ -7,35 +7,40 @@ from typing import Annotated
 from rich.table import Table
 
 from prompteol.cli import console
-from prompteol.cli.model_options import LoadingOptions, ModelOptions, quiet, save
-from prompteol.cli.options import ForceOption, ModelFolderOption, ModelOption, option
+from prompteol.cli.model_options import LoadingOptions, ModelOptions, quiet
+from prompteol.cli.options import ForceOption, ModelOption, OptionalFolderOption, option
+from prompteol.cli.push import PushOptions
 from prompteol.errors import SettingError
 from prompteol.extras import check_extra
-from prompteol.files.atomic import check_folder
 
 
 def create(
-    *, model: ModelOption = None, output: ModelFolderOption, options: ModelOptions, force: ForceOption = False
+    *,
+    model: ModelOption = None,
+    output: OptionalFolderOption = None,
+    options: ModelOptions,
+    hub: PushOptions,
+    force: ForceOption = False,
 ) -> None:
-    """Save a model with its prompt in one folder.
+    """Save a model with its prompt in one folder, on the Hub, or both.
 
     SentenceTransformer("FOLDER") loads it, also where this package is not installed.
     """
     options.check(model)
-    check_folder(output, force=force)
-    save(options.load(model), output, force=force)
-    console.note_saved(output)
+    hub.check(output, force=force)
+    hub.save(options.load(model), output, force=force)
 
 
 def merge(
     *,
     model: Annotated[str, option("--model -m MODEL", "The folder or Hub name of the LoRA adapter to merge.")],
-    output: ModelFolderOption,
+    output: OptionalFolderOption = None,
     base: Annotated[
         str | None,
         option("--base BASE [what the adapter names]", "The folder or Hub name of the adapter's base model."),
     ] = None,
     loading: LoadingOptions,
+    hub: PushOptions,
     force: ForceOption = False,
 ) -> None:
     """Merge an adapter with its base in full precision, and verify the result.
@@ -44,17 +49,17 @@ def merge(
     """
     check_extra("adapters", "peft")
     loading.check(model)
-    check_folder(output, force=force)
+    hub.check(output, force=force)
     with console.waiting("merging"):
         quiet()
         loading.use_threads()
         from prompteol.training import merge as merge_adapter
 
         merged = merge_adapter(model, base=base, device=loading.device, **loading.loading())
-    save(merged.model, output, force=force)
     parts, base_alone = f"{merged.from_parts:.1e} of the largest entry", f"{merged.from_base:.1e}"
-    console.note(f"{output}: differs from base plus adapter by {parts}, from the base alone by {base_alone}")
-    console.note_saved(output)
+    differs = f"differs from base plus adapter by {parts}, from the base alone by {base_alone}"
+    console.note(f"{output or hub.push}: {differs}")
+    hub.save(merged.model, output, force=force)
 
 
 def info(

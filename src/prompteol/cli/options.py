@@ -141,6 +141,9 @@ TaskOption = Annotated[PromptTask | None, typer.Option("--task", help="Use the p
 NormalizeOption = Annotated[bool, option("--normalize", "Scale each vector to length 1.")]
 
 # Outputs.
+OptionalFolderOption = Annotated[
+    Path | None, option("--output -o FOLDER", "The folder to write; with --push it may be left out.")
+]
 ModelFolderOption = Annotated[Path, option("--output -o FOLDER", "The folder to save the model in.")]
 PlotOption = Annotated[Path | None, option("--plot IMAGE", f"Draw the results, too, as a picture: a {IMAGES}.")]
 ForceOption = Annotated[bool, option("--force -f", "Replace an output that exists; a folder only if it holds a model.")]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from safetensors import SafetensorError
 from sentence_transformers.util import load_file_path
 from transformers import AutoConfig, PretrainedConfig
@@ -95,6 +95,11 @@ class ModelSource:
             revision = self.files.get("revision")
             raise ModelNotFoundError(
                 f"{self.name!r} has no revision {revision!r} on the Hub: give a branch, a tag or a commit of it"
+            ) from error
+        except HfHubHTTPError as error:
+            raise ModelNotFoundError(
+                f"the Hub does not know the token that {self.name!r} was asked for with: log in with hf auth login, or "
+                f"renew token=... or HF_TOKEN ({' '.join(str(error).split())[:200]})"
             ) from error
         return Path(found) if found else None
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from pathlib import Path
 
-from huggingface_hub import HfApi, ModelCard
+from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import EntryNotFoundError
 
-from prompteol.compat import hub_errors
 from prompteol.errors import ExportError
 from prompteol.saving.export.commands import serving_commands
 from prompteol.saving.export.exporting import Export
+from prompteol.saving.hub import folder_files, saying_why, upload
 from prompteol.saving.manifest import EXPORTED
 
 _HEADING = "## Servers"
-_WRITTEN_ANEW = ("README.md", EXPORTED)
 
 
 def check_push(revision: str, server: str | None) -> None:
@@ -27,15 +26,18 @@ def check_push(revision: str, server: str | None) -> None:
         raise ExportError(f"{server} reads a GGUF file, which is made of the local folder: export without a push")
 
 
-def push(done: Export, name: str, revision: str = "served", *, token: str | None = None) -> bool:
+def push(done: Export, name: str, revision: str = "served", *, private: bool = False, token: str | None = None) -> bool:
     """Upload an exported folder to the branch ``revision`` of the repository ``name``, in place of what is there.
+
+    ``private`` makes the repository a private one, where it is made, and refuses one that is public.
 
     Returns:
         Whether main has a card, which then names the branch.
 
     Raises:
         ExportError: the tokenizer lies in a folder of its own, which no server reads from the Hub; the folder is for
-            llama.cpp; or the Hub refuses, or is not reached.
+            llama.cpp.
+        HubError: the Hub refuses, or is not reached.
     """
     check_push(revision, done.record.get("server"))
     if done.record["tokenizer"]:
@@ -48,36 +50,36 @@ def push(done: Export, name: str, revision: str = "served", *, token: str | None
     for server, command in done.commands.items():
         readme = readme.replace(command, commands[server])
     record = json.dumps({**done.record, "commands": commands}, indent=2, ensure_ascii=False) + "\n"
-    api = HfApi(token=token)
-    try:
-        api.create_repo(name, exist_ok=True)
-        api.create_branch(name, branch=revision, exist_ok=True)
-        about: dict[str, Any] = {"repo_id": name, "revision": revision, "commit_message": "Export for servers"}
+    written_anew = {"README.md": readme.encode(), EXPORTED: record.encode()}
+    upload(
+        {**folder_files(done.folder), **written_anew},
+        name,
+        message="Export for servers",
+        revision=revision,
+        private=private or None,
         # A new branch begins with the files of main, whose chat template or shards a server would read.
-        api.upload_folder(
-            folder_path=str(done.folder), ignore_patterns=list(_WRITTEN_ANEW), delete_patterns="*", **about
-        )
-        for file, text in zip(_WRITTEN_ANEW, (readme, record), strict=True):
-            api.upload_file(path_or_fileobj=text.encode(), path_in_repo=file, **about)
-        return _mention(api, name, revision, commands, token)
-    except hub_errors() as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ExportError(f"{name!r} was not pushed; log in with hf auth login, or set HF_TOKEN: {reason}") from error
+        stale=lambda file: file != ".gitattributes",
+        token=token,
+    )
+    return _mention(name, revision, commands, token)
 
 
-def _mention(api: HfApi, name: str, revision: str, commands: dict[str, str], token: str | None) -> bool:
+def _mention(name: str, revision: str, commands: dict[str, str], token: str | None) -> bool:
     """Name the branch in the card of main, where there is a card."""
-    try:
-        card = ModelCard.load(name, token=token).content
-    except EntryNotFoundError:
-        return False
-    shown = "\n".join(commands.values())
-    begin = f"The branch `{revision}` holds this model for servers:"
-    about = f"{begin} send plain text, its tokenizer writes the prompt.\n\n```bash\n{shown}\n```\n"
-    if about not in card:
-        text = _with_branch(card.rstrip() + "\n", begin, about)
-        message = f"Name the branch {revision}"
-        api.upload_file(path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id=name, commit_message=message)
+    api = HfApi(token=token)
+    with saying_why(name, f"was pushed, but its card does not name the branch {revision}"):
+        try:
+            path = api.hf_hub_download(name, "README.md")
+        except EntryNotFoundError:
+            return False
+        card = Path(path).read_text(encoding="utf-8")
+        shown = "\n".join(commands.values())
+        begin = f"The branch `{revision}` holds this model for servers:"
+        about = f"{begin} send plain text, its tokenizer writes the prompt.\n\n```bash\n{shown}\n```\n"
+        if about not in card:
+            text = _with_branch(card.rstrip() + "\n", begin, about)
+            operation = CommitOperationAdd("README.md", text.encode())
+            api.create_commit(name, [operation], commit_message=f"Name the branch {revision}")
     return True
 
 
