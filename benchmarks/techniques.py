@@ -1,17 +1,20 @@
 """Score every technique of one backbone on pairs with human scores: the tables of docs/techniques.
 
-Each prompt runs once over the sentences, for two layers; its states are kept in --states, so that a run goes on where
-the last one stopped. Read-outs are then fitted on the states, by the package's own operations.
+By default read-outs: each prompt runs once over the sentences, for two layers, and read-outs are then fitted on the
+states, by the package's own operations. With --papers every forward technique is one row, at the settings of its paper,
+with the tokens and the passes through all layers that a text costs. What is computed is kept in --states, so that a run
+goes on where the last one stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +22,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from prompteol import PromptEOL, register_technique
+from prompteol.inference import SharedPrefixEngine
 from prompteol.techniques import (
     AllButTheTop,
     Centering,
@@ -56,6 +60,34 @@ ROWS = [
 ]
 
 
+class Paper(NamedTuple):
+    """One row: a technique, its prompt, and the layer as a fraction of depth, or negative."""
+
+    technique: str | None
+    template: str
+    layer: float
+
+
+# Layers and strengths as the papers have them for LLaMA-2-7B, in fractions of its 32 layers.
+PAPERS = [
+    Paper(None, "prompteol", -1),
+    Paper(None, "prompteol", 27 / 32),
+    Paper(None, "pretended-cot", -2),
+    Paper(None, "knowledge-enhancement", -2),
+    Paper("token-prepending:start=1,stop=0.22", "prompteol", 27 / 32),
+    Paper("token-prepending:start=1,stop=0.22", "pretended-cot", 27 / 32),
+    Paper("contrastive-prompting:layer=0.13,strength=2.0", "prompteol", 27 / 32),
+    Paper("contrastive-prompting:layer=0.13,strength=0.5", "prompteol", 27 / 32),
+    Paper("contrastive-prompting:layer=0.13,form=NR", "prompteol", 27 / 32),
+    Paper("echo", "prompteol", -1),
+    Paper("aligned-wva:start=0.5", "prompteol", -1),
+    Paper("aligned-wva:start=0", "prompteol", -1),
+    Paper("kv-embedding:start=0.33,stop=0.67,bias=1.0", "prompteol", -1),
+    Paper("prompt-ensemble", "prompteol", -2),
+    Paper("metaeol", "prompteol", -1),
+]
+
+
 @dataclass(frozen=True)
 class SeveralLayers(ForwardTechnique):
     """Give the states of several layers, one behind the other."""
@@ -87,7 +119,9 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--pairs", type=Path, required=True, help="sts-dev.csv of the STS benchmark")
     parser.add_argument("--sample", type=int, help="how many pairs, drawn at random; default: all")
-    parser.add_argument("--fit-texts", type=Path, required=True, help="a sentence a line")
+    parser.add_argument("--first", type=int, help="take the first pairs, so many, and draw none")
+    parser.add_argument("--papers", action="store_true", help="forward techniques at the settings of their papers")
+    parser.add_argument("--fit-texts", type=Path, help="a sentence a line; for read-outs")
     parser.add_argument("--fit", type=int, default=1000, help="how many of them, drawn at random")
     parser.add_argument("--layers", type=int, nargs="+", default=[-1, -3])
     parser.add_argument("--demonstration", default="opt-2.7b")
@@ -95,12 +129,17 @@ def main() -> None:
     arguments = parser.parse_args()
     with arguments.pairs.open(encoding="utf-8") as lines:
         rows = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
-    rows = _drawn(rows, arguments.sample or len(rows))
+    rows = rows[: arguments.first] if arguments.first else _drawn(rows, arguments.sample or len(rows))
     pairs = [(row[5], row[6], float(row[4])) for row in rows]
     texts = list(dict.fromkeys(text for *both, _ in pairs for text in both))
+    arguments.states.mkdir(exist_ok=True)
+    if arguments.papers:
+        _print_papers(pairs, texts, arguments)
+        return
+    if arguments.fit_texts is None:
+        parser.error("read-outs are fitted on --fit-texts FILE; for the other techniques give --papers")
     fit_texts = arguments.fit_texts.read_text(encoding="utf-8").splitlines()
     fit_texts = _drawn(sorted(set(fit_texts) - set(texts)), arguments.fit)
-    arguments.states.mkdir(exist_ok=True)
     table = Table(pairs, texts, fit_texts, arguments)
     print("| prompts | demonstrations | layer | read-out | fitted on | Spearman x 100 |")
     print("|---|---|---|---|---|---|")
@@ -111,6 +150,62 @@ def main() -> None:
 
 def _drawn(items: list[Any], count: int) -> list[Any]:
     return [items[place] for place in np.random.default_rng(0).permutation(len(items))[:count]]
+
+
+def _print_papers(pairs: list[tuple[str, str, float]], texts: list[str], arguments: argparse.Namespace) -> None:
+    print("| technique | prompt | layer | tokens of a text | passes | Spearman x 100 |")
+    print("|---|---|---|---|---|---|")
+    for number, paper in enumerate(PAPERS, start=1):
+        parts = []
+        for start in range(0, len(texts), _PART):
+            name = f"{paper.technique} {paper.template} {paper.layer:.3f} {len(texts)} {start}".replace(":", " ")
+            file = arguments.states / f"{name}.npz"
+            print(f"row {number} of {len(PAPERS)}, text {start} of {len(texts)}", file=sys.stderr, flush=True)
+            if not file.exists():
+                np.savez(file, **_embed_by(paper, texts[start : start + _PART], arguments.model))
+            parts.append(np.load(file))
+        vectors = torch.from_numpy(np.concatenate([part["vectors"] for part in parts])).double()
+        tokens, passes = (sum(float(part[name]) for part in parts) / len(texts) for name in ("tokens", "passes"))
+        shown = f"`{paper.technique}`" if paper.technique else "none"
+        score = _spearman(pairs, texts, vectors)
+        layer = int(parts[0]["layer"])
+        print(f"| {shown} | `{paper.template}` | {layer} | {tokens:.1f} | {passes:.2f} | {score:.2f} |", flush=True)
+
+
+def _embed_by(paper: Paper, texts: list[str], name: str) -> dict[str, Any]:
+    """Embed by one technique, and count the tokens of texts and the passes through all layers that are computed."""
+    base = PromptEOL(name, template=paper.template, device="cpu", model_kwargs={"dtype": "float32"})
+    depth = base.module.config.num_hidden_layers
+    layer = int(paper.layer) if paper.layer < 0 else round(paper.layer * depth) - depth - 1
+    base.set_template(layer=layer)
+    model = base
+    if paper.technique:
+        options: dict[str, Any] = {"technique": paper.technique, "template": paper.template, "layer": layer}
+        model = PromptEOL(name, device="cpu", model_kwargs={"dtype": "float32"}, **options)
+    passes, tokens = 0.0, 0
+    states = SharedPrefixEngine.layer_states
+
+    def counting(engine: SharedPrefixEngine, rows: Any, layers: Any, **options: Any) -> list[Tensor]:
+        nonlocal passes, tokens
+        deepest = max(one if isinstance(one, int) else one.layer for one in layers)
+        passes += len(rows) * (deepest + depth + 1) / depth
+        before = engine.counters.text_tokens
+        found = states(engine, rows, layers, **options)
+        tokens += engine.counters.text_tokens - before
+        return found
+
+    SharedPrefixEngine.layer_states = counting  # type: ignore[method-assign]
+    try:
+        vectors = model.encode(texts)
+    finally:
+        SharedPrefixEngine.layer_states = states  # type: ignore[method-assign]
+    return {"vectors": vectors, "tokens": tokens, "passes": passes, "layer": layer}
+
+
+def _spearman(pairs: list[tuple[str, str, float]], texts: list[str], vectors: Tensor) -> float:
+    rows = dict(zip(texts, torch.nn.functional.normalize(vectors, dim=1), strict=True))
+    cosines = [float(rows[one] @ rows[other]) for one, other, _ in pairs]
+    return 100 * float(spearmanr(cosines, [score for *_, score in pairs]).statistic)
 
 
 class Table:
@@ -157,9 +252,7 @@ class Table:
         np.save(file, self._model.encode(texts))
 
     def _score(self, vectors: Tensor) -> float:
-        rows = dict(zip(self._texts, torch.nn.functional.normalize(vectors, dim=1), strict=True))
-        cosines = [float(rows[one] @ rows[other]) for one, other, _ in self._pairs]
-        return 100 * float(spearmanr(cosines, [score for *_, score in self._pairs]).statistic)
+        return _spearman(self._pairs, self._texts, vectors)
 
 
 if __name__ == "__main__":

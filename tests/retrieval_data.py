@@ -28,11 +28,13 @@ class Retrieval:
     queries: dict[str, str]
     judgements: dict[str, frozenset[str]]
 
-    def part(self, documents: int) -> Retrieval:
-        """Keep all queries, the documents that answer one, and others up to a number of documents."""
-        judged = frozenset().union(*self.judgements.values())
+    def part(self, documents: int, queries: int | None = None) -> Retrieval:
+        """Keep the first queries, or all, the documents that answer one, and others up to a number of documents."""
+        asked = dict(list(self.queries.items())[:queries])
+        judgements = {name: self.judgements[name] for name in asked}
+        judged = frozenset().union(*judgements.values())
         ids = sorted(self.documents, key=lambda name: name not in judged)[:documents]
-        return Retrieval({name: self.documents[name] for name in ids}, self.queries, self.judgements)
+        return Retrieval({name: self.documents[name] for name in ids}, asked, judgements)
 
     def ndcg(self, scores: np.ndarray) -> float:
         """Return nDCG@10 of scores, one row a query and one column a document."""

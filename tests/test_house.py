@@ -25,6 +25,7 @@ ROOMS = (
     "prompts",
     "tokenization",
     "inference",
+    "acceleration",
     "model",
     "saving",
     "techniques",
@@ -42,6 +43,7 @@ ROOMS = (
     "corpus",
     "ray",
     "serving",
+    "demo",
     "cli",
     "__main__",
 )

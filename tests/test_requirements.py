@@ -77,8 +77,8 @@ def test_constraints_name_no_index_and_no_path():
     assert [part for part in ("--", " @ ", "+cpu", "-e ") if part in text] == []
 
 
-def test_the_readme_lists_every_extra():
+def test_the_page_on_installing_lists_every_extra():
     extras = {name for name in project(".")["optional-dependencies"] if not name.startswith("test")}
-    said = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = (ROOT / "docs" / "how-to" / "install.md").read_text(encoding="utf-8")
     listed = said[said.index("Extras: ") : said.index("For instance\n")]
     assert {name for name in extras if f"`{name}`" not in listed} == set()

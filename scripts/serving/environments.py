@@ -10,6 +10,8 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+from prompteol.saving.export.libraries import LIBRARIES
+
 # As pip is set up on a machine, which may know of a CPU build; elsewhere TORCH names a requirement of one.
 TORCH = os.environ.get("TORCH", "torch==2.13.0")
 PACKAGES = {
@@ -20,7 +22,13 @@ PACKAGES = {
     "llama.cpp": ["xllamacpp==2026.10.11549", "transformers==4.57.6", "sentencepiece", "protobuf<7"],
 }
 WITH_TORCH = {"infinity", "vllm", "llama.cpp"}
-NODE_PACKAGES = ["@huggingface/transformers@4.3.2", "puppeteer-core@24.43.1"]
+# For the road "node"; for the page, its two libraries, what drives it and what judges it.
+NODE_PACKAGES = [
+    "@huggingface/transformers@4.3.2",
+    *(f"{one.name}@{one.version}" for one in LIBRARIES),
+    "puppeteer-core@24.43.1",
+    "axe-core@4.14.1",
+]
 CONVERTER = "llama-cpp-python==0.3.36"
 
 

@@ -75,7 +75,8 @@ class Workshop:
     @cached_property
     def exported(self) -> Path:
         """The export for servers that read the tokenizer, with a graph and a page."""
-        return export(self.model, self.scratch / "exported", web=True).folder
+        modules = self.environment("node") / "node_modules"
+        return export(self.model, self.scratch / "exported", web=True, web_libraries=modules).folder
 
     @cached_property
     def saved(self) -> Path:
@@ -130,8 +131,8 @@ def unit(vectors: Any) -> Any:
     return wide / np.linalg.norm(wide, axis=1, keepdims=True)
 
 
-def _output_of(command: Sequence[str], texts: Sequence[str], cwd: Path | None = None) -> Any:
-    done = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, check=True, cwd=cwd)
+def _output_of(command: Sequence[str], given: Any, cwd: Path | None = None) -> Any:
+    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=True, cwd=cwd)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -244,16 +245,21 @@ def browser(shop: Workshop) -> Iterator[Result]:
     program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if not program:
         raise DidNotStartError("no chromium: set CHROMIUM")
-    modules, vendor = folder / "node_modules", shop.exported / "vendor"
-    vendor.mkdir(exist_ok=True)
-    shutil.copy(modules / "@huggingface/transformers/dist/transformers.min.js", vendor)
-    for name in ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"):
-        shutil.copy(modules / "onnxruntime-web/dist" / name, vendor)
+    shown = {"sentence": "A jockey riding a horse.", "word": "Equestrian"}
     with folder_server(shop.exported) as url:
-        found = _output_of(["node", str(CLIENTS / "in_browser.mjs"), url, program], shop.texts, folder)
-    versions = f"{found['browser']}, {_npm_versions(folder, 'onnxruntime-web', '@huggingface/transformers')}"
+        command = ["node", str(CLIENTS / "in_browser.mjs"), url, program]
+        found = _output_of(command, {"texts": shop.texts, "demonstration": shown}, folder)
+    versions = f"{found['browser']}, {_npm_versions(folder, 'onnxruntime-web', '@huggingface/tokenizers')}"
     checked = f"index.html: ready in {found['ready'] / 1000:.1f} s, {found['each']:.0f} ms a text"
-    yield shop.compared("browser", versions, checked, found["vectors"])
+    yield shop.compared("browser", versions, checked, found["single"])
+    yield shop.compared("browser", versions, "batches", found["batch"])
+    faults = [
+        *found["refused"],
+        *found["errors"],
+        *found["axe"],
+        *("it stores something" for one in found["stored"] if one),
+    ]
+    yield Result("browser", versions, "requests, errors, axe-core", verdict="; ".join(faults), right=not faults)
 
 
 def _npm_versions(folder: Path, *packages: str) -> str:

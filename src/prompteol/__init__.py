@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prompteol import errors
+    from prompteol.acceleration import accelerate, restore
     from prompteol.corpus import embed_corpus, open_corpus, search_corpus
     from prompteol.embedder import LongTextWarning, TextEmbedder, check_index, guard_index
     from prompteol.embedder.encode_files import encode_files
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from prompteol.loading import model_info
     from prompteol.model import Word
     from prompteol.model.sparse import HybridVectors, hybrid_scores
+    from prompteol.model.sparse_encoder import sparse_encoder
+    from prompteol.model.windows import split_windows
     from prompteol.plots.picture import plot_similarity
     from prompteol.prompts import (
         DEMONSTRATIONS,
@@ -57,6 +60,7 @@ _EXPORTS = {
     "TEMPLATES": "prompteol.prompts",
     "TextEmbedder": "prompteol.embedder",
     "Word": "prompteol.model",
+    "accelerate": "prompteol.acceleration",
     "check": "prompteol.serving.check",
     "check_index": "prompteol.embedder",
     "embed_corpus": "prompteol.corpus",
@@ -75,7 +79,10 @@ _EXPORTS = {
     "register_task": "prompteol.evaluation",
     "register_technique": "prompteol.techniques",
     "register_template": "prompteol.prompts",
+    "restore": "prompteol.acceleration",
     "search_corpus": "prompteol.corpus",
+    "sparse_encoder": "prompteol.model.sparse_encoder",
+    "split_windows": "prompteol.model.windows",
     "train": "prompteol.training",
     "tune_prompt": "prompteol.tuning",
     "verify": "prompteol.serving.verify",
@@ -93,6 +100,7 @@ __all__ = [
     "RetrievalTemplate",
     "TextEmbedder",
     "Word",
+    "accelerate",
     "check",
     "check_index",
     "embed_corpus",
@@ -112,7 +120,10 @@ __all__ = [
     "register_task",
     "register_technique",
     "register_template",
+    "restore",
     "search_corpus",
+    "sparse_encoder",
+    "split_windows",
     "train",
     "tune_prompt",
     "verify",

@@ -53,35 +53,59 @@ class PromptEOLError(Exception):
 
 
 class TemplateError(PromptEOLError, ValueError):
-    """A prompt template or a demonstration cannot be used."""
+    """A prompt template or a demonstration cannot be used.
+
+    Write ``{text}`` once and words behind it; a demonstration is a sentence and exactly one word.
+    """
 
 
 class InputError(PromptEOLError, ValueError):
-    """A text cannot be embedded."""
+    """A text cannot be embedded.
+
+    Texts are strings: convert or leave out what is none, such as ``None`` and numbers of a table.
+    """
 
 
 class NonFiniteError(PromptEOLError, ArithmeticError):
-    """An embedding holds NaN or infinity."""
+    """An embedding holds NaN or infinity.
+
+    Mostly fp16 overflowed: compute in bfloat16 or float32, with ``dtype``.
+    """
 
 
 class ModelError(PromptEOLError, ValueError):
-    """A model cannot be a PromptEOL backbone."""
+    """A model cannot be a PromptEOL backbone.
+
+    Give a causal language model, an adapter of one, or a saved model; ``prompteol check`` says more of it.
+    """
 
 
 class ModelNotFoundError(ModelError, FileNotFoundError):
-    """Nothing lies at that path or name."""
+    """Nothing lies at that path or name.
+
+    Look for a typing error; for a gated model log in with ``hf auth login``; offline, download it before.
+    """
 
 
 class LayerError(ModelError, IndexError):
-    """A layer lies outside the backbone."""
+    """A layer lies outside the backbone.
+
+    Count from the end, ``-1`` to minus the number of layers, or give a share of the depth such as ``0.9``.
+    """
 
 
 class ArtifactError(PromptEOLError, ValueError):
-    """The files of a saved model contradict each other."""
+    """The files of a saved model contradict each other.
+
+    Somebody edited one of them: save the model anew, or take the edit back.
+    """
 
 
 class ExportError(PromptEOLError, ValueError):
-    """A model cannot be exported so that servers give its vectors."""
+    """A model cannot be exported so that servers give its vectors.
+
+    Serve the saved folder and send token ids; ``--allow-inexact`` writes an export whose texts differ.
+    """
 
 
 class HubError(PromptEOLError, OSError):
@@ -89,27 +113,45 @@ class HubError(PromptEOLError, OSError):
 
 
 class SettingError(PromptEOLError, ValueError):
-    """An argument lies outside what it may be."""
+    """An argument lies outside what it may be.
+
+    The message says what it may be.
+    """
 
 
 class IndexMismatchError(PromptEOLError, ValueError):
-    """A search index was built by another model than the one that is about to query it."""
+    """A search index was built by another model than the one that is about to query it.
+
+    Load the model with the settings that built the index, or build the index anew.
+    """
 
 
 class CorpusError(PromptEOLError, ValueError):
-    """A file of texts or vectors cannot be read or written."""
+    """A file of texts or vectors cannot be read or written.
+
+    The message names file and line; ``--on-error skip`` leaves such rows of a corpus out, and lists them.
+    """
 
 
 class TuningError(PromptEOLError, ValueError):
-    """A tuning run has nothing to compare, or its results belong to another one."""
+    """A tuning run has nothing to compare, or its results belong to another one.
+
+    Give pairs and candidates, or another file of results with ``--results``.
+    """
 
 
 class EvaluationError(PromptEOLError, ValueError):
-    """A task, its data or its results cannot be used."""
+    """A task, its data or its results cannot be used.
+
+    Compare the folder with the layout of SentEval's ``data/downstream``.
+    """
 
 
 class TrainingError(PromptEOLError, ValueError):
-    """A training has a recipe or data that cannot be used, or belongs to another one."""
+    """A training has a recipe or data that cannot be used, or belongs to another one.
+
+    Mend the row that the message names; to begin another training, give another folder.
+    """
 
 
 class ServerError(PromptEOLError, ConnectionError):
@@ -124,11 +166,17 @@ class ServerError(PromptEOLError, ConnectionError):
 
 
 class MissingExtraError(PromptEOLError, ImportError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed.
+
+    Run the command that the message ends in.
+    """
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f'{package!r} is needed here: pip install "prompteol[{extra}]"', name=package)
 
 
 class IncompatibleVersionError(PromptEOLError, ImportError):
-    """Installed packages are of versions that exclude each other."""
+    """Installed packages are of versions that exclude each other.
+
+    Install with ``--constraint constraints.txt``, or the versions that the message names.
+    """

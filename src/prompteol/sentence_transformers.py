@@ -60,8 +60,9 @@ class PromptEOL(PushableModel):
             never does.
         device: for instance ``"cuda"``; default: the best there is.
         gguf_file: the name of a GGUF file in that folder or repository, to take the weights from.
-        prompts, default_prompt_name, similarity_fn_name, truncate_dim, cache_folder, trust_remote_code, revision,
-            local_files_only, token, processor_kwargs, config_kwargs, model_card_data: see ``SentenceTransformer``.
+        prompts, default_prompt_name, similarity_fn_name, truncate_dim, model_card_data: see ``SentenceTransformer``.
+        cache_folder, trust_remote_code, revision, local_files_only, token: see ``SentenceTransformer``.
+        processor_kwargs, config_kwargs: see ``SentenceTransformer``.
         model_kwargs: go to the backbone's ``from_pretrained``. Without ``dtype``, a CPU computes in fp32 and an
             accelerator in the checkpoint's dtype.
 

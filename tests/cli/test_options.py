@@ -23,9 +23,11 @@ OWN = {
     ("reproduce", "model"),  # names of the paper's models
     ("benchmark", "model"),  # random models by default
     ("merge", "model"),  # an adapter, always
-    ("tune", "template"),  # candidates, as are the next two
+    ("tune", "template"),  # candidates, as are the next three
     ("tune", "demonstration"),
     ("tune", "layer"),
+    ("tune", "technique"),
+    ("tune", "fit_texts"),
     ("reproduce", "dtype"),  # the paper's
     ("export", "push_revision"),  # a branch beside the model's own
     ("export", "dtype"),  # the checkpoint's, on a CPU too

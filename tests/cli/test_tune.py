@@ -19,7 +19,7 @@ def dev(tmp_path, monkeypatch):
     (tmp_path / "dev.tsv").write_text("sentence1\tsentence2\tscore\n" + "".join(rows))
     shots = [Demonstration(f"A {word} runs.", word.title()) for word in ("dog", "cat", "bird")]
     write_demonstrations(tmp_path / "set.jsonl", shots)
-    return ["--pairs", "dev.tsv", "-d", "set.jsonl", "--device", "cpu"]
+    return ["--pairs", "dev.tsv", "-d", "set.jsonl", "--device", "cpu", "--technique", "none"]
 
 
 def test_tuning_and_its_model(prompteol, base, dev, tmp_path):
@@ -41,7 +41,7 @@ def test_tuning_and_its_model(prompteol, base, dev, tmp_path):
     assert tuple(header) == HEADER
     assert [row[0] for row in rows] == [str(rank) for rank in range(1, 9)]
     assert {row[4] for row in rows} == {"prompteol", "prompt"}
-    for message in ("best: ", "gain over no demonstration", "of the authors' procedure", "dev.tuning.jsonl"):
+    for message in ("best: ", "gain over the template alone", "of the authors' procedure", "dev.tuning.jsonl"):
         assert message in done.stderr
     best = PromptEOL(tmp_path / "best", device="cpu")
     assert str(best.layer) == rows[0][2]
@@ -55,6 +55,21 @@ def test_tuning_and_its_model(prompteol, base, dev, tmp_path):
 
     again = prompteol("tune", "-m", base, *dev, *options[6:], "--layer", "-1", "--layer", "0.5")
     assert again.stdout == done.stdout
+
+
+def test_techniques_and_a_budget(prompteol, base, dev, tmp_path):
+    shown = ["--technique", "all-but-the-top:components=1", "--technique", "prompt-ensemble", "--plot-front", "f.png"]
+    (tmp_path / "texts.txt").write_text("A man sings.\nA dog runs.\nRain falls.\n")
+    done = prompteol("tune", "-m", base, *dev[:-2], *shown, "--fit-texts", "texts.txt", "-o", "best")
+    assert done.exit_code == 0, done.output
+    rows = list(csv.DictReader(io.StringIO(done.stdout), delimiter="\t"))
+    assert {row["passes"] for row in rows} == {"1", "2"}
+    assert any("all-but-the-top:components=1" in row["technique"] for row in rows)
+    assert "not beaten at the same tokens and dimension:" in done.stderr
+    assert (tmp_path / "f.png").stat().st_size > 1000
+    assert "fitted on 3 texts" in (tmp_path / "best" / "README.md").read_text() or rows[0]["technique"] == "-"
+    done = prompteol("tune", "-m", base, *dev[:-2], *shown[:-2], "--budget", "1.5", "--results", "cheap.jsonl")
+    assert {row["passes"] for row in csv.DictReader(io.StringIO(done.stdout), delimiter="\t")} == {"1"}
 
 
 def test_the_live_table(prompteol, base, dev, monkeypatch):
@@ -74,6 +89,8 @@ def test_the_live_table(prompteol, base, dev, monkeypatch):
         (["--results", "missing/r.jsonl"], "does not exist"),
         (["--plot-scores", "scores.doc"], "ends in"),
         (["-d", "none.jsonl"], "no such file"),
+        (["--technique", "nonsense"], "is none of"),
+        (["--fit-texts", "none.txt"], "no such file"),
         (["-c", "sentence1"], "1 columns named"),
     ],
 )

@@ -6,8 +6,8 @@ import torch
 from scipy.sparse import csr_array
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from prompteol import PromptEOL, hybrid_scores
-from prompteol.errors import ModelError, SettingError
+from prompteol import PromptEOL, hybrid_scores, split_windows
+from prompteol.errors import InputError, ModelError, SettingError
 from prompteol.model.sparse import HybridVectors, words_of_text
 from prompteol.testing import tiny_model
 
@@ -121,3 +121,20 @@ def test_prompts_are_those_of_encode(folder, options):
         expected[None] = model.encode
     for task, encode in expected.items():
         np.testing.assert_allclose(model.encode_hybrid(TEXTS, task).dense, encode(TEXTS), rtol=0, atol=1e-5)
+
+
+def test_a_long_document_is_scored_by_its_windows():
+    windows, starts = split_windows(["A man sings. Loudly! Is it late?It is.Yes", "", "One"], sentences=2)
+    assert windows == ["A man sings. Loudly!", "Is it late? It is.", "Yes", "", "One"]
+    assert starts == [0, 3, 4]
+    queries = HybridVectors(np.array([[1.0, 0.0]]), csr_array([[1.0, 0.0]]))
+    dense = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [0.8, 0.6], [0.0, 1.0]])
+    documents = HybridVectors(dense, csr_array(dense[::-1].copy()))
+    for pooling, expected in {"max": [1.0, 0.8, 0.0], "mean": [1.6 / 3, 0.8, 0.0]}.items():
+        found = hybrid_scores(queries, documents, sparse_weight=0, windows=starts, pooling=pooling)
+        np.testing.assert_allclose(found, [np.array(expected) / max(expected)], atol=1e-6)
+    with pytest.raises(SettingError, match="pooling='sum' is none of 'max', 'mean'"):
+        hybrid_scores(queries, documents, windows=starts, pooling="sum")
+    for wrong in ([0, 3, 3], [1, 2], [0, 5]):
+        with pytest.raises(InputError, match="do not divide 5 windows"):
+            hybrid_scores(queries, documents, windows=wrong)

@@ -56,6 +56,13 @@ def test_one_wheel_each(wheels):
     assert set(wheels) == set(PROJECTS)
 
 
+def test_the_core_holds_every_file_of_its_source(wheels):
+    source = ROOT / "src"
+    ours = {str(path.relative_to(source)) for path in (source / "prompteol").rglob("*.*") if path.is_file()}
+    assert files(wheels["prompteol"]) == {name for name in ours if not name.endswith(".pyc")}
+    assert "prompteol/saving/export/page/index.html" in ours
+
+
 def test_the_adapters_hold_their_package_and_nothing_above_it(wheels):
     assert files(wheels["langchain_prompteol"]) == {
         f"langchain_prompteol/{name}" for name in ("__init__.py", "embeddings.py", "py.typed")

@@ -1,5 +1,5 @@
 """Use the small model and the pairs that the tests of tuning make."""
 
-from tuning.conftest import model, pairs, shots
+from tuning.conftest import model, pairs, shots, tune
 
-__all__ = ["model", "pairs", "shots"]
+__all__ = ["model", "pairs", "shots", "tune"]

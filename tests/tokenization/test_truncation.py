@@ -56,6 +56,8 @@ KINDS = {
     "phrases": (MARKED, None, "bpe", False),
     "unknown pattern": (None, byte_level(isolated(r"\p{L}+ ?\p{L}+|."), use_regex=False), "bpe", False),
     "digits alone": (None, byte_level(isolated(r"\p{N}{1,3}"), use_regex=False), "bpe", False),
+    "prefix space": (None, pre_tokenizers.Metaspace(prepend_scheme="first"), "bpe", True),
+    "lower": (normalizers.Lowercase(), pre_tokenizers.ByteLevel(add_prefix_space=True), "bpe", True),
     "wordpiece": (normalizers.NFC(), pre_tokenizers.BertPreTokenizer(), "wordpiece", True),
     "strip": (normalizers.Strip(), byte_level(), "bpe", False),
 }
@@ -153,6 +155,54 @@ def test_a_row_is_that_of_the_whole_prompt(monkeypatch, text, times, limit):
     (row,) = prompter([long], max_length=limit)
     prompter._cut = lambda cutter, whole, _: whole
     assert prompter([long], max_length=limit) == [row]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(text=texts, before=texts, after=texts, shown=st.booleans())
+def test_what_all_prompts_share_is_tokenized_once_with_the_same_ids(tokenizers, kind, text, before, after, shown):
+    tokenizer = tokenizers[kind]
+    before, after = before + " This sentence : " * shown, " means in one word: " * shown + after
+    begin, end = PromptCutter(tokenizer).shared_ends(before, after)
+    assert before.startswith(begin)
+    assert after.endswith(end)
+    whole = before + text + after
+    parts = (begin, whole[len(begin) : len(whole) - len(end)], end)
+    assert [found for part in parts if part for found in ids(tokenizer, part)] == ids(tokenizer, whole)
+    shares = KINDS[kind][-1] and kind not in ("llama2", "gemma")
+    assert bool(begin and end) is shares or not shown
+
+
+@pytest.mark.parametrize("base", ["llama", None])
+@pytest.mark.parametrize("demonstrations", [None, "opt-2.7b"])
+def test_many_short_texts_have_the_rows_of_each_alone(tiny, base, demonstrations, monkeypatch):
+    model = PromptEOL(base and tiny(base), demonstrations=demonstrations, device="cpu")
+    texts = [f"A man sings {number} songs, don't they? </s> {chr(number + 200)}" for number in range(40)]
+    prompter, tokenized = model.module.prompter, []
+    one_by_one = [prompter([text], max_length=512)[0] for text in texts]
+    ids_of = prompter._ids
+    monkeypatch.setattr(prompter, "_ids", lambda prompts: tokenized.extend(prompts) or ids_of(prompts))
+    assert prompter(texts, max_length=512) == one_by_one
+    assert sum(map(len, tokenized)) < len(texts) * 100 or base
+
+
+@pytest.mark.parametrize("token", [AddedToken("This", rstrip=True), AddedToken("this", normalized=True, rstrip=True)])
+def test_an_added_token_that_takes_the_blank_behind_it(token):
+    tokenizer = made("lower")
+    before, after = ' This sentence : "', '" means in one word:"'
+    assert all(PromptCutter(tokenizer).shared_ends(before, after))
+    tokenizer.add_tokens([token])
+    assert not any(PromptCutter(tokenizer).shared_ends(before, after))
+
+
+def test_a_pre_tokenizer_that_is_written_in_python():
+    class Own:
+        def pre_tokenize(self, text):
+            """Leave all as it is."""
+
+    tokenizer = made("gpt2")
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.PreTokenizer.custom(Own())
+    assert PromptCutter(tokenizer).cut("a man sings", 8) is None
+    assert not any(PromptCutter(tokenizer).shared_ends("This sentence :", " means in one word:"))
 
 
 def test_an_added_token_that_holds_a_blank():

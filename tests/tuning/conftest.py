@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from prompteol import Demonstration, PromptEOL
+from prompteol import Demonstration, PromptEOL, tune_prompt
 from prompteol.data import ScoredPairs
 
 NOUNS = ["man", "woman", "dog", "cat", "child", "bird", "horse", "boy", "girl", "cook"]
@@ -39,3 +39,13 @@ def shots():
 @pytest.fixture
 def model(tiny):
     return PromptEOL(tiny("llama", layers=2), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tune():
+    """``tune_prompt`` without techniques, where none is given."""
+
+    def run(*arguments, **options):
+        return tune_prompt(*arguments, **{"techniques": (), **options})
+
+    return run

@@ -10,7 +10,6 @@ import warnings
 
 import pytest
 
-from prompteol import tune_prompt
 from prompteol.data import ScoredPairs
 from prompteol.errors import CorpusError, TuningError
 from prompteol.tuning.evaluator import Evaluator
@@ -37,9 +36,9 @@ def judged(monkeypatch):
     return asked
 
 
-def test_stopped_after_every_piece_and_in_the_middle_of_every_line(model, pairs, shots, tmp_path, judged):
+def test_stopped_after_every_piece_and_in_the_middle_of_every_line(model, pairs, shots, tmp_path, judged, tune):
     pairs = ScoredPairs(pairs.first[:64], pairs.second[:64], pairs.scores[:64])
-    whole = tune_prompt(model, pairs, shots[:2], results=tmp_path / "whole.jsonl")
+    whole = tune(model, pairs, shots[:2], results=tmp_path / "whole.jsonl")
     pieces = len(judged)
     lines = (tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
     assert len(lines) == 1 + pieces
@@ -49,54 +48,54 @@ def test_stopped_after_every_piece_and_in_the_middle_of_every_line(model, pairs,
         torn = lines[number][: draw.randrange(len(lines[number]))]
         cut.write_bytes(b"".join(lines[:number]) + torn)
         judged.clear()
-        again = tune_prompt(model, pairs, shots[:2], results=cut)
+        again = tune(model, pairs, shots[:2], results=cut)
         assert len(judged) == pieces - max(0, number - 1)
         assert again.rows() == whole.rows()
         assert again.provenance == whole.provenance
         assert cut.read_bytes() == (tmp_path / "whole.jsonl").read_bytes() or number > 1
 
 
-def test_an_error_in_the_middle_loses_nothing(model, pairs, shots, tmp_path, judged):
+def test_an_error_in_the_middle_loses_nothing(model, pairs, shots, tmp_path, judged, tune):
     def watch(progress):
         if progress.round == 2:
             raise StopError
 
     with pytest.raises(StopError):
-        tune_prompt(model, pairs, shots, results=tmp_path / "r.jsonl", watch=watch)
-    tune_prompt(model, pairs, shots, results=tmp_path / "r.jsonl")
+        tune(model, pairs, shots, results=tmp_path / "r.jsonl", watch=watch)
+    tune(model, pairs, shots, results=tmp_path / "r.jsonl")
     assert len(judged) == len(set(judged))
 
 
-def test_what_is_known_serves_other_demonstrations_and_an_exhaustive_search(model, pairs, shots, tmp_path, judged):
-    tune_prompt(model, pairs, shots[:5], results=tmp_path / "r.jsonl")
-    tune_prompt(model, pairs, shots[:8], results=tmp_path / "r.jsonl", exhaustive=True)
+def test_what_is_known_serves_others_and_an_exhaustive_search(model, pairs, shots, tmp_path, judged, tune):
+    tune(model, pairs, shots[:5], results=tmp_path / "r.jsonl")
+    tune(model, pairs, shots[:8], results=tmp_path / "r.jsonl", exhaustive=True)
     assert len(judged) == len(set(judged))
 
 
-def test_what_other_searches_computed_is_not_counted(model, pairs, shots, tmp_path):
-    alone = tune_prompt(model, pairs, shots[:3], templates=["pretended-cot"])
-    tune_prompt(model, pairs, shots[3:], results=tmp_path / "r.jsonl")
+def test_what_other_searches_computed_is_not_counted(model, pairs, shots, tmp_path, tune):
+    alone = tune(model, pairs, shots[:3], templates=["pretended-cot"])
+    tune(model, pairs, shots[3:], results=tmp_path / "r.jsonl")
     for _ in range(2):
         options = {"templates": ["pretended-cot"], "results": tmp_path / "r.jsonl"}
-        assert tune_prompt(model, pairs, shots[:3], **options).tokens == alone.tokens
+        assert tune(model, pairs, shots[:3], **options).tokens == alone.tokens
 
 
-def test_another_searchs_results_are_refused(model, pairs, shots, tmp_path):
+def test_another_searchs_results_are_refused(model, pairs, shots, tmp_path, tune):
     path = tmp_path / "r.jsonl"
-    tune_prompt(model, pairs, shots[:2], results=path)
+    tune(model, pairs, shots[:2], results=path)
     before = path.read_bytes()
     for wrong in ({"seed": 1}, {"layers": [-1]}):
         with pytest.raises(TuningError, match="belong to another run"):
-            tune_prompt(model, pairs, shots[:2], results=path, **wrong)
+            tune(model, pairs, shots[:2], results=path, **wrong)
     assert path.read_bytes() == before
     for text in ('{"sentence": "A dog."}\n', "My diary, without a newline", "[1]\n"):
         path.write_text(text)
         with pytest.raises(TuningError, match="not the results of tuning"):
-            tune_prompt(model, pairs, shots[:2], results=path)
+            tune(model, pairs, shots[:2], results=path)
         assert path.read_text() == text
     path.write_bytes(before + b'{"prompt": "x"}\n')
     with pytest.raises(TuningError, match=f"line {len(before.splitlines()) + 1}"):
-        tune_prompt(model, pairs, shots[:2], results=path)
+        tune(model, pairs, shots[:2], results=path)
 
 
 # Imports once, then starts and kills processes of the command, each a fork.
@@ -166,14 +165,14 @@ def test_killed_outright_the_command_goes_on_to_the_same_table(tiny, pairs, shot
     assert rows_written == 2 + len(shots)
 
 
-def test_results_that_cannot_be_written_are_closed(model, pairs, shots, tmp_path, monkeypatch):
+def test_results_that_cannot_be_written_are_closed(model, pairs, shots, tmp_path, monkeypatch, tune):
     with pytest.raises(CorpusError, match="/dev/full' is no file"):
-        tune_prompt(model, pairs, shots[:2], results="/dev/full")
+        tune(model, pairs, shots[:2], results="/dev/full")
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(CorpusError, match="were not written: No space left on device"):
-            tune_prompt(model, pairs, shots[:2], results=tmp_path / "a.jsonl")
+            tune(model, pairs, shots[:2], results=tmp_path / "a.jsonl")
         gc.collect()
 
 

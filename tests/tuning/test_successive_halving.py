@@ -6,7 +6,8 @@ import pytest
 from prompteol import PromptTemplate
 from prompteol.data import ScoredPairs
 from prompteol.demonstrations import default_demonstrations
-from prompteol.tuning.evaluator import Candidate, Cost, PromptScores
+from prompteol.tuning.candidates import Candidate, Cost
+from prompteol.tuning.evaluator import PromptScores, Read
 from prompteol.tuning.results_log import ResultsLog
 from prompteol.tuning.successive_halving import BUDGET, SuccessiveHalving, round_sizes, rungs
 
@@ -17,6 +18,8 @@ SHARED = 0.4
 class Planted:
     """Stand in for a model: cosines that are the gold score, and noise that differs by prompt."""
 
+    readouts = ""
+
     def __init__(self, pairs, candidates, seed):
         draw = np.random.default_rng(seed)
         gold = np.asarray(pairs.scores)
@@ -24,14 +27,15 @@ class Planted:
         self.values = {}
         for rank, candidate in enumerate(candidates):
             own = draw.normal(size=len(gold))
-            self.values[candidate.template] = (gold + (1 + rank / 20) * (common + own) / 1.4).astype(np.float32)
+            self.values[candidate] = (gold + (1 + rank / 20) * (common + own) / 1.4).astype(np.float32)
         self.asked = []
 
-    def score(self, template, start, stop):
-        self.asked.append((template, start, stop))
-        return PromptScores(self.values[template][None, start:stop], int(1000 * SHARED * (stop - start)))
+    def score(self, candidate, start, stop):
+        self.asked.append((candidate, start, stop))
+        tokens = int(1000 * SHARED * (stop - start))
+        return PromptScores(self.values[candidate][None, start:stop], tokens, (Read(-1),))
 
-    def cost(self, template):
+    def cost(self, candidate):
         return Cost(1000 * COUNT, 1000 * SHARED, 0)
 
 
@@ -51,9 +55,9 @@ def candidates():
 @pytest.mark.parametrize("seed", range(5))
 def test_the_winner_is_found_within_the_budget(pairs, candidates, seed):
     evaluator = Planted(pairs, candidates, seed)
-    halving = SuccessiveHalving(evaluator, ResultsLog(None, {}), pairs, [-1])
+    halving = SuccessiveHalving(evaluator, ResultsLog(None, {}), pairs)
     ranking = halving.run(candidates, never_dropped=candidates[-1:])
-    everything = SuccessiveHalving(evaluator, ResultsLog(None, {}), pairs, [-1], exhaustive=True).run(candidates)
+    everything = SuccessiveHalving(evaluator, ResultsLog(None, {}), pairs, exhaustive=True).run(candidates)
     assert everything[0].score - ranking[0].score < 0.1
     spent = sum(SHARED * (stop - start) for _, start, stop in evaluator.asked[: -len(halving.rungs) * len(candidates)])
     assert spent <= 0.1 * COUNT * len(candidates)
@@ -64,12 +68,12 @@ def test_the_winner_is_found_within_the_budget(pairs, candidates, seed):
 def test_samples_are_nested_and_nothing_runs_twice(pairs, candidates):
     evaluator = Planted(pairs, candidates, 0)
     log = ResultsLog(None, {})
-    SuccessiveHalving(evaluator, log, pairs, [-1]).run(candidates)
+    SuccessiveHalving(evaluator, log, pairs).run(candidates)
     for candidate in candidates:
-        slices = [(start, stop) for template, start, stop in evaluator.asked if template == candidate.template]
+        slices = [(start, stop) for asked, start, stop in evaluator.asked if asked == candidate]
         assert [start for start, _ in slices] == [0, *(stop for _, stop in slices[:-1])]
     calls = len(evaluator.asked)
-    SuccessiveHalving(evaluator, log, pairs, [-1], exhaustive=True).run(candidates)
+    SuccessiveHalving(evaluator, log, pairs, exhaustive=True).run(candidates)
     assert len(evaluator.asked) == len(set(evaluator.asked)) > calls
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 from sentence_transformers import SentenceTransformer
 
-from prompteol import PromptEOL, PromptTemplate, RetrievalTemplate, tune_prompt
+from prompteol import PromptEOL, PromptTemplate, RetrievalTemplate
 from prompteol.data import ScoredPairs
 from prompteol.errors import LayerError, TemplateError, TuningError
 from prompteol.tuning.scoring import BLOCK
@@ -19,9 +19,9 @@ def spearman(model, pairs):
 
 
 @pytest.fixture(scope="module")
-def everything(tiny, pairs, shots):
+def everything(tiny, pairs, shots, tune):
     """The exhaustive search: 13 prompts, 2 layers."""
-    return tune_prompt(PromptEOL(tiny("llama", layers=2), device="cpu"), pairs, shots, exhaustive=True)
+    return tune(PromptEOL(tiny("llama", layers=2), device="cpu"), pairs, shots, exhaustive=True)
 
 
 def test_every_score_is_that_of_encode(everything, tiny, pairs):
@@ -41,8 +41,8 @@ def test_an_exhaustive_search_scores_all_on_all_pairs(everything, shots, pairs):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_halving_lets_most_leave_early_and_scores_the_rest_alike(everything, model, pairs, shots, seed):
-    found = tune_prompt(model, pairs, shots, seed=seed)
+def test_halving_lets_most_leave_early_and_scores_the_rest_alike(everything, model, pairs, shots, seed, tune):
+    found = tune(model, pairs, shots, seed=seed)
     finalists = [one for one in found.ranking if one.pairs == len(pairs)]
     assert len(finalists) < len(found.ranking) == len(shots) + 1
     assert found.tokens.computed < everything.tokens.computed
@@ -51,9 +51,9 @@ def test_halving_lets_most_leave_early_and_scores_the_rest_alike(everything, mod
     assert found.baseline in finalists
 
 
-def test_the_model_stays_as_it_was_until_asked(everything, model, pairs, tmp_path):
+def test_the_model_stays_as_it_was_until_asked(everything, model, pairs, tmp_path, tune):
     before, fingerprint = model.encode("A man sings."), model.fingerprint()
-    found = tune_prompt(model, pairs, [("A man sings.", "Music")], layers=[-1, 0.5])
+    found = tune(model, pairs, [("A man sings.", "Music")], layers=[-1, 0.5])
     assert model.fingerprint() == fingerprint
     assert (model.encode("A man sings.") == before).all()
 
@@ -70,8 +70,8 @@ def test_the_model_stays_as_it_was_until_asked(everything, model, pairs, tmp_pat
     assert {one.layer for one in found.ranking} <= {-1, -2}
 
 
-def test_anchors_with_positives_need_no_scores(model, positives, shots):
-    found = tune_prompt(model, positives, shots[:4], exhaustive=True)
+def test_anchors_with_positives_need_no_scores(model, positives, shots, tune):
+    found = tune(model, positives, shots[:4], exhaustive=True)
     plain = PromptEOL(model.module.transformer.model.name_or_path, template=found.candidate.template, device="cpu")
     plain.set_template(found.candidate.template, layer=found.layer)
     ordered = positives.nested(0)
@@ -84,10 +84,10 @@ def test_anchors_with_positives_need_no_scores(model, positives, shots):
     assert "200 pairs without scores (anchors.tsv)" in found.provenance["labels"]
 
 
-def test_a_pair_of_templates_asks_anchors_and_positives_each_in_its_own_way(model, positives, shots):
+def test_a_pair_of_templates_asks_anchors_and_positives_each_in_its_own_way(model, positives, shots, tune):
     same, other = PromptTemplate('Passage: "', '". The word is: "'), PromptTemplate('Query: "', '". The word is: "')
     pair = RetrievalTemplate(query=other, document=same)
-    found = tune_prompt(model, positives, shots[:1], templates=[pair, same], exhaustive=True)
+    found = tune(model, positives, shots[:1], templates=[pair, same], exhaustive=True)
     scores = {(one.candidate.name, bool(one.candidate.demonstrations)): one.scores for one in found.ranking}
     assert len(set(scores.values())) == 4
     assert "template" in found.provenance
@@ -95,8 +95,8 @@ def test_a_pair_of_templates_asks_anchors_and_positives_each_in_its_own_way(mode
     assert model.template == found.candidate.template
 
 
-def test_demonstrations_are_added_while_that_helps(everything, model, pairs, shots):
-    found = tune_prompt(model, pairs, shots, max_demonstrations=3, exhaustive=True)
+def test_demonstrations_are_added_while_that_helps(everything, model, pairs, shots, tune):
+    found = tune(model, pairs, shots, max_demonstrations=3, exhaustive=True)
     counts = {len(one.candidate.demonstrations) for one in found.ranking}
     assert {0, 1, 2} <= counts
     first = everything.candidate.demonstrations
@@ -106,36 +106,36 @@ def test_demonstrations_are_added_while_that_helps(everything, model, pairs, sho
     assert found.best.score >= everything.best.score
 
 
-def test_a_gain_by_chance_is_said_to_be(model, pairs, shots):
+def test_a_gain_by_chance_is_said_to_be(model, pairs, shots, tune):
     shuffled = ScoredPairs(pairs.first, pairs.second, [*pairs.scores[7:], *pairs.scores[:7]], "shuffled")
-    found = tune_prompt(model, shuffled, shots)
+    found = tune(model, shuffled, shots)
     assert found.gain.within_noise
     assert "within noise" in found.warning or "no demonstration helps" in found.warning
 
 
-def test_requests_that_cannot_be_met(model, pairs, shots):
+def test_requests_that_cannot_be_met(model, pairs, shots, tune):
     for wrong in ({"max_demonstrations": 0}, {"templates": []}, {"layers": []}):
         with pytest.raises(TuningError, match="nothing to compare"):
-            tune_prompt(model, pairs, shots, **wrong)
+            tune(model, pairs, shots, **wrong)
     with pytest.raises(TuningError, match="nothing to compare"):
-        tune_prompt(model, pairs, [])
+        tune(model, pairs, [])
     with pytest.raises(LayerError):
-        tune_prompt(model, pairs, shots, layers=[-9])
+        tune(model, pairs, shots, layers=[-9])
     with pytest.raises(TemplateError, match="belongs to a template"):
-        tune_prompt(model, pairs, [("It means in one word: dog", "Dog")])
+        tune(model, pairs, [("It means in one word: dog", "Dog")])
 
 
-def test_a_seed_that_the_end_could_not_use_is_refused_at_once(model, pairs, shots):
+def test_a_seed_that_the_end_could_not_use_is_refused_at_once(model, pairs, shots, tune):
     with pytest.raises(TuningError, match="seed=-1 is negative"):
-        tune_prompt(model, pairs, shots, seed=-1)
+        tune(model, pairs, shots, seed=-1)
 
 
-def test_templates_of_one_wording_are_all_searched(model, pairs, shots):
+def test_templates_of_one_wording_are_all_searched(model, pairs, shots, tune):
     plain, bare, with_bos = (
         PromptTemplate('One word for "', '":"', mode, bos=bos)
         for mode, bos in (("plain", None), ("none", None), ("none", True))
     )
-    found = tune_prompt(model, pairs, shots[:1], templates=[plain, bare, plain, with_bos], layers=[-1])
+    found = tune(model, pairs, shots[:1], templates=[plain, bare, plain, with_bos], layers=[-1])
     assert {one.candidate.bare for one in found.ranking} == {plain, bare, with_bos}
     wording = 'One word for "{text}":"'
     assert {one.candidate.name for one in found.ranking} == {wording, f"{wording} (none)", f"{wording} (none) 2"}

@@ -1,32 +1,95 @@
-// Print the vectors that the exported page gives in a browser: URL, browser, then texts as JSON on standard input.
+// Drive the exported page in a browser, every request beside its own files refused: URL, browser, a folder for
+// screenshots or nothing; on standard input {texts, demonstration} as JSON. Prints what was found as one line of JSON.
 import fs from 'node:fs'
 import { createRequire } from 'node:module'
 
-const puppeteer = createRequire(`${process.cwd()}/`)('puppeteer-core')
+const require = createRequire(`${process.cwd()}/`)
+const puppeteer = require('puppeteer-core')
 
-const [url, executablePath] = process.argv.slice(2)
-const texts = JSON.parse(fs.readFileSync(0, 'utf8'))
+const [url, executablePath, pictures] = process.argv.slice(2)
+const { texts, demonstration } = JSON.parse(fs.readFileSync(0, 'utf8'))
 // Its sandbox refuses to run as root, as in a container.
 const sandbox = process.getuid() === 0 ? ['--no-sandbox'] : []
-const browser = await puppeteer.launch({ executablePath, args: [...sandbox, '--disable-dev-shm-usage'] })
-try {
+// Every other host is unknown to the whole browser, the page's worker included.
+const ALONE = ['--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1']
+const browser = await puppeteer.launch({ executablePath, args: [...sandbox, ...ALONE, '--disable-dev-shm-usage'], protocolTimeout: 300_000 })
+const refused = [], errors = []
+
+async function opened() {
   const page = await browser.newPage()
-  page.on('pageerror', error => console.error(error))
-  page.on('requestfailed', request => console.error(request.url(), request.failure().errorText))
-  const start = performance.now()
+  page.on('pageerror', error => errors.push(String(error)))
+  page.on('console', message => message.type() === 'error' && errors.push(message.text()))
+  page.on('requestfailed', request => errors.push(`${request.url()} ${request.failure().errorText}`))
+  page.on('request', request => request.url().startsWith(url) || refused.push(request.url()))
+  return page
+}
+
+/** Wait until the buttons can be used, or until the page says why they cannot. */
+async function ready(page, { faulty = false } = {}) {
+  const said = () => [...document.querySelectorAll('[role=alert]')].map(element => element.textContent).join('')
+  await page.waitForFunction(`(${said})() || !document.getElementById("compare").disabled`, { timeout: 60_000 })
+  const fault = await page.evaluate(said)
+  if (fault && !faulty) throw new Error(`${fault} ${errors.join(' ')}`)
+}
+
+/** Return axe's serious findings, where axe-core is installed. */
+async function accessibility(page) {
+  let source
+  try {
+    source = fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8')
+  } catch {
+    return null
+  }
+  await page.evaluate(source)
+  const { violations } = await page.evaluate(() => axe.run())
+  return violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes.map(node => node.html.slice(0, 120)).join(' | ')}`)
+}
+
+try {
+  const page = await opened()
   await page.goto(url)
-  await page.waitForFunction(() => !document.getElementById('compare').disabled, { timeout: 120_000 })
-  const ready = performance.now() - start
-  const vectors = await page.evaluate(async texts => {
+  await page.waitForFunction(() => !document.getElementById('load').disabled)
+  const start = performance.now()
+  await page.click('#load')
+  await ready(page)
+  const loaded = performance.now() - start
+  const status = await page.$eval('#status', element => element.textContent)
+  const single = await page.evaluate(async texts => {
     const found = []
     for (const text of texts) found.push(await embed(text))
     return found
   }, texts)
-  const each = (performance.now() - start - ready) / texts.length
-  await page.click('#compare')
-  await page.waitForFunction(() => document.querySelectorAll('#result tr').length === 3)
-  const nearest = await page.$eval('#result tr', row => row.textContent)
-  console.log(JSON.stringify({ vectors, ready, each, nearest, browser: await browser.version() }))
+  const each = (performance.now() - start - loaded) / texts.length
+  const batch = await page.evaluate(texts => embedAll(texts), texts)
+  const shown = await page.evaluate((texts, one) => embedAll(texts, [one]), texts, demonstration)
+
+  const click = async (id, options) => {
+    await page.click(id)
+    await ready(page, options)
+  }
+  await click('#show')
+  const words = await page.$$eval('.card', cards => cards.map(card => [...card.querySelectorAll('.words span:nth-of-type(2)')].map(word => word.textContent)))
+  const nearest = await page.$eval('.near li', element => element.textContent)
+  const axe = []
+  for (const scheme of ['light', 'dark']) {
+    await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }])
+    await page.$$eval('details', all => all.forEach(one => (one.open = true)))
+    axe.push(...((await accessibility(page)) ?? ['axe-core is not installed']))
+    for (const width of [360, 768, 1280]) {
+      await page.setViewport({ width, height: 900 })
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth)
+      if (wide > width) errors.push(`at ${width} px the page is ${wide} px wide`)
+      if (pictures) await page.screenshot({ path: `${pictures}/${scheme}-${width}.png`, fullPage: true })
+    }
+  }
+  await page.$eval('#texts', element => (element.value = '  \n'))
+  await click('#compare', { faulty: true })
+  const blank = await page.$eval('#fault', element => element.textContent)
+  const stored = await page.evaluate(async () => [localStorage.length, sessionStorage.length, document.cookie.length, (await indexedDB.databases()).length, (await caches.keys()).length])
+  console.log(JSON.stringify({
+    single, batch, shown, words, nearest, status, blank, stored, axe, refused, errors,
+    ready: loaded, each, browser: await browser.version(),
+  }))
 } finally {
   await browser.close()
 }

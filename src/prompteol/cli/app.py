@@ -10,6 +10,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from prompteol.cli import console
 from prompteol.cli.benchmark import benchmark
+from prompteol.cli.demo import demo
 from prompteol.cli.encode import encode
 from prompteol.cli.evaluate import evaluate, plot
 from prompteol.cli.export import export
@@ -106,11 +107,11 @@ app = typer.Typer(
 )
 for command in (
     encode, search, similarity, words, create, export, tune, train, merge, info, check, verify, evaluate, reproduce,
-    plot, benchmark,
+    plot, benchmark, demo,
 ):  # fmt: skip
     # Lines are joined, paragraphs stay.
     shown = "\n\n".join(" ".join(part.split()) for part in cleandoc(command.__doc__ or "").split("\n\n"))
-    alone = command in (info, check, benchmark)
+    alone = command in (info, check, benchmark, demo)
     app.command(cls=_Command, help=shown, no_args_is_help=not alone)(with_option_groups(command))
 
 

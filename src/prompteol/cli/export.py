@@ -64,6 +64,12 @@ def export(
     normalize: NormalizeOption = False,
     onnx: Annotated[bool, option("--onnx", "Write an ONNX graph, too (extra: onnx).")] = False,
     web: Annotated[bool, option("--web", "Write a page that embeds texts in a browser, too, with the graph.")] = False,
+    web_libraries: Annotated[
+        Path | None,
+        option(
+            "--web-libraries FOLDER [npm]", "The node_modules with the page's libraries, where npm cannot be reached."
+        ),
+    ] = None,
     server: Annotated[
         Server | None,
         option("--for SERVER [any that reads the tokenizer]", "Write for a server that reads no prompt from it."),
@@ -100,6 +106,7 @@ def export(
                 normalize=normalize,
                 onnx=onnx,
                 web=web,
+                web_libraries=web_libraries,
                 server=server,
                 allow_inexact=allow_inexact,
                 force=force,

@@ -107,6 +107,11 @@ class ModelOptions(LoadingOptions, PromptOptions):
             raise SettingError(f"--fit-texts {file!r}: no technique is fitted on texts; add --technique whitening")
         return {"technique": forward}, readouts
 
+    def changes_model(self) -> bool:
+        """Return whether another model results than the one that is named: another prompt, layer, or technique."""
+        prompt = (self.template, self.demonstration, self.layer, self.normalization)
+        return any(given is not None for given in (*prompt, self.technique, self.gguf_file, self.dtype))
+
     def check(self, model: str | None) -> None:
         """Check the prompt and the techniques, too."""
         self.prompt()

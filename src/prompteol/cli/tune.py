@@ -1,8 +1,8 @@
-"""Run ``prompteol tune``: find the template, demonstration and layer that suit a model."""
+"""Run ``prompteol tune``: find the template, demonstration, layer and technique that suit a model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,9 +19,12 @@ from prompteol.cli.model_options import LoadingOptions, ModelOptions, parse_laye
 from prompteol.cli.options import option
 from prompteol.cli.progress import Lines
 from prompteol.errors import CorpusError
+from prompteol.files import TextSource
 from prompteol.files.atomic import check_folder
-from prompteol.plots import picture
+from prompteol.plots.picture import check_picture
 from prompteol.prompts import DEMONSTRATIONS, TEMPLATES, Demonstration, resolve_demonstrations, resolve_template
+from prompteol.techniques import TECHNIQUES, Technique
+from prompteol.techniques.registry import resolve_techniques
 
 if TYPE_CHECKING:
     from prompteol.tuning import TuningProgress, TuningResult
@@ -61,6 +64,28 @@ def tune(
         list[str] | None, option("--layer LAYER [all]", "A layer to try, such as -2 or 0.9. May be repeated.")
     ] = None,
     normalization: shared.NormalizationOption = None,
+    technique: Annotated[
+        list[str] | None,
+        option(
+            "--technique NAME[:OPTION=VALUE,...] [all that fit the model]",
+            f"A technique to try ({', '.join(TECHNIQUES)}), or none. May be repeated.",
+        ),
+    ] = None,
+    fit_texts: Annotated[
+        str | None,
+        option(
+            "--fit-texts FILE [the sentences of the pairs]",
+            "The file of texts to fit read-outs on, such as whitening; they need no labels.",
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        option(
+            "--budget TIMES [any]",
+            "The most tokens that a text may cost, relative to the model's own template without demonstrations.",
+            min=0.0,
+        ),
+    ] = None,
     max_demonstrations: Annotated[
         int, option("--max-demonstrations N", "The most demonstrations in a prompt, added one by one.", min=1)
     ] = 1,
@@ -74,7 +99,7 @@ def tune(
     ] = None,
     seed: Annotated[int, option("--seed N", "The seed of everything that is drawn at random.", min=0)] = 0,
     output: Annotated[
-        Path | None, option("--output -o FOLDER", "The folder to save the model with the best prompt and layer in.")
+        Path | None, option("--output -o FOLDER", "The folder to save the model with the best setting in.")
     ] = None,
     plot_scores: Annotated[
         Path | None, option("--plot-scores IMAGE", f"Draw how scores spread over demonstrations, to a {shared.IMAGES}.")
@@ -82,21 +107,26 @@ def tune(
     plot_layers: Annotated[
         Path | None, option("--plot-layers IMAGE", f"Draw the score at each layer, to a {shared.IMAGES}.")
     ] = None,
+    plot_front: Annotated[
+        Path | None, option("--plot-front IMAGE", f"Draw scores against their cost in tokens, to a {shared.IMAGES}.")
+    ] = None,
     loading: LoadingOptions,
     dtype: shared.DtypeOption = None,
     force: shared.ForceOption = False,
 ) -> None:
-    """Find the template, demonstration and layer that do best on pairs of sentences.
+    """Find the template, demonstration, layer and technique that do best on pairs of sentences.
 
     Poor candidates leave after a few pairs. Stopped, even by kill -9, it goes on where it was when called again.
 
     Into a pipe goes the final table, a candidate a line, best first: rank, score, layer, pairs it was scored on,
-    template, demonstrations.
+    template, demonstrations, technique, and what a text costs: passes, tokens relative to the model's own template,
+    dimension. The settings that no cheaper one beats are listed on stderr.
     """
     depths = [parse_layer(text) for text in layer] if layer else None
     templates = None if template is None else list(map(resolve_template, template))
     if templates and normalization:
         templates = [one.with_normalization(normalization) for one in templates]
+    techniques = _techniques(technique)
     from prompteol.data import read_pairs
     from prompteol.demonstrations import read_demonstrations
     from prompteol.tuning import tune_prompt
@@ -106,6 +136,7 @@ def tune(
         shots += resolve_demonstrations(one) if "=>" in one or one in DEMONSTRATIONS else read_demonstrations(one)
 
     scored = read_pairs(pairs, column or (), delimiter=delimiter)
+    texts = None if fit_texts is None else list(TextSource.open(fit_texts).texts())
     options = ModelOptions(**asdict(loading), dtype=dtype, normalization=normalization)
     options.check(model)
     if output is not None:
@@ -113,8 +144,8 @@ def tune(
     log = results or Path(f"{pairs.stem}.tuning.jsonl")
     if not log.resolve().parent.is_dir():
         raise CorpusError(f"--results {str(log)!r}: the folder does not exist; make it first")
-    picture.check_picture(plot_scores, force=force)
-    picture.check_picture(plot_layers, force=force)
+    for image in (plot_scores, plot_layers, plot_front):
+        check_picture(image, force=force)
     loaded = options.load(model)
     with console.when_stopped(f"what is done is in {log}: the same command goes on from it"), _live() as watch:
         found = tune_prompt(
@@ -123,6 +154,9 @@ def tune(
             shots if demonstration else None,
             templates=templates,
             layers=depths,
+            techniques=techniques,
+            fit_texts=texts,
+            budget=budget,
             max_demonstrations=max_demonstrations,
             exhaustive=exhaustive,
             seed=seed,
@@ -134,16 +168,31 @@ def tune(
         if output is not None:
             found.apply_to(loaded)
             save(loaded, output, force=force)
-        if plot_scores is not None:
-            picture.plot_scores(found, plot_scores, force=force)
-            console.note(f"{plot_scores}: the distribution of scores")
-        if plot_layers is not None:
-            picture.plot_layers(found, plot_layers, force=force)
-            console.note(f"{plot_layers}: the score at each layer")
+        for image, (draw, what) in zip((plot_scores, plot_layers, plot_front), _pictures(), strict=True):
+            if image is not None:
+                draw(found, image, force=force)
+                console.note(f"{image}: {what}")
     finally:
         _conclude(found, log)
     if output is not None:
         console.note_saved(output)
+
+
+def _techniques(given: Sequence[str] | None) -> Sequence[Technique] | None:
+    """Resolve the techniques named; ``none`` alone is none of them."""
+    if given is None:
+        return None
+    return () if list(given) == ["none"] else resolve_techniques(given)
+
+
+def _pictures() -> Sequence[tuple[Callable[..., None], str]]:
+    from prompteol.plots.tuning import plot_front, plot_layers, plot_scores
+
+    return (
+        (plot_scores, "the distribution of scores"),
+        (plot_layers, "the score at each layer"),
+        (plot_front, "scores against their cost"),
+    )
 
 
 @contextmanager
@@ -159,10 +208,10 @@ def _live() -> Iterator[Callable[[TuningProgress], None]]:
 
 
 def _leaders(progress: TuningProgress) -> Group:
-    table = Table("score", "layer", "pairs", "template", "demonstrations")
+    table = Table("score", "layer", "pairs", "template", "demonstrations", "technique")
     for one in progress.leaders[:_SHOWN]:
-        shown = console.cell(one.candidate.demonstration_text)
-        table.add_row(f"{one.score:.2f}", str(one.layer), str(one.pairs), console.cell(one.candidate.name), shown)
+        what = one.candidate.name, one.candidate.demonstration_text, one.technique_text
+        table.add_row(f"{one.score:.2f}", str(one.layer), str(one.pairs), *map(console.cell, what))
     return Group(table, Text(_state(progress)))
 
 
@@ -185,9 +234,17 @@ def _conclude(found: TuningResult, log: Path) -> None:
         console.show(table)
     else:
         console.rows([HEADER, *rows])
-    console.note(f"best: {found.candidate.demonstration_text}, template {found.candidate.name}, layer {found.layer}")
+    best = f"template {found.candidate.name}, layer {found.layer}, technique {found.technique}"
+    console.note(f"best: {found.candidate.demonstration_text}, {best}")
     console.note(f"{found.best.score:.2f} by {found.measure}")
-    console.note(f"gain over no demonstration ({found.baseline.score:.2f}): {found.gain}")
+    console.note(f"gain over the template alone ({found.baseline.score:.2f}): {found.gain}")
+    console.note("not beaten at the same tokens and dimension:")
+    for one in found.front:
+        cost = f"{one.cost.tokens:.2f} times the tokens, {one.cost.passes} passes, {one.read.dimension} dimensions"
+        what = f"layer {one.read.layer}, {one.candidate.name}, {one.candidate.demonstration_text}, {one.technique_text}"
+        console.note(f"  {one.score:.2f} ({one.gain}): {cost}: {what}")
+    for name, why in found.skipped.items():
+        console.note(f"not tried: {name}: {why}")
     console.note(f"{found.tokens}; every result is in {log}")
     if found.warning is not None:
         console.warning(found.warning)

@@ -15,6 +15,7 @@ from prompteol.embedder.index_safety import (
 from prompteol.embedder.long_texts import SENSIBLE_TOKENS, LongTextNotice, LongTextWarning
 from prompteol.embedder.served import ServedModel, ServerEmbedder
 from prompteol.embedder.server import EmbeddingServer
+from prompteol.embedder.sparse_vectors import SparseVectors, embed_sparse
 from prompteol.embedder.text_embedder import TextEmbedder, lock_for, model_state
 
 __all__ = [
@@ -27,8 +28,10 @@ __all__ = [
     "LongTextWarning",
     "ServedModel",
     "ServerEmbedder",
+    "SparseVectors",
     "TextEmbedder",
     "check_index",
+    "embed_sparse",
     "guard_index",
     "index_metadata",
     "lock_for",

@@ -20,6 +20,7 @@ from transformers import AttentionInterface
 from prompteol.compat import eager_attention, variable_length_kernel
 from prompteol.errors import SettingError
 from prompteol.inference.context import Attention, ForwardContext, UnsupportedError
+from prompteol.inference.layer_hooks import reroute
 
 StockAttention = Callable[..., tuple[Tensor, Tensor | None]]
 
@@ -65,18 +66,23 @@ class GroupedAttention:
         if self.name == "sdpa" and kwargs.get("s_aux") is not None:
             raise ValueError("transformers' sdpa passes over attention sinks")
         attention = partial(self._stock(module), module, **kwargs)
-        outputs, text = [], 0
-        for count, length, tokens in context.once("batches", partial(_batches, context)):
+        batches = context.once("batches", partial(_batches, context))
+        sizes = [count * length for count, length in batches]
+        # Split at once: the gradient of a slice is as large as what it was cut from.
+        queries = query.split([count for count, _ in batches] if context.last_only else sizes, dim=2)
+        outputs = []
+        for (count, length), *parts in zip(
+            batches, queries, key.split(sizes, dim=2), value.split(sizes, dim=2), strict=True
+        ):
+            asking, keys, values = (_batch(part, count) for part in parts)
             end = context.prefix_length + length
-            seen = mask[..., context.prefix_length : end, :end]
-            keys, values = context.with_prefix(
-                module, _batch(key[:, :, tokens], count), _batch(value[:, :, tokens], count)
-            )
-            if context.last_only:
-                tokens, seen = slice(text, text + count), seen[..., -1:, :]
-            output, _ = attention(_batch(query[:, :, tokens], count), keys, values, seen)
+            seen = mask[..., end - 1 if context.last_only else context.prefix_length : end, :end]
+            keys, values = context.with_prefix(module, keys, values)
+            if context.rerouting is not None:
+                last = torch.full((count,), end - 1)
+                keys, values, seen = reroute(keys, values, seen, last, context.rerouting)
+            output, _ = attention(asking, keys, values, seen)
             outputs.append(output.flatten(0, 1))
-            text += count
         return torch.cat(outputs).unsqueeze(0)
 
     def _stock(self, module: nn.Module) -> StockAttention:
@@ -88,15 +94,15 @@ class GroupedAttention:
         return eager
 
 
-def _batches(context: ForwardContext) -> list[tuple[int, int, slice]]:
-    """Cut a pack into batches of texts of one length: how many, how long, and where their tokens lie."""
-    batches, start = [], 0
+def _batches(context: ForwardContext) -> list[tuple[int, int]]:
+    """Cut a pack into batches of texts of one length: how many, and how long."""
+    batches = []
     for length, texts in groupby(context.lengths):
         left, most = len(list(texts)), max(1, _KEYS_AT_ONCE // (context.prefix_length + length))
         while left:
             count = min(most, left)
-            batches.append((count, length, slice(start, start + count * length)))
-            left, start = left - count, start + count * length
+            batches.append((count, length))
+            left -= count
     return batches
 
 
@@ -132,8 +138,10 @@ class VariableLengthAttention:
         """Return (1, queries, heads, width), or raise ValueError for soft-capping and sinks, which it does not know."""
         if kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None:
             raise ValueError("varlen_attn knows neither soft-capping nor sinks")
-        if not context.once(mask, lambda: torch.equal(mask, torch.ones_like(mask).tril())):
-            # A window that some text outgrows.
+        if context.rerouting is not None or not context.once(
+            mask, lambda: torch.equal(mask, torch.ones_like(mask).tril())
+        ):
+            # A window that some text outgrows, or a key more than texts have tokens.
             return self._groups(context, module, query, key, value, mask, **kwargs)
         gather, query_ends, key_ends = context.once(("varlen", query.device), partial(_layout, context, query.device))
         keys, values = (

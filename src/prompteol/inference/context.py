@@ -11,13 +11,17 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from prompteol.compat import visible_tokens
+from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
+
+if TYPE_CHECKING:
+    from prompteol.inference.within_layers import WithinLayers
 
 NAME = "prompteol_packed"
 KeyValue = tuple[Tensor, Tensor]
@@ -70,8 +74,11 @@ class ForwardContext:
         depth: the last index into ``hidden_states`` that is needed.
         prefix: keys and values of the shared prefix by attention module, each (1, key heads, prefix, width).
         prefix_length: tokens of the shared prefix.
-        wanted: the indices into ``hidden_states`` to keep at each text's last token, in ``kept``, each (texts, width).
+        wanted: the indices into ``hidden_states`` to keep of each text, in ``kept``, each (texts, width).
+        pooling: what is kept of a text's states.
+        prefix_sums: of the prefix's states, by index into ``hidden_states``, where a mean is kept.
         opening: the context of the prefix itself where its tokens lie in front of the texts; ``prefix`` is filled then.
+        within: what is read and edited within the layers.
     """
 
     attention: Attention
@@ -81,6 +88,8 @@ class ForwardContext:
     prefix: dict[nn.Module, KeyValue] = field(default_factory=dict)
     prefix_length: int = 0
     wanted: frozenset[int] = frozenset()
+    pooling: TokenPooling = LAST_TOKEN
+    prefix_sums: dict[int, Tensor] = field(default_factory=dict)
     opening: ForwardContext | None = None
     last: Tensor = field(init=False)
     kept: dict[int, Tensor] = field(default_factory=dict)
@@ -88,6 +97,7 @@ class ForwardContext:
     cached_kv: KeyValue | None = None
     attended: set[nn.Module] = field(default_factory=set)
     _made: dict[Hashable, Any] = field(default_factory=dict)
+    within: WithinLayers | None = None
 
     def __post_init__(self) -> None:
         before = self.prefix_length if self.opening else 0
@@ -124,9 +134,25 @@ class ForwardContext:
         return torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
 
     def keep(self, index: int, states: Tensor) -> None:
-        """Keep ``hidden_states[index]``, (1, tokens, width), at the last tokens if it is wanted."""
-        if index in self.wanted:
+        """Keep ``hidden_states[index]``, (1, tokens, width), of each text if it is wanted."""
+        if self.within is not None:
+            self.within.take_mean(index - 1, states)
+        if index not in self.wanted:
+            return
+        if self.pooling.last_only:
             self.kept[index] = states[0].index_select(0, self.last.to(states.device))
+            return
+        if self.opening:
+            positions = torch.arange(self.prefix_length, device=states.device)
+            self.prefix_sums[index] = self.pooling.weighted_sum(states[0, : self.prefix_length], positions)
+        own = states[0, self.prefix_length :] if self.opening else states[0]
+        lengths = torch.tensor(self.lengths, device=states.device)
+        self.kept[index] = self.pooling.packed(own, lengths, self.prefix_length, self.prefix_sums.get(index))
+
+    @property
+    def rerouting(self) -> float | None:
+        """The bias at which all tokens of a text see its last key and value in the layer that runs, or None."""
+        return None if self.within is None else self.within.edit.rerouted(self.within.layer)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -162,18 +188,25 @@ def _attend(
     if attention_mask is None or attention_mask.shape[-2:] != (context.span, context.span):
         raise UnsupportedError(f"{type(module).__name__} has a mask of its own making")
     kwargs.pop("position_ids", None)
-    attend: Callable[..., Tensor] = partial(context.attention, mask=attention_mask, **kwargs)
+    heads = _attend_in_pack(context, module, query, key, value, mask=attention_mask, **kwargs)
+    return heads if context.within is None else context.within.heads(heads), None
+
+
+def _attend_in_pack(
+    context: ForwardContext, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, **kwargs: Any
+) -> Tensor:
+    attend: Callable[..., Tensor] = partial(context.attention, **kwargs)
     if context.opening is None:
-        return attend(context, module, query, key, value), None
-    end = context.prefix_length
+        return attend(context, module, query, key, value)
+    parts = [context.prefix_length, key.shape[2] - context.prefix_length]
+    (shared_key, key), (shared_value, value) = key.split(parts, dim=2), value.split(parts, dim=2)
     # Cloned, so that what is kept of the pack is the prefix alone.
-    context.prefix[module] = key[:, :, :end].clone(), value[:, :, :end].clone()
-    key, shared_key = key[:, :, end:], key[:, :, :end]
-    value, shared_value = value[:, :, end:], value[:, :, :end]
+    context.prefix[module] = shared_key.clone(), shared_value.clone()
     if context.last_only:
-        return attend(context, module, query, key, value), None
-    before = attend(context.opening, module, query[:, :, :end], shared_key, shared_value)
-    return torch.cat([before, attend(context, module, query[:, :, end:], key, value)], dim=1), None
+        return attend(context, module, query, key, value)
+    opening, query = query.split(parts, dim=2)
+    before = attend(context.opening, module, opening, shared_key, shared_value)
+    return torch.cat([before, attend(context, module, query, key, value)], dim=1)
 
 
 def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtype, **_: Any) -> Tensor:

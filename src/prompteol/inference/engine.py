@@ -1,4 +1,4 @@
-"""Compute last-token hidden states with prefix caching and sequence packing."""
+"""Compute one vector a row, of its last token's state or a mean, with prefix caching and sequence packing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from prompteol.errors import InputError, LayerError
 from prompteol.inference.attention import KernelSelector
+from prompteol.inference.context import UnsupportedError
 from prompteol.inference.equivalence import EquivalenceCheck, describe
 from prompteol.inference.packed_forward import Prefix
 from prompteol.inference.packing import (
@@ -22,8 +23,10 @@ from prompteol.inference.packing import (
     largest_independent_pack,
     longest_independent_row,
 )
+from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
 from prompteol.inference.reference_forward import input_device, reference_states
 from prompteol.inference.structure import Structure, is_training
+from prompteol.inference.within_layers import Read, current_edit
 
 # More than this falls out of a CPU's cache (docs/performance.md); for accelerators it is a guess.
 _CPU_BUDGET = 1024
@@ -53,13 +56,35 @@ class SharedPrefixEngine:
         SettingError: no attention kernel has that name.
     """
 
-    def __init__(self, backbone: PreTrainedModel, *, token_budget: int | None = None, attention: str = "auto") -> None:
+    #: Compares the two forwards.
+    check_type = EquivalenceCheck
+
+    def __init__(
+        self,
+        backbone: PreTrainedModel,
+        *,
+        token_budget: int | None = None,
+        attention: str = "auto",
+        pooling: TokenPooling = LAST_TOKEN,
+        strict: bool = False,
+    ) -> None:
         self.backbone = backbone
+        self.pooling = pooling
+        self.strict = strict
         self.counters = Counters()
         tokens = token_budget or (_CPU_BUDGET if input_device(backbone).type == "cpu" else _ACCELERATOR_BUDGET)
         self._budget = TokenBudget(int(min(tokens, largest_independent_pack(backbone.config.get_text_config()))))
         self._kernels = KernelSelector(attention)
         self._check: EquivalenceCheck | None = None
+
+    @property
+    def structure(self) -> Structure | None:
+        """What the packed forward was last checked on; the same object as long as nothing changed."""
+        return self._check and self._check.structure
+
+    def current_structure(self) -> Structure:
+        """Look at the backbone now, and return what the next call will find unless it changes again."""
+        return self._current_check().structure
 
     @property
     def token_budget(self) -> int:
@@ -76,8 +101,10 @@ class SharedPrefixEngine:
         """
         return self.layer_states(rows, [layer], prefix=prefix)[0]
 
-    def layer_states(self, rows: Sequence[TokenRow], layers: Sequence[int], *, prefix: TokenRow = ()) -> list[Tensor]:
-        """Return the states of several layers from one pass: a (rows, width) for each of ``layers``.
+    def layer_states(
+        self, rows: Sequence[TokenRow], layers: Sequence[int | Read], *, prefix: TokenRow = ()
+    ) -> list[Tensor]:
+        """Return the states of several layers, or what else is read, from one pass: (rows, width) for each.
 
         Arguments and errors are those of :meth:`last_token_states`; widths may differ between layers.
         """
@@ -87,10 +114,11 @@ class SharedPrefixEngine:
             return self._reference(layers, rows)
         places: dict[tuple[int, ...], int] = {}
         inverse = [places.setdefault(tuple(row), len(places)) for row in rows]
-        if len(places) == 1 and set(layers) == {-1} and len(rows[0]) <= self._longest_row():
+        alone = len(places) == 1 and set(layers) == {-1} and len(rows[0]) <= self._longest_row()
+        if alone and current_edit() is None and not self.strict:
             # It has no padding and shares nothing: right without a check.
             self.counters.add(text_tokens=len(rows[0]))
-            (states,) = reference_states(self.backbone, rows[:1], [-1])
+            (states,) = reference_states(self.backbone, rows[:1], [-1], self.pooling)
             return [states.repeat(len(rows), 1) if len(rows) > 1 else states] * len(layers)
         shared = self._by_prefix(sorted(places, key=len), tuple(prefix))
         check = self._current_check()
@@ -101,12 +129,18 @@ class SharedPrefixEngine:
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep caches, locks and checks out of pickles and copies."""
-        return {"backbone": self.backbone, "token_budget": self.token_budget, "attention": self._kernels.attention}
+        return {
+            "backbone": self.backbone,
+            "token_budget": self.token_budget,
+            "attention": self._kernels.attention,
+            "pooling": self.pooling,
+            "strict": self.strict,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    def _validate(self, rows: Sequence[TokenRow], layers: Sequence[int]) -> None:
+    def _validate(self, rows: Sequence[TokenRow], layers: Sequence[int | Read]) -> None:
         if not len(rows):
             raise InputError("no row was given; expected token ids of at least one text")
         for index, row in enumerate(rows):
@@ -115,7 +149,8 @@ class SharedPrefixEngine:
         if set(layers) == {-1}:
             return
         lowest = -1 - self.backbone.config.get_text_config().num_hidden_layers
-        for layer in layers:
+        for one in layers:
+            layer = one.layer if isinstance(one, Read) else one
             if not lowest <= layer <= -1:
                 raise LayerError(f"layer {layer} is outside this backbone; choose one from {lowest} to -1")
 
@@ -136,9 +171,13 @@ class SharedPrefixEngine:
         return shared
 
     def _compute(
-        self, check: EquivalenceCheck, prefix: Prefix | None, rows: list[tuple[int, ...]], layers: tuple[int, ...]
+        self,
+        check: EquivalenceCheck,
+        prefix: Prefix | None,
+        rows: list[tuple[int, ...]],
+        layers: tuple[int | Read, ...],
     ) -> list[Tensor]:
-        reference = partial(self._budget.run, rows, partial(self._reference, layers))
+        reference = self._refuse if self.strict else partial(self._budget.run, rows, partial(self._reference, layers))
         forward = None if prefix is None else check.forward(prefix, rows, layers)
         if prefix is None or forward is None:
             return reference()
@@ -153,20 +192,26 @@ class SharedPrefixEngine:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
+            if self.strict:
+                check.leave(forward, describe(error))
             # If the rows themselves are at fault the reference forward raises, and the packed forward stays in use.
             states = reference()
             check.leave(forward, describe(error))
             return states
 
+    @staticmethod
+    def _refuse() -> list[Tensor]:
+        raise UnsupportedError("only the reference forward is right for these rows")
+
     def _current_check(self) -> EquivalenceCheck:
         found = Structure(self.backbone)
         check = self._check
         if check is None or check.structure != found:
-            check = EquivalenceCheck(found, self.backbone, self._budget, self.counters, self._kernels)
+            check = self.check_type(found, self.backbone, self._budget, self.counters, self._kernels, self.pooling)
             self._check = check
         return check
 
-    def _reference(self, layers: Sequence[int], rows: Sequence[TokenRow]) -> list[Tensor]:
-        states = reference_states(self.backbone, rows, layers)
+    def _reference(self, layers: Sequence[int | Read], rows: Sequence[TokenRow]) -> list[Tensor]:
+        states = reference_states(self.backbone, rows, layers, self.pooling)
         self.counters.add(stock_tokens=len(rows) * max(map(len, rows)))
         return states

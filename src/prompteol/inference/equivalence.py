@@ -16,12 +16,14 @@ from prompteol.inference.attention import TIMED_TOKENS, KernelSelector, Placemen
 from prompteol.inference.context import Attention, UnsupportedError
 from prompteol.inference.packed_forward import PackedBackbone, PackedForward, Prefix
 from prompteol.inference.packing import Counters, TokenBudget, TokenRow, packs
+from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
 from prompteol.inference.reference_forward import Comparison, compare_with, input_device, reference_states
 from prompteol.inference.structure import Structure, foreign_code
+from prompteol.inference.within_layers import Edit, Read, current_edit
 from prompteol.locks import Lock
 
 MakeForward = Callable[[Attention], PackedForward]
-Layers = tuple[int, ...]
+Layers = tuple[int | Read, ...]
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +38,18 @@ class EquivalenceCheck:
         budget: TokenBudget,
         counters: Counters,
         kernels: KernelSelector,
+        pooling: TokenPooling = LAST_TOKEN,
     ) -> None:
         self.structure = structure
         self._backbone = backbone
         self._budget = budget
         self._counters = counters
         self._kernels = kernels
+        self._pooling = pooling
         self._packed_backbone: PackedBackbone | None = None
         self._attentions: list[Attention] | None = None
         self._refused = False
-        self._checked_lengths: dict[tuple[Prefix, Layers], int] = {}
+        self._checked_lengths: dict[tuple[int, Layers, Edit | None], int] = {}
         self._lock = Lock()
         if foreign := foreign_code(backbone.modules()):
             self._refuse(f"{foreign} expects ordinary batches")
@@ -53,8 +57,8 @@ class EquivalenceCheck:
     def forward(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> PackedForward | None:
         """Return the packed forward for one call, or None where only the reference forward is right.
 
-        A prefix, which all rows start with, and a set of layers are checked once, and again when a row is more than
-        twice as long as any row before. The rows are sorted by length.
+        A set of layers is checked once without a prefix, once with one, which all rows start with, and again when the
+        prefix or a row is more than twice as long as any before. The rows are sorted by length.
         """
         with self._lock.locked():
             # The check has run the prefix, and the call goes on with it.
@@ -67,7 +71,7 @@ class EquivalenceCheck:
             return forwards(self._attentions[0]) if self._attentions and self._proven(prefix, rows, layers) else None
 
     def _proven(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> bool:
-        return len(rows[-1]) <= 2 * self._checked_lengths.get((prefix, layers), 0)
+        return len(rows[-1]) <= 2 * self._checked_lengths.get((_magnitude(prefix), layers, current_edit()), 0)
 
     def leave(self, forward: PackedForward, reason: str) -> None:
         """Go on without an attention kernel that broke: with the next one, else by the reference forward."""
@@ -109,7 +113,7 @@ class EquivalenceCheck:
                 if not reason:
                     if index:
                         self._attentions, self._checked_lengths = self._attentions[index:], {}
-                    self._checked_lengths[prefix, layers] = len(rows[-1])
+                    self._checked_lengths[_magnitude(prefix), layers, current_edit()] = len(rows[-1])
                     return
                 reasons.append(f"{attention.name}: {reason}")
                 logger.debug("attention %s", reasons[-1])
@@ -155,7 +159,7 @@ class EquivalenceCheck:
         attentions = attentions[1:] if wrong else attentions
         if fastest in durations and fastest not in attentions[:1]:
             self._attentions = [fastest, *attentions]
-            self._checked_lengths = {(prefix, layers): len(rows[-1])}
+            self._checked_lengths = {(_magnitude(prefix), layers, current_edit()): len(rows[-1])}
             self._kernels.fastest[self._placement] = fastest
         elif wrong and attentions:
             self._attentions, self._checked_lengths = attentions, {}
@@ -165,7 +169,9 @@ class EquivalenceCheck:
     def _reference_states(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Layers) -> Comparison | None:
         def reference(rows: Sequence[TokenRow]) -> list[Tensor]:
             self._counters.add(check_tokens=len(rows) * max(map(len, rows)))
-            return self._budget.run(rows, partial(reference_states, self._backbone, layers=layers))
+            return self._budget.run(
+                rows, partial(reference_states, self._backbone, layers=layers, pooling=self._pooling)
+            )
 
         self._counters.add(checks=1)
         return compare_with(reference, [(*prefix, *suffix) for suffix in suffixes], layers)
@@ -186,11 +192,16 @@ class EquivalenceCheck:
     def _make_forward(self, attention: Attention) -> PackedForward:
         if self._packed_backbone is None:
             self._packed_backbone = PackedBackbone(self._backbone)
-        return PackedForward(self._packed_backbone, attention, self._counters)
+        return PackedForward(self._packed_backbone, attention, self._counters, self._pooling)
 
     @property
     def _placement(self) -> Placement:
         return input_device(self._backbone), self._backbone.dtype
+
+
+def _magnitude(prefix: Prefix) -> int:
+    """Return the same for prefixes that differ in length by less than twice: what their tokens are is no structure."""
+    return len(prefix).bit_length()
 
 
 def describe(error: Exception) -> str:

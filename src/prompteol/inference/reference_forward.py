@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain
@@ -13,7 +14,10 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from prompteol.errors import ModelError
+from prompteol.inference.layer_hooks import watching
 from prompteol.inference.packing import TokenRow
+from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
+from prompteol.inference.within_layers import Read, WithinLayers
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -28,14 +32,21 @@ _TOLERANCE = {
     torch.float16: (5e-3, 2e-2),
     torch.bfloat16: (4e-2, 1.5e-1),
 }
-_TIMES_NOISE = 4
+TIMES_NOISE = 4
 _ROWS_ALONE = 16
+# Padding on the left turns rotary angles further, and rounds them otherwise.
+_PADDED_TOGETHER = 3
 
 
-def reference_states(backbone: PreTrainedModel, rows: Sequence[TokenRow], layers: Sequence[int]) -> list[Tensor]:
-    """Return ``hidden_states`` of some layers, indexed from the end, at each row's last token, (rows, width) each.
+def reference_states(
+    backbone: PreTrainedModel,
+    rows: Sequence[TokenRow],
+    layers: Sequence[int | Read],
+    pooling: TokenPooling = LAST_TOKEN,
+) -> list[Tensor]:
+    """Return ``hidden_states`` of some layers, indexed from the end, pooled over each row, (rows, width) each.
 
-    The backbone gets no hooks, see :func:`sharing_copy`.
+    Or what else is read. The backbone gets no hooks, see :func:`sharing_copy`.
     """
     check_own_tokens(backbone)
     device = input_device(backbone)
@@ -43,21 +54,31 @@ def reference_states(backbone: PreTrainedModel, rows: Sequence[TokenRow], layers
     # Any id does for padding: the mask keeps it out, and causal attention keeps it from the tokens before it.
     input_ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
     mask = torch.ones_like(input_ids)
-    last: Tensor | int = -1
+    lengths: Tensor | None = None
     if any(len(row) < longest for row in rows):
         lengths = torch.tensor([len(row) for row in rows], device=device)
-        mask, last = (torch.arange(longest, device=device) < lengths[:, None]).long(), lengths - 1
+        mask = (torch.arange(longest, device=device) < lengths[:, None]).long()
     last_only = set(layers) == {-1}
-    # As sentence-transformers calls it: hooks on the backbone itself see neither.
-    output = (backbone if last_only else sharing_copy(backbone)).forward(
-        input_ids=input_ids,
-        attention_mask=mask,
-        output_hidden_states=not last_only,
-        use_cache=False,
-        return_dict=True,
-    )
+    depth = backbone.config.get_text_config().num_hidden_layers
+    within = WithinLayers.of_forward(layers, rows, depth)
+    copied = backbone if last_only and within is None else sharing_copy(backbone)
+    with nullcontext() if within is None else watching(copied, within):
+        # As sentence-transformers calls it: hooks on the backbone itself see neither.
+        output = copied.forward(
+            input_ids=input_ids,
+            attention_mask=mask,
+            output_hidden_states=not last_only,
+            use_cache=False,
+            return_dict=True,
+        )
     stack = {-1: output.last_hidden_state} if last_only else output.hidden_states
-    return [_at(stack[layer], last) for layer in layers]
+    if within is None:
+        return [_pooled(stack[layer], lengths, pooling) for layer in layers]
+    for one in layers:
+        if isinstance(one, Read) and one.site == "mean":
+            within.take_mean(one.layer + depth, stack[one.layer])
+    states = {one: _pooled(stack[one], lengths, pooling) for one in layers if isinstance(one, int)}
+    return within.values(layers, states)
 
 
 def check_own_tokens(backbone: nn.Module) -> None:
@@ -70,11 +91,13 @@ def check_own_tokens(backbone: nn.Module) -> None:
         )
 
 
-def _at(states: Tensor, last: Tensor | int) -> Tensor:
-    """Pick one token of each row from (rows, tokens, width)."""
-    if isinstance(last, int):
-        return states[:, last]
-    return states[torch.arange(len(last), device=states.device), last.to(states.device)]
+def _pooled(states: Tensor, lengths: Tensor | None, pooling: TokenPooling) -> Tensor:
+    """Pool (rows, tokens, width); ``lengths`` is None where nothing is padded."""
+    if lengths is None:
+        if pooling.last_only:
+            return states[:, -1]
+        lengths = torch.full((len(states),), states.shape[1])
+    return pooling.padded(states, lengths.to(states.device))
 
 
 def input_device(backbone: PreTrainedModel) -> torch.device:
@@ -110,7 +133,7 @@ def _let_record(backbone: type[PreTrainedModel], config: PretrainedConfig) -> No
 class Comparison:
     """Hold reference states, (rows, width) a layer, and the relative difference that rounding explains."""
 
-    layers: Sequence[int]
+    layers: Sequence[int | Read]
     expected: Sequence[Tensor]
     allowed: Sequence[float]
 
@@ -125,7 +148,7 @@ class Comparison:
 
 
 def compare_with(
-    reference: Callable[[Sequence[TokenRow]], list[Tensor]], rows: Sequence[TokenRow], layers: Sequence[int]
+    reference: Callable[[Sequence[TokenRow]], list[Tensor]], rows: Sequence[TokenRow], layers: Sequence[int | Read]
 ) -> Comparison | None:
     """Run the reference forward, all rows together and at most 16 alone; return None where a state is not finite.
 
@@ -140,13 +163,33 @@ def compare_with(
     return Comparison(layers, expected, allowed)
 
 
-def _allowed(together: Tensor, alone: Tensor) -> float:
-    kind = together.device.type
+def largest_difference(ours: Tensor, together: Tensor, alone: Tensor) -> str:
+    """Describe how ours differs beyond rounding from rows padded together; return ``""`` where it does not.
+
+    Relative to the largest entry of all. Rounding is how rows alone differ from themselves together, within limits.
+    """
+    _, most = tolerance(together)
+    scale = together.abs().max().clamp_min(1e-30)
+    noise, apart = (float((other - together).abs().max() / scale) for other in (alone, ours))
+    allowed = min(_PADDED_TOGETHER * most, max(most, TIMES_NOISE * noise))
+    if apart <= allowed:
+        return ""
+    return f"they differ by {apart:.1e} of the largest entry, rounding explains {allowed:.1e}"
+
+
+def tolerance(states: Tensor) -> tuple[float, float]:
+    """Return how far states may be off at least and at most, in the precision in which they were computed."""
+    kind = states.device.type
     mixed = torch.is_autocast_enabled(kind)
-    least, most = _TOLERANCE[torch.get_autocast_dtype(kind) if mixed else together.dtype]
-    return min(most, max(least, _TIMES_NOISE * _relative_difference(together, alone)))
+    return _TOLERANCE[torch.get_autocast_dtype(kind) if mixed else states.dtype]
+
+
+def _allowed(together: Tensor, alone: Tensor) -> float:
+    least, most = tolerance(together)
+    return min(most, max(least, TIMES_NOISE * _relative_difference(together, alone)))
 
 
 def _relative_difference(ours: Tensor, reference: Tensor) -> float:
     """Return the largest difference, relative to the largest entry of the row it is in."""
+    ours, reference = ours.detach(), reference.detach()
     return float(((ours - reference).abs().amax(1) / reference.abs().amax(1).clamp_min(1e-30)).max())

@@ -104,7 +104,8 @@ class LexicalModel(SettableModel):
         check_count("max_active_dims", max_active_dims)
         if self.technique is not None:
             raise SettingError(
-                f"{self.technique} fills several prompts, and sparse vectors come from one: load without"
+                f"{self.technique} fills several prompts or edits one, and sparse vectors come from a plain one: load "
+                "without"
             )
         self.eval()
         width = self.head.unembedding.shape[0]

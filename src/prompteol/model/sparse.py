@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from prompteol.errors import SettingError
+from prompteol.model.windows import WindowPooling, pool_windows
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -60,15 +61,31 @@ def token_weights(
     return matrix
 
 
-def hybrid_scores(queries: HybridVectors, documents: HybridVectors, *, sparse_weight: float = 0.5) -> np.ndarray:
+def hybrid_scores(
+    queries: HybridVectors,
+    documents: HybridVectors,
+    *,
+    sparse_weight: float = 0.5,
+    windows: Sequence[int] | None = None,
+    pooling: WindowPooling = "max",
+) -> np.ndarray:
     """Score documents by dense cosine and sparse dot product together: (queries, documents).
 
     Both are scaled to 0 to 1 over the documents of a query, and added with the weight given.
+
+    Args:
+        queries, documents: what ``encode_hybrid`` gives.
+        sparse_weight: 0 is dense alone, 1 sparse alone.
+        windows: where each document's windows start among ``documents``, which are windows of
+            :func:`~prompteol.split_windows` then.
+        pooling: ``"max"`` scores a document by its best window, ``"mean"`` by all alike; dense and sparse each.
     """
     if not 0 <= sparse_weight <= 1:
         raise SettingError(f"sparse_weight={sparse_weight!r} is outside 0 to 1: give 0.5 to count both alike")
     dense = _unit(queries.dense) @ _unit(documents.dense).T
     sparse = (queries.sparse @ documents.sparse.T).toarray()
+    if windows is not None:
+        dense, sparse = (pool_windows(one, windows, pooling) for one in (dense, sparse))
     scores: np.ndarray = (1 - sparse_weight) * _scaled(dense) + sparse_weight * _scaled(sparse)
     return scores
 

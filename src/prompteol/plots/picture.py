@@ -1,4 +1,4 @@
-"""Draw similarities, the curve of a training and the results of tuning, in one palette, each picture whole or not."""
+"""Draw similarities and the curve of a training, in one palette, each picture whole or not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from prompteol.training.callbacks import Point
-    from prompteol.tuning import TuningResult
 
 PICTURES = (".png", ".jpg", ".svg", ".pdf")
 _DOTS_PER_INCH = 200
@@ -38,7 +37,6 @@ _LABEL_LENGTH = 40
 _DARK = 0.6
 # So many values of the loss are drawn with a mark each.
 _FEW = 50
-_BARS = 30
 
 
 def check_picture(path: Path | None, *, force: bool = False) -> None:
@@ -140,42 +138,3 @@ def _title(scores: Sequence[tuple[int, float]]) -> str:
     trained = ((score, -step) for step, score in scores if step > 0)
     best, step = max(trained, default=(0.0, 0))
     return "; ".join(filter(None, (f"best: {best:.2f} at step {-step}" if step else "", before)))
-
-
-def plot_scores(result: TuningResult, path: str | Path, *, force: bool = False) -> None:
-    """Draw how scores, each of a demonstration's best layer, spread, with a line for none: the paper's Figure 2."""
-    from matplotlib.ticker import MaxNLocator
-
-    with drawing(path, force=force) as (_, axes):
-        shown = [one for one in result.ranking if len(one.candidate.demonstrations) == 1]
-        exact = all(one.pairs == result.best.pairs for one in shown)
-        scores = [one.score for one in shown]
-        without = result.baseline.score
-        better = sum(score > without for score in scores)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.hist(scores, bins=min(_BARS, max(5, len(scores) // 4)), color=BEST, edgecolor=BACKGROUND)
-        axes.axvline(without, color=BASELINE, linewidth=2, label=f"no demonstration ({without:.2f})")
-        axes.set_xlabel("score on all pairs" + (", estimated for those that left early" if not exact else ""))
-        axes.set_ylabel("demonstrations")
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set_title(f"{better} of {len(scores)} demonstrations beat none")
-        axes.legend()
-
-
-def plot_layers(result: TuningResult, path: str | Path, *, force: bool = False) -> None:
-    """Draw the score at each layer, of the best prompt, of no demonstration, and of the others scored on all pairs."""
-    with drawing(path, force=force) as (_, axes):
-        axes.spines[["top", "right"]].set_visible(False)
-        others = [one for one in result.ranking if one.pairs == result.best.pairs]
-        for number, one in enumerate(one for one in others if one not in (result.best, result.baseline)):
-            label = "other finalists" if number == 0 else None
-            axes.plot(one.layers, one.scores, color=OTHERS, linewidth=0.8, alpha=0.7, label=label)
-        axes.plot(result.baseline.layers, result.baseline.scores, color=BASELINE, marker="o", label="no demonstration")
-        if result.best is not result.baseline:
-            axes.plot(result.best.layers, result.best.scores, color=BEST, marker="o", label="best prompt")
-        axes.axvline(result.layer, color=BEST, linestyle=":", linewidth=1)
-        axes.set_xticks(result.best.layers if len(result.best.layers) <= 16 else result.best.layers[::-4][::-1])
-        axes.set_xlabel("layer (-1 is the last, after the final norm)")
-        axes.set_ylabel("score on all pairs")
-        axes.set_title(f"best: {result.best.score:.2f} at layer {result.layer}")
-        axes.legend()

@@ -54,7 +54,7 @@ _PLAIN_JINJA = """\
 {%- if text and (not bare or bare[-1] not in STOPS) -%}{%- set text = text ~ '.' -%}{%- endif -%}
 """
 
-_PAPER_REWRITES = (*_COLLAPSE, (r"(?<=[^.?\"'])" + _END, "."), ('"', "'"), (r"\?" + _END, "."))
+_PAPER_REWRITES = (*_COLLAPSE, ("(?<=[^.?\"'])" + _END, "."), ('"', "'"), (r"\?" + _END, "."))
 
 
 def _in_class(characters: str) -> str:

@@ -49,17 +49,17 @@ class PromptEnsemble(ForwardTechnique):
     )
 
     def __post_init__(self) -> None:
-        given = self.wordings.split("+") if isinstance(self.wordings, str) else list(self.wordings)
+        given = as_wordings("prompt-ensemble", self.wordings) or ()
         if len(given) < 2 or len(set(given)) < len(given):
             raise SettingError(
                 f"prompt-ensemble: wordings={self.wordings!r} are not two or more different ones: give names or "
                 "wordings, such as 'pretended-cot+knowledge-enhancement'"
             )
-        object.__setattr__(self, "wordings", tuple(map(_wording, given)))
+        object.__setattr__(self, "wordings", given)
 
     def templates(self, template: PromptTemplate) -> Sequence[PromptTemplate]:
         """Return the model's own template in each wording."""
-        return [_reworded(template, one) for one in self.wordings]
+        return [reworded(template, one) for one in self.wordings]
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,26 @@ class MetaEOL(ForwardTechnique):
 
     def templates(self, template: PromptTemplate) -> Sequence[PromptTemplate]:
         """Return the model's own template in each wording."""
-        return [_reworded(template, one) for one in METAEOL]
+        return [reworded(template, one) for one in METAEOL]
 
 
-def _wording(given: str) -> str:
+def as_wordings(name: str, given: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return wordings with a slot from names, wordings, ``"metaeol"`` or a string with + between them; None stays."""
+    if given is None:
+        return None
+    parts = [*METAEOL] if given == "metaeol" else given.split("+") if isinstance(given, str) else list(given)
+    return tuple(_wording(name, part) for part in parts)
+
+
+def _wording(name: str, given: str) -> str:
     template = TEMPLATES.get(given) or PromptTemplate.parse(given)
     if isinstance(template, RetrievalTemplate):
-        raise SettingError(f"prompt-ensemble: {given!r} is a pair of templates: name single ones")
+        raise SettingError(f"{name}: {given!r} is a pair of templates: name single ones")
     return str(template.with_demonstrations(()))
 
 
-def _reworded(template: PromptTemplate, wording: str) -> PromptTemplate:
+def reworded(template: PromptTemplate, wording: str) -> PromptTemplate:
+    """Return a template in another wording, with the normalization and demonstrations that it has."""
     other = PromptTemplate.parse(wording)
     return replace(template, prefix=other.prefix, suffix=other.suffix)
 

@@ -1,4 +1,4 @@
-"""Embed texts by a forward technique: several prompts or layers of a text, combined."""
+"""Embed texts by a forward technique: several prompts or layers of a text combined, or what lies within layers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from sentence_transformers.base.modules import Transformer
 from sentence_transformers.util import load_file_path
 from torch import Tensor
 
-from prompteol.errors import ArtifactError, SettingError
-from prompteol.inference.reference_forward import reference_states
+from prompteol.errors import ArtifactError, ModelError
+from prompteol.inference.context import UnsupportedError
 from prompteol.model import MANIFEST
 from prompteol.model.module import Engine, PromptEOLModule
 from prompteol.prompts import PromptTask, PromptTemplate, RetrievalTemplate, Template
 from prompteol.saving import Manifest
+from prompteol.techniques.forward import Forward
 from prompteol.techniques.protocol import ForwardTechnique
 from prompteol.techniques.registry import describe_technique, from_record
 from prompteol.tokenization import PromptTokenizer, TokenRows
+
+_NO_LIMIT = int(1e30)
 
 
 def embedding_module(
@@ -58,10 +61,8 @@ class TechniqueModule(PromptEOLModule):
         self.technique = technique
         self._of_tokenizer: PromptTokenizer | None = None
         self._prompters: list[PromptTokenizer] = []
-        self._layers = tuple(technique.layers(self.layer))
         with torch.inference_mode():
-            probe = [TokenRows([[0], [0]], (), 0)] * len(self._prompt_tokenizers())
-            self._dimension = int(self._combined(probe, "stock").shape[1])
+            self._dimension = int(self._try().shape[1])
 
     def get_embedding_dimension(self) -> int:
         """Return the length of an embedding."""
@@ -104,16 +105,14 @@ class TechniqueModule(PromptEOLModule):
     def _features(
         self, texts: Sequence[str], task: PromptTask | None, prompt: str, max_length: int, engine: Engine | None
     ) -> dict[str, Any]:
-        pad = self.tokenizer.pad_token_id
-        rows = [
-            TokenRows(one(texts, task=task, prompt=prompt, max_length=max_length), one.head(task, prompt), pad)
-            for one in self._prompt_tokenizers()
-        ]
+        prompters = self._prompt_tokenizers()
+        rows = self.technique.tokenize(prompters, texts, task=task, prompt=prompt, max_length=max_length)
         if engine == "auto":
             return {"token_rows": rows}
         # Trainers put columns together and take mini-batches by rows, so a text is one row: its prompts behind each
         # other, and in the mask the number of the prompt that a token is of.
         texts_rows = list(zip(*(one.rows for one in rows), strict=True))
+        pad = self.tokenizer.pad_token_id
         features = TokenRows([list(chain.from_iterable(prompts)) for prompts in texts_rows], (), pad).padded()
         numbers = [[number for number, ids in enumerate(prompts, start=1) for _ in ids] for prompts in texts_rows]
         return {**features, "attention_mask": TokenRows(numbers, (), 0).padded()["input_ids"]}
@@ -123,24 +122,28 @@ class TechniqueModule(PromptEOLModule):
         pairs = list(zip(input_ids, attention_mask, strict=True))
         return [
             TokenRows([ids[mask == number].tolist() for ids, mask in pairs], (), 0)
-            for number in range(1, len(self._prompt_tokenizers()) + 1)
+            for number in range(1, int(attention_mask.max()) + 1)
         ]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _combined(self, rows: Sequence[TokenRows], engine: Engine) -> Tensor:
-        if engine == "stock":
-            read = [reference_states(self.transformer.model, one.rows, self._layers) for one in rows]
+        packed = self._shared_prefix_engine() if engine == "auto" else None
+        forward = Forward(self.transformer.model, self.tokenizer, self.layer, packed)
+        vectors = self.technique.embed(rows, forward)
+        return vectors if forward.dtype is None else vectors.to(forward.dtype)
+
+    def _try(self) -> Tensor:
+        """Embed something, so that a technique that does not fit is refused before any text comes."""
+        if type(self.technique).embed is ForwardTechnique.embed:
+            rows = [TokenRows([[0], [0]], (), 0)] * len(self._prompt_tokenizers())
         else:
-            packed = self._shared_prefix_engine()
-            read = [packed.layer_states(one.rows, self._layers, prefix=one.prefix) for one in rows]
-        states = torch.stack([torch.stack(layers, dim=1) for layers in read], dim=1)
-        vectors = self.technique.combine(states if states.dtype == torch.float64 else states.float())
-        if vectors.ndim != 2 or len(vectors) != len(states):
-            raise SettingError(
-                f"{describe_technique(self.technique)} combines states of shape {tuple(states.shape)} to "
-                f"{tuple(vectors.shape)}: return (texts, dimension)"
-            )
-        return vectors.to(states.dtype)
+            rows = self._features(["one", "other"], None, "", self.max_seq_length or _NO_LIMIT, "auto")["token_rows"]
+        try:
+            vectors: Tensor = self._combined(rows, "stock")
+            return vectors
+        except UnsupportedError as error:
+            name, backbone = describe_technique(self.technique), type(self.transformer.model).__name__
+            raise ModelError(f"{name} does not fit {backbone}: {error}; leave the technique out") from error
 
 
 def _templates(technique: ForwardTechnique, template: Template) -> list[Template]:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from prompteol.errors import SettingError
+from prompteol.errors import LayerError, SettingError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from prompteol.prompts import PromptTemplate
+    from prompteol.prompts import PromptTask, PromptTemplate
     from prompteol.techniques.fitting import FitInputs
+    from prompteol.techniques.forward import Forward
+    from prompteol.tokenization import PromptTokenizer, TokenRows
 
 
 class LinearMap(NamedTuple):
@@ -82,3 +84,43 @@ class ForwardTechnique(Technique):
     def combine(self, states: Tensor) -> Tensor:
         """Return the vectors, (texts, dimension), of states (texts, templates, layers, width) in float32 or more."""
         return states.mean((1, 2))
+
+    def tokenize(
+        self,
+        prompters: Sequence[PromptTokenizer],
+        texts: Sequence[str],
+        *,
+        task: PromptTask | None,
+        prompt: str,
+        max_length: int,
+    ) -> list[TokenRows]:
+        """Return the token ids of each template's prompts; for techniques that add tokens."""
+        return [one.token_rows(texts, task=task, prompt=prompt, max_length=max_length) for one in prompters]
+
+    def embed(self, rows: Sequence[TokenRows], forward: Forward) -> Tensor:
+        """Return the vectors, (texts, dimension), of each template's rows; for techniques that look within layers."""
+        states = forward.states(rows, self.layers(forward.layer))
+        vectors = self.combine(states)
+        if vectors.ndim != 2 or len(vectors) != len(states):
+            raise SettingError(
+                f"{type(self).__name__} combines states of shape {tuple(states.shape)} to {tuple(vectors.shape)}: "
+                "return (texts, dimension)"
+            )
+        return vectors
+
+
+def layer_index(name: str, given: float, depth: int, *, end: bool = False) -> int:
+    """Return a layer counted from 0, or the end of some, given as it is or as a fraction of depth."""
+    index = given if isinstance(given, int) else min(round(given * depth), depth if end else depth - 1)
+    if index >= depth + end:
+        raise LayerError(
+            f"{name}={given}, but the backbone has {depth} layers: give {depth - 1 + end} or less, or a share of depth"
+        )
+    return index
+
+
+def check_layer(name: str, given: Any) -> None:
+    """Raise ``SettingError`` for what is neither a layer counted from 0 nor a fraction of depth."""
+    whole = isinstance(given, int) and not isinstance(given, bool) and given >= 0
+    if not whole and not (isinstance(given, float) and 0 <= given <= 1):
+        raise SettingError(f"{name}={given!r} is no layer: give one counted from 0, or a fraction of depth such as 0.5")

@@ -1,4 +1,4 @@
-"""Cut the characters of a very long prompt before it is tokenized, where its first tokens are provably the same.
+"""Cut a prompt before it is tokenized, where the tokens on either side are provably the same.
 
 A prompt may be cut between a letter and a blank that a letter follows, ``a| b``, if nothing in the tokenizer reaches
 across: no added token holds a letter before a blank, the normalizer maps both sides apart, and either the pre-tokenizer
@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerBase
 
 _SEAM = re.compile(r"[A-Za-z](?= [A-Za-z])")
@@ -47,34 +50,75 @@ _BETWEEN_ALTERNATIVES = re.compile(r"\|(?![^(]*\))")
 
 
 class PromptCutter:
-    """Say where a prompt may be cut for one tokenizer, as long as that is not edited."""
+    """Say where prompts may be cut for one tokenizer, as long as that is not edited."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         # A class from a model's repository may do more than its backend says.
-        known = type(tokenizer).__module__.startswith("transformers.")
-        cuts = known and isinstance(backend, Tokenizer) and _has_seams(json.loads(backend.to_str()))
-        added = tokenizer.added_tokens_decoder.values()
-        self._has_seams = cuts and not any(_CROSSING.search(token.content) for token in added)
+        known = type(tokenizer).__module__.startswith("transformers.") and isinstance(backend, Tokenizer)
+        parts = _without_vocabulary(backend) if known else None
+        self._backend = backend
+        self._normalizers = _steps(parts["normalizer"], "normalizers") if parts else []
+        self._splits = _splits(self._normalizers, _steps(parts["pre_tokenizer"], "pretokenizers")) if parts else None
+        self._added = (
+            [] if self._splits is None else list(map(self._spellings, tokenizer.added_tokens_decoder.values()))
+        )
+        if any(_CROSSING.search(text) for _, texts in self._added for text in texts):
+            self._splits = None
 
     def cut(self, prompt: str, length: int) -> str | None:
         """Return at most the first ``length`` characters, whose tokens are the prompt's first, or None where unsure."""
-        seams = list(_SEAM.finditer(prompt, max(0, length - _LOOK_BACK), length)) if self._has_seams else ()
+        if self._splits is None or not (self._splits or self._merges_within_words):
+            return None
+        seams = list(_SEAM.finditer(prompt, max(0, length - _LOOK_BACK), length))
         return prompt[: seams[-1].end()] if seams else None
 
+    def shared_ends(self, before: str, after: str) -> tuple[str, str]:
+        """Return how much of what surrounds every text is tokenized apart from it: a beginning and an end, or neither.
 
-def _has_seams(parts: Mapping[str, Any]) -> bool:
-    normalizers = _steps(parts["normalizer"], "normalizers")
+        The rest begins with a blank, so what stands in front of every text, a prefix space say, must leave it as it is.
+        """
+        prepends = any(step["type"] == "Prepend" for step in self._normalizers)
+        # A token that takes the blank behind it takes it from the other side of the seam.
+        takes_blank = any(token.rstrip and text[-1:].isalpha() for token, texts in self._added for text in texts)
+        if not self._splits or prepends or takes_blank:
+            return "", ""
+        beginnings, end = list(_SEAM.finditer(before)), _SEAM.search(after)
+        return before[: beginnings[-1].end()] if beginnings else "", after[end.end() :] if end else ""
+
+    @cached_property
+    def _merges_within_words(self) -> bool:
+        return _merges_within_words(json.loads(self._backend.to_str())["model"])
+
+    def _spellings(self, token: AddedToken) -> tuple[AddedToken, set[str]]:
+        """Return an added token with its text, as it is written and as the normalizer leaves it."""
+        normalizer = self._backend.normalizer
+        return token, {token.content, normalizer.normalize_str(token.content) if normalizer else token.content}
+
+
+def _without_vocabulary(backend: Tokenizer) -> Mapping[str, Any] | None:
+    """Return the parts of a tokenizer but for its model, which takes long to write; None where it holds own code."""
+    bare = Tokenizer(BPE())
+    bare.normalizer, bare.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
+    # What tokenizers raises for a part that is written in Python has no class of its own.
+    with suppress(Exception):
+        parts: Mapping[str, Any] = json.loads(bare.to_str())
+        return parts
+    return None
+
+
+def _splits(normalizers: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]]) -> bool | None:
+    """Return whether a pre-tokenizer begins a new piece at a blank, or None where a part is not known."""
     marked = any(map(_marks_blanks, normalizers))
     if not all(_marks_blanks(step) or step["type"] in _LOCAL_NORMALIZERS for step in normalizers):
-        return False
-    for step in _steps(parts["pre_tokenizer"], "pretokenizers"):
+        return None
+    for step in steps:
         if _splits_at_blanks(step):
             # Each piece goes its own way from here on.
             return True
         if not _splits_elsewhere(step, marked=marked):
-            return False
-    return _merges_within_words(parts["model"])
+            return None
+    return False
 
 
 def _steps(part: Mapping[str, Any] | None, name: str) -> list[Mapping[str, Any]]:

@@ -1,11 +1,13 @@
-"""Tune the prompt of a model: find its best template, demonstration and layer by successive halving."""
+"""Tune a model: find its best template, demonstration, layer and technique by successive halving."""
 
 from prompteol.data.scored_pairs import ScoredPairs, read_pairs
+from prompteol.tuning.front import Setting
+from prompteol.tuning.result import FRONT_HEADER, HEADER, Tokens, TuningResult
 from prompteol.tuning.scoring import Gain
 from prompteol.tuning.successive_halving import CandidateScore, TuningProgress
-from prompteol.tuning.tune import HEADER, Tokens, TuningResult, tune_prompt
+from prompteol.tuning.tune import tune_prompt
 
 __all__ = [
-    "HEADER", "CandidateScore", "Gain", "ScoredPairs", "Tokens", "TuningProgress", "TuningResult", "read_pairs",
-    "tune_prompt",
+    "FRONT_HEADER", "HEADER", "CandidateScore", "Gain", "ScoredPairs", "Setting", "Tokens", "TuningProgress",
+    "TuningResult", "read_pairs", "tune_prompt",
 ]  # fmt: skip

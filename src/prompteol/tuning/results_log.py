@@ -6,28 +6,40 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from prompteol.errors import CorpusError, TuningError
 from prompteol.locks import ProcessLock
-from prompteol.tuning.evaluator import Candidate, PromptScores
+from prompteol.techniques.registry import describe_technique
+from prompteol.tuning.candidates import Candidate
+from prompteol.tuning.evaluator import PromptScores, Read
 
-_FORMAT = 1
+_FORMAT = 2
+
+
+class _Slice(NamedTuple):
+    """Name what was asked of a candidate."""
+
+    prompt: str
+    start: int
+    stop: int
+    readouts: str  # that it was scored with, too
 
 
 class ResultsLog:
     """Keep what each candidate gave for each slice of the pairs, in memory where ``path`` is None.
 
     A line is appended and flushed to the disk as soon as a slice is done. A last line that a kill cut short is dropped,
-    and its slice is run again. A file that is ``about`` another tuning run is a TuningError.
+    and its slice is run again. A file that is ``about`` another tuning run is a TuningError. What was asked with other
+    ``readouts`` is another slice.
     """
 
     def __init__(self, path: Path | None, about: Mapping[str, Any]) -> None:
-        self._known: dict[tuple[str, int, int], PromptScores] = {}
+        self._known: dict[_Slice, PromptScores] = {}
         self._about = {"prompteol-tuning": _FORMAT, **about}
-        self._used: set[tuple[str, int, int]] = set()
+        self._used: set[_Slice] = set()
         self._path = path
         self._file: BinaryIO | None = None
         self._lock: ProcessLock | None = None
@@ -48,21 +60,26 @@ class ResultsLog:
                 raise CorpusError(f"results {str(path)!r}: {error.strerror or error}") from error
             raise
 
-    def get(self, candidate: Candidate, start: int, stop: int) -> PromptScores | None:
+    def get(self, candidate: Candidate, start: int, stop: int, readouts: str = "") -> PromptScores | None:
         """Return the scores of a slice, if the log has them."""
-        self._used.add((candidate.key, start, stop))
-        return self._known.get((candidate.key, start, stop))
+        asked = _Slice(candidate.key, start, stop, readouts)
+        self._used.add(asked)
+        return self._known.get(asked)
 
-    def add(self, candidate: Candidate, start: int, stop: int, scores: PromptScores) -> None:
+    def add(self, candidate: Candidate, start: int, stop: int, scores: PromptScores, readouts: str = "") -> None:
         """Add the scores of a slice, on disk before this returns."""
-        self._known[candidate.key, start, stop] = scores
-        self._used.add((candidate.key, start, stop))
+        done = _Slice(candidate.key, start, stop, readouts)
+        self._known[done] = scores
+        self._used.add(done)
         self._append(
             {
                 "prompt": candidate.key,
                 "template": candidate.name,
                 "demonstrations": [[one.sentence, one.word] for one in candidate.demonstrations],
+                "technique": candidate.technique and describe_technique(candidate.technique),
                 "pairs": [start, stop],
+                "readouts": readouts,
+                "reads": [list(read) for read in scores.reads],
                 "tokens": scores.tokens,
                 "values": base64.b64encode(scores.values.astype("<f4").tobytes()).decode("ascii"),
             }
@@ -96,8 +113,9 @@ class ResultsLog:
                     continue
                 start, stop = record["pairs"]
                 values = np.frombuffer(base64.b64decode(record["values"], validate=True), "<f4")
-                values = values.reshape(len(self._about["layers"]), stop - start)
-                self._known[record["prompt"], start, stop] = PromptScores(values, record["tokens"])
+                reads = tuple(Read(int(layer), str(name), int(size)) for layer, name, size in record["reads"])
+                done = _Slice(record["prompt"], start, stop, record["readouts"])
+                self._known[done] = PromptScores(values.reshape(len(reads), stop - start), record["tokens"], reads)
             except (ValueError, KeyError, TypeError) as error:
                 if isinstance(error, TuningError):
                     raise

@@ -37,12 +37,20 @@ def unit_cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> Val
     return products.round(_DECIMALS)
 
 
-def reciprocal_ranks(first: NDArray[np.float32], second: NDArray[np.float32]) -> Values:
-    """Return 1 / rank of each anchor's positive among those of its block of 32 pairs; equals share their mean rank."""
+def reciprocal_ranks(
+    first: NDArray[np.float32], second: NDArray[np.float32], anchors: Sequence[str] | None = None
+) -> Values:
+    """Return 1 / rank of each anchor's positive among those of its block of 32 pairs; equals share their mean rank.
+
+    Other positives of the same anchor, known by the texts of ``anchors``, are no wrong answers and left out.
+    """
     found = []
     for start in range(0, len(first), BLOCK):
         near = np.round(first[start : start + BLOCK] @ second[start : start + BLOCK].T, _DECIMALS)
-        own = np.diag(near)[:, None]
+        own = np.diag(near)[:, None].copy()
+        if anchors is not None:
+            texts = np.array(anchors[start : start + BLOCK], dtype=object)
+            near[(texts[:, None] == texts) & ~np.eye(len(texts), dtype=bool)] = -np.inf
         found.append(1 / (0.5 + (near > own).sum(axis=1) + (near == own).sum(axis=1) / 2))
     return np.concatenate(found).astype(np.float32)
 

@@ -1,5 +1,7 @@
 """Run candidates over growing samples of the pairs, and drop the poor ones early (successive halving)."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -9,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from prompteol.data.scored_pairs import ScoredPairs
-from prompteol.tuning.evaluator import Candidate, Evaluator
+from prompteol.tuning.candidates import Candidate
+from prompteol.tuning.evaluator import Evaluator, Read
 from prompteol.tuning.results_log import ResultsLog
 from prompteol.tuning.scoring import BLOCK, Values, estimate, score
 
@@ -21,6 +24,8 @@ _FINALISTS = 5
 # So many are scored on all pairs at once, spread over the candidates, so that the others' scores can be estimated. Each
 # costs a share of the budget, and five or seven found no more on stories260K.
 _REFERENCES = 3
+# So many that are known already serve instead.
+_KNOWN = 4
 
 
 @dataclass(frozen=True)
@@ -28,24 +33,47 @@ class CandidateScore:
     """Hold a candidate's scores."""
 
     candidate: Candidate
-    values: Values  # (layers, pairs): what each layer gave for the pairs it has been scored on
-    scores: tuple[float, ...]  # x 100, of each layer on all pairs: estimated unless it was scored on all of them
-    layers: tuple[int, ...]  # negative indices
+    values: Values  # (reads, pairs): what each read gave for the pairs it has been scored on
+    scores: tuple[float, ...]  # x 100, of each read on all pairs: estimated unless it was scored on all of them
+    reads: tuple[Read, ...]  # every layer as it is, then those through a read-out
 
     @property
     def score(self) -> float:
-        """The best layer's score."""
+        """The best read's score."""
         return max(self.scores)
 
     @property
+    def read(self) -> Read:
+        """The read that scores best; of equals, the one without a read-out, and of these the shallower one."""
+        return self.reads[self.scores.index(self.score)]
+
+    @property
     def layer(self) -> int:
-        """The layer that scores best; of equals, the shallower one."""
-        return self.layers[self.scores.index(self.score)]
+        """The layer of the best read."""
+        return self.read.layer
 
     @property
     def pairs(self) -> int:
         """On how many pairs it was scored."""
         return int(self.values.shape[1])
+
+    @cached_property
+    def alone(self) -> CandidateScore:
+        """The scores without read-outs: one a layer."""
+        count = sum(not read.readout for read in self.reads)
+        if count == len(self.reads):
+            return self
+        return CandidateScore(self.candidate, self.values[:count], self.scores[:count], self.reads[:count])
+
+    @property
+    def technique_text(self) -> str:
+        """The forward technique and the read-out as ``--technique`` takes them, or a dash."""
+        return " + ".join(filter(None, (self.candidate.technique_text, self.read.readout))) or "-"
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layer of each read."""
+        return tuple(read.layer for read in self.reads)
 
 
 @dataclass(frozen=True)
@@ -93,67 +121,91 @@ class SuccessiveHalving:
     evaluator: Evaluator
     log: ResultsLog
     pairs: ScoredPairs  # in the evaluator's order
-    layers: Sequence[int]  # the evaluator's
     _: KW_ONLY
     exhaustive: bool = False  # every candidate sees all pairs
     watch: Watcher | None = None  # called after each candidate of each round
 
     @cached_property
     def rungs(self) -> Sequence[Rung]:
-        """The rounds."""
-        return rungs(len(self.pairs))
+        """The rounds. Read-outs are fitted on the states of all sentences, so with them the last one is a whole one."""
+        found = rungs(len(self.pairs))
+        return [*found[:-1], Rung(0, len(self.pairs))] if self.evaluator.readouts else found
 
-    def run(self, candidates: Sequence[Candidate], *, never_dropped: Sequence[Candidate] = ()) -> list[CandidateScore]:
-        """Return the scores of all candidates, those scored on more pairs first, and of these the best."""
+    def run(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        never_dropped: Sequence[Candidate] = (),
+        known: Sequence[CandidateScore] = (),
+        budget: float | None = None,
+    ) -> list[CandidateScore]:
+        """Return the scores of all candidates, those scored on more pairs first, and of these the best.
+
+        Args:
+            candidates: to compare.
+            never_dropped: those of them that are scored on all pairs first.
+            known: others that were; the scores of those that leave early are estimated from them, too.
+            budget: tokens that may be computed; by default a share of what these candidates cost the authors.
+        """
         remaining = list(dict.fromkeys(candidates))
-        references = [] if self.exhaustive else self._references(remaining, never_dropped)
-        budget = self._budget(remaining) - len(references) * len(self.pairs)
-        sizes = round_sizes(self.rungs, len(remaining) - len(references), budget)
+        spread = [] if known else self._spread(remaining, never_dropped)
+        references = [] if self.exhaustive else [*never_dropped, *spread]
+        affordable = self._affordable(remaining, budget) - len(references) * len(self.pairs)
+        sizes = round_sizes(self.rungs, len(remaining) - len(references), affordable)
         whole: dict[Candidate, CandidateScore] = {}
         for done, candidate in enumerate(references, start=1):
-            for rung in self.rungs:
+            for rung in self._whole:
                 whole[candidate] = self._extend(candidate, rung, whole.get(candidate))
             self._report(0, done, references, whole)
-        known = [one.values for one in whole.values()]
+        alike = [one.values for one in (*whole.values(), *known[:_KNOWN])]
         scores = dict(whole)
         remaining = [candidate for candidate in remaining if candidate not in whole]
         for number, rung in enumerate(self.rungs, start=1):
             if number > 1 and not self.exhaustive:
                 best = {one.candidate for one in _ranked(scores[one] for one in remaining)[: sizes[number - 1]]}
                 remaining = [candidate for candidate in remaining if candidate in best]
+            elif self.exhaustive and rung not in self._whole:
+                continue
             for done, candidate in enumerate(remaining, start=1):
-                scores[candidate] = self._extend(candidate, rung, scores.get(candidate), known)
+                scores[candidate] = self._extend(candidate, rung, scores.get(candidate), alike)
                 self._report(number, done, remaining, scores)
         return sorted(scores.values(), key=lambda one: (-one.pairs, -one.score))
 
-    def _references(self, candidates: Sequence[Candidate], never_dropped: Sequence[Candidate]) -> list[Candidate]:
-        """Return those that are scored on all pairs before the others."""
+    @cached_property
+    def _whole(self) -> Sequence[Rung]:
+        """The rounds that bring a candidate to all pairs: the last alone, where it is a whole one."""
+        return self.rungs if self.rungs[-1].start else self.rungs[-1:]
+
+    def _spread(self, candidates: Sequence[Candidate], never_dropped: Sequence[Candidate]) -> list[Candidate]:
+        """Return a few, spread over the candidates, that are scored on all pairs before the others."""
         others = [candidate for candidate in candidates if candidate not in never_dropped]
         if len(self.rungs) == 1 or len(others) <= _REFERENCES:
-            return list(never_dropped)
-        spread = [others[(2 * number + 1) * len(others) // (2 * _REFERENCES)] for number in range(_REFERENCES)]
-        return [*never_dropped, *spread]
+            return []
+        return [others[(2 * number + 1) * len(others) // (2 * _REFERENCES)] for number in range(_REFERENCES)]
 
-    def _budget(self, candidates: Sequence[Candidate]) -> float:
+    def _affordable(self, candidates: Sequence[Candidate], budget: float | None) -> float:
         """Return how many pairs may be scored over all rounds, so that tuning stays within its budget."""
-        costs = [self.evaluator.cost(one.template) for one in candidates]
+        costs = [self.evaluator.cost(one) for one in candidates]
         per_pair = sum(cost.per_pair for cost in costs) / len(costs)
-        return (BUDGET * sum(cost.authors for cost in costs) - sum(cost.once for cost in costs)) / per_pair
+        tokens = BUDGET * sum(cost.authors for cost in costs) if budget is None else budget
+        return (tokens - sum(cost.once for cost in costs)) / per_pair
 
     def _extend(
         self, candidate: Candidate, rung: Rung, before: CandidateScore | None, references: Sequence[Values] = ()
     ) -> CandidateScore:
-        known = self.log.get(candidate, *rung)
+        readouts = self.evaluator.readouts if rung == (0, len(self.pairs)) else ""
+        known = self.log.get(candidate, *rung, readouts)
         if known is None:
-            known = self.evaluator.score(candidate.template, *rung)
-            self.log.add(candidate, *rung, known)
-        values = known.values if before is None else np.concatenate([before.values, known.values], axis=1)
+            known = self.evaluator.score(candidate, *rung)
+            self.log.add(candidate, *rung, known, readouts)
+        begun = before is not None and rung.start > 0
+        values = np.concatenate([before.values, known.values], axis=1) if before and begun else known.values
         if references and rung.stop < len(self.pairs):
             scores = estimate(values, references, self.pairs.scores)
         else:
             gold = self.pairs.scores and self.pairs.scores[: rung.stop]
-            scores = tuple(score(layer, gold) for layer in values)
-        return CandidateScore(candidate, values, scores, tuple(self.layers))
+            scores = tuple(score(read, gold) for read in values)
+        return CandidateScore(candidate, values, scores, known.reads)
 
     def _report(
         self, number: int, done: int, remaining: Sequence[Candidate], scores: dict[Candidate, CandidateScore]

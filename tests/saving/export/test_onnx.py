@@ -1,7 +1,5 @@
 """The graph gives the model's own vectors under ONNX Runtime, a batch those of its texts alone."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -69,22 +67,6 @@ def test_large_weights_lie_beside_the_graph(vectors_of, tiny, tmp_path, monkeypa
     assert (tmp_path / "out" / "onnx" / "model.onnx_data").stat().st_size > 10_000
     vectors = vectors_of(done, ExportedPrompt(model.module.prompter).rows(TEXTS))
     assert np.abs(unit(vectors) - unit(model.encode(TEXTS))).max() <= 4e-6
-
-
-def test_a_page_comes_with_what_it_reads(vectors_of, tiny, tmp_path):
-    model = PromptEOL(tiny("llama"), device="cpu")
-    export(model, tmp_path / "out", web=True)
-    page = (tmp_path / "out" / "index.html").read_text()
-    tail = model.module.prompter.tail()
-    assert "const MAX_LENGTH = 512\n" in page
-    # What a module in a page exports, nothing can import.
-    assert "globalThis.embed = embed" in page
-    [line] = [line for line in page.splitlines() if line.startswith("const TAIL")]
-    written = json.loads(line.removeprefix("const TAIL = "))
-    assert written == tail[-len(written) :]
-    for name in ("tokenizer.json", "tokenizer_config.json", "onnx/model.onnx"):
-        assert f"'{name}'" in page
-        assert (tmp_path / "out" / name).is_file()
 
 
 def test_without_the_extra_nothing_is_written(tiny, tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from prompteol.model.settable import SettableModel
 from prompteol.prompts import PromptTask
 from prompteol.saving.export.commands import card, llama_cpp_commands
 from prompteol.saving.export.folder import write_model, write_own_tokenizer
+from prompteol.saving.export.libraries import library_files
 from prompteol.saving.export.onnx import ONNX_FILE, check_onnx, onnx_vectors, write_onnx
 from prompteol.saving.export.plan import ExportPlan, exported_prompt
 from prompteol.saving.export.report import (
@@ -33,7 +34,7 @@ from prompteol.saving.export.report import (
     rows_of_tokenizers,
 )
 from prompteol.saving.export.tokenizer import PromptingTokenizer, prompting_tokenizer
-from prompteol.saving.export.web import write_page
+from prompteol.saving.export.web import embeddings_are_head, write_page
 from prompteol.saving.manifest import EXPORTED
 
 _OWN_TOKENIZER = "tokenizer"
@@ -60,6 +61,7 @@ def export(
     normalize: bool = False,
     onnx: bool = False,
     web: bool = False,
+    web_libraries: str | Path | None = None,
     server: Server | None = None,
     allow_inexact: bool = False,
     force: bool = False,
@@ -72,7 +74,9 @@ def export(
         task: ``"query"`` or ``"document"``, needed where the model has a template for each.
         normalize: add a module that scales vectors to length 1.
         onnx: write the graph too, as ``onnx/model.onnx``; needs the extra ``onnx``.
-        web: write a static page that embeds texts in a browser, too; it needs the graph.
+        web: write a static page that embeds texts in a browser, too; it needs the graph. Its two libraries come from
+            npm, in fixed versions, and are kept in the user's cache.
+        web_libraries: a ``node_modules`` folder to take them from, where npm cannot be reached.
         server: ``"llama.cpp"``, which reads no prompt from a tokenizer: the folder has the model's own tokenizer, and
             the client sends token ids.
         allow_inexact: export also where rows or vectors of ordinary texts are not the model's own.
@@ -92,20 +96,25 @@ def export(
     if onnx:
         check_onnx()
     check_folder(out, force=force)
+    if web_libraries is not None and not web:
+        raise SettingError(f"web_libraries={str(web_libraries)!r} is for a page: add web=True (--web)")
     prompt = exported_prompt(model, task)
     plan = ExportPlan.of(model, prompt, normalize=normalize)
     texts = plan.samples()
     ordinary, limit = texts["ordinary"]
     tokenizer = None if server else prompting_tokenizer(prompt, ordinary)
+    libraries = library_files(Path(web_libraries) if web_libraries else None) if web else []
     with _evaluating(model), atomic_folder(out, force=force) as folder:
         write_model(folder, plan.backbone, plan.modules, plan.max_length)
         if tokenizer is None:
             write_own_tokenizer(folder, prompt.prompter.tokenizer)
         else:
             tokenizer.save(folder, prompt.prompter.tokenizer, plan.max_length)
-        about = write_onnx(folder, plan.backbone, plan.modules[1:], prompt.rows(ordinary[:3], limit)) if onnx else None
-        if web and tokenizer is not None:
-            write_page(folder, tokenizer.after.ids, plan.max_length)
+        traced = prompt.rows(ordinary[:3], limit)
+        words = web and embeddings_are_head(plan)
+        about = write_onnx(folder, plan.backbone, plan.modules[1:], traced, words=words) if onnx else None
+        if web and about is not None:
+            write_page(folder, plan, about["outputs"], libraries)
         comparisons, other = _compare(plan, folder, texts, tokenizer, onnx=onnx)
         if not allow_inexact:
             _check(comparisons, plan.dtype, out)

@@ -21,28 +21,41 @@ from prompteol.tokenization import TokenRows
 #: Where servers and libraries look for it.
 ONNX_FILE = "onnx/model.onnx"
 _INPUTS, _OUTPUTS = ("input_ids", "attention_mask"), ("last_hidden_state", "sentence_embedding")
+_WORDS = ("word_ids", "word_probabilities")
 # A protocol buffer holds 2 GiB; the graph itself wants some of it.
 _LARGEST_FILE = 2**31 - 2**26
 # Smaller tensors are not worth a node.
 _WORTH_CASTING = 1024
+# Tokens before those that spell one word are added up, as many as in :mod:`prompteol.model.words`.
+_CANDIDATES = 512
 
 
 class _Graph(nn.Module):
-    """Give the last hidden state, for servers that pool themselves, and the embedding, for those that do not."""
+    """Give the last hidden state, for servers that pool themselves, and the embedding, for those that do not.
 
-    def __init__(self, backbone: nn.Module, after: Sequence[nn.Module]) -> None:
+    With ``words`` also the likeliest next tokens and their probabilities, by the token embeddings as the LM head.
+    """
+
+    def __init__(self, backbone: Any, after: Sequence[nn.Module], *, words: bool) -> None:
         super().__init__()
         self.backbone = backbone
         self.after = nn.ModuleList(after)
+        self.words = words
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, return_dict=True)
         states: Tensor = output.last_hidden_state
         last = (attention_mask.sum(dim=1) - 1)[:, None, None].expand(-1, 1, states.shape[-1])
-        features = {"sentence_embedding": states.gather(1, last)[:, 0]}
+        state = states.gather(1, last)[:, 0]
+        features = {"sentence_embedding": state}
         for module in self.after:
             features = module(features)
-        return states, features["sentence_embedding"]
+        embedding: Tensor = features["sentence_embedding"]
+        if not self.words:
+            return states, embedding
+        weight = self.backbone.get_input_embeddings().weight
+        likely = nn.functional.linear(state, weight).softmax(dim=-1).topk(min(_CANDIDATES, weight.shape[0]))
+        return states, embedding, likely.indices, likely.values
 
 
 def check_onnx() -> None:
@@ -51,17 +64,24 @@ def check_onnx() -> None:
 
 
 def write_onnx(
-    folder: Path, backbone: nn.Module, after: Sequence[nn.Module], rows: Sequence[Sequence[int]]
+    folder: Path,
+    backbone: nn.Module,
+    after: Sequence[nn.Module],
+    rows: Sequence[Sequence[int]],
+    *,
+    words: bool = False,
 ) -> dict[str, Any]:
     """Export the graph to ``onnx/model.onnx``, and return what ``export.json`` says of it.
 
     It computes in fp32. Weights that fp16 holds exactly are stored in it, with a Cast behind each. ``rows`` are token
-    ids to trace with.
+    ids to trace with. ``words`` adds the next words, by token embeddings that are the LM head too.
     """
     import onnx_ir
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
-    graph = _Graph(deepcopy(backbone).float().cpu(), [deepcopy(module).float().cpu() for module in after]).eval()
+    copies = [deepcopy(module).float().cpu() for module in (backbone, *after)]
+    graph = _Graph(copies[0], copies[1:], words=words).eval()
+    outputs = _OUTPUTS + _WORDS * words
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
     features = TokenRows(rows, (), 0).padded()
     with _quiet(), torch.inference_mode():
@@ -70,7 +90,7 @@ def write_onnx(
             tuple(features[name] for name in _INPUTS),
             dynamo=True,
             input_names=list(_INPUTS),
-            output_names=list(_OUTPUTS),
+            output_names=list(outputs),
             dynamic_shapes=(sizes, sizes),
             verbose=False,
         )
@@ -85,7 +105,7 @@ def write_onnx(
         "file": ONNX_FILE,
         "opset": program.model.opset_imports[""],
         "inputs": _INPUTS,
-        "outputs": _OUTPUTS,
+        "outputs": outputs,
         "weights_in_float16": casts,
         "bytes": sum(part.stat().st_size for part in file.parent.iterdir()),
     }

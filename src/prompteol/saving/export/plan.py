@@ -38,7 +38,7 @@ def exported_prompt(model: SettableModel, task: PromptTask | None) -> ExportedPr
             'twice, with task="query" and task="document" (--task query, --task document), to a folder each'
         )
     if model.technique is not None:
-        raise ExportError(f"{model.technique} embeds by several prompts or layers, which no server does")
+        raise ExportError(f"{model.technique} embeds by several prompts or within layers, which no server does")
     if model.truncate_dim is not None:
         raise ExportError(
             f"truncate_dim={model.truncate_dim} is a setting of sentence-transformers that servers do not read: set "

@@ -1,0 +1,146 @@
+"""Compute what the demo shows of texts: similarities, neighbors in a sample corpus, words, tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompteol import PromptEOL
+from prompteol.errors import InputError, ModelError
+from prompteol.model import Word
+from prompteol.prompts import Demonstration, PromptTask, RetrievalTemplate, prompt_of_task
+from prompteol.saving.export.web import sample_corpus
+
+MOST_TEXTS = 16
+# Nobody reads a demo of longer texts, and no model here sees more of one.
+MOST_CHARACTERS = 20_000
+_WORDS, _NEIGHBORS = 5, 3
+
+
+# Each token as people read it, and whether it is the template's.
+Pieces = list[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class TextView:
+    """Hold what the demo shows of one text; ``template`` marks the tokens that are the prompt's own."""
+
+    text: str
+    vector: NDArray[np.float32]
+    words: list[Word]
+    neighbors: list[tuple[str, float]]
+    tokens: Pieces
+    cut: bool
+
+
+class Panels:
+    """Compute what is shown, for one model; safe to call from several threads."""
+
+    def __init__(self, model: PromptEOL) -> None:
+        self.model = model
+        self.corpus = sample_corpus()
+        self.is_pair = isinstance(model.template, RetrievalTemplate)
+        #: A technique fills several prompts, so that there is no one row of tokens, and no place for a demonstration.
+        self.one_prompt = model.technique is None
+        self._corpus_vectors: dict[str, Any] = {}
+        try:
+            self.speaks = bool(model.head)
+        except ModelError:
+            self.speaks = False
+
+    def read(self, written: str) -> list[str]:
+        """Return the texts that are written, one a line; raise InputError in one line where there is none to show."""
+        texts = [line for line in written.splitlines() if line.strip()]
+        if not texts:
+            raise InputError("There is no sentence yet: write one, or several, one a line.")
+        if len(texts) > MOST_TEXTS:
+            raise InputError(f"These are {len(texts)} lines, and {MOST_TEXTS} are compared at most: delete some.")
+        longest = max(map(len, texts))
+        if longest > MOST_CHARACTERS:
+            raise InputError(f"A line has {longest:,} characters, and {MOST_CHARACTERS:,} are taken: shorten it.")
+        return texts
+
+    def views(
+        self, texts: Sequence[str], task: PromptTask | None = None, demonstration: Demonstration | None = None
+    ) -> list[TextView]:
+        """Return what is shown of each text, with a demonstration in front of those that the model has, or without."""
+        prompt = self._prompt(task, demonstration)
+        vectors = self._vectors(texts, task, prompt)
+        words = self._words(texts, task, prompt)
+        corpus = self._corpus(demonstration)
+        rows = self._tokens(texts, task, prompt)
+        found = []
+        for text, vector, said, (tokens, cut) in zip(texts, vectors, words, rows, strict=True):
+            scores = corpus @ vector
+            nearest = [(self.corpus[place], float(scores[place])) for place in np.argsort(-scores)[:_NEIGHBORS]]
+            found.append(TextView(text, vector, said, nearest, tokens, cut))
+        return found
+
+    def rendered(self, text: str, task: PromptTask | None = None, demonstration: Demonstration | None = None) -> str:
+        """Return the whole prompt of a text."""
+        return self.model.module.prompter.render(text, task=task, prompt=self._prompt(task, demonstration))
+
+    def _prompt(self, task: PromptTask | None, demonstration: Demonstration | None) -> str:
+        """Return what stands behind BOS: the sentence-transformers prompt, then the demonstration."""
+        prompt = prompt_of_task(task, self.model.prompts, self.model.default_prompt_name)
+        template, prompt = self.model.template.route(task, prompt)
+        if demonstration is None:
+            return prompt
+        shown = template.with_demonstrations([demonstration]).head
+        return prompt + shown.removesuffix(template.prefix)
+
+    def _vectors(self, texts: Sequence[str], task: PromptTask | None, prompt: str) -> NDArray[np.float32]:
+        options: dict[str, Any] = {"prompt": prompt} if self.one_prompt else {}
+        options |= {"task": task} if task else {}
+        encode: Any = self.model.encode
+        found = np.asarray(encode(list(texts), show_progress_bar=False, **options), dtype=np.float32)
+        unit: NDArray[np.float32] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+        return unit
+
+    def _corpus(self, demonstration: Demonstration | None) -> NDArray[np.float32]:
+        """Return the vectors of the corpus; those of no demonstration are kept, and of the last one."""
+        task: PromptTask | None = "document" if self.is_pair else None
+        prompt = self._prompt(task, demonstration)
+        kept = self._corpus_vectors.get(prompt)
+        if kept is None:
+            kept = self._vectors(self.corpus, task, prompt)
+            plain = self._prompt(task, None)
+            first = {plain: self._corpus_vectors[plain]} if plain in self._corpus_vectors else {}
+            self._corpus_vectors = {**first, prompt: kept}
+        vectors: NDArray[np.float32] = kept
+        return vectors
+
+    def _words(self, texts: Sequence[str], task: PromptTask | None, prompt: str) -> list[list[Word]]:
+        if not self.speaks or not self.one_prompt:
+            return [[] for _ in texts]
+        features = self.model.module.padded_rows(texts, task=task, prompt=prompt)
+        return self.model.head.next_words(features, self.model.tokenizer, _WORDS)
+
+    def _tokens(self, texts: Sequence[str], task: PromptTask | None, prompt: str) -> list[tuple[Pieces, bool]]:
+        """Return each row as people read it, which of its tokens are the template's, and whether its text was cut."""
+        if not self.one_prompt:
+            return [([], False) for _ in texts]
+        prompter, tokenizer = self.model.module.prompter, self.model.tokenizer
+        longest = self.model.max_seq_length or 2**31
+        rows = prompter(texts, task=task, prompt=prompt, max_length=longest)
+        head, tail = (part(task, prompt) for part in (prompter.head, prompter.tail))
+        found = []
+        for text, row in zip(texts, rows, strict=True):
+            same = takewhile(lambda pair: pair[0] == pair[1], zip(row, head, strict=False))
+            begun, last = len(list(same)), len(row) - len(tail)
+            pieces = [(_piece(tokenizer, token), not begun <= place < last) for place, token in enumerate(row)]
+            # Only a row that is full can have lost some of its text.
+            cut = len(row) >= longest and len(prompter([text], task=task, prompt=prompt, max_length=2**31)[0]) > longest
+            found.append((pieces, cut))
+        return found
+
+
+def _piece(tokenizer: Any, token: int) -> str:
+    """Return a token's text, or its own name where it is only some bytes of a character."""
+    text = str(tokenizer.decode([token]))
+    return str(tokenizer.convert_ids_to_tokens(token)) if not text or "\ufffd" in text else text

@@ -1,0 +1,117 @@
+"""Verify the gradients of the packed forward against those of the reference forward, without dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from prompteol.inference.context import Attention
+from prompteol.inference.equivalence import EquivalenceCheck, Layers
+from prompteol.inference.packed_forward import PackedForward, Prefix
+from prompteol.inference.packing import TokenRow
+from prompteol.inference.reference_forward import TIMES_NOISE, Comparison, reference_states, tolerance
+
+# A gradient sums over all tokens, and so does its rounding.
+_MOST_ROUNDING = 10
+# What the gradient that is zero in exact arithmetic, such as that of a bias of keys, may be of the largest one.
+_NOTHING = 1e-6
+
+
+@dataclass(frozen=True)
+class GradientComparison(Comparison):
+    """Hold reference states, and reference gradients with how far each may be missed."""
+
+    parameters: Sequence[tuple[str, nn.Parameter]]
+    gradients: Sequence[Tensor]
+    missed: Sequence[float]
+
+    def difference(self, found: Sequence[Tensor]) -> str:
+        """Describe how states or gradients differ beyond rounding; return ``""`` where they do not."""
+        if reason := super().difference(found):
+            return reason
+        gradients = _gradients(found, self.parameters)
+        for (name, _), ours, reference, most in zip(
+            self.parameters, gradients, self.gradients, self.missed, strict=True
+        ):
+            difference = float((ours - reference).abs().max())
+            # Not `difference > most`: NaN must be refused too.
+            if not difference <= most:
+                return f"the gradient of {name} differs by {difference:.1e}, rounding explains {most:.1e}"
+        return ""
+
+
+class GradientCheck(EquivalenceCheck):
+    """Hand out the packed forward for the rows for which it was found to equal the reference forward, both ways.
+
+    States and the gradients of all that is trained are compared, with dropout off, since both draw at random.
+    """
+
+    def forward(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> PackedForward | None:
+        """Return the packed forward for one call, or None where only the reference forward is right."""
+        with self._lock.locked():
+            if not self._refused and not self._proven(prefix, rows, layers):
+                self._check_without_dropout(prefix, rows, layers)
+            if self._refused or not self._attentions or not self._proven(prefix, rows, layers):
+                return None
+            return self._make_forward(self._attentions[0])
+
+    def _check_without_dropout(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> None:
+        try:
+            with torch.enable_grad(), _evaluating(self._backbone):
+                self._check(self._make_forward, prefix, rows, layers)
+        except torch.OutOfMemoryError:
+            self._refuse("memory did not hold the two gradients to compare")
+        # It may hold weights in half precision that know nothing of the graph to come.
+        torch.clear_autocast_cache()
+
+    def _make_forward(self, attention: Attention) -> PackedForward:
+        forward = super()._make_forward(attention)
+        forward.packed_backbone.follow_mode(self._backbone)
+        return forward
+
+    def _reference_states(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Layers) -> Comparison | None:
+        states = super()._reference_states(prefix, suffixes, layers)
+        trained = [(name, part) for name, part in self._backbone.named_parameters() if part.requires_grad]
+        if states is None or not states.expected[0].requires_grad:
+            return states
+        rows = [(*prefix, *suffix) for suffix in suffixes]
+        alone = zip(*(reference_states(self._backbone, [row], layers) for row in rows), strict=True)
+        together = _gradients(states.expected, trained)
+        noise = [
+            float((one - other).abs().max())
+            for one, other in zip(together, _gradients(list(map(torch.cat, alone)), trained), strict=True)
+        ]
+        sizes = [float(gradient.abs().max()) for gradient in together]
+        least, most = tolerance(states.expected[0])
+        largest = max(sizes)
+        missed = [
+            min(_MOST_ROUNDING * most * largest, max(least * size, TIMES_NOISE * rounding, _NOTHING * largest))
+            for size, rounding in zip(sizes, noise, strict=True)
+        ]
+        expected = [one.detach() for one in states.expected]
+        return GradientComparison(layers, expected, states.allowed, trained, together, missed)
+
+
+def _gradients(states: Sequence[Tensor], parameters: Sequence[tuple[str, nn.Parameter]]) -> list[Tensor]:
+    """Return the gradients of a fixed sum of all entries, without touching those that an optimizer reads."""
+    trained = [part for _, part in parameters]
+    # No two entries weigh alike, so that none can stand for another.
+    weights = [torch.arange(1, one.numel() + 1, device=one.device).sin().to(one.dtype).view_as(one) for one in states]
+    found = torch.autograd.grad(list(states), trained, weights, allow_unused=True)
+    return [torch.zeros_like(part) if one is None else one for part, one in zip(trained, found, strict=True)]
+
+
+@contextmanager
+def _evaluating(backbone: nn.Module) -> Iterator[None]:
+    """Take a backbone out of training in the block, and put each module back into the mode that it had."""
+    modes = [(module, module.training) for module in backbone.modules()]
+    backbone.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

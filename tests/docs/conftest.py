@@ -1,0 +1,98 @@
+"""What the pages name: small models under the names of large ones, and files of a few lines."""
+
+import csv
+import gzip
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from page_blocks import is_installed
+from page_shell import Shell
+from prompteol import PromptEOL
+from prompteol.testing import tiny_model
+
+SENTENCES = [
+    "A man is playing a guitar.", "Someone makes music.", "Two dogs run in the snow.", "The stock market fell.",
+    "A storm floods the town.", "Plants eat light, water and air.", "The moon pulls the sea.",
+    "Rain falls on the town.",
+]  # fmt: skip
+BASES = {
+    "BASE": "llama",
+    "HuggingFaceTB/SmolLM2-135M": "llama",
+    "Qwen/Qwen2.5-0.5B-Instruct": "qwen2",
+    "facebook/opt-1.3b": "opt",
+    "facebook/opt-125m": "opt",
+    "facebook/opt-2.7b": "opt",
+}
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything that some page names."""
+    folder = tmp_path_factory.mktemp("shelf")
+    for name, architecture in BASES.items():
+        tiny_model(folder / name, architecture)
+    PromptEOL(folder / "BASE", device="cpu").save_pretrained(str(folder / "MODEL"))
+    PromptEOL(folder / "BASE", template="promptreps", device="cpu").save_pretrained(str(folder / "PAIR"))
+    shutil.copytree(folder / "MODEL", folder / "my-model")
+    shutil.copytree(folder / "MODEL", folder / "sentence-transformers" / "all-MiniLM-L6-v2")
+    for name in ("sentences.txt", "texts.txt", "my.txt", "articles/plants.txt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("\n".join(SENTENCES) + "\n")
+    _tables(folder)
+    return folder
+
+
+def _tables(folder: Path) -> None:
+    records = [{"id": str(number), "text": text, "body": text} for number, text in enumerate(SENTENCES)]
+    lines = "".join(json.dumps({"id": one["id"], "text": one["text"]}) + "\n" for one in records)
+    for name in ("a.jsonl", "b.jsonl", "corpus.jsonl", "sample.jsonl"):
+        (folder / name).write_text(lines)
+    (folder / "more").mkdir()
+    (folder / "more" / "more.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    for name, text in (("corpus.jsonl", lines), ("big.txt", "\n".join(SENTENCES)), ("dump", "\n".join(SENTENCES))):
+        with gzip.open(folder / f"{name}.gz", "wt") as file:
+            file.write(text)
+    pairs = [
+        (a, b, round(5 * (i + j) / 14, 1)) for i, a in enumerate(SENTENCES) for j, b in enumerate(SENTENCES) if i < j
+    ]
+    _table(folder / "sts-dev.csv", ["sentence1", "sentence2", "score"], pairs)
+    _table(folder / "pairs.csv", ["sentence1", "sentence2", "left", "right"], [(a, b, a, b) for a, b, _ in pairs])
+    _table(folder / "anchors.tsv", ["anchor", "positive"], [pair[:2] for pair in pairs], delimiter="\t")
+    _table(folder / "news.csv", ["headline", "day"], [(text, "Monday") for text in SENTENCES])
+    rows = [
+        (f"{a[:-1]} {n}.", f"{b[:-1]} {n}.", f"Nothing of the kind {n}.") for n in range(12) for a, b, _ in pairs[:25]
+    ]
+    for name in ("nli.csv", "nli_for_simcse.csv", "nli_triplets.csv"):
+        _table(folder / name, ["sent0", "sent1", "hard_neg"], rows)
+    words = ["Music", "Dogs", "Storm", "Plants"]
+    (folder / "set.jsonl").write_text(
+        "".join(json.dumps({"sentence": s, "word": w}) + "\n" for s, w in zip(SENTENCES, words, strict=False))
+    )
+    if is_installed("pyarrow"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        (folder / "parts").mkdir()
+        pq.write_table(pa.Table.from_pylist(records), folder / "parts" / "0.parquet")
+
+
+def _table(path: Path, header: list[str], rows: list, delimiter: str = ",") -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=delimiter).writerows([header, *rows])
+
+
+@pytest.fixture(scope="session")
+def shell() -> Iterator[Shell]:
+    """Bash with the command line; its address has to be short, so not pytest's folder."""
+    if sys.platform != "linux":
+        pytest.skip("the shell blocks run on Linux")
+    with tempfile.TemporaryDirectory() as folder:
+        shell = Shell(Path(folder))
+        yield shell
+        shell.close()

@@ -1,0 +1,273 @@
+"""The exported page: its files, and its own JavaScript beside Python; Node runs that where it is at hand.
+
+``$PROMPTEOL_SERVERS`` names the folder in which ``scripts/serve`` made the environment ``node``.
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prompteol import PromptEOL, PromptTemplate, export
+from prompteol.errors import ExportError, SettingError, TemplateError
+from prompteol.prompts import TEMPLATES, Demonstration
+from prompteol.saving.export import libraries
+from prompteol.saving.export.plan import ExportPlan, exported_prompt
+from prompteol.saving.export.prompt import ExportedPrompt
+from prompteol.saving.export.samples import samples
+from prompteol.saving.export.web import embeddings_are_head, sample_corpus
+
+SCRIPTS = Path(libraries.__file__).with_name("page")
+ODD = [
+    *("\x00\x01 control \x1f\x85 characters\x7f", "عربي \u202eright to left\u202c نص؟", 'שלום "עולם"', "a\u200bb"),
+    *('\\n \\" {text} {{ x }} {% y %} $& $1', "\t\n"),
+    *("the cat sat on the mat. " * 150, "文字" * 900, "x" * 3000, "a b " * 500),
+]  # fmt: skip
+DEMONSTRATION = Demonstration('A "jockey" riding a $& horse.', "Equestrian")
+
+
+@pytest.fixture(scope="session")
+def modules(tmp_path_factory):
+    """A node_modules folder with the files that are served, and nothing in them."""
+    folder = tmp_path_factory.mktemp("node_modules")
+    for library in libraries.LIBRARIES:
+        for file in library.files:
+            path = folder / library.name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{library.name} {file}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(tiny, modules, tmp_path_factory):
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    model = PromptEOL(tiny("llama", tied=True), device="cpu")
+    export(model, out := tmp_path_factory.mktemp("page") / "out", web=True, web_libraries=modules)
+    return model, out
+
+
+@pytest.fixture(scope="session")
+def in_node(tmp_path_factory):
+    """Run the page's JavaScript: ``in_node(**given)`` returns what ``page.mjs`` prints."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs node on the path")
+    folder = tmp_path_factory.mktemp("scripts")
+    for file in (*SCRIPTS.glob("*.js"), Path(__file__).with_name("page.mjs")):
+        shutil.copy(file, folder)
+    (folder / "package.json").write_text('{"type": "module"}')
+
+    def run(**given):
+        done = subprocess.run(
+            [node, folder / "page.mjs"], input=json.dumps(given), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def config(folder):
+    return json.loads((folder / "page" / "config.json").read_text(encoding="utf-8"))
+
+
+def test_every_file_that_the_page_reads_is_there(exported):
+    _, out = exported
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?://", page)
+    named = set(re.findall(r'(?:src|href)="([^"#]+)"', page))
+    for script in (out / "page").glob("*.js"):
+        source = script.read_text(encoding="utf-8")
+        assert "http" not in source.replace("http://www.w3.org", "")
+        paths = re.findall(r"(?:from|URL\()\s*'([^']+)'", source)
+        named |= {str(Path(os.path.normpath(Path("page") / path))) for path in paths}
+    named |= {file["path"] for file in config(out)["files"]}
+    assert {name for name in named if not (out / name).is_file()} == set()
+    assert {Path(name).name for name in named} >= {"ort.wasm.bundle.min.js", "tokenizers.min.js", "worker.js"}
+    for file in config(out)["files"]:
+        assert (out / file["path"]).stat().st_size == file["bytes"]
+
+
+def test_the_page_may_speak_to_its_own_host_alone(exported):
+    _, out = exported
+    page = (out / "index.html").read_text(encoding="utf-8")
+    [policy] = re.findall(r'Content-Security-Policy" content="([^"]+)"', page)
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules.pop("default-src") == "'none'"
+    assert {source for rule in rules.values() for source in rule.split()} <= {"'self'", "'none'", "'wasm-unsafe-eval'"}
+    # Which such a policy refuses.
+    assert not re.search(r'\sstyle="|\son[a-z]+="|<script>', page)
+
+
+def test_every_field_has_a_label(exported):
+    _, out = exported
+    page = (out / "index.html").read_text(encoding="utf-8")
+    for field in re.findall(r'<(?:textarea|input|progress) id="(\w+)"', page):
+        assert f'<label for="{field}">' in page
+    assert '<html lang="en">' in page
+
+
+def test_the_configuration_is_the_models(exported):
+    model, out = exported
+    about = config(out)
+    assert (about["dimension"], about["max_length"]) == (model.get_embedding_dimension(), model.max_seq_length)
+    # A path of this machine is nobody's business.
+    assert "/" not in about["name"]
+    assert [one["ids"] for one in about["checks"]] == ExportedPrompt(model.module.prompter).rows(
+        [one["text"] for one in about["checks"]]
+    )
+    corpus = np.frombuffer((out / "page" / "corpus.f32").read_bytes(), "<f4").reshape(-1, about["dimension"])
+    assert about["corpus"] == sample_corpus()
+    vectors = model.encode(sample_corpus())
+    assert np.abs(corpus - vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).max() <= 1e-6
+
+
+def test_the_sample_corpus_is_of_sentences_each_once():
+    assert 60 <= len(sample_corpus()) == len(set(sample_corpus())) <= 100
+    assert all(sentence == sentence.strip() and sentence[-1] in ".?" for sentence in sample_corpus())
+
+
+def test_the_graph_says_the_models_own_words(exported):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    model, out = exported
+    assert config(out)["words"]
+    session = onnxruntime.InferenceSession(str(out / "onnx" / "model.onnx"))
+    texts = ["Why?", "A much longer sentence."]
+    features = model.module.padded_rows(texts)
+    ids, likely = session.run(
+        ["word_ids", "word_probabilities"], {name: tensor.numpy() for name, tensor in features.items()}
+    )
+    [states] = model.module.layer_states(texts, [-1])
+    best = model.head.logits(states, lambda: features).softmax(-1).topk(5)
+    assert ids[:, :5].tolist() == best.indices.tolist()
+    assert np.abs(likely[:, :5] - best.values.numpy()).max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("tied", "options", "own"),
+    [(True, {}, True), (False, {}, False), (True, {"layer": -2}, False)],
+    ids=["tied", "a head of its own", "another layer"],
+)
+def test_words_need_a_tied_head_at_the_last_layer(tiny, tied, options, own):
+    model = PromptEOL(tiny("llama", tied=tied), device="cpu", **options)
+    plan = ExportPlan.of(model, exported_prompt(model, None), normalize=False)
+    assert embeddings_are_head(plan) == own
+
+
+def test_libraries_are_asked_for_only_with_a_page(tiny, tmp_path):
+    with pytest.raises(SettingError, match="add web=True"):
+        export(PromptEOL(tiny("llama"), device="cpu"), tmp_path / "out", web_libraries=tmp_path)
+
+
+def test_a_folder_without_the_libraries_says_how_to_fill_one(tmp_path):
+    with pytest.raises(ExportError, match="npm install --ignore-scripts onnxruntime-web@"):
+        libraries.library_files(tmp_path)
+
+
+def test_what_npm_sends_is_checked_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://registry.example")
+    with pytest.raises(ExportError, match=r"not reached by https.*--web-libraries"):
+        libraries.library_files()
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://registry.example/")
+    asked = []
+
+    def answer(request, timeout):
+        import io
+
+        asked.append(request.full_url)
+        return io.BytesIO(b"something else")
+
+    monkeypatch.setattr(libraries, "urlopen", answer)
+    with pytest.raises(ExportError, match=r"it was changed.*--web-libraries"):
+        libraries.library_files()
+    assert asked == [f"https://registry.example/onnxruntime-web/-/onnxruntime-web-{libraries.LIBRARIES[0].version}.tgz"]
+    assert not list(tmp_path.rglob("*.wasm"))
+
+
+def test_prompts_are_rendered_as_in_python(in_node, exported):
+    model, out = exported
+    generator = random.Random(0)
+    letters = " .?!\"'”)…。:;,-ab1É😀\n\t\x1c\x85\u00a0\u2028\u3000$&{}"
+    texts = [*ODD, *("".join(generator.choices(letters, k=generator.randrange(12))) for _ in range(400))]
+    modes = [TEMPLATES["prompteol"].with_normalization(mode) for mode in ("paper", "plain", "none")]
+    found = in_node(
+        page=config(out), texts=texts, rewrites=[mode.rewrites for mode in modes], demonstrations=[vars(DEMONSTRATION)]
+    )
+    for mode, normalized in zip(modes, found["normalized"], strict=True):
+        assert normalized == [mode.normalize(text) for text in texts]
+    model.set_template(demonstrations=[DEMONSTRATION])
+    try:
+        assert found["rendered"] == [model.module.prompter.render(text) for text in texts]
+    finally:
+        model.set_template(demonstrations=[])
+
+
+def test_a_template_without_quotes_shows_its_word_behind_a_blank(in_node, tiny):
+    template = PromptTemplate("Text: ", " Topic:", "none", (Demonstration("One.", "1"),))
+    about = {name: getattr(template, name) for name in ("prefix", "suffix", "head", "around_word", "rewrites")}
+    page = {"start": "<s> ", "prompt": "query: ", "template": about}
+    found = in_node(page=page, texts=["a"], demonstrations=[vars(DEMONSTRATION)])
+    whole = template.with_demonstrations([DEMONSTRATION, *template.demonstrations])
+    assert found["rendered"] == ["<s> query: " + whole.render("a")]
+
+
+def test_demonstrations_are_refused_as_in_python(in_node):
+    pairs = [
+        ("A man.", "Man"),
+        ("", "Man"),
+        (" \u3000", "Man"),
+        ("A man.", ""),
+        ("A man.", "two words"),
+        ("A.", "a\u00a0b"),
+    ]
+    faults = in_node(texts=[], pairs=pairs)["faults"]
+    for (sentence, word), fault in zip(pairs, faults, strict=True):
+        try:
+            Demonstration(sentence, word)
+        except TemplateError:
+            assert fault
+            assert "\n" not in fault
+        else:
+            assert fault is None
+
+
+def test_words_are_added_up_as_in_python(in_node):
+    tokens = [" cat", "cat", "dog", " ", "\x07", "�", "Cat"]
+    spelled = in_node(texts=[], tokens=tokens, probabilities=[0.3, 0.2, 0.4, 0.5, 0.6, 0.7, 0.1])["spelled"]
+    assert [one["word"] for one in spelled] == ["cat", "dog", "Cat"]
+    assert spelled[0]["probability"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("architecture", [None, "llama", "gpt2", "qwen2"], ids=str)
+def test_vectors_in_node_are_those_of_python(in_node, modules, tiny, architecture, tmp_path):
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    npm = Path(os.environ.get("PROMPTEOL_SERVERS", ""), "node", "node_modules")
+    if not os.environ.get("PROMPTEOL_SERVERS") or not (npm / "@huggingface" / "tokenizers").is_dir():
+        pytest.skip("needs the environment node of scripts/serve: set PROMPTEOL_SERVERS to their folder")
+    model = PromptEOL(architecture and tiny(architecture), device="cpu")
+    export(model, tmp_path / "out", web=True, web_libraries=modules)
+    texts = [text for some in samples(ExportedPrompt(model.module.prompter)).values() for text in some] + ODD
+    about = config(tmp_path / "out")
+    for demonstrations in ([], [DEMONSTRATION]):
+        found = in_node(
+            page=about, texts=texts, demonstrations=[vars(one) for one in demonstrations], folder=str(tmp_path / "out"),
+            modules=str(npm),
+        )  # fmt: skip
+        model.set_template(demonstrations=demonstrations)
+        assert found["check"]["right"] == found["check"]["of"]
+        assert found["rows"] == ExportedPrompt(model.module.prompter).rows(texts, model.max_seq_length)
+        vectors = model.encode(texts)
+        ours = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        for way in ("single", "batch"):
+            assert np.abs(np.array(found[way]) - ours).max() <= 4e-6
+        if about["words"]:
+            likely = [[word.text for word in row] for row in model.words(texts)]
+            same = [one == other for one, other in zip(found["words"], likely, strict=True)]
+            assert np.mean(same) >= 0.95  # words of equal probability change places
