@@ -210,8 +210,6 @@ def _computation(manifest: Manifest, facts: CardFacts) -> str:
         f"- Layer `{manifest.layer}`: a negative index of the hidden states; `-1` is the last, after the final norm",
         f"- {facts.dimension} numbers a vector; {facts.limit} are read, the prompt's included",
     ]
-    if manifest.technique is not None:
-        lines.append(f"- Technique: {inline(dict(manifest.technique))}")
     lines += [f"- How the {inline(what)} came to be: {inline(how)}" for what, how in manifest.provenance.items()]
     return "\n".join([*lines, f"- Fingerprint of weights, tokenizer, prompt and layer: `{manifest.fingerprint}`"])
 
