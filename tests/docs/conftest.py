@@ -41,6 +41,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     PromptEOL(folder / "BASE", template="promptreps", device="cpu").save_pretrained(str(folder / "PAIR"))
     shutil.copytree(folder / "MODEL", folder / "my-model")
     shutil.copytree(folder / "MODEL", folder / "sentence-transformers" / "all-MiniLM-L6-v2")
+    shutil.copytree(folder / "MODEL", folder / "Qwen" / "Qwen3-Embedding-0.6B")
     for name in ("sentences.txt", "texts.txt", "my.txt", "articles/plants.txt"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("\n".join(SENTENCES) + "\n")
