@@ -132,6 +132,7 @@ def _fresh_base(adapted: PromptEOL, device: str | None, files: Mapping[str, Any]
     for module in list(adapted.children())[1:]:
         model.append(module)
     model.training_notes = adapted.training_notes
+    model.model_card_data.base_model = model.model_card_data.base_model or adapted.model_card_data.base_model
     model.model_card_data.license = base_license(name) or adapted.model_card_data.license
     model.provenance = {
         **adapted.provenance,
