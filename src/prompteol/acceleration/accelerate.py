@@ -24,7 +24,7 @@ from prompteol.inference.pooling import POOLING_MODES
 Model = TypeVar("Model", SentenceTransformer, CrossEncoder)
 
 # What calls of many texts go through.
-_CALLS = {SentenceTransformer: "encode", CrossEncoder: "predict"}
+_CALLS: dict[type, str] = {SentenceTransformer: "encode", CrossEncoder: "predict"}
 
 
 def accelerate(model: Model, *, attention: str = "auto") -> Model:
@@ -52,8 +52,10 @@ def accelerate(model: Model, *, attention: str = "auto") -> Model:
     if is_accelerated(model):
         restore(model)
     transformer = _transformer(model)
-    pooling = _pooling(model) if kind is SentenceTransformer else None
-    if kind is CrossEncoder:
+    pooling = None
+    if isinstance(model, SentenceTransformer):
+        pooling = _pooling(model)
+    else:
         _check_reranker(model)
     packed = PackedTransformer(transformer, pooling, attention=attention)
     vars(transformer)["forward"] = packed
@@ -79,10 +81,11 @@ def is_accelerated(model: SentenceTransformer | CrossEncoder) -> bool:
     return isinstance(vars(model[0]).get("forward"), PackedTransformer)
 
 
-def _kind(model: Any) -> type[SentenceTransformer | CrossEncoder]:
-    for kind in (SentenceTransformer, CrossEncoder):
-        if isinstance(model, kind):
-            return kind
+def _kind(model: Any) -> type[SentenceTransformer] | type[CrossEncoder]:
+    if isinstance(model, SentenceTransformer):
+        return SentenceTransformer
+    if isinstance(model, CrossEncoder):
+        return CrossEncoder
     raise SettingError(
         f"accelerate takes a SentenceTransformer or CrossEncoder, not {type(model).__name__}: "
         "give sentence_transformers.SentenceTransformer(name)"
@@ -121,8 +124,8 @@ def _pooling(model: SentenceTransformer) -> Pooling:
 
 def _check_reranker(model: CrossEncoder) -> None:
     task, modules = model[0].transformer_task, list(model.children())[1:]
-    expected = {"text-generation": [LogitScore], "sequence-classification": []}.get(task)
-    if expected is None or [type(module) for module in modules] != expected:
+    known: dict[Any, list[type]] = {"text-generation": [LogitScore], "sequence-classification": []}
+    if [type(module) for module in modules] != known.get(task):
         names = ", ".join(type(module).__name__ for module in modules) or "nothing"
         raise ModelError(
             f"its task is {task!r} with {names} behind the Transformer: a causal LM with a LogitScore or a sequence "

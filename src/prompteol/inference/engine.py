@@ -80,7 +80,7 @@ class SharedPrefixEngine:
     @property
     def structure(self) -> Structure | None:
         """What the packed forward was last checked on; the same object as long as nothing changed."""
-        return self._check and self._check.structure
+        return None if self._check is None else self._check.structure
 
     def current_structure(self) -> Structure:
         """Look at the backbone now, and return what the next call will find unless it changes again."""
