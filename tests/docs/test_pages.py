@@ -34,6 +34,7 @@ ANSWERS = {
 # Third parties that are behind another third party.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta:UserWarning"),  # torch
+    pytest.mark.filterwarnings("ignore:Sparse invariant checks are implicitly disabled:UserWarning"),  # torch
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant:UserWarning"),
     pytest.mark.filterwarnings("ignore:table_names:DeprecationWarning"),  # LlamaIndex's LanceDB store
     pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning"),  # BERTopic imports umap
