@@ -42,7 +42,12 @@ class PackedCall:
             return False
         texts = given.get("inputs", given.get("sentences"))
         is_one = _is_text if self.name == "encode" else _is_pair
-        return isinstance(texts, Collection) and not _is_text(texts) and len(texts) > 1 and all(map(is_one, texts))
+        return (
+            isinstance(texts, Collection)
+            and not isinstance(texts, (str, dict))
+            and len(texts) > 1
+            and all(map(is_one, texts))
+        )
 
 
 def _is_text(value: Any) -> bool:
