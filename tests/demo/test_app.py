@@ -1,7 +1,6 @@
 """The app serves this machine alone, sends nothing anywhere, and answers what is clicked; its Space is whole."""
 
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -31,7 +30,7 @@ def served(tiny):
         said = process.stderr.readline()
         assert "shows it" in said, said
         yield f"http://127.0.0.1:{port}/"
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.communicate(timeout=60)
 
 
