@@ -13,6 +13,7 @@ import csv
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor
+from transformers import AutoConfig
 
 from prompteol import PromptEOL, register_technique
 from prompteol.inference import SharedPrefixEngine
@@ -172,16 +174,18 @@ def _print_papers(pairs: list[tuple[str, str, float]], texts: list[str], argumen
         print(f"| {shown} | `{paper.template}` | {layer} | {tokens:.1f} | {passes:.2f} | {score:.2f} |", flush=True)
 
 
+@cache
+def _model_of(paper: Paper, name: str) -> PromptEOL:
+    depth = AutoConfig.from_pretrained(name).num_hidden_layers
+    layer = int(paper.layer) if paper.layer < 0 else round(paper.layer * depth) - depth - 1
+    options: dict[str, Any] = {"device": "cpu", "model_kwargs": {"dtype": "float32"}}
+    return PromptEOL(name, template=paper.template, technique=paper.technique, layer=layer, **options)
+
+
 def _embed_by(paper: Paper, texts: list[str], name: str) -> dict[str, Any]:
     """Embed by one technique, and count the tokens of texts and the passes through all layers that are computed."""
-    base = PromptEOL(name, template=paper.template, device="cpu", model_kwargs={"dtype": "float32"})
-    depth = base.module.config.num_hidden_layers
-    layer = int(paper.layer) if paper.layer < 0 else round(paper.layer * depth) - depth - 1
-    base.set_template(layer=layer)
-    model = base
-    if paper.technique:
-        options: dict[str, Any] = {"technique": paper.technique, "template": paper.template, "layer": layer}
-        model = PromptEOL(name, device="cpu", model_kwargs={"dtype": "float32"}, **options)
+    model = _model_of(paper, name)
+    depth = model.module.config.num_hidden_layers
     passes, tokens = 0.0, 0
     states = SharedPrefixEngine.layer_states
 
@@ -199,7 +203,7 @@ def _embed_by(paper: Paper, texts: list[str], name: str) -> dict[str, Any]:
         vectors = model.encode(texts)
     finally:
         SharedPrefixEngine.layer_states = states  # type: ignore[method-assign]
-    return {"vectors": vectors, "tokens": tokens, "passes": passes, "layer": layer}
+    return {"vectors": vectors, "tokens": tokens, "passes": passes, "layer": model.layer}
 
 
 def _spearman(pairs: list[tuple[str, str, float]], texts: list[str], vectors: Tensor) -> float:
