@@ -108,9 +108,14 @@ class Hub:
         """Let requests whose ``METHOD path`` matches fail."""
         self.faults.append(Fault(pattern, **how))
 
-    def keep(self, files: dict[str, bytes]) -> None:
-        """Have the storage hold files, as if they had been uploaded."""
+    def upload(self, name: str, folder: str | Path, **how: Any) -> Repository:
+        """Make a repository of a folder, as if somebody had pushed it."""
+        found = {path.relative_to(folder).as_posix(): path for path in Path(folder).rglob("*") if path.is_file()}
+        files = {file: path.read_bytes() for file, path in found.items()}
         self.objects |= {hashlib.sha256(data).hexdigest(): data for data in files.values()}
+        made = self.repositories[name] = Repository(**how)
+        made.commit("main", files)
+        return made
 
     def offer_by_xet(self, data: bytes, xet_hash: str) -> None:
         """Know a file that Xet is to bring, whose content does not pass through here."""

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,19 +11,9 @@ from peft import LoraConfig, get_peft_model
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModelForCausalLM
 
-from hub_server import READ_TOKEN, TOKEN, Repository
+from hub_server import READ_TOKEN, TOKEN
 from prompteol import PromptEOL
 from prompteol.errors import ModelNotFoundError
-from prompteol.saving.hub import folder_files
-
-
-def repository(hub, name: str, folder: str | Path, **how) -> Repository:
-    """Put the files of a folder into a repository, as somebody pushed them."""
-    files = {name: path.read_bytes() for name, path in folder_files(folder).items()}
-    hub.keep(files)
-    made = hub.repositories[name] = Repository(**how)
-    made.commit("main", files)
-    return made
 
 
 @pytest.fixture
@@ -34,10 +23,10 @@ def saved(tiny, tmp_path):
 
 
 def test_a_revision_is_a_branch_or_a_commit(hub, tiny, saved, tmp_path):
-    there = repository(hub, "me/tiny", saved)
+    there = hub.upload("me/tiny", saved)
     first = there.branches["main"][-1]
     PromptEOL(tiny("llama"), template="prompt", device="cpu").save_pretrained(tmp_path / "other")
-    repository_of_other = repository(hub, "me/other", tmp_path / "other")
+    repository_of_other = hub.upload("me/other", tmp_path / "other")
     there.commit("v2", repository_of_other.files())
     there.commit("main", repository_of_other.files())
     assert PromptEOL("me/tiny", revision=first, device="cpu").layer == -2
@@ -49,7 +38,7 @@ def test_a_revision_is_a_branch_or_a_commit(hub, tiny, saved, tmp_path):
 
 @pytest.mark.parametrize("how", [{"private": True}, {"gated": True}], ids=str)
 def test_what_is_not_for_everybody(hub, saved, monkeypatch, how):
-    repository(hub, "me/tiny", saved, **how)
+    hub.upload("me/tiny", saved, **how)
     expected = SentenceTransformer(str(saved), device="cpu").encode("hello")
     assert np.allclose(PromptEOL("me/tiny", token=TOKEN, device="cpu").encode("hello"), expected, atol=1e-5)
     assert np.allclose(SentenceTransformer("me/tiny", device="cpu").encode("hello"), expected, atol=1e-5)
@@ -62,7 +51,7 @@ def test_what_is_not_for_everybody(hub, saved, monkeypatch, how):
 
 
 def test_a_token_that_the_hub_does_not_know(hub, saved):
-    repository(hub, "me/tiny", saved)
+    hub.upload("me/tiny", saved)
     with pytest.raises(ModelNotFoundError, match="the Hub does not know the token"):
         PromptEOL("me/tiny", token="hf_revoked")
 
@@ -73,7 +62,7 @@ def test_a_name_that_nobody_has(hub):
 
 
 def test_the_cache_serves_when_the_hub_does_not(hub, saved, monkeypatch):
-    repository(hub, "me/tiny", saved)
+    hub.upload("me/tiny", saved)
     online = PromptEOL("me/tiny", device="cpu").encode("hello")
     hub.fail("", status=503)
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
@@ -88,7 +77,7 @@ def test_the_cache_serves_when_the_hub_does_not(hub, saved, monkeypatch):
 def test_a_download_that_is_cut_goes_on_where_it_was_cut(hub, saved, monkeypatch):
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 10_000)
-    repository(hub, "me/tiny", saved)
+    hub.upload("me/tiny", saved)
     hub.fail("GET /objects", cut_after=100_000, times=1)
     expected = SentenceTransformer(str(saved), device="cpu").encode("hello")
     assert np.allclose(PromptEOL("me/tiny", device="cpu").encode("hello"), expected, atol=1e-5)
@@ -97,11 +86,11 @@ def test_a_download_that_is_cut_goes_on_where_it_was_cut(hub, saved, monkeypatch
 
 
 def test_an_adapter_and_its_base_by_name(hub, tiny, tmp_path):
-    repository(hub, "me/base", tiny("llama"), private=True)
+    hub.upload("me/base", tiny("llama"), private=True)
     config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
     model = get_peft_model(AutoModelForCausalLM.from_pretrained("me/base"), config)
     model.save_pretrained(tmp_path / "adapter")
-    repository(hub, "me/adapter", tmp_path / "adapter")
+    hub.upload("me/adapter", tmp_path / "adapter")
     adapted = PromptEOL("me/adapter", device="cpu")
     assert not np.allclose(adapted.encode("hello"), PromptEOL("me/base", device="cpu").encode("hello"), atol=1e-3)
     adapted.push_to_hub("me/pushed")
@@ -112,7 +101,7 @@ def test_an_adapter_and_its_base_by_name(hub, tiny, tmp_path):
 
 
 def test_a_fresh_process_with_hf_endpoint(hub, saved, tmp_path):
-    repository(hub, "me/tiny", saved, private=True)
+    hub.upload("me/tiny", saved, private=True)
     code = (
         "import sys; from sentence_transformers import SentenceTransformer as S; import numpy as np\n"
         "np.save(sys.argv[1], S('me/tiny', device='cpu').encode('hello')); assert 'prompteol' not in sys.modules"

@@ -60,6 +60,12 @@ def evaluate(
     ] = None,
     markdown: Annotated[Path | None, option("--markdown FILE", "Write the tables to a Markdown file.")] = None,
     plot: PlotOption = None,
+    card: Annotated[
+        Path | None,
+        option(
+            "--card FILE", "The model card of the first model, README.md, to write the scores and the command into."
+        ),
+    ] = None,
     force: ForceOption = False,
 ) -> None:
     """Score models on the paper's tasks: seven of similarity, seven of transfer.
@@ -91,6 +97,10 @@ def evaluate(
     for file in filter(None, (json, markdown)):
         refuse_overwrite(file, force=force)
     check_picture(plot, force=force)
+    if card is not None:
+        from prompteol.evaluation.card import read_card
+
+        read_card(card)
 
     run = partial(evaluate_model, tasks=benchmark, batch_size=batch_size, progress=progress)
     results: list[Evaluation] = []
@@ -112,6 +122,11 @@ def evaluate(
         # One model that is gone, or too large, must not cost the others their hours.
         if results:
             _report(results, json, markdown, plot, force=force, echo=output == "-")
+            if card is not None:
+                from prompteol.evaluation.card import write_scores
+
+                write_scores(card, results, wanted or ["sts"])
+                console.note(f"{card}: has these scores now")
 
 
 def plot(

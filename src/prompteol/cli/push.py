@@ -50,8 +50,9 @@ class PushOptions:
         if self.push is not None:
             from prompteol.saving.hub import check_upload
 
-            where = {"revision": self.push_revision, "private": self.private, "replaced": self.replaced}
-            check_upload(self.push, **where, force=force)
+            check_upload(
+                self.push, revision=self.push_revision, private=self.private, replaced=self.replaced, force=force
+            )
 
     def save(self, model: PromptEOL, output: Path | None, *, force: bool) -> None:
         """Save a model, upload it, and say how it is loaded."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
-from prompteol.saving import stated_license
+from prompteol.saving import stated
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -40,7 +40,7 @@ def license_on_hub(name: str) -> str | None:
 
     try:
         card = hf_hub_download(name.partition("@")[0].partition(":")[0], "README.md", repo_type="dataset")
-        return stated_license(Path(card).read_text(encoding="utf-8"))
+        return stated(Path(card).read_text(encoding="utf-8"), "license")
     # Also what the Hub's own errors are.
     except (OSError, ValueError):
         return None

@@ -32,7 +32,7 @@ from prompteol.model import (
 )
 from prompteol.model.module import PromptEOLModule
 from prompteol.prompts import prompts_for
-from prompteol.saving import check_stock_settings, stated_license
+from prompteol.saving import check_stock_settings, stated
 from prompteol.techniques.module import embedding_module
 from prompteol.validation import check_prompts
 
@@ -64,12 +64,17 @@ class LoadedModel:
     @property
     def license(self) -> str | None:
         """The license that a saved model's card or a GGUF file states."""
-        return self.source.gguf_header.license if self.source.gguf_file else stated_license(self.card or "")
+        return self.source.gguf_header.license if self.source.gguf_file else stated(self.card or "", "license")
 
     @property
     def base_model(self) -> str | None:
-        """The Hub name of the model that a GGUF file was made of, where it has it."""
-        return self.source.gguf_header.base_model if self.source.gguf_file else None
+        """The Hub name of the language model below, where it has one that is known without asking the Hub."""
+        if self.source.gguf_file:
+            return self.source.gguf_header.base_model
+        if self.card:
+            return stated(self.card, "base_model")
+        name = backbone_of(self.source).name
+        return None if Path(name).is_dir() else name
 
     def settings_with(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings, with what the user gave over what a saved model brings."""

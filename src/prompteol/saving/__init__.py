@@ -1,12 +1,14 @@
 """Save a model in the form that every sentence-transformers loads, with ``prompteol.json`` and a fingerprint."""
 
+from prompteol.saving.card import SCORES_HEADING, TRAINING_HEADING, stated, training_notes
 from prompteol.saving.fingerprint import fingerprint, remembering_frozen_weights
 from prompteol.saving.lost_edits import warn_of_lost_edits
 from prompteol.saving.manifest import EXPORTED, UNFINISHED, Manifest, check_stock_settings, check_truncation
-from prompteol.saving.portable import TRAINING_HEADING, save_portable, stated_license, training_notes
+from prompteol.saving.portable import save_portable
 
 __all__ = [
     "EXPORTED",
+    "SCORES_HEADING",
     "TRAINING_HEADING",
     "UNFINISHED",
     "Manifest",
@@ -15,7 +17,7 @@ __all__ = [
     "fingerprint",
     "remembering_frozen_weights",
     "save_portable",
-    "stated_license",
+    "stated",
     "training_notes",
     "warn_of_lost_edits",
 ]

@@ -6,47 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
-from yaml import YAMLError  # type: ignore[import-untyped]
 
+from prompteol.errors import SettingError
 from prompteol.model import ADAPTER, MANIFEST
-from prompteol.prompts import PromptTemplate
+from prompteol.saving.card import PLACEHOLDER, CardFacts, write_card
 from prompteol.saving.manifest import UNFINISHED, Manifest
-
-# vLLM and TEI read these booleans and pool wrongly, or refuse, without them.
-_OLD_POOLING_KEYS = {
-    "cls": "pooling_mode_cls_token",
-    "mean": "pooling_mode_mean_tokens",
-    "max": "pooling_mode_max_tokens",
-    "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
-    "weightedmean": "pooling_mode_weightedmean_tokens",
-    "lasttoken": "pooling_mode_lasttoken",
-}
-
-TRAINING_HEADING = "\n## Training\n\n"
-_PLACEHOLDER = "sentence_transformers_model_id"
-_PORTABLE = """\
-Each text is put into a prompt, and the hidden state of the prompt's last token is its embedding. The prompt
-is this model's chat template, so plain sentence-transformers (5.6 or later) renders it without further code.
-"""
-_BY_TECHNIQUE = """\
-**This model needs the package `prompteol`**: it embeds by the technique `{}`, which no stock module holds.
-`PromptEOL(...)` loads it; `SentenceTransformer(..., trust_remote_code=True)` does too where the package is
-installed, and refuses it elsewhere.
-"""
-_CITATION = """\
-```bibtex
-@inproceedings{jiang-etal-2024-scaling,
-    title = "Scaling Sentence Embeddings with Large Language Models",
-    author = "Jiang, Ting and Huang, Shaohan and Luan, Zhongzhi and Wang, Deqing and Zhuang, Fuzhen",
-    booktitle = "Findings of the Association for Computational Linguistics: EMNLP 2024",
-    year = "2024",
-    pages = "3182--3196"
-}
-```
-"""
+from prompteol.saving.stock_files import old_pooling_keys, open_weights
 
 
 def save_portable(
@@ -65,7 +32,10 @@ def save_portable(
     ``SentenceTransformer.save``.
     """
     folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise SettingError(f"{str(path)!r} cannot be a folder, as a file lies there: give another name") from error
     # Until the manifest takes its place, it tells a save that was broken off from one by a stock loader.
     (folder / UNFINISHED).touch()
     # Of what lay here, an adapter would be put on a whole model, and a whole model come before an adapter's base.
@@ -80,68 +50,22 @@ def save_portable(
     if isinstance(card, str):
         # As the stock library fills in the name that a model is pushed under.
         name = stock.model_card_data.model_id
-        readme.write_text(card.replace(_PLACEHOLDER, name) if name else card, encoding="utf-8")
+        readme.write_text(card.replace(PLACEHOLDER, name) if name else card, encoding="utf-8")
     elif card:
-        stated = readme.read_text(encoding="utf-8")
-        if not training_notes:
-            stated = stated.replace(" model trained. ", " model. ", 1)
-        whole = stated + "\n" + _prompt_section(manifest) + training_notes
-        readme.write_text(whole, encoding="utf-8")
+        facts = CardFacts(
+            stock.model_card_data.model_id,
+            stock.model_card_data.model_name or "Sentence embeddings by PromptEOL",
+            stock.get_embedding_dimension(),
+            stock.max_seq_length,
+            (folder / ADAPTER).exists(),
+        )
+        text = write_card(readme.read_text(encoding="utf-8"), manifest, facts, training_notes)
+        readme.write_text(text, encoding="utf-8")
     for index, module in enumerate(stock):
         if isinstance(module, Pooling):
             file = folder / f"{index}_Pooling" / "config.json"
             config = json.loads(file.read_text(encoding="utf-8"))
-            config |= {key: mode == module.pooling_mode for mode, key in _OLD_POOLING_KEYS.items()}
+            config |= old_pooling_keys(module.pooling_mode)
             file.write_text(json.dumps(config, indent=4) + "\n", encoding="utf-8")
     manifest.write(path)
-    # safetensors writes for the owner alone, whatever the umask.
-    mode = (folder / MANIFEST).stat().st_mode & 0o777
-    for weights in folder.rglob("*.safetensors"):
-        weights.chmod(mode)
-
-
-def _prompt_section(manifest: Manifest) -> str:
-    """Write the section of a model card on the prompt."""
-    template = manifest.template
-    if isinstance(template, PromptTemplate):
-        prompts = _prompt("Prompt", template)
-    else:
-        prompts = _prompt("Prompt of a query", template.query) + _prompt("Prompt of a document", template.document)
-    made = "".join(f"- How the {what} came to be: {how}\n" for what, how in manifest.provenance.items())
-    return f"""\
-## PromptEOL
-
-{_PORTABLE if manifest.technique is None else _BY_TECHNIQUE.format(manifest.technique["name"])}
-{prompts}\
-- Layer: `{manifest.layer}` (negative index of the hidden states; `-1` is the last, after the final norm)
-{made}\
-- Fingerprint: `{manifest.fingerprint}`
-
-It embeds sentences. On long documents mean pooling does better; cut them into sentences first.
-
-{_CITATION}"""
-
-
-def _prompt(name: str, template: PromptTemplate) -> str:
-    shown = len(template.demonstrations)
-    return (
-        f"{name}, `{template.normalization}` normalization, {shown} demonstrations:\n\n````text\n{template}\n````\n\n"
-    )
-
-
-def stated_license(card: str) -> str | None:
-    """Return the license in the metadata of a card, or ``None`` where there is none, or none that can be read."""
-    if not card.lstrip().startswith("---"):
-        return None
-    try:
-        license = ModelCard(card).data.get("license")
-    except (ValueError, YAMLError):
-        return None
-    stated = license if isinstance(license, list) else [license] if license else []
-    return ", ".join(map(str, stated)) or None
-
-
-def training_notes(card: str) -> str:
-    """Return the section on training, which ends a card, or nothing."""
-    _, heading, section = card.partition(TRAINING_HEADING)
-    return heading + section
+    open_weights(folder, like=MANIFEST)

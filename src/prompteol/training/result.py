@@ -10,7 +10,7 @@ from typing import Any
 from prompteol.data import ScoredPairs, TrainingExamples
 from prompteol.errors import PromptEOLError
 from prompteol.model import find_source
-from prompteol.saving import TRAINING_HEADING, stated_license
+from prompteol.saving import TRAINING_HEADING, stated
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.callbacks import Point
 from prompteol.training.recipe import Recipe
@@ -68,7 +68,7 @@ def base_license(base: str) -> str | None:
     """Return the license that the card of a base model states, or ``None``."""
     try:
         path = find_source(base).file("README.md") if base else None
-        return stated_license(path.read_text(encoding="utf-8")) if path else None
+        return stated(path.read_text(encoding="utf-8"), "license") if path else None
     except (PromptEOLError, OSError, ValueError):
         return None
 

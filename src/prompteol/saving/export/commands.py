@@ -7,6 +7,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from huggingface_hub import ModelCardData
+
+from prompteol.saving.card import code_block
 from prompteol.saving.export.prompt import ExportedPrompt
 from prompteol.saving.export.report import ExportComparison
 
@@ -72,7 +75,12 @@ def card(
     prompt: ExportedPrompt, record: Mapping[str, Any], comparisons: Sequence[ExportComparison], license: str | None
 ) -> str:
     """Return the text of ``README.md``."""
-    stated = f"license: {license}\n" if license and "," not in license else ""
+    metadata = ModelCardData(
+        license=license if license and "," not in license else None,
+        pipeline_tag="sentence-similarity",
+        library_name="sentence-transformers",
+        tags=["sentence-transformers", "sentence-similarity", "prompteol"],
+    )
     commands = "\n".join(command for name, command in record["commands"].items() if name != "client")
     client = record["commands"].get("client")
     lines_of_client = f"```python\n{client}\n```\n" if client else ""
@@ -88,18 +96,14 @@ def card(
     )
     return f"""\
 ---
-pipeline_tag: sentence-similarity
-library_name: sentence-transformers
-tags: [sentence-transformers, sentence-similarity, prompteol]
-{stated}---
+{metadata.to_yaml()}
+---
 
 # An embedding model for servers
 
 {_BY_CLIENT if record.get("server") else _BY_TOKENIZER}
 
-````text
-{prompt.template}
-````
+{code_block(str(prompt.template))}
 
 ```bash
 {commands}
