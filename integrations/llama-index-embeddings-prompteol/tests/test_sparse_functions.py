@@ -27,7 +27,7 @@ def test_functions_give_the_vectors_of_the_model(model):
 def test_hybrid_search_in_qdrant(model):
     qdrant = pytest.importorskip("llama_index.vector_stores.qdrant", reason="needs llama-index-vector-stores-qdrant")
     client = pytest.importorskip("qdrant_client").QdrantClient(":memory:")
-    store = qdrant.QdrantVectorStore("notes", client=client, enable_hybrid=True, **sparse_functions(model))
+    store = qdrant.QdrantVectorStore("notes", client=client, enable_hybrid=True, **sparse_functions(model, expand=True))
     embedding = PromptEOLEmbedding.from_sentence_transformer(model)
     index = VectorStoreIndex(
         [TextNode(text=text) for text in TEXTS],
@@ -35,4 +35,6 @@ def test_hybrid_search_in_qdrant(model):
         embed_model=embedding,
     )
     retriever = index.as_retriever(vector_store_query_mode="hybrid", similarity_top_k=1, sparse_top_k=1, alpha=0.0)
-    assert retriever.retrieve("a horse")[0].node.get_content() == TEXTS[1]
+    query, documents = (model.encode_sparse(*of, expand=True) for of in ((["a horse"], "query"), (TEXTS, "document")))
+    best = TEXTS[int((query @ documents.T).toarray().argmax())]
+    assert retriever.retrieve("a horse")[0].node.get_content() == best

@@ -45,8 +45,8 @@ class SharedForward(Forward):
     alike: bool = True
 
     def at_each_layer(self) -> Iterator[SharedForward]:
-        """Yield this forward for each of the layers wanted."""
-        for layer in self.wanted:
+        """Yield this forward for each of the layers wanted, the deepest first: it reads what the others do."""
+        for layer in sorted(self.wanted, reverse=True):
             self.layer, self.place, self.alike = layer, 0, True
             yield self
 
@@ -69,7 +69,8 @@ class SharedForward(Forward):
 def at_every_layer(technique: ForwardTechnique, layers: Sequence[int]) -> ForwardTechnique:
     """Return a technique that gives the vectors of another one at several layers, one behind the other.
 
-    It inherits from the other's class, so that whatever that does to prompts is done here.
+    At a layer that the other one refuses there are zeros, which score nothing. It inherits from the other's class, so
+    that whatever that does to prompts is done here.
     """
     kind: Any = type(technique)
 
@@ -77,11 +78,20 @@ def at_every_layer(technique: ForwardTechnique, layers: Sequence[int]) -> Forwar
         def embed(self, rows: Sequence[TokenRows], forward: Forward) -> Tensor:
             given = {one.name: getattr(forward, one.name) for one in fields(Forward)}
             shared = SharedForward(**given, wanted=layers)
-            parts = [technique.embed(rows, one) for one in shared.at_each_layer()]
+            parts: dict[int, Tensor] = {}
+            refused: SettingError | None = None
+            for one in shared.at_each_layer():
+                try:
+                    parts[one.layer] = technique.embed(rows, one)
+                except SettingError as error:
+                    refused = refused or error
+            if refused is not None and not parts:
+                raise refused
             forward.dtype = shared.dtype
-            if len({part.shape[1] for part in parts}) > 1:
+            if len({part.shape[1] for part in parts.values()}) > 1:
                 raise SettingError(f"{kind.__name__} gives vectors of different dimensions at different layers")
-            return torch.cat(parts, dim=1)
+            nothing = torch.zeros_like(next(iter(parts.values())))
+            return torch.cat([parts.get(layer, nothing) for layer in layers], dim=1)
 
     found = object.__new__(EveryLayer)
     # Frozen: the fields have been checked when the other was made.

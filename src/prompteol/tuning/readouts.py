@@ -58,7 +58,13 @@ class ReadoutFitter:
         self.readouts = {describe_technique(one): one for one in readouts}
         self.texts = None if texts is None else list(dict.fromkeys(texts))
         self.everywhere = everywhere
-        self.unfit: dict[str, str] = {}
+        self._failed: dict[str, str] = {}
+        self._fitted: set[str] = set()
+
+    @property
+    def unfit(self) -> dict[str, str]:
+        """The read-outs that could be fitted nowhere, and why."""
+        return {name: why for name, why in self._failed.items() if name not in self._fitted}
 
     @cached_property
     def key(self) -> str:
@@ -73,7 +79,8 @@ class ReadoutFitter:
         try:
             fitted = self.readouts[name].fit(LayerVectors(self._model, texts, vectors))
         except (InputError, ModelError, SettingError) as error:
-            self.unfit.setdefault(name, str(error))
+            self._failed.setdefault(name, str(error))
             return None
+        self._fitted.add(name)
         single = type(fitted)(*(part.to(torch.float32) for part in fitted))
         return single if all(bool(part.isfinite().all()) for part in single) else None

@@ -29,14 +29,15 @@ def test_vectors_are_those_of_the_model(model):
         embeddings.embed_documents([3])
 
 
-@pytest.mark.parametrize("mode", [RetrievalMode.HYBRID, RetrievalMode.SPARSE])
-def test_hybrid_search_in_qdrant(model, mode):
-    store = QdrantVectorStore.from_texts(
-        TEXTS,
-        embedding=PromptEOLEmbeddings.from_sentence_transformer(model),
-        sparse_embedding=PromptEOLSparseEmbeddings(model),
-        retrieval_mode=mode,
-        location=":memory:",
-    )
-    found = store.similarity_search("a horse", k=1)
-    assert found[0].page_content == TEXTS[1]
+def test_search_by_words_and_hybrid_search_in_qdrant(model):
+    options = {
+        "embedding": PromptEOLEmbeddings.from_sentence_transformer(model),
+        "sparse_embedding": PromptEOLSparseEmbeddings(model, expand=True),
+        "location": ":memory:",
+    }
+    sparse = QdrantVectorStore.from_texts(TEXTS, retrieval_mode=RetrievalMode.SPARSE, **options)
+    query, documents = (model.encode_sparse(*of, expand=True) for of in ((["a horse"], "query"), (TEXTS, "document")))
+    best = TEXTS[int((query @ documents.T).toarray().argmax())]
+    assert sparse.similarity_search("a horse", k=1)[0].page_content == best
+    both = QdrantVectorStore.from_texts(TEXTS, retrieval_mode=RetrievalMode.HYBRID, **options)
+    assert {found.page_content for found in both.similarity_search("a horse", k=3)} == set(TEXTS)
