@@ -18,6 +18,7 @@ ROOMS = (
     "errors",
     "extras",
     "validation",
+    "vectors",
     "compat",
     "locks",
     "progress",

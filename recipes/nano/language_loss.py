@@ -49,8 +49,9 @@ class LanguageDistillationLoss(DistillationLoss):
     Args:
         model: the student.
         targets: unit vectors of the student's dimension, a row for each label; the last ones, one for each row of
-            running text, are not read.
+            running text, are not read. Behind them one for each query.
         recipe: as for :class:`DistillationLoss`.
+        queries: as for :class:`DistillationLoss`; running text has none.
         running: rows of running text, see :func:`running_rows`.
         words: unit vectors like the targets, a row for each piece of the tokenizer, zero where a piece is no word.
         language_weight: of the next token's loss.
@@ -68,13 +69,14 @@ class LanguageDistillationLoss(DistillationLoss):
         targets: np.ndarray,
         recipe: Recipe,
         *,
+        queries: Sequence[int] = (),
         running: Sequence[Tensor] = (),
         words: np.ndarray | None = None,
         language_weight: float = 0.0,
         word_weight: float = 0.0,
         precision: torch.dtype | None = None,
     ) -> None:
-        super().__init__(model, targets, recipe)
+        super().__init__(model, targets, recipe, queries=queries)
         self.words = None if words is None else torch.from_numpy(np.asarray(words, dtype=np.float32))
         self.running = running
         self.language_weight, self.word_weight = language_weight, word_weight
@@ -84,11 +86,11 @@ class LanguageDistillationLoss(DistillationLoss):
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
         """Return the loss of a batch; of a label of running text, the text in the batch is not read."""
-        (features,) = sentence_features
+        features, *asking = sentence_features
         if labels is None:
             raise SettingError("labels are missing; expected the row of each text's target")
         ids, mask = features["input_ids"], features["attention_mask"]
-        first = len(self.targets) - len(self.running)
+        first = (len(self.queries) or len(self.targets)) - len(self.running)
         running = labels >= first
         loss = torch.zeros((), device=ids.device, requires_grad=True)
         rows = [self.running[label - first].to(ids) for label in labels[running].tolist()]
@@ -102,9 +104,13 @@ class LanguageDistillationLoss(DistillationLoss):
             return loss
         with_lm_loss = bool(self.language_weight) and not running.any()
         students, lm_loss = self._run(ids[~running], mask[~running], with_lm_loss=with_lm_loss)
-        loss = loss + self.compare(students, labels[~running])
+        labels = labels[~running]
+        if asking:
+            of_queries, _ = self._run(asking[0]["input_ids"], asking[0]["attention_mask"], with_lm_loss=False)
+            students, labels = torch.cat([students, of_queries]), self.with_queries(labels)
+        loss = loss + self.compare(students, labels)
         if self.words is not None:
-            loss = loss + self.word_weight * self._word_loss(students, self.target_rows(labels[~running], students))
+            loss = loss + self.word_weight * self._word_loss(students, self.target_rows(labels, students))
         return loss + self.language_weight * lm_loss
 
     def _run(self, ids: Tensor, mask: Tensor, *, with_lm_loss: bool) -> tuple[Tensor, Tensor]:

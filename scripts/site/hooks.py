@@ -23,6 +23,7 @@ INCLUDED = {
     "CHANGELOG.md": "project/changes.md",
     "CONTRIBUTING.md": "project/contributing.md",
     "SECURITY.md": "project/security.md",
+    "examples/README.md": "how-to/examples.md",
     "src/prompteol/nano/README.md": "reference/embedded-model.md",
 }
 _FENCE = re.compile(r"^```(\w+)(?: [\w-]+)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -34,6 +35,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made = {"reference/commands.md": command_reference.page(), "reference/errors.md": error_reference.page()}
     for name, page in INCLUDED.items():
         made[page] = _without_front_matter((ROOT / name).read_text(encoding="utf-8"))
+    made["how-to/examples.md"] += _examples()
     for name, content in made.items():
         files.append(File.generated(config, name, content=content))
     return files
@@ -82,11 +84,19 @@ def _with_links(text: str, there: str, shown_at: str) -> str:
             page = "index.md"
         elif target.startswith("docs/"):
             page = target.removeprefix("docs/")
+        elif target.startswith("examples/") and target.endswith(".py"):
+            page, mark, anchor = INCLUDED["examples/README.md"], "#", posixpath.basename(target).replace(".", "")
         else:  # a file of the repository that the site does not show
             return link["text"]
         return f"[{link['text']}]({os.path.relpath(page, posixpath.dirname(shown_at) or '.')}{mark}{anchor})"
 
     return _LINK.sub(rewritten, text)
+
+
+def _examples() -> str:
+    """Return the scripts of examples/, a section each."""
+    scripts = sorted((ROOT / "examples").glob("*.py"))
+    return "".join(f"\n## {one.name}\n\n```python\n{one.read_text(encoding='utf-8')}```\n" for one in scripts)
 
 
 def _without_front_matter(text: str) -> str:

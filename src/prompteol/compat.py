@@ -16,6 +16,7 @@ from sentence_transformers.base.modules import transformer as transformer_module
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from transformers import AutoProcessor, PreTrainedTokenizerBase
+from transformers.models.auto import modeling_auto
 
 __all__ = [
     "PEFT_PREFIX",
@@ -28,6 +29,7 @@ __all__ = [
     "forward_hooks",
     "hub_errors",
     "initialized_weights",
+    "language_model_types",
     "output_path",
     "read_output",
     "renames_weights",
@@ -79,6 +81,11 @@ def renames_weights(model_type: str) -> bool:
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
     return get_checkpoint_conversion_mapping(model_type) is not None
+
+
+def language_model_types() -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return tables by ``model_type`` of the causal language models that transformers knows, and of the masked ones."""
+    return modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
 @contextmanager

@@ -118,11 +118,13 @@ def test_the_defaults_of_training_are_those_of_python():
         "max_text_tokens",
         "eval_steps",
         "seed",
+        "extra_share",
     ):
         assert float(train[name]) == getattr(recipe, name), name
     for name in ("rank", "alpha", "dropout"):
         assert train[f"lora_{name}"] == getattr(recipe.lora, name), name
     assert (train["objective"], train["keep_step"]) == (recipe.objective, recipe.keep)
+    assert train["combine"] == recipe.combine
 
 
 def test_every_line_of_help_stands_alone():

@@ -47,6 +47,8 @@ def test_a_forward_technique_is_kept_and_a_pipe_is_embedded_by_it(prompteol, bas
     [
         (["--technique", "whitening"], "--fit-texts FILE"),
         (["--technique", "whitning"], "is none of"),
+        (["--technique", "token-prepending:stop=1"], "not above start=1"),
+        (["--technique", "token-prepending", "--technique", "echo"], "do not combine"),
         (["--technique", "metaeol", "--fit-texts", "FIT"], "add --technique whitening"),
         (["--fit-texts", "FIT"], "add --technique whitening"),
         (["--technique", "centering", "--fit-texts", "no-such-file.txt"], "no-such-file.txt"),

@@ -11,6 +11,7 @@ from prompteol.compat import (
     drop_final_norm,
     eager_attention,
     initialized_weights,
+    language_model_types,
     renames_weights,
     visible_tokens,
 )
@@ -50,6 +51,13 @@ def test_opt_can_say_that_it_has_no_final_norm():
 def test_gguf_files_can_be_unpacked_as_they_are_read():
     (config,) = dequantizing().values() or [None]
     assert config is None or config.dequantize, f"{VERSION} unpacks GGUF files by another setting"
+
+
+def test_model_types_are_listed_by_what_they_predict():
+    causal, masked = language_model_types()
+    assert {"llama", "opt", "gpt2", "qwen3"} <= causal.keys(), f"{VERSION} lists causal language models elsewhere"
+    assert "bert" in masked, f"{VERSION} lists masked language models elsewhere"
+    assert "llama" not in masked
 
 
 def test_modeling_files_have_eager_attention(backbone):

@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 import prompteol
 from prompteol.cli.app import app
+from prompteol.cli.encode_folder import show_corpus_progress
+from prompteol.corpus.progress import CorpusProgress
 
 
 @pytest.fixture
@@ -31,7 +33,9 @@ def test_a_folder_of_shards_and_on_again(run, model, base, corpus_file, texts, t
     np.testing.assert_allclose(corpus.vectors[:], model.encode(texts), atol=1e-5)
     assert json.loads((tmp_path / "metrics.json").read_text())["rows"] == 130
     before = digest(tmp_path / "out")
-    assert run(*command).exit_code == 0
+    again = run(*command)
+    assert again.exit_code == 0
+    assert "in 3 shards; it was whole, and nothing was left to do" in again.stderr
     assert digest(tmp_path / "out") == before
     assert run(*command, "--no-resume").exit_code == 2
 
@@ -154,3 +158,25 @@ def test_ray_takes_an_address_or_none():
     assert _with_address(["a", "--ray", "auto", "b.txt"]) == ["a", "--ray", "auto", "b.txt"]
     assert _with_address(["--ray", "ray://head:10001"]) == ["--ray", "ray://head:10001"]
     assert _with_address(["a", "--ray"]) == ["a", "--ray", ""]
+
+
+def test_an_empty_input_leaves_nothing(run, base, tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    result = run("encode", tmp_path / "empty.txt", "-o", f"{tmp_path}/out/", "-m", base, "--device", "cpu")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, "error: the input holds no text")
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_torchruns_processes_the_first_writes_metrics(base, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with show_corpus_progress(tmp_path / "metrics.json") as listen:
+        monkeypatch.setattr("prompteol.cli.encode_folder._SECONDS_BETWEEN_METRICS", -1)
+        listen(CorpusProgress(rows=1))
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_search_says_why_it_shows_no_text(run, base, corpus_file, tmp_path):
+    run("encode", corpus_file, "-o", f"{tmp_path}/out/", "-m", base, "--device", "cpu")
+    found = run("search", "and so on", f"{tmp_path}/out", "-m", base, "-k", 1)
+    assert json.loads(found.stdout)["text"] is None
+    assert found.stderr.splitlines()[-1] == "the folder keeps no text to show: embed it with encode --keep text"

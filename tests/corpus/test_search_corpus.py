@@ -7,6 +7,7 @@ import pytest
 
 import prompteol
 from prompteol import PromptEOL
+from prompteol.corpus.embed import _kinds_of
 from prompteol.errors import CorpusError, IndexMismatchError, InputError, SettingError
 
 
@@ -117,3 +118,20 @@ def test_a_damaged_corpus_is_named_in_one_line(static, corpus_file, tmp_path, na
     with pytest.raises(CorpusError, match=said) as error:
         prompteol.search_corpus("x", out, model=static, k=130)
     assert "\n" not in str(error.value)
+
+
+def test_a_damaged_value_of_a_kept_column_is_named(static, tmp_path):
+    """Values that no type of a column holds are kept as JSON."""
+    rows = [{"text": "one", "id": {"a": 1}}, {"text": "two", "id": {"a": 2}}]
+    corpus = prompteol.embed_corpus(static, rows, tmp_path / "out", keep=["id"], output_format="npy")
+    assert corpus.ids == [{"a": 1}, {"a": 2}]
+    sidecar = tmp_path / "out" / "shard-000000.ids.jsonl"
+    sidecar.write_text(sidecar.read_text().replace("{\\", "[\\"))
+    with pytest.raises(CorpusError, match="is damaged or gone"):
+        _ = prompteol.open_corpus(tmp_path / "out").ids
+
+
+def test_devices_of_two_kinds_are_both_recorded():
+    assert [_kinds_of(one) for one in ([None], ["cpu"], ["cuda:0", "cuda:1"], ["cuda:0", "cpu"])] == [
+        None, None, None, "cpu and cuda",
+    ]  # fmt: skip

@@ -33,6 +33,9 @@ ANSWERS = {
 
 # Third parties that are behind another third party.
 pytestmark = [
+    pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta:UserWarning"),  # torch
+    pytest.mark.filterwarnings("ignore:Sparse invariant checks are implicitly disabled:UserWarning"),  # torch
+    pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant:UserWarning"),
     pytest.mark.filterwarnings("ignore:table_names:DeprecationWarning"),  # LlamaIndex's LanceDB store
     pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning"),  # BERTopic imports umap
     pytest.mark.filterwarnings("ignore:Importing from 'sentence_transformers.models':DeprecationWarning"),  # BERTopic
@@ -108,9 +111,11 @@ def test_few_blocks_do_not_run_and_each_says_why() -> None:
     told = [(name, block) for name, found in STORIES for block in found]
     not_run = [f"{name}:{block.line} {block.language} {block.reason}" for name, block in told if block.reason]
     assert [one for one in not_run if one.split()[-1] not in NOT_RUN] == []
-    counts, left_out = (Counter(b.language for _, b in told if not only or b.reason) for only in (False, True))
+    # Other people's programs cannot run here; of the rest, at least half of the shell's and 85 % of Python's blocks do.
+    ours = [block for _, block in told if block.reason not in ("install", "server")]
+    counts, left_out = (Counter(block.language for block in ours if not only or block.reason) for only in (False, True))
     assert left_out["python"] <= 0.15 * counts["python"], not_run
-    assert left_out["bash"] <= 0.6 * counts["bash"], not_run
+    assert left_out["bash"] <= 0.5 * counts["bash"], not_run
 
 
 def test_the_integration_pages_show_code() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from prompteol.embedder import TextEmbedder
 
-THREADS, CALLS = 16, 200
+THREADS, CALLS = 16, 60
 TEXTS = [" ".join(("two dogs run in the snow and " * 3).split()[: length + 1]) for length in range(21)]
 
 

@@ -175,3 +175,17 @@ def test_what_is_frozen_needs_no_gradient(backbone, rows, prefix):
     (states,) = engine.layer_states(rows, [-1])
     assert not states.requires_grad
     assert engine.counters.stock_tokens == 0
+
+
+def test_gradients_that_are_not_finite_prove_nothing(backbone, rows, prefix):
+    model = without_dropout(backbone("llama"))
+    with torch.no_grad():
+        model.norm.weight.fill_(1e20)
+        model.layers[-1].mlp.down_proj.weight.fill_(1e37)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        engine = TrainingEngine(model, [prefix])
+        engine.layer_states(rows, [-1])
+    assert engine.counters.text_tokens == 0
+    model = without_dropout(backbone("llama"))
+    assert both(model, rows, [prefix])[0] < 1e-5

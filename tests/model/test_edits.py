@@ -7,7 +7,7 @@ import numpy as np
 import peft
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from prompteol import PromptEOL
@@ -181,7 +181,6 @@ def test_an_edit_is_seen(base, edit):
     assert_equal(model)
 
 
-@settings(max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from(EDITS), st.integers(0, 1000), FACTORS), min_size=1, max_size=3))
 def test_any_edits_are_seen(base, edits):
     model = copy.deepcopy(base)

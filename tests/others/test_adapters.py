@@ -223,3 +223,8 @@ def test_a_thousand_texts_are_one_call_of_the_model(adapter, model, monkeypatch)
     [(count, options)] = handed
     assert count == 1000
     assert "batch_size" not in options or options["batch_size"] in (None, 32)
+
+
+def test_a_model_in_memory_and_an_endpoint_are_one_too_many(adapter, model):
+    with pytest.raises(SettingError, match="leave one of them out"):
+        adapter.wrap(model, endpoint="http://localhost:1")

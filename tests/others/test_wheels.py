@@ -65,11 +65,12 @@ def test_the_core_holds_every_file_of_its_source(wheels):
 
 def test_the_adapters_hold_their_package_and_nothing_above_it(wheels):
     assert files(wheels["langchain_prompteol"]) == {
-        f"langchain_prompteol/{name}" for name in ("__init__.py", "embeddings.py", "py.typed")
+        f"langchain_prompteol/{name}" for name in ("__init__.py", "embeddings.py", "py.typed", "sparse.py")
     }
     # An __init__.py in llama_index/ or llama_index/embeddings/ would hide every other package of LlamaIndex.
     assert files(wheels["llama_index_embeddings_prompteol"]) == {
-        f"llama_index/embeddings/prompteol/{name}" for name in ("__init__.py", "base.py", "cache.py", "py.typed")
+        f"llama_index/embeddings/prompteol/{name}"
+        for name in ("__init__.py", "base.py", "cache.py", "py.typed", "sparse.py")
     }
 
 

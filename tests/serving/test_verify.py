@@ -217,3 +217,11 @@ def test_a_url_that_is_none(saved, url):
     with pytest.raises(SettingError, match="the URL of the server") as caught:
         verify(url, saved("llama")[1])
     assert "secret" not in str(caught.value)
+
+
+def test_what_every_form_is_told_is_told_once(saved, backend, serve):
+    served = backend("llama")
+    served.fault = lambda *_: (400, b"<html>none of it</html>")
+    with pytest.raises(ServerError) as refused:
+        verify(serve(served), saved("llama")[1])
+    assert str(refused.value).count("<html>") == 1

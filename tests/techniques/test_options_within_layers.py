@@ -60,8 +60,7 @@ def test_gradients_reach_the_weights(tiny, technique, texts, close):
 
 
 @pytest.mark.parametrize("mixture", MIXTURES)
-@pytest.mark.parametrize("layer", [-1, -2])
-@pytest.mark.parametrize("demonstrations", [None, "opt-2.7b"])
+@pytest.mark.parametrize(("demonstrations", "layer"), [(None, -1), ("opt-2.7b", -2)])
 def test_moee_is_the_state_and_the_router_weights(tmp_path, mixture, layer, demonstrations, texts, close):
     folder, texts = write(MIXTURES[mixture], tmp_path / "model"), texts[:9]
     plain = Plain(folder, "llama")

@@ -87,8 +87,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("layer", [-1, -2])
-@pytest.mark.parametrize("demonstrations", [None, "opt-2.7b"])
+@pytest.mark.parametrize(("demonstrations", "layer"), [(None, -1), ("opt-2.7b", -2)])
 @pytest.mark.parametrize("technique", CASES)
 def test_hooks_on_a_plain_model_give_the_same(tiny, architecture, technique, demonstrations, layer, texts, close):
     folder, texts = tiny(architecture), [*texts[:5], "(a dog)", "what"]

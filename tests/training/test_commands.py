@@ -110,8 +110,15 @@ def test_a_teacher_and_all_weights(prompteol, tiny, tmp_path):
     taught = prompteol("create", "-m", tiny("llama", hidden_size=48), "-o", "teacher")
     assert taught.exit_code == 0, taught.output
     data = ["--data", "texts.txt", "--objective", "distillation", "--teacher", "teacher", "--lora-rank", 0]
-    done = prompteol("train", "-m", tiny("llama"), "-o", "out", *data, *QUICK, "-t", "prompt")
+    more = ["--teacher", "teacher", "--combine", "average", "--extra-template", "promptreps", "--no-packing", "--bf16"]
+    done = prompteol("train", "-m", tiny("llama"), "-o", "out", *data, *more, *QUICK, "-t", "prompt")
     assert done.exit_code == 0, done.output
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert all(
+        setting in card
+        for setting in ("combine average", "packing False", "extra_templates ['promptreps']", "bf16 True")
+    )
+    assert (tmp_path / "out" / "teacher-2.safetensors").is_file()
     assert (tmp_path / "out" / "model.safetensors").is_file()
     assert (tmp_path / "out" / "teacher.safetensors").is_file()
     assert "merge" not in done.stderr

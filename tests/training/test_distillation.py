@@ -10,8 +10,10 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from prompteol import PromptEOL
+from prompteol.data import TrainingExamples
 from prompteol.errors import TrainingError
-from prompteol.training import fit_dimension, teacher_vectors, train
+from prompteol.training import combine_teachers, fit_dimension, teacher_vectors, train
+from prompteol.training.inputs import query_places
 from prompteol.training.losses import DistillationLoss
 
 
@@ -142,3 +144,108 @@ def test_another_dimension_keeps_the_cosines(dimension):
     # Six directions hold everything; turned, no six dimensions do.
     spread = np.sort((fitted**2).mean(axis=0))[::-1]
     assert spread[: min(6, dimension)].sum() < 0.97
+
+
+@pytest.mark.parametrize("how", ["concatenate", "average"])
+def test_several_teachers_become_one(how):
+    """Two that see the same up to a rotation and noise are seen better together than either alone."""
+    generator = np.random.default_rng(0)
+    truth = generator.normal(size=(300, 12))
+    seen = [
+        truth @ np.linalg.qr(generator.normal(size=(width, 12)))[0].T + 0.3 * generator.normal(size=(300, width))
+        for width in (40, 24)
+    ]
+    together = fit_dimension(combine_teachers(seen, how, 12, seed=1), 12, seed=1)
+    wanted = cosines(truth)
+
+    def error(vectors):
+        return np.abs(cosines(np.asarray(vectors, dtype=np.float64)) - wanted).mean()
+
+    assert together.shape == (300, 12)
+    assert error(together) < min(error(fit_dimension(one, 12, seed=1)) for one in seen)
+    assert combine_teachers(seen[:1], how, 12, seed=1) is seen[0]
+
+
+def test_concatenated_the_cosine_is_the_mean_of_the_cosines():
+    generator = np.random.default_rng(0)
+    seen = [generator.normal(size=(20, width)) * 5 for width in (8, 30)]
+    together = combine_teachers(seen, "concatenate", 16, seed=1)
+    assert np.abs(cosines(together.astype(float)) - np.mean(list(map(cosines, seen)), axis=0)).max() < 2e-3
+
+
+def test_a_student_learns_from_several_teachers(tiny, texts, tmp_path, distilled, teacher):
+    other = np.random.default_rng(0).normal(size=(64, 20)).astype(np.float32)
+    out = tmp_path / "out"
+    recipe = replace(distilled, epochs=1, combine="average")
+    train(tiny("llama"), out, texts, recipe, teacher=[teacher, other], device="cpu")
+    assert (out / "teacher.safetensors").is_file()
+    assert not (out / "teacher-2.safetensors").exists()
+    assert f"Teacher: `{teacher}`, fingerprint" in (out / "README.md").read_text()
+    assert "`given vectors`" in (out / "README.md").read_text()
+    recipe = replace(recipe, combine="concatenate")
+    with pytest.raises(TrainingError, match="its combine was 'average', now it is 'concatenate'"):
+        train(tiny("llama"), out, texts, recipe, teacher=[teacher, other], device="cpu", resume=True)
+
+
+def test_a_folder_keeps_vectors_by_content(tiny, texts, teacher, tmp_path, monkeypatch):
+    monkeypatch.setattr("prompteol.training.teacher._PIECE", 24)
+    rows, kept = list(texts.columns["text"]), tmp_path / "vectors"
+    first = teacher_vectors(teacher, rows, kept, device="cpu")
+    assert len(list(kept.iterdir())) == 3
+    moved = tmp_path / "moved"
+    shutil.copytree(teacher, moved)
+    refuse = lambda *_: pytest.fail("computed again")  # noqa: E731
+    assert np.array_equal(teacher_vectors(moved, rows[24:48], kept, device="cpu", progress=refuse), first[24:48])
+    teacher_vectors(teacher, rows[1:], kept, device="cpu")
+    assert len(list(kept.iterdir())) == 6
+    PromptEOL(tiny("llama", hidden_size=48, seed=1), device="cpu").save_pretrained(moved)
+    assert np.abs(teacher_vectors(moved, rows[:24], kept, device="cpu").astype(float) - first[:24]).max() > 0.05
+
+
+@pytest.fixture
+def passages(texts) -> TrainingExamples:
+    """Two rows of three are sentences, and one is a passage and what asks for it."""
+    rows = list(texts.columns["text"])
+    queries = [f"Who {text.split()[-1]}" if place % 3 == 0 else "" for place, text in enumerate(rows)]
+    return TrainingExamples({"text": rows, "query": queries}, "passages")
+
+
+def test_passages_are_learned_as_passages(tiny, tmp_path, passages, distilled, teacher):
+    """The query in the query's prompt, next to its passage in the passage's."""
+    asked = list(filter(None, passages.columns["query"]))
+    rows = [*passages.columns["text"], *asked]
+    model = PromptEOL(tiny("llama"), template="promptreps", device="cpu")
+
+    def embedded():
+        return np.concatenate([model.encode_document(passages.columns["text"]), model.encode_query(asked)])
+
+    wanted = cosines(SentenceTransformer(teacher, device="cpu").encode(rows))
+    before = np.abs(cosines(embedded()) - wanted).mean()
+    train(model, tmp_path / "out", passages, distilled, teacher=teacher)
+    assert np.abs(cosines(embedded()) - wanted).mean() < 0.7 * before
+
+
+def test_the_loss_of_a_batch_with_queries(tiny, passages, distilled):
+    model = PromptEOL(tiny("llama"), device="cpu").train()
+    places = query_places(passages)
+    assert places[:7] == [0, -1, -1, 1, -1, -1, 2]
+    targets = fit_dimension(np.random.default_rng(1).normal(size=(64 + 22, 40)), 32, seed=0)
+    loss = DistillationLoss(model, targets, distilled, queries=places)
+    labels = torch.tensor([4, 3, 0])
+    texts = [passages.columns["text"][label] for label in labels]
+    asked = [passages.columns["query"][label] for label in (3, 0)]
+    got = loss([model.preprocess(texts), model.preprocess(asked)], labels).item()
+    flat = DistillationLoss(model, targets, distilled)
+    expected = flat([model.preprocess([*texts, *asked])], torch.tensor([4, 3, 0, 65, 64])).item()
+    assert abs(got - expected) < 1e-5 * expected
+    # Of a batch without any.
+    assert loss([model.preprocess(texts)], labels).item() == pytest.approx(
+        flat([model.preprocess(texts)], labels).item()
+    )
+
+
+def test_queries_are_for_distillation_alone(tiny, tmp_path, passages, quick):
+    with pytest.raises(TrainingError, match="queries are for distillation"):
+        train(tiny("llama"), tmp_path / "out", passages, replace(quick, objective="unsupervised"))
+    with pytest.raises(TrainingError, match="row 1: query is empty"):
+        TrainingExamples({"text": ["A.", "B."], "query": ["", "  "]})

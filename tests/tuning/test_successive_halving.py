@@ -7,7 +7,7 @@ from prompteol import PromptTemplate
 from prompteol.data import ScoredPairs
 from prompteol.demonstrations import default_demonstrations
 from prompteol.tuning.candidates import Candidate, Cost
-from prompteol.tuning.evaluator import PromptScores, Read
+from prompteol.tuning.evaluator import PromptScores, VectorRead
 from prompteol.tuning.results_log import ResultsLog
 from prompteol.tuning.successive_halving import BUDGET, SuccessiveHalving, round_sizes, rungs
 
@@ -33,7 +33,7 @@ class Planted:
     def score(self, candidate, start, stop):
         self.asked.append((candidate, start, stop))
         tokens = int(1000 * SHARED * (stop - start))
-        return PromptScores(self.values[candidate][None, start:stop], tokens, (Read(-1),))
+        return PromptScores(self.values[candidate][None, start:stop], tokens, (VectorRead(-1),))
 
     def cost(self, candidate):
         return Cost(1000 * COUNT, 1000 * SHARED, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable
 from functools import partial
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
@@ -19,6 +20,7 @@ from prompteol.embedder import (
     TextEmbedder,
     model_state,
 )
+from prompteol.errors import SettingError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -114,6 +116,8 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
         # Here and not in a validator, which would turn our typed errors into pydantic's.
+        if self.endpoint is not None and not isinstance(self.client, (ServedModel, NoneType)):
+            raise SettingError(f"endpoint={self.endpoint!r} beside client, which computes here: leave one of them out")
         if self.client is None and self.endpoint is not None:
             server = EmbeddingServer(self.endpoint, self.served_model or self.model_name)
             self.client = ServedModel(self.model_name, server, **self.model_kwargs)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from langchain_qdrant.sparse_embeddings import SparseEmbeddings, SparseVector
 
 from prompteol.embedder import embed_sparse
-from prompteol.prompts import PromptTask
 
 if TYPE_CHECKING:
     from prompteol import PromptEOL
+
+Task = Literal["query", "document"]
 
 __all__ = ["PromptEOLSparseEmbeddings"]
 
@@ -60,6 +61,6 @@ class PromptEOLSparseEmbeddings(SparseEmbeddings):
         """Weight the words of one query."""
         return self._embed([text], "query")[0]
 
-    def _embed(self, texts: list[str], task: PromptTask) -> list[SparseVector]:
+    def _embed(self, texts: list[str], task: Task) -> list[SparseVector]:
         found = embed_sparse(self.model, texts, task, max_active_dims=self.max_active_dims, expand=self.expand)
         return [SparseVector(indices=ids, values=weights) for ids, weights in zip(*found, strict=True)]

@@ -6,7 +6,7 @@ What is put in are attributes of the object: its type, its modules and what it s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.modules import Transformer
@@ -22,9 +22,6 @@ from prompteol.inference.attention import check_attention
 from prompteol.inference.pooling import POOLING_MODES
 
 Model = TypeVar("Model", SentenceTransformer, CrossEncoder)
-
-# What calls of many texts go through.
-_CALLS = {SentenceTransformer: "encode", CrossEncoder: "predict"}
 
 
 def accelerate(model: Model, *, attention: str = "auto") -> Model:
@@ -48,17 +45,17 @@ def accelerate(model: Model, *, attention: str = "auto") -> Model:
         ModelError: its modules, backend or pooling cannot be packed; the message says which.
     """
     check_attention(attention)
-    kind = _kind(model)
+    call = _call(model)
     if is_accelerated(model):
         restore(model)
     transformer = _transformer(model)
-    pooling = _pooling(model) if kind is SentenceTransformer else None
-    if kind is CrossEncoder:
+    pooling = _pooling(model) if call == "encode" else None
+    if call == "predict":
         _check_reranker(model)
     packed = PackedTransformer(transformer, pooling, attention=attention)
     vars(transformer)["forward"] = packed
     vars(transformer)["forward_kwargs"] = {*transformer.forward_kwargs, "packed"}
-    vars(model)[_CALLS[kind]] = PackedCall(model, _CALLS[kind])
+    vars(model)[call] = PackedCall(model, call)
     return model
 
 
@@ -68,29 +65,31 @@ def restore(model: Model) -> Model:
     Returns:
         The same object, also where nothing was in it.
     """
-    vars(model).pop(_CALLS[_kind(model)], None)
+    vars(model).pop(_call(model), None)
     for name in ("forward", "forward_kwargs"):
         vars(model[0]).pop(name, None)
     return model
 
 
-def is_accelerated(model: SentenceTransformer | CrossEncoder) -> bool:
+def is_accelerated(model: Any) -> bool:
     """Tell whether the packed forward is in a model."""
     return isinstance(vars(model[0]).get("forward"), PackedTransformer)
 
 
-def _kind(model: Any) -> type[SentenceTransformer | CrossEncoder]:
-    for kind in (SentenceTransformer, CrossEncoder):
-        if isinstance(model, kind):
-            return kind
+def _call(model: Any) -> str:
+    """Return the name of the method that calls of many texts go through."""
+    if isinstance(model, SentenceTransformer):
+        return "encode"
+    if isinstance(model, CrossEncoder):
+        return "predict"
     raise SettingError(
         f"accelerate takes a SentenceTransformer or CrossEncoder, not {type(model).__name__}: "
         "give sentence_transformers.SentenceTransformer(name)"
     )
 
 
-def _transformer(model: SentenceTransformer | CrossEncoder) -> Transformer:
-    transformer = model[0]
+def _transformer(model: Any) -> Transformer:
+    transformer: Any = model[0]
     if type(transformer) is not Transformer:
         hint = ": PromptEOL runs the packed forward by itself" if hasattr(transformer, "stock_modules") else ""
         raise ModelError(f"its first module is {type(transformer).__name__}, and a Transformer can be packed{hint}")
@@ -102,10 +101,11 @@ def _transformer(model: SentenceTransformer | CrossEncoder) -> Transformer:
         raise ModelError(f"it takes {', '.join(map(str, transformer.modality_config))}: only text can be packed")
     if vars(transformer).get("forward") is not None:
         raise ModelError("another forward was put on its Transformer: take that out first")
-    return transformer
+    return cast("Transformer", transformer)
 
 
-def _pooling(model: SentenceTransformer) -> Pooling:
+def _pooling(model: Any) -> Pooling:
+    pooling: Any
     pooling, *others = _others(model)
     if type(pooling) is not Pooling:
         raise ModelError(f"its second module is {type(pooling).__name__}: a Pooling has to follow the Transformer")
@@ -116,13 +116,13 @@ def _pooling(model: SentenceTransformer) -> Pooling:
         source = getattr(module, "module_input_name", "sentence_embedding")
         if source != "sentence_embedding":
             raise ModelError(f"its {type(module).__name__} reads {source!r}, which the packed forward does not compute")
-    return pooling
+    return cast("Pooling", pooling)
 
 
-def _check_reranker(model: CrossEncoder) -> None:
+def _check_reranker(model: Any) -> None:
     task, modules = model[0].transformer_task, list(model.children())[1:]
-    expected = {"text-generation": [LogitScore], "sequence-classification": []}.get(task)
-    if expected is None or [type(module) for module in modules] != expected:
+    known: dict[Any, list[type]] = {"text-generation": [LogitScore], "sequence-classification": []}
+    if [type(module) for module in modules] != known.get(task):
         names = ", ".join(type(module).__name__ for module in modules) or "nothing"
         raise ModelError(
             f"its task is {task!r} with {names} behind the Transformer: a causal LM with a LogitScore or a sequence "
@@ -130,7 +130,7 @@ def _check_reranker(model: CrossEncoder) -> None:
         )
 
 
-def _others(model: SentenceTransformer) -> Sequence[nn.Module]:
+def _others(model: Any) -> Sequence[nn.Module]:
     modules = list(model.children())[1:]
     if not modules:
         raise ModelError("it has no module but the Transformer: a Pooling has to follow")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedModel
 
@@ -9,7 +11,7 @@ from transformers import PreTrainedModel
 @torch.inference_mode()
 def is_causal(model: PreTrainedModel) -> bool:
     """Return whether the state of a token is the same whatever follows it."""
-    backbone = model.base_model
+    backbone: Any = model.base_model
     size = backbone.get_input_embeddings().weight.shape[0]
     device = backbone.get_input_embeddings().weight.device
     ids = torch.arange(1, 9, device=device).remainder(size).repeat(2, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from typing import Any
 
 # Bounds the memory of token ids and logits, and how far a progress bar jumps.
@@ -31,19 +32,17 @@ class PackedCall:
         return stock(self.model, **given)
 
     def _packs(self, given: dict[str, Any]) -> bool:
-        texts = given.get("inputs", given.get("sentences"))
         size = given.get("batch_size", 32)
-        return (
-            isinstance(size, int)
-            and size > 0
-            and given.get("output_value", "sentence_embedding") == "sentence_embedding"
-            and not isinstance(texts, (str, bytes))
-            and hasattr(texts, "__len__")
-            and len(texts) > 1
-            and all(map(_is_text if self.name == "encode" else _is_pair, texts))
-            # FlashAttention's own way without padding; rows do not lie beside each other then.
-            and not self.model[0].can_flatten_inputs
-        )
+        if not isinstance(size, int) or size < 1:
+            return False
+        if given.get("output_value", "sentence_embedding") != "sentence_embedding":
+            return False
+        # FlashAttention's own way without padding; rows do not lie beside each other then.
+        if self.model[0].can_flatten_inputs:
+            return False
+        texts = given.get("inputs", given.get("sentences"))
+        is_one = _is_text if self.name == "encode" else _is_pair
+        return isinstance(texts, Collection) and not _is_text(texts) and len(texts) > 1 and all(map(is_one, texts))
 
 
 def _is_text(value: Any) -> bool:
@@ -51,4 +50,4 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_pair(value: Any) -> bool:
-    return not isinstance(value, (str, bytes, dict)) and hasattr(value, "__iter__") and all(map(_is_text, value))
+    return isinstance(value, Collection) and not isinstance(value, (str, dict)) and all(map(_is_text, value))

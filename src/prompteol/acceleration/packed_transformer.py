@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from prompteol.acceleration.attention_kind import is_causal
 from prompteol.acceleration.heads import head_output
 from prompteol.compat import forward_hooks
 from prompteol.inference import SharedPrefixEngine
 from prompteol.inference.context import UnsupportedError
-from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
+from prompteol.inference.pooling import LAST_TOKEN, PoolingMode, TokenPooling
 from prompteol.inference.reference_forward import input_device, largest_difference
 from prompteol.inference.shared_prefixes import group_by_prefix
 from prompteol.inference.structure import Structure, is_training
@@ -100,6 +101,8 @@ class PackedTransformer:
         rows = [ids[mask].tolist() for ids, mask in zip(*_on_cpu(features), strict=True)]
         if len(set(map(tuple, rows))) == 1:
             raise UnsupportedError("a row alone has no padding and shares nothing")
+        if min(map(len, rows)) <= pooling.skipped:
+            raise UnsupportedError("a prompt that is left out leaves nothing of a row")
         engine = self._engine(pooling)
         proof = self._proven.get(pooling)
         settings = self._settings(features, layer)
@@ -111,7 +114,8 @@ class PackedTransformer:
 
     def _outputs(self, engine: SharedPrefixEngine, layer: int, rows: Sequence[Sequence[int]]) -> Tensor:
         """Return the output of each row, (rows, 1, width) or the (rows, labels) of a classifier."""
-        groups = group_by_prefix(rows) if self._is_causal() else [((), list(range(len(rows))))]
+        alone: list[tuple[tuple[int, ...], list[int]]] = [((), list(range(len(rows))))]
+        groups = group_by_prefix(rows) if self._is_causal() else alone
         if engine.pooling.mode == "cls" and self._is_causal():
             raise UnsupportedError("the first token of a causal backbone has seen nothing of its text")
         parts = [
@@ -126,10 +130,10 @@ class PackedTransformer:
         """Return what a vector is made of, and of which layer."""
         if self.pooling is None:
             return LAST_TOKEN, -1
-        mode = self.pooling.pooling_mode
+        mode = cast("PoolingMode", self.pooling.pooling_mode)
         prompt = 0 if self.pooling.include_prompt or mode == "lasttoken" else int(features.get("prompt_length") or 0)
         output = self.transformer.modality_config[features.get("modality", "text")]
-        path = output["method_output_name"]
+        path: Any = output["method_output_name"]
         depth = self.transformer.config.get_text_config().num_hidden_layers
         if output["method"] != "forward" or self._output != "token_embeddings":
             raise UnsupportedError("the module reads no states of tokens")
@@ -141,7 +145,7 @@ class PackedTransformer:
 
     def _engine(self, pooling: TokenPooling) -> SharedPrefixEngine:
         model = self.transformer.model
-        backbone = model if self.pooling is not None else model.base_model
+        backbone = model if self.pooling is not None else cast("PreTrainedModel", model.base_model)
         device = input_device(backbone)
         if self._device != device or any(engine.backbone is not backbone for engine in self._engines.values()):
             self._forget()

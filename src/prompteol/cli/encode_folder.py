@@ -104,18 +104,19 @@ def encode_folder(
         folder.on_error,
     )
     address = False if folder.ray is None else folder.ray or True
-    # torchrun starts this command several times; one of them is enough to be heard.
+    # torchrun starts this command several times; one of them is enough to be heard, and to write.
     first = os.environ.get("RANK", "0") == "0"
     same = f"the same command{' without --no-resume' * folder.no_resume} goes on from them"
     left = f"shards that are whole stay in {output}: {same}" if first else None
     with console.when_stopped(left), show_corpus_progress(folder.metrics_json) as listener:
         meter = Meter(listener=listener)
         whole = run(job, devices, workers=folder.workers, ray=address, resume=not folder.no_resume, meter=meter)
-        _write_metrics(folder.metrics_json, meter.progress())
-    record = whole.record
+        _write_metrics(folder.metrics_json if first else None, meter.progress())
+    record, shards = whole.record, len(whole.record["shards"])
+    done = "" if meter.progress().shards else "; it was whole, and nothing was left to do"
     console.note(
         f"{output}: {record['rows']} vectors of {record['dimension']} dimensions, {record['precision']}, in "
-        f"{len(record['shards'])} shards"
+        f"{shards} shard{'s' * (shards != 1)}{done}"
     )
     if record["errors"]:
         console.warning(f"{record['errors']} rows were left out; {Path(output) / 'errors.jsonl'} lists them")
@@ -148,7 +149,7 @@ def show_corpus_progress(metrics: Path | None = None) -> Iterator[Callable[[Corp
                 lines.say(lambda: f"embedding: {_said(progress)}")
             if time.monotonic() - written > _SECONDS_BETWEEN_METRICS:
                 written = time.monotonic()
-                _write_metrics(metrics, progress)
+                _write_metrics(metrics if shown else None, progress)
 
         yield listen
 

@@ -66,9 +66,12 @@ def search(
     if on_error == "skip" and (faults := found.corpus.errors):
         first = "{file!r}, {at}: {error}".format_map(faults[0])
         console.warning(f"{len(faults)} rows at fault were left out, first {first}")
+    hits: list[Hit] = []
     for asked in _questions() if interactive else [question]:
         (hits,) = found.find(asked, nearest)
         _show(asked, hits)
+    if any(hit.text is None for hit in hits):
+        console.note("the folder keeps no text to show: embed it with encode --keep text")
 
 
 def _questions() -> Iterator[str]:

@@ -52,11 +52,27 @@ def train(
         ),
     ] = "contrastive",
     teacher: Annotated[
-        str | None,
+        list[str] | None,
         option(
             "--teacher TEACHER",
-            "The teacher for distillation: a sentence-transformers model, or its vectors of the texts as .npy.",
+            "A teacher for distillation: a sentence-transformers model, or its vectors of the texts as .npy. May be "
+            "given several times.",
         ),
+    ] = None,
+    combine: Annotated[
+        Literal["concatenate", "average"],
+        option("--combine", "How the vectors of several teachers become one; average comes after PCA."),
+    ] = "concatenate",
+    extra_template: Annotated[
+        list[str] | None,
+        option(
+            "--extra-template TEMPLATE",
+            "A preset, or a string with {text}, that a share of each batch is put into beside the model's own. May be "
+            "given several times.",
+        ),
+    ] = None,
+    extra_share: Annotated[
+        float | None, option("--extra-share SHARE [0.25]", "The share of the texts that --extra-template gets.")
     ] = None,
     negatives: Annotated[
         Literal["sample", "all"],
@@ -86,6 +102,13 @@ def train(
             "Load the base model of the LoRA adapter in 4 bits.",
         ),
     ] = None,
+    bf16: Annotated[
+        bool | None,
+        option(
+            "--bf16/--no-bf16 [on CUDA that has it]",
+            "Compute in bfloat16 by autocast; the weights that are trained stay in fp32.",
+        ),
+    ] = None,
     temperature: Annotated[
         float | None, option("--temperature T [0.05]", "The temperature of the contrastive loss.")
     ] = None,
@@ -104,6 +127,13 @@ def train(
         option(
             "--mini-batch-size N [the whole batch]",
             "The rows embedded at once: fewer need less memory and give the same gradients.",
+        ),
+    ] = None,
+    packing: Annotated[
+        bool | None,
+        option(
+            "--packing/--no-packing [but for unsupervised]",
+            "Compute what prompts begin with once for all rows of a forward, and pad no row.",
         ),
     ] = None,
     epochs: Annotated[float | None, option("--epochs N [1]", "The number of passes over the data.")] = None,
@@ -153,6 +183,10 @@ def train(
         "eval_steps": eval_steps,
         "patience": patience,
         "keep": keep_step,
+        "packing": packing,
+        "extra_templates": tuple(extra_template) if extra_template else None,
+        "extra_share": extra_share,
+        "combine": combine,
         "seed": seed,
     }
     lora = Lora(lora_rank, lora_alpha, lora_dropout, quantize) if lora_rank else None
@@ -176,6 +210,9 @@ def train(
     if first:
         _advise(examples, recipe, no_duplicates=no_duplicates)
     quiet()
+    arguments: dict[str, Any] = {"batch_sampler": "no_duplicates"} if no_duplicates else {}
+    if bf16 is not None:
+        arguments["bf16"] = bf16
     left = f"if {output} holds a checkpoint, the same command with --resume goes on from it" if first else None
     with console.when_stopped(left), stages(hidden=not first) as report:
         done = train_model(
@@ -189,7 +226,7 @@ def train(
             device=loading.device,
             watch=lambda now: report("training", now.step, now.steps, "steps", _point(now.last)),
             progress=partial(stage, report),
-            arguments={"batch_sampler": "no_duplicates"} if no_duplicates else None,
+            arguments=arguments,
             **loaded_as,
         )
     if first:

@@ -133,8 +133,8 @@ def run(
         return _run_as_torchrun(job, folder, devices[0], resume=resume, meter=meter)
     # Before anything is written into a folder that may be somebody's.
     check_folder(folder, resume=resume)
-    with locked(folder), _restored_threads(), connected(ray) if ray else nullcontext():
-        kind = ray_device(ray, devices[0]) if ray else None
+    with locked(folder), _restored_threads(), connected(ray) if ray else nullcontext() as cluster:
+        kind = ray_device(cluster, devices[0]) if ray else _kinds_of(devices)
         plan = make_plan(job, folder, device=devices[0], resume=resume, kind=kind)
         folder.remove_partial()
         manifest, meter.total = plan.manifest, plan.total
@@ -143,10 +143,16 @@ def run(
         # The workers load the model anew, each on its own device.
         del plan
         if ray:
-            total = run_on_ray(job, ray, workers, devices[0], meter)
+            total = run_on_ray(job, cluster, workers, devices[0], meter)
         else:
             total = run_workers(job, [devices[rank % len(devices)] for rank in range(world)], meter)
         return _finished(job, manifest, folder, total, meter)
+
+
+def _kinds_of(devices: Sequence[str | None]) -> str | None:
+    """Name the kinds of devices where they differ, as the shards then do; ``None`` where one kind computes all."""
+    kinds = sorted({torch.device(device).type for device in devices if device is not None})
+    return " and ".join(kinds) if len(kinds) > 1 else None
 
 
 def _run_as_torchrun(

@@ -225,7 +225,10 @@ class Corpus:
             read = 0
             for values in self._shard_column(index, file, name):
                 read += len(values)
-                yield [value and json.loads(value) for value in values] if is_json else values
+                if is_json:
+                    with _damage(self._folder.path(file)):
+                        values = [value and json.loads(value) for value in values]
+                yield values
             if read != rows:
                 with _damage(self._folder.path(file)):
                     raise EOFError(f"{read} rows beside {rows} vectors")

@@ -62,6 +62,8 @@ def make_plan(
     storage = Storage(settings.precision, _dimension(encoder))
     if existing is None:
         read, sample = _sample(job, rows)
+        if not sample and not (read or _holds_rows(job, rows)):
+            raise CorpusError("the input holds no text")
         types = settle_types([row for _, row in sample], settings.keep)
         _check_texts(job, sample)
         if settings.precision == "int8":
@@ -144,6 +146,11 @@ def _sample(job: Job, rows: Iterator[Located] | None) -> tuple[list[Located], li
             yield located
 
     return read, _sound(wanted, held())
+
+
+def _holds_rows(job: Job, rows: Iterator[Located] | None) -> bool:
+    """Tell whether an input has any row that is not read yet."""
+    return next(iter(located_rows(job.sources, None) if rows is None else rows), None) is not None
 
 
 def _sound(wanted: Wanted, rows: Iterable[Located]) -> list[tuple[Located, Row]]:

@@ -55,26 +55,25 @@ def run_workers(job: Job, devices: Sequence[str | None], meter: Meter) -> int:
         raise CorpusError(f"a worker died before its work was done ({said}); {_GO_ON}") from error
 
 
-def run_on_ray(job: Job, address: str | bool, actors: int | None, device: str | None, meter: Meter) -> int:
+def run_on_ray(job: Job, ray: Any, actors: int | None, device: str | None, meter: Meter) -> int:
     """Embed a corpus with so many tasks of Ray, by default one a GPU; return how many rows the input has.
 
     A task whose machine dies is started again on another one, and goes on with the shards that are not whole. The
     folder has to be one that every machine of the cluster sees.
     """
-    with connected(address) as ray:
-        gpus = _gpus(ray, device)
-        world = actors or gpus or 1
-        share = min(1.0, gpus / world) if gpus else 0
-        task = ray.remote(num_gpus=share, num_cpus=1, max_retries=_RETRIES)(_embed_rank)
-        shares = [task.remote(job, rank, world, device) for rank in range(world)]
-        try:
-            with _watched(job, world, meter), _ray_errors(ray):
-                return int(max(ray.get(shares)))
-        finally:
-            for one in shares:
-                # Whether it still runs, or can be reached, does not matter any more.
-                with suppress(Exception):
-                    ray.cancel(one, force=True)
+    gpus = _gpus(ray, device)
+    world = actors or gpus or 1
+    share = min(1.0, gpus / world) if gpus else 0
+    task = ray.remote(num_gpus=share, num_cpus=1, max_retries=_RETRIES)(_embed_rank)
+    shares = [task.remote(job, rank, world, device) for rank in range(world)]
+    try:
+        with _watched(job, world, meter), _ray_errors(ray):
+            return int(max(ray.get(shares)))
+    finally:
+        for one in shares:
+            # Whether it still runs, or can be reached, does not matter any more.
+            with suppress(Exception):
+                ray.cancel(one, force=True)
 
 
 @contextmanager
@@ -96,11 +95,10 @@ def _failed_on_ray(error: BaseException) -> CorpusError:
     return CorpusError(f"a task on the Ray cluster failed for good ({said.rstrip(': ')}); {_GO_ON}")
 
 
-def ray_device(address: str | bool, device: str | None) -> str | None:
+def ray_device(ray: Any, device: str | None) -> str | None:
     """Return the kind of the devices that tasks of Ray compute on; ``None`` where it is that of this process."""
-    with connected(address) as ray:
-        # The driver's own devices compute nothing.
-        return None if device is not None else "cuda" if _gpus(ray, device) else "cpu"
+    # The driver's own devices compute nothing.
+    return None if device is not None else "cuda" if _gpus(ray, device) else "cpu"
 
 
 def _gpus(ray: Any, device: str | None) -> int:

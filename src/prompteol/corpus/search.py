@@ -23,6 +23,7 @@ from prompteol.corpus.progress import CorpusProgress
 from prompteol.corpus.storage import CorpusFolder, is_url
 from prompteol.embedder import lock_for
 from prompteol.errors import CorpusError, IndexMismatchError, InputError, SettingError
+from prompteol.vectors import unit
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -71,7 +72,7 @@ class CorpusSearch:
             vectors = self.model.encode_query(
                 texts, truncate_dim=self.corpus.manifest["truncate_dim"], show_progress_bar=False
             )
-        scores, places = _nearest(_unit(vectors), self.corpus, min(k, len(self.corpus)))
+        scores, places = _nearest(unit(vectors), self.corpus, min(k, len(self.corpus)))
         rows = dict(zip(places.ravel().tolist(), self.corpus.rows(places.ravel().tolist()), strict=True))
         return [
             [self._hit(score, rows[place]) for score, place in zip(one.tolist(), which.tolist(), strict=True)]
@@ -175,7 +176,7 @@ def _nearest(questions: NDArray[np.float32], corpus: Corpus, k: int) -> tuple[ND
     scores = np.empty((len(questions), 0), dtype=np.float32)
     places = np.empty((len(questions), 0), dtype=np.int64)
     for first, block in corpus.restored(_BLOCK_ROWS):
-        near, where = compare(questions, _unit(block), min(k, len(block)))
+        near, where = compare(questions, unit(block), min(k, len(block)))
         scores = np.concatenate([scores, near], axis=1)
         places = np.concatenate([places, where + first], axis=1)
         # Stable, so that of equal texts the first comes first.
@@ -195,9 +196,3 @@ def _faiss(questions: NDArray[np.float32], block: NDArray[np.float32], k: int) -
 
     found: tuple[NDArray[Any], NDArray[Any]] = faiss.knn(questions, block, k, metric=faiss.METRIC_INNER_PRODUCT)
     return found
-
-
-def _unit(vectors: Any) -> NDArray[np.float32]:
-    array = np.ascontiguousarray(vectors, dtype=np.float32)
-    lengths = np.linalg.norm(array, axis=1, keepdims=True)
-    return (array / np.where(lengths == 0, 1, lengths)).astype(np.float32, copy=False)

@@ -13,12 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from filelock import FileLock, Timeout
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from prompteol.errors import CorpusError, PromptEOLError
 from prompteol.files import atomic_write
+from prompteol.locks import ProcessLock
 
 WORK = ".parts"
 """Holds what is unfinished, and goes when the corpus is whole; readers of Parquet pass over names with a dot."""
@@ -26,9 +26,8 @@ LOCK = ".lock"
 
 # The names that are written here, and nothing else, may be removed here.
 _SHARD = r"shard-\d{6,}\.(parquet|npy|ids\.jsonl)"
-_PART = r"(\d{6,}\.jsonl|progress-\d+\.json)"
+_PART = r"(?:\d{6,}\.jsonl|progress-\d+\.json)"
 _TEMPORARY = re.compile(rf"\.({_SHARD}|{_PART}|manifest\.json|errors\.jsonl|\.lock)\.[0-9a-f]{{8}}\.partial")
-_UNFINISHED = re.compile(rf"{_PART}|{_TEMPORARY.pattern}")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -109,7 +108,7 @@ class CorpusFolder:
     def remove_work(self) -> None:
         """Remove everything unfinished, also what killed processes of torchrun had begun."""
         self.remove_partial()
-        for name in filter(_UNFINISHED.fullmatch, self.names(WORK)):
+        for name in filter(re.compile(_PART).fullmatch, self.names(WORK)):
             with suppress(OSError):
                 self.remove(f"{WORK}/{name}")
         with suppress(OSError):
@@ -157,22 +156,15 @@ def locked(folder: CorpusFolder) -> Iterator[None]:
 def _locked_locally(folder: CorpusFolder) -> Iterator[None]:
     work = Path(os.path.abspath(folder.location), WORK)
     made = [path for path in (work, *work.parents) if not path.exists()]
+    lock = ProcessLock(work / "lock")
     try:
         with write_errors(folder.path(LOCK)):
             work.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(work / "lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout as error:
-                raise CorpusError(_refusal(folder)) from error
-        try:
-            yield
-        finally:
-            # While it is held: whoever comes meanwhile finds that this file is gone, and makes a new one.
-            with suppress(OSError):
-                (work / "lock").unlink()
-            lock.release()
+        if not lock.take():
+            raise CorpusError(_refusal(folder))
+        yield
     finally:
+        lock.release()
         for path in dict.fromkeys([work, *made]):
             # Only what is empty goes.
             with suppress(OSError):

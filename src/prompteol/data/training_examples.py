@@ -19,15 +19,23 @@ from prompteol.prompts import PROMPTEOL
 from prompteol.validation import check_texts
 
 Negatives = Literal["sample", "all"]
+_COLUMNS = {("text",), ("text", "query"), ("anchor", "positive"), ("anchor", "positive", "negative")}
 _WANTED = "an anchor, a positive and, if there is one, a negative"
+
+_COLUMNS_NAMED: Mapping[Objective, tuple[int, int, str]] = {
+    "contrastive": (2, 3, _WANTED),
+    "unsupervised": (1, 1, "one column of text"),
+    "distillation": (1, 2, "one column of text, and perhaps one of queries"),
+}
 
 
 @dataclass(frozen=True)
 class TrainingExamples:
-    """Hold rows of texts: ``anchor``, ``positive`` and perhaps ``negative``; or ``text`` alone.
+    """Hold rows of texts: ``anchor``, ``positive`` and perhaps ``negative``; or ``text``, perhaps with its ``query``.
 
-    A text that is empty, or a negative that equals its anchor or a positive of that anchor in any row, is a
-    :class:`TrainingError`. ``places`` say in messages where each row stands; by default its index.
+    A query may be empty: then its row is a sentence, else it is a passage and what asks for it. Any other text that is
+    empty, or a negative that equals its anchor or a positive of that anchor in any row, is a :class:`TrainingError`.
+    ``places`` say in messages where each row stands; by default its index.
     """
 
     columns: Mapping[str, Sequence[str]]
@@ -36,10 +44,10 @@ class TrainingExamples:
     places: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        if tuple(self.columns) not in {("text",), ("anchor", "positive"), ("anchor", "positive", "negative")}:
+        if tuple(self.columns) not in _COLUMNS:
             raise TrainingError(
-                f"{self.name}: columns {list(self.columns)}; expected text alone, or anchor and positive, and after "
-                "them negative where there is one"
+                f"{self.name}: columns {list(self.columns)}; expected text alone, text and query, or anchor and "
+                "positive, and after them negative where there is one"
             )
         lengths = {name: len(texts) for name, texts in self.columns.items()}
         if len(set(lengths.values())) > 1:
@@ -75,7 +83,7 @@ class TrainingExamples:
     def _check_rows(self) -> None:
         for index, row in enumerate(zip(*self.columns.values(), strict=True)):
             for name, text in zip(self.columns, row, strict=True):
-                if not text.strip():
+                if not text.strip() and (name != "query" or text):
                     raise TrainingError(f"{self.name}, {self._place(index)}: {name} is empty; remove the row")
 
     def _check_negatives(self) -> None:
@@ -134,8 +142,8 @@ def read_examples(
     """
     name = str(source)
     contrastive = objective == "contrastive"
-    if columns and len(columns) not in ((2, 3) if contrastive else (1,)):
-        wanted = _WANTED if contrastive else "one column of text"
+    fewest, most, wanted = _COLUMNS_NAMED[objective]
+    if columns and not fewest <= len(columns) <= most:
         raise CorpusError(f"{name!r}: {len(columns)} columns named; {objective} training takes {wanted}")
     # A dot alone makes no file: names on the Hub have them, as in wikimedia/wikipedia:20231101.en.
     on_hub = not (Path(name).exists() or Path(name).suffix.lstrip(".").lower() in get_args(Format) or name == "-")
@@ -150,7 +158,7 @@ def read_examples(
             )
         table = replace(table, objective=objective, negatives=negatives, seed=seed)
         rows, unit = list(table.numbered_rows()), "row" if table.format == "parquet" else "line"
-    names = ("anchor", "positive", "negative") if contrastive else ("text",)
+    names = ("anchor", "positive", "negative") if contrastive else ("text", "query")
     columns_of_texts = dict(zip(names, map(list, zip(*(row for _, row in rows), strict=True)), strict=False))
     places = [f"{unit} {number}" for number, _ in rows]
     if on_hub:

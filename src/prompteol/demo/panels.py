@@ -15,6 +15,7 @@ from prompteol.errors import InputError, ModelError
 from prompteol.model import Word
 from prompteol.prompts import Demonstration, PromptTask, RetrievalTemplate, prompt_of_task
 from prompteol.saving.export.web import sample_corpus
+from prompteol.vectors import unit
 
 MOST_TEXTS = 16
 # Nobody reads a demo of longer texts, and no model here sees more of one.
@@ -98,9 +99,7 @@ class Panels:
         options: dict[str, Any] = {"prompt": prompt} if self.one_prompt else {}
         options |= {"task": task} if task else {}
         encode: Any = self.model.encode
-        found = np.asarray(encode(list(texts), show_progress_bar=False, **options), dtype=np.float32)
-        unit: NDArray[np.float32] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-        return unit
+        return unit(encode(list(texts), show_progress_bar=False, **options))
 
     def _corpus(self, demonstration: Demonstration | None) -> NDArray[np.float32]:
         """Return the vectors of the corpus; those of no demonstration are kept, and of the last one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from prompteol.embedder.server import Answer, EmbeddingServer
 from prompteol.embedder.text_embedder import TextEmbedder
 from prompteol.errors import ServerError, SettingError
-from prompteol.loading import ModelInfo, PromptConfig, find_parts
+from prompteol.loading import PromptConfig, embedding_form, find_parts
 from prompteol.model import LoadOptions
 from prompteol.prompts import (
     DemonstrationsLike,
@@ -26,12 +25,12 @@ from prompteol.prompts import (
 )
 from prompteol.tokenization import PromptTokenizer
 from prompteol.validation import as_texts, check_dimension, check_finite, check_prompts
+from prompteol.vectors import unit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _FILES = frozenset({"revision", "token", "cache_folder", "local_files_only"})
-_SETTINGS = "config_sentence_transformers.json"
 # Many small requests keep a server's queue full, and no body grows beyond what servers take.
 _TEXTS_A_REQUEST = 256
 # What else `encode` knows, a server does not.
@@ -70,9 +69,8 @@ class ServedModel:
         found = find_parts(model_name_or_path, request, LoadOptions(trust_remote_code=trust_remote_code), **files)
         if found.technique is not None:
             raise SettingError(f"no server computes the technique of {found.source.name!r}: leave out the endpoint")
-        info = ModelInfo(found, request)
-        path = found.source.file(_SETTINGS)
-        settings = json.loads(path.read_text(encoding="utf-8")) if path else {}
+        form = embedding_form(found, request)
+        settings = form.settings
         self.name = found.source.name
         self.prompter = PromptTokenizer(found.tokenizer, found.template)
         self.prompts: dict[str, str | None] = dict(
@@ -80,10 +78,10 @@ class ServedModel:
         )
         self.default_prompt_name: str | None = settings.get("default_prompt_name")
         self.truncate_dim: int | None = settings.get("truncate_dim")
-        self.max_seq_length = int(min(info.length_limit, 2**31))
-        self.dimension = info.dimension
+        self.max_seq_length = int(min(form.length_limit, 2**31))
+        self.dimension = form.dimension
         #: That of the saved model; ``None`` where only the weights would tell.
-        self.fingerprint: str | None = info.fingerprint
+        self.fingerprint: str | None = form.fingerprint
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -170,8 +168,7 @@ class ServerEmbedder(TextEmbedder):
         check_dimension(wanted, min(sizes))
         vectors = np.concatenate([answer.vectors for answer in answers])[:, :wanted]
         check_finite(vectors, texts)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return (vectors / np.where(lengths == 0, 1, lengths)).tolist()  # type: ignore[no-any-return]
+        return unit(vectors).tolist()  # type: ignore[no-any-return]
 
     def _model_fingerprint(self) -> str:
         if self.model.fingerprint is None:

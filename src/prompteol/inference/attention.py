@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from typing import Any, Literal, cast
 
 import torch
@@ -21,6 +20,7 @@ from prompteol.compat import eager_attention, variable_length_kernel
 from prompteol.errors import SettingError
 from prompteol.inference.context import Attention, ForwardContext, UnsupportedError
 from prompteol.inference.layer_hooks import reroute
+from prompteol.inference.length_buckets import LengthBucket, length_buckets
 
 StockAttention = Callable[..., tuple[Tensor, Tensor | None]]
 
@@ -31,14 +31,11 @@ AUTO = "auto"
 TIMED_ON = frozenset({"cuda"})
 # A guess: smaller packs than this say little about larger ones.
 TIMED_TOKENS = 2048
-# Copies of the prefix in front of this many tokens of keys at once; bounds the memory of a long prefix before
-# many short texts, and keeps a slice of the work in the processor's cache.
-_KEYS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
 class GroupedAttention:
-    """Attend by a stock function, once for each group of texts of one length, the prefix in front of their keys.
+    """Attend by a stock function, once for each group of texts of like length, the prefix in front of their keys.
 
     Scaling, grouped queries, soft-capping and sinks are as ever. ``"sdpa"`` is the faster; transformers' ``"eager"``
     function of the architecture's modeling file knows soft-capping and attention sinks.
@@ -66,23 +63,34 @@ class GroupedAttention:
         if self.name == "sdpa" and kwargs.get("s_aux") is not None:
             raise ValueError("transformers' sdpa passes over attention sinks")
         attention = partial(self._stock(module), module, **kwargs)
-        batches = context.once("batches", partial(_batches, context))
-        sizes = [count * length for count, length in batches]
+        buckets = _buckets(context, mask)
+        sizes = [bucket.tokens for bucket in buckets]
         # Split at once: the gradient of a slice is as large as what it was cut from.
-        queries = query.split([count for count, _ in batches] if context.last_only else sizes, dim=2)
+        queries = query.split([bucket.count for bucket in buckets] if context.last_only else sizes, dim=2)
         outputs = []
-        for (count, length), *parts in zip(
-            batches, queries, key.split(sizes, dim=2), value.split(sizes, dim=2), strict=True
+        for bucket, asking, keys, values in zip(
+            buckets, queries, key.split(sizes, dim=2), value.split(sizes, dim=2), strict=True
         ):
-            asking, keys, values = (_batch(part, count) for part in parts)
-            end = context.prefix_length + length
+            end = context.prefix_length + bucket.longest
             seen = mask[..., end - 1 if context.last_only else context.prefix_length : end, :end]
+            if bucket.padded:
+                padding = context.once((bucket, "padding", key.device), partial(bucket.padding, key.device))
+                keys, values = keys.index_select(2, padding), values.index_select(2, padding)
+                if context.last_only:
+                    last = torch.tensor(bucket.lengths, device=mask.device) + (context.prefix_length - 1)
+                    seen = mask.index_select(2, last)[..., :end].transpose(0, 2)
+                else:
+                    asking = asking.index_select(2, padding)
+            asking, keys, values = (_batch(part, bucket.count) for part in (asking, keys, values))
             keys, values = context.with_prefix(module, keys, values)
             if context.rerouting is not None:
-                last = torch.full((count,), end - 1)
+                last = torch.full((bucket.count,), end - 1)
                 keys, values, seen = reroute(keys, values, seen, last, context.rerouting)
-            output, _ = attention(asking, keys, values, seen)
-            outputs.append(output.flatten(0, 1))
+            output = attention(asking, keys, values, seen)[0].flatten(0, 1)
+            if bucket.padded and not context.last_only:
+                real = context.once((bucket, "real", output.device), partial(bucket.real, output.device))
+                output = output.index_select(0, real)
+            outputs.append(output)
         return torch.cat(outputs).unsqueeze(0)
 
     def _stock(self, module: nn.Module) -> StockAttention:
@@ -94,16 +102,19 @@ class GroupedAttention:
         return eager
 
 
-def _batches(context: ForwardContext) -> list[tuple[int, int]]:
-    """Cut a pack into batches of texts of one length: how many, and how long."""
-    batches = []
-    for length, texts in groupby(context.lengths):
-        left, most = len(list(texts)), max(1, _KEYS_AT_ONCE // (context.prefix_length + length))
-        while left:
-            count = min(most, left)
-            batches.append((count, length))
-            left -= count
-    return batches
+def _buckets(context: ForwardContext, mask: Tensor) -> list[LengthBucket]:
+    """Cut the pack into batches; padded ones where no token sees what follows it, hence none a text's padding."""
+    # Gradients would sum over padding, and rerouted keys lie at a text's end.
+    plain = context.rerouting is None and not torch.is_grad_enabled()
+    padded = plain and context.once(("causal", mask), partial(_is_causal, mask))
+    make = partial(length_buckets, context.lengths, context.prefix_length, padded=padded)
+    return context.once(("buckets", padded), make)
+
+
+def _is_causal(mask: Tensor) -> bool:
+    """Return whether no token sees a later one; a mask of numbers has 0 where something is seen."""
+    seen = mask if mask.dtype == torch.bool else mask == 0
+    return not bool(seen.triu(1).any())
 
 
 def _batch(row: Tensor, count: int) -> Tensor:

@@ -41,8 +41,8 @@ class SharedPrefixEngine:
     Equal to the reference forward: before the packed forward is used, a few rows run both ways, and again whenever the
     backbone's modules or settings changed or a row is more than twice as long as any compared before. If they differ,
     or the backbone carries hooks or modules from outside, every row takes the reference forward, with one warning.
-    In training mode, and wherever gradients are recorded, it is taken too. No state outlives a call, so every edit of
-    the weights is seen. Safe to call from several threads.
+    In training mode, and wherever gradients are recorded, it is taken too; see :class:`TrainingEngine`. No state
+    outlives a call, so every edit of the weights is seen. Safe to call from several threads.
 
     Args:
         backbone: what ``AutoModel`` gives, on any device, in any dtype, quantization or with an adapter; never changed.
@@ -80,7 +80,7 @@ class SharedPrefixEngine:
     @property
     def structure(self) -> Structure | None:
         """What the packed forward was last checked on; the same object as long as nothing changed."""
-        return self._check and self._check.structure
+        return None if self._check is None else self._check.structure
 
     def current_structure(self) -> Structure:
         """Look at the backbone now, and return what the next call will find unless it changes again."""

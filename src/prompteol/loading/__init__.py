@@ -2,7 +2,7 @@
 
 from prompteol.loading.assembly import LoadedModel, load_model
 from prompteol.loading.finding import Found, PromptConfig, embedded_model, find_parts
-from prompteol.loading.overview import ModelInfo, model_info
+from prompteol.loading.overview import ModelInfo, embedding_form, model_info
 
 __all__ = [
     "Found",
@@ -10,6 +10,7 @@ __all__ = [
     "ModelInfo",
     "PromptConfig",
     "embedded_model",
+    "embedding_form",
     "find_parts",
     "load_model",
     "model_info",

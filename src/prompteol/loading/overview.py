@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub import parse_local_safetensors_file_metadata
@@ -22,6 +22,35 @@ from prompteol.prompts import DemonstrationsLike, NormalizationMode, RetrievalTe
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8", "U8": "uint8"}
 
 
+class EmbeddingForm(NamedTuple):
+    """Hold what files alone say of embeddings; ``settings`` are those of sentence-transformers."""
+
+    layer: int
+    dimension: int
+    length_limit: int
+    fingerprint: str | None
+    settings: dict[str, Any]
+
+
+def embedding_form(found: Found, prompt: PromptConfig) -> EmbeddingForm:
+    """Return layer, dimension, limit of length and fingerprint of a model, for which no backbone is built."""
+    layer = found.layer
+    if prompt.layer is None and found.manifest is None:
+        layer = layer_named(_json(found.source, "sentence_bert_config.json").get("modality_config", {}))
+    layer = resolve_layer(layer, found.config)
+    settings = _json(found.source, "config_sentence_transformers.json")
+    dimension = _dimension(found, layer)
+    positions = getattr(found.config, "max_position_embeddings", None)
+    limit = found.tokenizer.model_max_length
+    return EmbeddingForm(
+        layer,
+        min(dimension, settings.get("truncate_dim") or dimension),
+        limit if positions in (None, -1) else min(limit, positions),
+        found.manifest.fingerprint if found.manifest is not None and prompt.as_saved else None,
+        settings,
+    )
+
+
 class ModelInfo:
     """Describe a model of which no weight was read."""
 
@@ -35,20 +64,14 @@ class ModelInfo:
         self.template = found.template
         told = (found.provenance.get(name) for name in ("technique", "readout"))
         self.technique = "; ".join(filter(None, told)) or "none"
-        layer = found.layer
-        if prompt.layer is None and found.manifest is None:
-            layer = layer_named(_json(source, "sentence_bert_config.json").get("modality_config", {}))
-        self.layer = resolve_layer(layer, config)
+        form = embedding_form(found, prompt)
+        self.layer = form.layer
         self.layers = int(config.get_text_config().num_hidden_layers)
-        settings = _json(source, "config_sentence_transformers.json")
-        dimension = _dimension(found, self.layer)
-        self.dimension = min(dimension, settings.get("truncate_dim") or dimension)
-        positions = getattr(config, "max_position_embeddings", None)
-        limit = found.tokenizer.model_max_length
-        self.length_limit = limit if positions in (None, -1) else min(limit, positions)
-        self.similarity = settings.get("similarity_fn_name") or "cosine"
+        self.dimension = form.dimension
+        self.length_limit = form.length_limit
+        self.similarity = form.settings.get("similarity_fn_name") or "cosine"
         #: That of a saved model when it was saved; ``None`` where only the weights would tell.
-        self.fingerprint = found.manifest.fingerprint if found.manifest is not None and prompt.as_saved else None
+        self.fingerprint = form.fingerprint
 
     def as_record(self) -> dict[str, Any]:
         """Return everything as JSON has it; a retrieval model has a template for each task."""

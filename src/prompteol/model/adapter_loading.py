@@ -37,8 +37,7 @@ _PATTERNS = ("rank_pattern", "alpha_pattern", "trainable_token_indices")
 
 def put_adapter(source: ModelSource, backbone: PreTrainedModel) -> None:
     """Read an adapter and put it on its base, as peft does on the causal LM; ModelError where it does not fit."""
-    from peft import PeftConfig, get_peft_model
-    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+    from peft import PEFT_TYPE_TO_TUNER_MAPPING, PeftConfig, get_peft_model
 
     with naming_the_adapter(source):
         config: Any = PeftConfig.from_pretrained(source.name, **source.hub_kwargs)

@@ -10,7 +10,6 @@ import torch
 from sentence_transformers.base.modules import Transformer
 from transformers import AutoTokenizer
 
-from prompteol.compat import dequantizing
 from prompteol.errors import ModelError
 from prompteol.extras import check_extra
 from prompteol.model.adapter_loading import put_adapter
@@ -93,7 +92,7 @@ def _load_base(source: ModelSource, options: LoadOptions) -> Transformer:
     with reading(source.name, {**options.model, **options.processor, **options.config}):
         transformer: Transformer = Transformer(
             source.name,
-            model_kwargs={**files, **(dequantizing() if source.gguf_file else {}), **options.model},
+            model_kwargs={**files, **source.weights_kwargs, **options.model},
             processor_kwargs={**files, **options.processor},
             config_kwargs={**files, **options.config},
             modality_config={"text": _LAST},

@@ -13,7 +13,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from prompteol.compat import read_output
 from prompteol.errors import ModelError, SettingError
-from prompteol.inference import SharedPrefixEngine
+from prompteol.inference import SharedPrefixEngine, TrainingEngine
 from prompteol.inference.attention import check_attention
 from prompteol.inference.reference_forward import check_own_tokens, input_device, reference_states, sharing_copy
 from prompteol.inference.structure import foreign_code
@@ -60,6 +60,8 @@ class PromptEOLModule(InputModule):
         self.engine: Engine = engine
         self._attention = attention
         self._engine: SharedPrefixEngine | None = None
+        #: What embeds in training mode, in place of padded rows.
+        self.training_engine: TrainingEngine | None = None
         self.prompter = PromptTokenizer(transformer.processor, template)
         _read_prompts_alone(transformer)
         # In memory and when saved.
@@ -185,6 +187,8 @@ class PromptEOLModule(InputModule):
         if engine is not None:
             _check_engine(engine)
         rows: TokenRows | None = features.pop("token_rows", None)
+        if rows is None and self.training and self.training_engine is not None:
+            rows = TokenRows.unpadded(features["input_ids"], features["attention_mask"])
         if rows is not None and (engine or self.engine) == "auto" and self._reads_last_token():
             features["sentence_embedding"] = self._packed_embeddings(rows)
             return features
@@ -251,7 +255,13 @@ class PromptEOLModule(InputModule):
             return self.transformer
         return sharing_copy(self.transformer, self.tokenizer, self.config)
 
+    def prompt_tokenizers(self) -> Sequence[PromptTokenizer]:
+        """Return one for each template that a text is put into."""
+        return [self.prompter]
+
     def _shared_prefix_engine(self) -> SharedPrefixEngine:
+        if self.training and self.training_engine is not None:
+            return self.training_engine
         backbone = self.transformer.model
         if self._engine is None or self._engine.backbone is not backbone:
             self._engine = SharedPrefixEngine(backbone, attention=self._attention)

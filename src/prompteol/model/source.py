@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,8 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNot
 from safetensors import SafetensorError
 from sentence_transformers.util import load_file_path
 from transformers import AutoConfig, PretrainedConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from prompteol.compat import initialized_weights
+from prompteol.compat import dequantizing, initialized_weights, language_model_types
 from prompteol.errors import ModelError, ModelNotFoundError, PromptEOLError
 from prompteol.model.gguf import SUFFIX, GGUFHeader
 
@@ -66,6 +66,11 @@ class ModelSource:
         return {**self.hub_kwargs, "gguf_file": self.gguf_file} if self.gguf_file else self.hub_kwargs
 
     @property
+    def weights_kwargs(self) -> dict[str, Any]:
+        """What ``from_pretrained`` gets that reads its weights; those of a GGUF file are dequantized."""
+        return {**self.loading_kwargs, **dequantizing()} if self.gguf_file else self.loading_kwargs
+
+    @cached_property
     def gguf_header(self) -> GGUFHeader:
         """The header of its GGUF file, fetched if need be; raises ModelNotFoundError where there is none."""
         found = self._fetched(str(self.gguf_file))
@@ -106,6 +111,8 @@ class ModelSource:
 
 def find_source(name: str | Path, *, gguf_file: str | None = None, **files: Any) -> ModelSource:
     """Find out what lies at a path or Hub name, or raise ModelNotFoundError; ``gguf_file`` names a file there."""
+    if not isinstance(name, (str, os.PathLike)):
+        raise ModelError(f"model {name!r:.60} is {type(name).__name__}: give a folder, or a name on the Hub")
     path = Path(name).expanduser()
     if path.suffix == SUFFIX and os.path.isfile(path):
         return ModelSource(str(path.parent), "base", files, path.name)
@@ -221,6 +228,7 @@ def _check_permission(folder: Path) -> None:
 
 def _why_not_causal(config: PretrainedConfig) -> str | None:
     kind = config.model_type
+    causal, masked = language_model_types()
     architecture = (config.architectures or [""])[0]
     if config.is_encoder_decoder:
         return f"{kind} is an encoder-decoder"
@@ -230,11 +238,11 @@ def _why_not_causal(config: PretrainedConfig) -> str | None:
     decodes = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
     causal_name = architecture.endswith(("ForCausalLM", "LMHeadModel"))
     # Names of these end in LMHeadModel too, whichever way they attend.
-    if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not (decodes and causal_name):
+    if kind in masked and not (decodes and causal_name):
         return f"{architecture or kind} is an encoder"
     if causal_name:
         return None
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and "AutoModelForCausalLM" not in getattr(config, "auto_map", {}):
+    if kind not in causal and "AutoModelForCausalLM" not in getattr(config, "auto_map", {}):
         return f"transformers knows no causal LM of type {kind!r}"
     if architecture and not architecture.endswith("Model"):
         return f"its architecture is {architecture}"

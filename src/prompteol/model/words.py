@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from prompteol.compat import dequantizing
 from prompteol.errors import ModelError, NonFiniteError
 from prompteol.model.source import ModelSource, backbone_of
 from prompteol.tokenization import PromptTokenizer, TokenRows
@@ -44,8 +43,7 @@ class LanguageModelHead:
         tied = backbone.config.get_text_config().tie_word_embeddings
         model = tied_language_model(backbone) if tied else None
         if (model is None or _is_incomplete(model)) and base.kind == "base":
-            kwargs = base.loading_kwargs | (dequantizing() if base.gguf_file else {})
-            model = AutoModelForCausalLM.from_pretrained(base.name, **kwargs, dtype=backbone.dtype)
+            model = AutoModelForCausalLM.from_pretrained(base.name, **base.weights_kwargs, dtype=backbone.dtype)
             setattr(model, model.base_model_prefix, backbone)
         if model is None or _is_incomplete(model):
             raise ModelError(

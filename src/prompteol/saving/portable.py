@@ -9,19 +9,11 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
+from prompteol.errors import SettingError
 from prompteol.model import ADAPTER, MANIFEST
 from prompteol.saving.card import PLACEHOLDER, CardFacts, write_card
 from prompteol.saving.manifest import UNFINISHED, Manifest
-
-# vLLM and TEI read these booleans and pool wrongly, or refuse, without them.
-_OLD_POOLING_KEYS = {
-    "cls": "pooling_mode_cls_token",
-    "mean": "pooling_mode_mean_tokens",
-    "max": "pooling_mode_max_tokens",
-    "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
-    "weightedmean": "pooling_mode_weightedmean_tokens",
-    "lasttoken": "pooling_mode_lasttoken",
-}
+from prompteol.saving.stock_files import old_pooling_keys, open_weights
 
 
 def save_portable(
@@ -40,7 +32,10 @@ def save_portable(
     ``SentenceTransformer.save``.
     """
     folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise SettingError(f"{str(path)!r} cannot be a folder, as a file lies there: give another name") from error
     # Until the manifest takes its place, it tells a save that was broken off from one by a stock loader.
     (folder / UNFINISHED).touch()
     # Of what lay here, an adapter would be put on a whole model, and a whole model come before an adapter's base.
@@ -70,10 +65,7 @@ def save_portable(
         if isinstance(module, Pooling):
             file = folder / f"{index}_Pooling" / "config.json"
             config = json.loads(file.read_text(encoding="utf-8"))
-            config |= {key: mode == module.pooling_mode for mode, key in _OLD_POOLING_KEYS.items()}
+            config |= old_pooling_keys(module.pooling_mode)
             file.write_text(json.dumps(config, indent=4) + "\n", encoding="utf-8")
     manifest.write(path)
-    # safetensors writes for the owner alone, whatever the umask.
-    mode = (folder / MANIFEST).stat().st_mode & 0o777
-    for weights in folder.rglob("*.safetensors"):
-        weights.chmod(mode)
+    open_weights(folder, like=MANIFEST)

@@ -14,7 +14,9 @@ from sentence_transformers import SentenceTransformer
 
 from prompteol.errors import ArtifactError, NonFiniteError, TemplateError
 from prompteol.serving.servers import server_notes
-from prompteol.serving.variants import LocalModel, Variant, Vectors, unit
+from prompteol.serving.variants import LocalModel, Variant, Vectors
+from prompteol.vectors import tolerance as tolerance_of
+from prompteol.vectors import unit
 
 if TYPE_CHECKING:
     from prompteol.sentence_transformers import PromptEOL
@@ -26,8 +28,6 @@ _TEXTS = (
     'He said "two dogs" and ran in the snow',
     "",
 )
-# Of vectors of length 1 in fp32; a coarser dtype has a coarser measure of its own.
-_TOLERANCES = {torch.float64: 1e-5, torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 _MOST_TOKENS = 4096
 
 
@@ -88,7 +88,7 @@ def check(model: PromptEOL | str | Path | None = None, *, load: Callable[[Any], 
 
 def _findings(model: PromptEOL) -> Iterator[ModelFinding]:
     yield _pad(model)
-    tolerance = _TOLERANCES.get(model.module.transformer.model.dtype, 1e-1)
+    tolerance = tolerance_of(model.module.transformer.model.dtype)
     if _embedded(model) < len(model.tokenizer):
         return
     yield _bos(model)

@@ -16,6 +16,7 @@ from prompteol.errors import SettingError
 from prompteol.inference.reference_forward import reference_states
 from prompteol.prompts import PromptTask, RetrievalTemplate, prompt_of_task
 from prompteol.tokenization import TokenRows
+from prompteol.vectors import unit
 
 if TYPE_CHECKING:
     from prompteol.sentence_transformers import PromptEOL
@@ -67,6 +68,7 @@ class LocalModel:
         self.prompter = model.module.prompter
         self.prompt = prompt_of_task(task, model.prompts, model.default_prompt_name)
         self.limit = int(min(model.max_seq_length or 2**31, 2**31))
+        self._computed: dict[str, Vectors] = {}
 
     def messages(self, text: str) -> list[dict[str, str]]:
         """Return the conversation that a server renders to the prompt of a text."""
@@ -78,8 +80,10 @@ class LocalModel:
         return self.prompter(texts, task=self.task, prompt=self.prompt, max_length=limit or self.limit)
 
     def vectors(self, variant: Variant) -> Vectors:
-        """Return the vectors of a variant, of length 1."""
-        return self._vectors(self.model.module, variant)
+        """Return the vectors of a variant, of length 1; computed once, as each form of a request is judged by it."""
+        if repr(variant) not in self._computed:
+            self._computed[repr(variant)] = self._vectors(self.model.module, variant)
+        return self._computed[repr(variant)]
 
     def right(self, rows: Rows) -> Vectors:
         """Return the vectors of rows of token ids, of length 1."""
@@ -222,14 +226,6 @@ class LocalModel:
         """Return what stands before a text and behind it."""
         template, prompt = self.prompter.template.route(self.task, self.prompt)
         return self.prompter.start + prompt + template.head, template.suffix
-
-
-def unit(vectors: Any) -> Vectors:
-    """Scale vectors to length 1; one of zeros stays, and one that overflowed is not finite."""
-    array = np.asarray(vectors, dtype=np.float32)
-    lengths = np.linalg.norm(array, axis=-1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(array / np.where(lengths == 0, 1, lengths), dtype=np.float32)
 
 
 def _distance(one: Vectors, other: Vectors) -> float:

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import torch
 
 from prompteol.embedder.server import Answer, EmbeddingServer
 from prompteol.errors import ServerError, SettingError
 from prompteol.prompts import PromptTask
 from prompteol.serving.faults import FAULTS
-from prompteol.serving.variants import Judgement, LocalModel, unit
+from prompteol.serving.variants import Judgement, LocalModel
+from prompteol.vectors import tolerance as tolerance_of
+from prompteol.vectors import unit
 
 if TYPE_CHECKING:
     from prompteol.sentence_transformers import PromptEOL
@@ -22,7 +25,7 @@ Form = Literal["plain", "messages", "tokens"]
 FORMS: tuple[Form, ...] = get_args(Form)
 Verdict = Literal["exact", "fault", "inexact", "refused", "not taken"]
 
-TOLERANCE = 1e-5
+TOLERANCE = tolerance_of(torch.float32)
 """How far entries of two vectors of length 1 may differ in fp32."""
 
 # Ends, quotes and blanks that the normalization of texts changes, and some that it does not.
@@ -39,6 +42,8 @@ _LONG_TOKENS = 1200
 _NAMES: dict[Form, str] = {"plain": "plain text", "messages": "chat messages", "tokens": "token ids"}
 # A cut in another place than ours is a fault only where it shows.
 _SAME_MEANING = 0.998
+# What an exported tokenizer's cut costs at most; one that costs more is no use.
+_STILL_NEAR = 0.9
 _CUTS = ("text cut elsewhere", "text not cut", "tail shortened")
 
 
@@ -137,7 +142,7 @@ class _Comparison:
         for form in forms:
             judged[form] = self._form(form)
         if all(vectors is None for _, vectors in judged.values()):
-            reasons = "; ".join(found.detail for found, _ in judged.values())
+            reasons = "; ".join(dict.fromkeys(found.detail for found, _ in judged.values()))
             raise ServerError(f"the server takes none of {', '.join(forms)}: {reasons}")
         for found, _ in judged.values():
             yield found
@@ -191,7 +196,9 @@ class _Comparison:
             option = {"truncate_prompt_tokens": -1} if self.server.speaks_openai else {"truncate": True}
             try:
                 answer = self._ask(form, [text], **option)
-            except ServerError:
+            except ServerError as again:
+                if again.status is None:
+                    return ServerFinding(request, "not taken", detail=str(again))
                 return ServerFinding(request, "refused", detail=str(error), mend=FAULTS["refused"])
             note = f"with {option}, else refused"
         judgement = self.local.judge(unit(answer.vectors), self.local.cut_variants(text, answer.tokens), self.tolerance)
@@ -199,7 +206,8 @@ class _Comparison:
             judgement, note = replace(judgement, fault=""), f"{note} {judgement.fault}, which hardly shows".strip()
         found = _finding(request, judgement, note)
         # No fault of the server: every export cuts so, and export.json says how much it shows.
-        return replace(found, verdict="inexact") if found.fault == "tail shortened" else found
+        accepted = found.fault == "tail shortened" and judgement.cosine >= _STILL_NEAR
+        return replace(found, verdict="inexact") if accepted else found
 
     def _long_text(self) -> str:
         """Return a text a little past the model's limit, or one past the usual limits of servers."""

@@ -89,7 +89,7 @@ class TechniqueModule(PromptEOLModule):
         transformer = Transformer.load(model_name_or_path, **options)
         return cls(transformer, manifest.template, technique=from_record(manifest.technique), layer=manifest.layer)
 
-    def _prompt_tokenizers(self) -> list[PromptTokenizer]:
+    def prompt_tokenizers(self) -> list[PromptTokenizer]:
         """Return one for each template, made anew where another tokenizer was set."""
         own = self.prompter
         if self._of_tokenizer is not own:
@@ -105,7 +105,7 @@ class TechniqueModule(PromptEOLModule):
     def _features(
         self, texts: Sequence[str], task: PromptTask | None, prompt: str, max_length: int, engine: Engine | None
     ) -> dict[str, Any]:
-        prompters = self._prompt_tokenizers()
+        prompters = self.prompt_tokenizers()
         rows = self.technique.tokenize(prompters, texts, task=task, prompt=prompt, max_length=max_length)
         if engine == "auto":
             return {"token_rows": rows}
@@ -135,7 +135,7 @@ class TechniqueModule(PromptEOLModule):
     def _try(self) -> Tensor:
         """Embed something, so that a technique that does not fit is refused before any text comes."""
         if type(self.technique).embed is ForwardTechnique.embed:
-            rows = [TokenRows([[0], [0]], (), 0)] * len(self._prompt_tokenizers())
+            rows = [TokenRows([[0], [0]], (), 0)] * len(self.prompt_tokenizers())
         else:
             rows = self._features(["one", "other"], None, "", self.max_seq_length or _NO_LIMIT, "auto")["token_rows"]
         try:

@@ -45,6 +45,12 @@ class TokenRows:
     prefix: Sequence[int]
     pad_token_id: int
 
+    @classmethod
+    def unpadded(cls, input_ids: Tensor, attention_mask: Tensor) -> TokenRows:
+        """Take rows that are padded on the right out of a batch; their prefix is not known any more."""
+        lengths = attention_mask.sum(dim=1).tolist()
+        return cls([ids[:length] for ids, length in zip(input_ids.tolist(), lengths, strict=True)], (), 0)
+
     def padded(self) -> dict[str, Tensor]:
         """Return ``input_ids`` and ``attention_mask``, both (rows, tokens), padded on the right."""
         lengths = torch.tensor([len(row) for row in self.rows])

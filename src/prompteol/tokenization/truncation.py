@@ -54,17 +54,21 @@ class PromptCutter:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         backend = getattr(tokenizer, "backend_tokenizer", None)
-        # A class from a model's repository may do more than its backend says.
-        known = type(tokenizer).__module__.startswith("transformers.") and isinstance(backend, Tokenizer)
-        parts = _without_vocabulary(backend) if known else None
         self._backend = backend
-        self._normalizers = _steps(parts["normalizer"], "normalizers") if parts else []
-        self._splits = _splits(self._normalizers, _steps(parts["pre_tokenizer"], "pretokenizers")) if parts else None
-        self._added = (
-            [] if self._splits is None else list(map(self._spellings, tokenizer.added_tokens_decoder.values()))
-        )
-        if any(_CROSSING.search(text) for _, texts in self._added for text in texts):
-            self._splits = None
+        self._normalizers: list[Mapping[str, Any]] = []
+        # Whether a pre-tokenizer begins a new piece at a blank; None where a part is not known.
+        self._splits: bool | None = None
+        self._added: list[tuple[AddedToken, set[str]]] = []
+        # A class from a model's repository may do more than its backend says.
+        if not type(tokenizer).__module__.startswith("transformers.") or not isinstance(backend, Tokenizer):
+            return
+        parts = _without_vocabulary(backend)
+        if parts is None:
+            return
+        self._normalizers = _steps(parts["normalizer"], "normalizers")
+        self._added = [(token, _spellings(token, backend)) for token in tokenizer.added_tokens_decoder.values()]
+        if not any(_CROSSING.search(text) for _, texts in self._added for text in texts):
+            self._splits = _splits(self._normalizers, _steps(parts["pre_tokenizer"], "pretokenizers"))
 
     def cut(self, prompt: str, length: int) -> str | None:
         """Return at most the first ``length`` characters, whose tokens are the prompt's first, or None where unsure."""
@@ -88,12 +92,15 @@ class PromptCutter:
 
     @cached_property
     def _merges_within_words(self) -> bool:
-        return _merges_within_words(json.loads(self._backend.to_str())["model"])
+        return isinstance(self._backend, Tokenizer) and _merges_within_words(
+            json.loads(self._backend.to_str())["model"]
+        )
 
-    def _spellings(self, token: AddedToken) -> tuple[AddedToken, set[str]]:
-        """Return an added token with its text, as it is written and as the normalizer leaves it."""
-        normalizer = self._backend.normalizer
-        return token, {token.content, normalizer.normalize_str(token.content) if normalizer else token.content}
+
+def _spellings(token: AddedToken, backend: Tokenizer) -> set[str]:
+    """Return the text of an added token as it is written and as the normalizer leaves it."""
+    normalizer = backend.normalizer
+    return {token.content, normalizer.normalize_str(token.content) if normalizer else token.content}
 
 
 def _without_vocabulary(backend: Tokenizer) -> Mapping[str, Any] | None:

@@ -29,10 +29,13 @@ class Workspace:
         # It holds checkpoint-50, checkpoint-100 and so on, each of the portable form.
         self.checkpoints = output / "checkpoints"
         self.curve = output / "curve.jsonl"
-        self.vectors = output / "teacher.safetensors"
         # Recipe and data, so that a training is resumed with the same ones.
         self.record = output / "training.json"
         self._lock = ProcessLock(self.checkpoints / ".lock")
+
+    def vectors(self, number: int) -> Path:
+        """Return the file of a teacher's vectors."""
+        return self.output / f"teacher{f'-{number + 1}' if number else ''}.safetensors"
 
     def check(self, *, resume: bool) -> Mapping[str, Any] | None:
         """Return the record of a training in the folder that has come to a checkpoint, or ``None``: one may begin."""
@@ -40,6 +43,10 @@ class Workspace:
         folder, known = repr(str(self.output)), self._known()
         if known is None and self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
             raise TrainingError(f"{folder} holds other files; name a folder that does not exist")
+        return self._resumable(resume=resume)
+
+    def _resumable(self, *, resume: bool) -> Mapping[str, Any] | None:
+        folder, known = repr(str(self.output)), self._known()
         # Nothing is removed here: another process may be writing a checkpoint just now.
         if known is None or not any(map(_is_whole, self._numbered())):
             if (self.output / MANIFEST).exists():
@@ -60,11 +67,13 @@ class Workspace:
 
     def begin(self, record: Mapping[str, Any], *, resume: bool) -> None:
         """Make the folder, or make sure that the training in it is this one; take it for this process alone."""
-        known = self.check(resume=resume)
+        self.check(resume=resume)
         with self.kept_on_failure():
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         if not self._lock.take():
             raise TrainingError(f"another process trains in {str(self.output)!r}: wait for it, or name another folder")
+        # Anew: until then another process may have written it.
+        known = self._resumable(resume=resume)
         if known is None:
             write_text(self.record, json.dumps(dict(record), indent=2) + "\n")
             return

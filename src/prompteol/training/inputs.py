@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,29 +34,44 @@ def read_inputs(
     recipe: Recipe,
     *,
     dev: ScoredPairs | str | Path | None,
-    teacher: Teacher | None,
+    teachers: Sequence[Teacher],
 ) -> tuple[TrainingExamples, ScoredPairs | None]:
     """Read examples and development pairs, and check that they fit the recipe."""
     examples = data if isinstance(data, TrainingExamples) else read_examples(data, recipe.objective, seed=recipe.seed)
     pairs = dev if isinstance(dev, ScoredPairs) or dev is None else read_pairs(dev)
     if pairs is not None:
         _check_scored(pairs)
-    one_column = tuple(examples.columns) == ("text",)
+    one_column = "text" in examples.columns
     if one_column == (recipe.objective == "contrastive"):
         expected = "anchor and positive" if one_column else "text alone"
         takes = f"{recipe.objective} training takes {expected}, not {list(examples.columns)}"
         raise TrainingError(f"{examples.name}: {takes}")
+    if "query" in examples.columns and recipe.objective != "distillation":
+        raise TrainingError(
+            f"{examples.name}: {recipe.objective} training takes text alone, not {list(examples.columns)}"
+        )
     if len(examples) < recipe.batch_size:
         rows = f"the {len(examples)} rows of {examples.name}"
         raise SettingError(f"batch_size={recipe.batch_size} is more than {rows}; lower it")
-    if (teacher is None) == (recipe.objective == "distillation"):
-        fault = "needs a teacher" if teacher is None else "has no use for a teacher"
+    if bool(teachers) != (recipe.objective == "distillation"):
+        fault = "has no use for a teacher" if teachers else "needs a teacher"
         raise SettingError(f"objective={recipe.objective!r} {fault}")
     if recipe.patience and pairs is None:
         raise SettingError(f"patience={recipe.patience} needs development pairs: give dev (--dev), or leave it out")
-    if teacher is not None:
-        given_vectors(teacher, examples.columns["text"])
+    for teacher in teachers:
+        given_vectors(teacher, taught_texts(examples))
     return examples, pairs
+
+
+def taught_texts(examples: TrainingExamples) -> list[str]:
+    """Return the texts that a teacher embeds: those of all rows, then the queries of those that have one."""
+    return [*examples.columns["text"], *filter(None, examples.columns.get("query", ()))]
+
+
+def query_places(examples: TrainingExamples) -> list[int]:
+    """Return the place of each row's query among the queries, or -1 where it has none; nothing of rows without."""
+    counted = count()
+    return [next(counted) if query else -1 for query in examples.columns.get("query", ())]
 
 
 def _check_scored(pairs: ScoredPairs) -> None:

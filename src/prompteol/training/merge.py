@@ -106,7 +106,7 @@ def _on_base(adapter: str | Path, base: str | Path | None, files: Mapping[str, A
         found = Path(source.name)
         found = found if found.is_dir() else Path(snapshot_download(source.name, **source.hub_kwargs))
         copy = Path(folder) / found.name
-        shutil.copytree(found, copy, ignore=shutil.ignore_patterns("checkpoints", "teacher.safetensors"))
+        shutil.copytree(found, copy, ignore=shutil.ignore_patterns("checkpoints", "teacher*.safetensors"))
         record = json.loads(config.read_text(encoding="utf-8"))
         (copy / ADAPTER).write_text(json.dumps({**record, "base_model_name_or_path": str(base)}), encoding="utf-8")
         yield str(copy)

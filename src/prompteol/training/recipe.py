@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from prompteol.data import Objective
 from prompteol.errors import SettingError
+from prompteol.prompts import TemplateLike, resolve_template
+from prompteol.training.combining import Combination
 from prompteol.training.lora import Lora
 
 Keep = Literal["best", "last"]
@@ -36,6 +40,14 @@ class Recipe:
         keep: of the checkpoints: ``"best"`` by the development pairs, where there are any, or ``"last"``, for a
             training that shall learn what those pairs do not measure.
         log_steps: steps between two points of the loss curve.
+        packing: compute what prompts begin with once a forward, and pad no row; the gradients are those of padded rows,
+            dropout apart, which a head draws once for all rows. ``None``: wherever the objective does not live on
+            dropout and the loss is the recipe's own.
+        extra_templates: other prompts for a share of each batch, so that the model answers to more than its own: names
+            of presets, strings with ``{text}``, or templates with demonstrations and a normalization of their own.
+        extra_share: of the texts of a batch, where there are extra templates.
+        combine: distillation only: how the vectors of several teachers become one; see
+            :func:`prompteol.training.combine_teachers`.
         similarity_weight: distillation only: of the squared error between the cosines of a batch's student vectors
             and those of its teacher vectors.
     """
@@ -54,6 +66,10 @@ class Recipe:
     patience: int | None = None
     keep: Keep = "best"
     log_steps: int = 10
+    packing: bool | None = None
+    extra_templates: Sequence[TemplateLike] = ()
+    extra_share: float = 0.25
+    combine: Combination = "concatenate"
     similarity_weight: float = 20.0
 
     def __post_init__(self) -> None:
@@ -68,6 +84,10 @@ class Recipe:
         for name in ("mini_batch_size", "max_text_tokens", "eval_steps", "patience", "log_steps"):
             value = getattr(self, name)
             self._check(name, value is None or value >= 1, "1 or more")
+        self._check("extra_share", 0 < self.extra_share < 1, "above 0 and below 1")
+        self._check("combine", self.combine in get_args(Combination), "'concatenate' or 'average'")
+        for template in self.extra_templates:
+            resolve_template(template)
         self._check("batch_size", self.batch_size >= 2, "2 or more: the other rows are the negatives")
         distilled = self.objective == "distillation"
         self._check("mini_batch_size", not (distilled and self.mini_batch_size), "none with distillation")
@@ -78,8 +98,10 @@ class Recipe:
 
     def as_record(self) -> dict[str, Any]:
         """Return the settings as JSON types, without those of other objectives."""
-        record = asdict(self)
+        record: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         distilled = self.objective == "distillation"
-        for name in ("temperature", "mini_batch_size") if distilled else ("similarity_weight",):
+        for name in ("temperature", "mini_batch_size") if distilled else ("similarity_weight", "combine"):
             del record[name]
+        if not self.extra_templates:
+            del record["extra_templates"], record["extra_share"]
         return record

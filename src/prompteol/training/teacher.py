@@ -1,10 +1,10 @@
-"""Compute a teacher's vectors once, keep them on disk, and reduce them to the student's dimension."""
+"""Compute the vectors of teachers once, and keep them on disk under what they were made of."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 Vectors: TypeAlias = NDArray[np.floating[Any]]
 Teacher: TypeAlias = "str | Path | SentenceTransformer | Vectors"
+Teachers: TypeAlias = "Teacher | Sequence[Teacher] | None"
 
 _CHUNK = 4096
+# Of what a folder keeps, texts to a file: what is lost where embedding is stopped.
+_PIECE = 16_384
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class KnownTeacher:
 
         if isinstance(self.model, np.ndarray):
             return _checked(self.model, texts, self.name)
+        if kept.suffix != ".safetensors":
+            return np.concatenate([self.vectors(piece, self._file(kept, piece), progress) for piece in _pieces(texts)])
         about = {"teacher": self.digest or "", "texts": _digest(texts)}
         if self.digest and (found := _read(kept, about)) is not None:
             return found
@@ -78,6 +83,12 @@ class KnownTeacher:
             save_file({"vectors": embedded}, partial, metadata=about)
         return embedded
 
+    def _file(self, folder: Path, texts: Sequence[str]) -> Path:
+        """Return the file of a folder that these texts have with this teacher, whatever the two are called."""
+        folder.mkdir(parents=True, exist_ok=True)
+        content = hashlib.sha256(f"{self.digest or self.name} {_digest(texts)}".encode())
+        return folder / f"{content.hexdigest()[:32]}.safetensors"
+
 
 def teacher_vectors(
     teacher: Teacher, texts: Sequence[str], kept: Path, *, device: str | None = None, progress: Progress = no_progress
@@ -89,7 +100,8 @@ def teacher_vectors(
             text: an array, or a ``.npy`` file such as ``prompteol encode`` writes.
         texts: that the student is trained on.
         kept: a ``.safetensors`` file, in which they are kept as float16, with the fingerprint of the teacher and the
-            digest of the texts. A teacher whose weights cannot be read embeds the texts anew each time.
+            digest of the texts; or a folder of such files, each of 16,384 texts and named by both, which may be shared
+            by teachers and data sets. A teacher whose weights cannot be read embeds the texts anew each time.
         device: for a teacher that is loaded here.
         progress: shows how many texts are done.
 
@@ -97,6 +109,18 @@ def teacher_vectors(
         An array of shape (texts, dimension), float16 or as it was given.
     """
     return KnownTeacher.load(teacher, device).vectors(texts, kept, progress)
+
+
+def as_teachers(teachers: Teachers) -> list[Teacher]:
+    """Return a list of teachers from one, several or none."""
+    if teachers is None:
+        return []
+    return list(teachers) if isinstance(teachers, (list, tuple)) else [teachers]  # type: ignore[list-item]
+
+
+def described_teachers(teachers: Sequence[KnownTeacher | None]) -> str | None:
+    """Return all teachers that this process has loaded, as Markdown, or ``None``."""
+    return ", ".join(one.described for one in teachers if one) or None
 
 
 def given_vectors(teacher: Teacher, texts: Sequence[str]) -> Vectors | None:
@@ -117,28 +141,6 @@ def shared_vectors(
     if found is None:
         raise TrainingError(f"{str(kept)!r} holds no vectors of these texts; all machines must share one folder")
     return found
-
-
-def fit_dimension(vectors: Vectors, dimension: int, seed: int) -> Vectors:
-    """Bring vectors to another dimension with as little change to their cosines as may be.
-
-    The directions of largest variance about the origin are kept (uncentered PCA, so that a cosine stays a cosine), then
-    turned by a random rotation: without it the first dimensions would hold nearly everything. Into a larger dimension
-    vectors are turned as they are, and no cosine changes.
-
-    Vectors are of shape (texts, their dimension); what is returned, of length 1 and float32.
-    """
-    from sklearn.decomposition import TruncatedSVD
-    from sklearn.preprocessing import normalize
-
-    units = normalize(np.asarray(vectors, dtype=np.float32))
-    if units.shape[1] > dimension:
-        units = TruncatedSVD(min(dimension, len(units)), random_state=seed).fit_transform(units)
-    # An orthogonal matrix, drawn uniformly: QR of a Gaussian one, the signs made those of the diagonal.
-    q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal((dimension, dimension)))
-    rotation = (q * np.sign(np.diag(r))).astype(np.float32)
-    fitted: Vectors = normalize(units @ rotation[: units.shape[1]])
-    return fitted
 
 
 def _load(name: str, device: str | None) -> SentenceTransformer:
@@ -182,6 +184,10 @@ def _read(kept: Path, about: Mapping[str, str]) -> Vectors | None:
         known = file.metadata() or {}
         vectors: Vectors | None = file.get_tensor("vectors") if about.items() <= known.items() else None
     return vectors
+
+
+def _pieces(texts: Sequence[str]) -> Iterator[list[str]]:
+    return map(list, chunks(texts, _PIECE))
 
 
 def _digest(texts: Sequence[str]) -> str:

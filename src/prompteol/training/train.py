@@ -22,13 +22,24 @@ from prompteol.saving import remembering_frozen_weights
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.callbacks import CurveWriter, DivergenceStop, ExactAdapter, Watcher, early_stopping, points
 from prompteol.training.checkpoints import Workspace, checkpoint_step, read_state
-from prompteol.training.inputs import check_trainable, load_student, read_inputs, restore, training_dataset
+from prompteol.training.combining import combine_teachers
+from prompteol.training.inputs import (
+    check_trainable,
+    load_student,
+    query_places,
+    read_inputs,
+    restore,
+    taught_texts,
+    training_dataset,
+)
 from prompteol.training.lora import attach_adapter, keeping_frozen_weights
 from prompteol.training.losses import LossFactory, build_loss, loss_name
+from prompteol.training.packing import chosen_rows
+from prompteol.training.prompting import TrainingPrompts
 from prompteol.training.recipe import Recipe
 from prompteol.training.rehearsal import check_types, rehearse
 from prompteol.training.result import Training, save_training
-from prompteol.training.teacher import KnownTeacher, Teacher, shared_vectors
+from prompteol.training.teacher import KnownTeacher, Teachers, as_teachers, described_teachers, shared_vectors
 from prompteol.training.trainer import build_trainer, check_arguments, launched_processes, training_arguments
 from prompteol.training.unwrapping import unwrapping
 
@@ -40,7 +51,7 @@ def train(
     recipe: Recipe | None = None,
     *,
     dev: ScoredPairs | str | Path | None = None,
-    teacher: Teacher | None = None,
+    teacher: Teachers = None,
     loss: LossFactory | None = None,
     resume: bool = False,
     device: str | None = None,
@@ -63,7 +74,7 @@ def train(
         data: rows to train on, or a file or Hub name of them.
         recipe: the paper's by default.
         dev: scored pairs that the checkpoints are evaluated on, or a file of them.
-        teacher: for distillation; see :func:`prompteol.training.teacher_vectors`.
+        teacher: for distillation, one or a list; see :func:`prompteol.training.teacher_vectors`.
         loss: builds a loss in place of the recipe's, called with model, the teacher's vectors and recipe; a batch
             comes to it as to any loss of sentence-transformers.
         resume: go on from the last whole checkpoint in ``output``, if there is one.
@@ -83,7 +94,8 @@ def train(
     """
     recipe = recipe or Recipe()
     check_extra("training", "accelerate", "datasets", *(["peft"] if recipe.lora is not None else []))
-    examples, pairs = read_inputs(data, recipe, dev=dev, teacher=teacher)
+    teachers = as_teachers(teacher)
+    examples, pairs = read_inputs(data, recipe, dev=dev, teachers=teachers)
     further = dict(arguments or {})
     check_arguments(further, recipe, scored=pairs is not None)
     check_types(further)
@@ -101,9 +113,9 @@ def train(
     recipe = replace(recipe, lora=check_trainable(student, recipe.lora))
     settings = build(recipe, device=student.device, further=further)
     first = settings.process_index == 0
-    known = KnownTeacher.load(teacher, str(student.device)) if first and teacher is not None else None
+    known = [KnownTeacher.load(one, str(student.device)) if first else None for one in teachers]
     given = {name: str(value) for name, value in sorted(further.items())}
-    described: dict[str, Any] = {"teacher": known and known.described, "loss": loss_name(loss), "arguments": given}
+    described: dict[str, Any] = {"teacher": described_teachers(known), "loss": loss_name(loss), "arguments": given}
     with workspace.alone():
         with settings.main_process_first(local=False, desc="looking into the folder"):
             if first:
@@ -116,19 +128,27 @@ def train(
         if recipe.lora is not None:
             attach_adapter(student, recipe.lora)
         vectors = None
-        if teacher is not None:
-            with settings.main_process_first(local=False, desc="the teacher's vectors"), workspace.kept_on_failure():
-                vectors = shared_vectors(teacher, examples.columns["text"], workspace.vectors, known, progress)
+        if teachers:
+            taught, dimension = taught_texts(examples), student.module.get_embedding_dimension()
+            with settings.main_process_first(local=False, desc="the teachers' vectors"), workspace.kept_on_failure():
+                found = [
+                    shared_vectors(one, taught, workspace.vectors(number), loaded, progress)
+                    for number, (one, loaded) in enumerate(zip(teachers, known, strict=True))
+                ]
+            vectors = combine_teachers(found, recipe.combine, dimension, recipe.seed)
         del known  # A teacher may be much larger than its student.
 
-        built = build_loss(student, recipe, vectors, factory=loss, distributed=settings.world_size > 1)
-        trainer = build_trainer(student, settings, training_dataset(examples, student, recipe), built, pairs)
+        of_queries, several = query_places(examples), settings.world_size > 1
+        built = build_loss(student, recipe, vectors, factory=loss, queries=of_queries, distributed=several)
+        prompts = TrainingPrompts(student, recipe)
+        trainer = build_trainer(student, settings, training_dataset(examples, student, recipe), built, pairs, prompts)
         if checkpoint and recipe.lora is not None:
             trainer.add_callback(ExactAdapter(student, checkpoint))
         diverged = DivergenceStop(recipe, next(iter(examples.columns.values())))
         for callback in (diverged, CurveWriter(workspace.curve, watch), *callbacks):
             trainer.add_callback(callback)
-        with workspace.kept_on_failure(), diverged.watching(trainer), unwrapping(student, trainer):
+        packed = chosen_rows(student, trainer, recipe, prompts.heads, own_loss=loss is not None)
+        with workspace.kept_on_failure(), diverged.watching(trainer), unwrapping(student, trainer), packed:
             kept = _fit(trainer, recipe, checkpoint)
         if kept is not None:
             restore(student, kept)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,9 @@ from transformers import PrinterCallback
 
 from prompteol.data import ScoredPairs
 from prompteol.errors import SettingError
-from prompteol.prompts import RetrievalTemplate
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.callbacks import SCORE
+from prompteol.training.prompting import TASK_OF_COLUMN, TrainingPrompts
 from prompteol.training.recipe import Recipe
 from prompteol.training.unwrapping import without_autocast
 
@@ -168,6 +167,7 @@ def build_trainer(
     dataset: Dataset,
     loss: nn.Module,
     pairs: ScoredPairs | None,
+    prompts: TrainingPrompts,
 ) -> SentenceTransformerTrainer:
     """Build the stock trainer; the development pairs go through the stock evaluator."""
     evaluator = None
@@ -175,9 +175,6 @@ def build_trainer(
         sides = list(pairs.first), list(pairs.second), list(pairs.scores or ())
         size = arguments.per_device_eval_batch_size
         evaluator = EmbeddingSimilarityEvaluator(*sides, batch_size=size, main_similarity="cosine", write_csv=False)
-    # The prompt of each column; the argument `task` would keep columns of two tasks from being one forward.
-    tasks = {"anchor": "query", "positive": "document", "negative": "document"}
-    prompts = tasks if isinstance(model.template, RetrievalTemplate) else {}
     model.model_card_data.widget = model.model_card_data.widget or [_WIDGET]
     trainer = PlainTrainer(
         model=model,
@@ -185,17 +182,7 @@ def build_trainer(
         train_dataset=dataset,
         loss=loss,
         evaluator=evaluator,
-        data_collator=SentenceTransformerDataCollator(partial(_tokens, model), prompts=prompts),
+        data_collator=SentenceTransformerDataCollator(prompts, prompts=TASK_OF_COLUMN),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _tokens(model: PromptEOL, texts: Sequence[str], **options: Any) -> dict[str, torch.Tensor]:
-    """Tokenize for training, also where an evaluation has just left the model in its other mode.
-
-    Features that only the packed forward reads would keep the columns of a batch from being one forward, and then a
-    resumed training would draw another dropout.
-    """
-    features = model.preprocess(texts, **options)
-    return {name: features[name] for name in ("input_ids", "attention_mask")}

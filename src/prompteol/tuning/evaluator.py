@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _FITTED_LAYERS = 3
 
 
-class Read(NamedTuple):
+class VectorRead(NamedTuple):
     """Name how a vector is read from a pass: at a layer, as it is or through a read-out."""
 
     layer: int  # a negative index
@@ -44,7 +44,7 @@ class PromptScores(NamedTuple):
 
     values: Values  # (reads, pairs): cosines, or reciprocal ranks where there are no human scores
     tokens: int  # computed for it, the engine's checks of prompts alone included
-    reads: tuple[Read, ...]  # every layer as it is, then those through a read-out
+    reads: tuple[VectorRead, ...]  # every layer as it is, then those through a read-out
 
 
 class Evaluator:
@@ -85,7 +85,7 @@ class Evaluator:
             other, tokens_of_other = self._vectors(candidate, second, document)
             sides, tokens = list(zip(one, other, strict=True)), tokens_of_one + tokens_of_other
         widths = [self._cut(left).shape[1] for left, _ in sides]
-        reads = [Read(layer, "", width) for layer, width in zip(self._layers, widths, strict=True)]
+        reads = [VectorRead(layer, "", width) for layer, width in zip(self._layers, widths, strict=True)]
         values = [self._compare(left, right, first) for left, right in sides]
         if self._fitter is not None and (start, stop) == (0, len(self._pairs)):
             tokens += self._read_out(self._fitter, candidate, sides, reads, values)
@@ -109,7 +109,7 @@ class Evaluator:
         fitter: ReadoutFitter,
         candidate: Candidate,
         sides: Sequence[tuple[Tensor, Tensor]],
-        reads: list[Read],
+        reads: list[VectorRead],
         values: list[Values],
     ) -> int:
         """Add what each read-out gives at the best layers, from the states at hand; return tokens computed for it."""
@@ -128,7 +128,7 @@ class Evaluator:
                 fitted = fitter.fit(name, texts, own[rows] if given is None else given[place])
                 if fitted is not None:
                     left, right = (fitted(side.float().cpu()) for side in (left, right))
-                    reads.append(Read(self._layers[place], name, self._cut(left).shape[1]))
+                    reads.append(VectorRead(self._layers[place], name, self._cut(left).shape[1]))
                     values.append(self._compare(left, right, self._pairs.first))
         return tokens
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from prompteol.tuning.candidates import Candidate
-from prompteol.tuning.evaluator import Read
+from prompteol.tuning.evaluator import VectorRead
 from prompteol.tuning.scoring import Gain
 from prompteol.tuning.successive_halving import CandidateScore
 
@@ -22,7 +22,7 @@ class Setting(NamedTuple):
     """Hold a candidate as it is read, its score and its cost."""
 
     candidate: Candidate
-    read: Read
+    read: VectorRead
     score: float  # x 100, on all pairs
     cost: TextCost
     gain: Gain | None = None  # over the best template alone

@@ -63,9 +63,10 @@ class ReadoutFitter:
     @cached_property
     def key(self) -> str:
         """Name in one line what is fitted, on what and where; a file of results tells such work apart by it."""
-        texts = self.texts and hashlib.sha256(json.dumps(self.texts).encode()).hexdigest()[:16]
-        where = "everywhere" if self.everywhere else ""
-        return " ".join(filter(None, (*self.readouts, texts and f"on {texts}", where)))
+        parts = list(self.readouts)
+        if self.texts is not None:
+            parts.append("on " + hashlib.sha256(json.dumps(self.texts).encode()).hexdigest()[:16])
+        return " ".join([*parts, "everywhere"] if self.everywhere else parts)
 
     def fit(self, name: str, texts: Sequence[str], vectors: Tensor) -> LinearMap | None:
         """Return the map of a read-out, in float32, or ``None`` where it cannot be fitted on these vectors."""

@@ -14,7 +14,7 @@ from prompteol.errors import CorpusError, TuningError
 from prompteol.locks import ProcessLock
 from prompteol.techniques.registry import describe_technique
 from prompteol.tuning.candidates import Candidate
-from prompteol.tuning.evaluator import PromptScores, Read
+from prompteol.tuning.evaluator import PromptScores, VectorRead
 
 _FORMAT = 2
 
@@ -113,7 +113,7 @@ class ResultsLog:
                     continue
                 start, stop = record["pairs"]
                 values = np.frombuffer(base64.b64decode(record["values"], validate=True), "<f4")
-                reads = tuple(Read(int(layer), str(name), int(size)) for layer, name, size in record["reads"])
+                reads = tuple(VectorRead(int(layer), str(name), int(size)) for layer, name, size in record["reads"])
                 done = _Slice(record["prompt"], start, stop, record["readouts"])
                 self._known[done] = PromptScores(values.reshape(len(reads), stop - start), record["tokens"], reads)
             except (ValueError, KeyError, TypeError) as error:

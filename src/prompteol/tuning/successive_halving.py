@@ -12,7 +12,7 @@ import numpy as np
 
 from prompteol.data.scored_pairs import ScoredPairs
 from prompteol.tuning.candidates import Candidate
-from prompteol.tuning.evaluator import Evaluator, Read
+from prompteol.tuning.evaluator import Evaluator, VectorRead
 from prompteol.tuning.results_log import ResultsLog
 from prompteol.tuning.scoring import BLOCK, Values, estimate, score
 
@@ -35,7 +35,7 @@ class CandidateScore:
     candidate: Candidate
     values: Values  # (reads, pairs): what each read gave for the pairs it has been scored on
     scores: tuple[float, ...]  # x 100, of each read on all pairs: estimated unless it was scored on all of them
-    reads: tuple[Read, ...]  # every layer as it is, then those through a read-out
+    reads: tuple[VectorRead, ...]  # every layer as it is, then those through a read-out
 
     @property
     def score(self) -> float:
@@ -43,7 +43,7 @@ class CandidateScore:
         return max(self.scores)
 
     @property
-    def read(self) -> Read:
+    def read(self) -> VectorRead:
         """The read that scores best; of equals, the one without a read-out, and of these the shallower one."""
         return self.reads[self.scores.index(self.score)]
 

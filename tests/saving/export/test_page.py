@@ -9,7 +9,10 @@ import random
 import re
 import shutil
 import subprocess
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from prompteol.saving.export.prompt import ExportedPrompt
 from prompteol.saving.export.samples import samples
 from prompteol.saving.export.web import embeddings_are_head, sample_corpus
 
+CLIENT = Path(__file__).parents[3] / "scripts" / "serving" / "clients" / "in_browser.mjs"
 SCRIPTS = Path(libraries.__file__).with_name("page")
 ODD = [
     *("\x00\x01 control \x1f\x85 characters\x7f", "عربي \u202eright to left\u202c نص؟", 'שלום "עולם"', "a\u200bb"),
@@ -71,6 +75,10 @@ def in_node(tmp_path_factory):
         return json.loads(done.stdout)
 
     return run
+
+
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def config(folder):
@@ -124,8 +132,7 @@ def test_the_configuration_is_the_models(exported):
     )
     corpus = np.frombuffer((out / "page" / "corpus.f32").read_bytes(), "<f4").reshape(-1, about["dimension"])
     assert about["corpus"] == sample_corpus()
-    vectors = model.encode(sample_corpus())
-    assert np.abs(corpus - vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).max() <= 1e-6
+    assert np.abs(corpus - unit(model.encode(sample_corpus()))).max() <= 1e-6
 
 
 def test_the_sample_corpus_is_of_sentences_each_once():
@@ -245,12 +252,43 @@ def test_words_are_added_up_as_in_python(in_node):
     assert spelled[0]["probability"] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("architecture", [None, "llama", "gpt2", "qwen2"], ids=str)
-def test_vectors_in_node_are_those_of_python(in_node, modules, tiny, architecture, tmp_path):
-    pytest.importorskip("onnxscript", reason="needs the extra onnx")
-    npm = Path(os.environ.get("PROMPTEOL_SERVERS", ""), "node", "node_modules")
-    if not os.environ.get("PROMPTEOL_SERVERS") or not (npm / "@huggingface" / "tokenizers").is_dir():
+@pytest.fixture(scope="session")
+def npm():
+    """The node_modules of the environment that scripts/serve makes."""
+    folder = Path(os.environ.get("PROMPTEOL_SERVERS") or ".", "node", "node_modules")
+    if not (folder / "@huggingface" / "tokenizers").is_dir():
         pytest.skip("needs the environment node of scripts/serve: set PROMPTEOL_SERVERS to their folder")
+    return folder.resolve()
+
+
+def test_the_page_in_chromium_is_python_and_asks_nobody(npm, tmp_path):
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs a chromium: set CHROMIUM")
+    model = PromptEOL(device="cpu")
+    export(model, tmp_path / "out", web=True, web_libraries=npm)
+    texts = [text for some in samples(ExportedPrompt(model.module.prompter)).values() for text in some] + ODD
+    given = json.dumps({"texts": texts, "demonstration": vars(DEMONSTRATION)})
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "out"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        command = ["node", CLIENT, f"http://127.0.0.1:{server.server_port}", chromium]
+        done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=npm.parent, check=False)
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    for way in ("single", "batch"):
+        assert np.abs(np.array(found[way]) - unit(model.encode(texts))).max() <= 4e-6
+    model.set_template(demonstrations=[DEMONSTRATION])
+    assert np.abs(np.array(found["shown"]) - unit(model.encode(texts))).max() <= 4e-6
+    assert (found["refused"], found["errors"], found["axe"], any(found["stored"])) == ([], [], [], False)
+    assert "There is no sentence yet" in found["blank"]
+
+
+@pytest.mark.parametrize("architecture", [None, "llama", "gpt2", "qwen2"], ids=str)
+def test_vectors_in_node_are_those_of_python(in_node, modules, npm, tiny, architecture, tmp_path):
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
     model = PromptEOL(architecture and tiny(architecture), device="cpu")
     export(model, tmp_path / "out", web=True, web_libraries=modules)
     texts = [text for some in samples(ExportedPrompt(model.module.prompter)).values() for text in some] + ODD
@@ -263,8 +301,7 @@ def test_vectors_in_node_are_those_of_python(in_node, modules, tiny, architectur
         model.set_template(demonstrations=demonstrations)
         assert found["check"]["right"] == found["check"]["of"]
         assert found["rows"] == ExportedPrompt(model.module.prompter).rows(texts, model.max_seq_length)
-        vectors = model.encode(texts)
-        ours = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        ours = unit(model.encode(texts))
         for way in ("single", "batch"):
             assert np.abs(np.array(found[way]) - ours).max() <= 4e-6
         if about["words"]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 
 from prompteol.errors import ExportError, SettingError
@@ -23,7 +24,6 @@ from prompteol.saving.export.libraries import library_files
 from prompteol.saving.export.onnx import ONNX_FILE, check_onnx, onnx_vectors, write_onnx
 from prompteol.saving.export.plan import ExportPlan, exported_prompt
 from prompteol.saving.export.report import (
-    TOLERANCE,
     ExportComparison,
     Reloaded,
     Rows,
@@ -36,6 +36,7 @@ from prompteol.saving.export.report import (
 from prompteol.saving.export.tokenizer import PromptingTokenizer, prompting_tokenizer
 from prompteol.saving.export.web import embeddings_are_head, write_page
 from prompteol.saving.manifest import EXPORTED
+from prompteol.vectors import tolerance
 
 _OWN_TOKENIZER = "tokenizer"
 
@@ -155,7 +156,7 @@ def _compare(
     if tokenizer is None:
         ways["token ids"] = plan.prompt.rows, reloaded.vectors
     else:
-        raw = partial(rows_of_tokenizers, folder / "tokenizer.json")
+        raw = partial(rows_of_tokenizers, Tokenizer.from_file(str(folder / "tokenizer.json")))
         auto = partial(rows_of_auto_tokenizer, reloaded.tokenizer)
         ways = {"tokenizers": (raw, reloaded.vectors), "AutoTokenizer": (auto, reloaded.vectors)}
         if auto(*texts["ordinary"]) != raw(*texts["ordinary"]):
@@ -182,9 +183,9 @@ def _check(comparisons: list[ExportComparison], dtype: torch.dtype, out: Path) -
         replaced = one.loaded == "AutoTokenizer" and any(way.startswith("AutoTokenizer,") for way in ways)
         if one.kind != "ordinary" or replaced:
             continue
-        if one.identical < 1 or not one.difference <= TOLERANCE[dtype]:
+        if one.identical < 1 or not one.difference <= tolerance(dtype):
             raise ExportError(
                 f"loaded by {one.loaded}, {one.identical:.0%} of {one.texts} ordinary texts have the model's tokens, "
-                f"and vectors differ by {one.difference:.1e} where {TOLERANCE[dtype]:.0e} is allowed; "
+                f"and vectors differ by {one.difference:.1e} where {tolerance(dtype):.0e} is allowed; "
                 f"allow_inexact=True (--allow-inexact) writes {str(out)!r} in spite of it"
             )

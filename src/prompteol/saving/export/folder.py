@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from prompteol.errors import ExportError
 from prompteol.saving.export.prompt import NO_LIMIT
+from prompteol.saving.stock_files import old_pooling_keys, open_weights
 
 # sentence-transformers 6 reads these names too.
 _OLD_NAMES = "sentence_transformers.models."
@@ -52,10 +53,7 @@ def write_model(folder: Path, backbone: PreTrainedModel, modules: Sequence[nn.Mo
     _write(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
     settings: dict[str, Any] = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
     _write(folder / "config_sentence_transformers.json", settings)
-    # safetensors writes for the owner alone, whatever the umask.
-    mode = (folder / "modules.json").stat().st_mode & 0o777
-    for weights in folder.rglob("*.safetensors"):
-        weights.chmod(mode)
+    open_weights(folder, like="modules.json")
 
 
 def write_own_tokenizer(folder: Path, own: PreTrainedTokenizerBase) -> None:
@@ -73,11 +71,9 @@ def length_limit(max_seq_length: int | None, backbone: PreTrainedModel) -> int:
 
 
 def _with_old_keys(pooling: Pooling, config: dict[str, Any]) -> dict[str, Any]:
-    modes = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
-    booleans = {f"pooling_mode_{mode}": mode == "lasttoken" for mode in modes}
     # Older versions hand all of these to the constructor, which knows the dimension by its old name alone.
     kept = {name: value for name, value in config.items() if name != "embedding_dimension"}
-    return {**kept, "word_embedding_dimension": pooling.get_embedding_dimension(), **booleans}
+    return {**kept, "word_embedding_dimension": pooling.get_embedding_dimension(), **old_pooling_keys("lasttoken")}
 
 
 def _without_new_keys(config: dict[str, Any]) -> dict[str, Any]:

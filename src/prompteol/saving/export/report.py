@@ -16,12 +16,10 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from prompteol.tokenization import TokenRows
+from prompteol.vectors import unit
 
 Vectors = NDArray[np.float32]
 Rows = list[list[int]]
-
-# How far unit vectors of equal rows may differ. Half precision rounds each layer.
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 4e-6, torch.float16: 1e-2, torch.bfloat16: 1e-1}
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class ExportComparison:
 
 def compared(loaded: str, kind: str, rows: tuple[Rows, Rows], vectors: tuple[Vectors, Vectors]) -> ExportComparison:
     """Compare rows and vectors, each a pair of the model's own and those found."""
-    ours, theirs = (_unit(matrix) for matrix in vectors)
+    ours, theirs = (unit(matrix, np.float64) for matrix in vectors)
     cosine = (ours * theirs).sum(axis=1)
     same = sum(one == other for one, other in zip(*rows, strict=True)) / len(rows[0])
     figures = float(cosine.min()), float(np.median(cosine)), float(np.abs(ours - theirs).max())
@@ -87,9 +85,8 @@ class Reloaded:
         return np.concatenate(found)
 
 
-def rows_of_tokenizers(file: Path, texts: Sequence[str], max_length: int) -> Rows:
+def rows_of_tokenizers(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Rows:
     """Return the rows that the library ``tokenizers`` makes of plain texts."""
-    tokenizer = Tokenizer.from_file(str(file))
     tokenizer.enable_truncation(max_length)
     return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
 
@@ -103,9 +100,3 @@ def auto_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Read a folder's tokenizer as servers do."""
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     return tokenizer
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    wide = vectors.astype(np.float64)
-    unit: Vectors = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-30)
-    return unit

@@ -39,12 +39,11 @@ class Seam:
 
 @dataclass(frozen=True)
 class PromptingTokenizer:
-    """Hold a tokenizer that writes the prompt, its two seams, and the share of samples whose rows are the model's."""
+    """Hold a tokenizer that writes the prompt, and its two seams."""
 
     backend: Tokenizer
     before: Seam
     after: Seam
-    identical: float
 
     def save(self, folder: Path, own: PreTrainedTokenizerBase, max_length: int) -> None:
         """Write ``tokenizer.json``, and a ``tokenizer_config.json`` that transformers 4 and 5 both read."""
@@ -98,10 +97,10 @@ def prompting_tokenizer(prompt: ExportedPrompt, samples: Sequence[str]) -> Promp
             f"no place was found where the template {str(prompt.template)!r} can be parted from the text without other "
             f"tokens of {own.name_or_path!r}: serve the saved model and let the client write the prompt"
         )
-    share, way, before, after = best
+    _, way, before, after = best
     _set_normalizer(backend, state, prompt, before, after, _WAYS[way])
     backend.post_processor = _part("post_processor", _post_processor(backend, before.ids, after.ids))
-    return PromptingTokenizer(backend, before, after, share)
+    return PromptingTokenizer(backend, before, after)
 
 
 def _seams_before(prompt: ExportedPrompt) -> list[Seam]:

@@ -22,9 +22,9 @@ from prompteol.model.lexical import LexicalModel
 from prompteol.saving.export.libraries import write_libraries
 from prompteol.saving.export.onnx import ONNX_FILE
 from prompteol.saving.export.plan import ExportPlan
-from prompteol.saving.export.report import TOLERANCE
 from prompteol.saving.export.samples import samples
 from prompteol.tokenization import TokenRows
+from prompteol.vectors import tolerance, unit
 
 _PAGE = Path(__file__).with_name("page")
 _SENTENCES = "sentences.txt"
@@ -60,7 +60,7 @@ def embeddings_are_head(plan: ExportPlan) -> bool:
         except ModelError:
             return False
         ours = nn.functional.linear(states, weight)
-        return bool((ours.softmax(-1) - theirs.softmax(-1)).abs().max() <= max(1e-4, TOLERANCE[plan.dtype]))
+        return bool((ours.softmax(-1) - theirs.softmax(-1)).abs().max() <= max(1e-4, tolerance(plan.dtype)))
 
 
 def write_page(folder: Path, plan: ExportPlan, outputs: Sequence[str], libraries: list[Path]) -> None:
@@ -74,8 +74,7 @@ def write_page(folder: Path, plan: ExportPlan, outputs: Sequence[str], libraries
     write_libraries(libraries, folder / "vendor")
     _write_tokenizer(page / "tokenizer.json", plan.prompt.prompter.tokenizer)
     corpus = sample_corpus()
-    vectors = plan.own(corpus, plan.max_length)
-    vectors /= (vectors**2).sum(axis=1, keepdims=True) ** 0.5
+    vectors = unit(plan.own(corpus, plan.max_length))
     (page / "corpus.f32").write_bytes(vectors.astype("<f4").tobytes())
     read = {
         "runtime": "vendor/ort-wasm-simd-threaded.wasm",

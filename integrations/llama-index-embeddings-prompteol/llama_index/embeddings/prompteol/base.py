@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Hashable
 from functools import partial
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -112,6 +113,8 @@ class PromptEOLEmbedding(BaseEmbedding):
         self._refuse_unknown(kwargs)
         dumped = kwargs.pop("fingerprint", None)
         super().__init__(model_name=model_name, **kwargs)
+        if self.endpoint is not None and not isinstance(model, (ServedModel, NoneType)):
+            raise SettingError(f"endpoint={self.endpoint!r} beside model, which computes here: leave one of them out")
         if model is None and self.endpoint is not None:
             server = EmbeddingServer(self.endpoint, self.served_model or model_name)
             model = ServedModel(model_name, server, **self.model_kwargs)  # type: ignore[assignment]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from prompteol.embedder import embed_sparse
-from prompteol.prompts import PromptTask
 
 if TYPE_CHECKING:
     from prompteol import PromptEOL
+
+Task = Literal["query", "document"]
 
 __all__ = ["SparseFunctions", "sparse_functions"]
 
@@ -37,13 +38,13 @@ def sparse_functions(model: PromptEOL, *, max_active_dims: int = 128, expand: bo
         expand: weight every token of the vocabulary, not only those of the text's own words.
     """
 
-    def of_task(task: PromptTask) -> SparseEncoder:
+    def of_task(task: Task) -> SparseEncoder:
         return partial(_encode, model, task, max_active_dims, expand)
 
     return {"sparse_doc_fn": of_task("document"), "sparse_query_fn": of_task("query")}
 
 
 def _encode(
-    model: PromptEOL, task: PromptTask, max_active_dims: int, expand: bool, texts: list[str]
+    model: PromptEOL, task: Task, max_active_dims: int, expand: bool, texts: list[str]
 ) -> tuple[list[list[int]], list[list[float]]]:
     return embed_sparse(model, texts, task, max_active_dims=max_active_dims, expand=expand)

@@ -1,6 +1,6 @@
 """Time stock sentence-transformers and the same model accelerated, in turns, by the clock and by CPU time.
 
-python benchmarks/accelerate.py MODEL [--texts 64] [--rounds 3] [--threads 2] [--instructions 0 20 200]
+python benchmarks/accelerated.py MODEL [--texts 64] [--rounds 3] [--threads 2] [--instructions 0 20 200]
 
 MODEL is a folder or Hub name of a causal language model; last-token pooling and left padding are put behind it, as
 Qwen3-Embedding has them. With --reranker it scores documents of 60 tokens behind a head of 150 instead.
