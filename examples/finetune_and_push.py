@@ -18,7 +18,7 @@ adapter = Path(name.replace("/", "-") + "-adapter")
 # For a handful of rows; Recipe() alone is the paper's, for hundreds of thousands.
 recipe = Recipe(lora=Lora(rank=8), batch_size=8, epochs=8, warmup_steps=0.1, learning_rate=1e-3)
 done = train(None, adapter, file, recipe)  # None is the small default; give "facebook/opt-1.3b"
-print(f"{adapter}: loss {done.curve[-1].loss:.3f} at step {done.step}")
+print(f"{adapter}: the weights of step {done.step}; its card has the loss by step")
 
 merged = merge(adapter)
 print(f"merged; it differs from base plus adapter by {merged.from_parts:.1e}, from the base by {merged.from_base:.1e}")

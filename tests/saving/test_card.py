@@ -41,7 +41,7 @@ def test_without_demonstrations(tiny, tmp_path, capsys):
     assert headings(card) == HEADINGS
     assert card_errors(card) == []
     assert '    This sentence : "A man is playing a guitar." means in one word:"\n' in card
-    assert "without any training" in card
+    assert ", without further training: each text" in card
     assert "No demonstrations are shown" in card
     assert "32 numbers a vector" in card
     data = ModelCard(card).data.to_dict()

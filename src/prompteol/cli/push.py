@@ -88,7 +88,7 @@ class PushOptions:
 @contextmanager
 def uploading() -> Iterator[None]:
     """Show the Hub client's progress bars while the block runs, if stderr is a terminal."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     hidden = are_progress_bars_disabled()
     if not sys.stderr.isatty():

@@ -72,7 +72,8 @@ class LoadedModel:
         if self.source.gguf_file:
             return self.source.gguf_header.base_model
         if self.card:
-            return stated(self.card, "base_model")
+            base = stated(self.card, "base_model")
+            return base if base and "," not in base else None
         name = backbone_of(self.source).name
         return None if Path(name).is_dir() else name
 

@@ -99,7 +99,7 @@ def write_card(stock: str, manifest: Manifest, facts: CardFacts, notes: str = ""
     name = facts.name or PLACEHOLDER
     sections = [
         f"# {inline(facts.title)}",
-        _summary(base, manifest, notes),
+        _summary(base, manifest, facts, notes),
         "## Use\n\n" + _use(manifest, facts, json.dumps(name)),
         "## The prompt\n\n" + _prompts(manifest),
         "## What it computes\n\n" + _computation(manifest, facts),
@@ -146,7 +146,7 @@ def training_notes(card: str) -> str:
 
 def _base(data: CardData) -> str | None:
     base = data.get("base_model")
-    return base if isinstance(base, str) else base[0] if base else None
+    return base if isinstance(base, str) else str(base[0]) if base else None
 
 
 def _complete(data: CardData, facts: CardFacts, *, trained: bool) -> None:
@@ -162,11 +162,12 @@ def _complete(data: CardData, facts: CardFacts, *, trained: bool) -> None:
         data["base_model_relation"] = "adapter" if facts.adapter else "finetune"
 
 
-def _summary(base: str | None, manifest: Manifest, notes: str) -> str:
+def _summary(base: str | None, manifest: Manifest, facts: CardFacts, notes: str) -> str:
     of = f"[{base}](https://huggingface.co/{base})" if base else "a causal language model"
-    trained = "fine-tuned to embed" if notes else "as it is, without any training"
+    untouched = not facts.adapter and "weights" not in manifest.provenance
+    how = ", fine-tuned to embed" if notes or facts.adapter else ", without further training" if untouched else ""
     return (
-        f"Sentence embeddings by {of}, {trained}: each text is put into a prompt that asks for its meaning, and the "
+        f"Sentence embeddings by {of}{how}: each text is put into a prompt that asks for its meaning, and the "
         "hidden state of the prompt's last token is the text's vector (PromptEOL)."
     )
 
@@ -197,7 +198,8 @@ def _prompt(what: str, template: PromptTemplate) -> str:
     said = f"{about}\n\n{code_block(template.render(_EXAMPLE))}"
     if not shown:
         return f"{said}\n\nNo demonstrations are shown before it."
-    return f"{said}\n\n{len(shown)} demonstrations are shown before it:\n\n{_table(shown)}"
+    count = "One demonstration is" if len(shown) == 1 else f"{len(shown)} demonstrations are"
+    return f"{said}\n\n{count} shown before it:\n\n{_table(shown)}"
 
 
 def _table(shown: tuple[Demonstration, ...]) -> str:
