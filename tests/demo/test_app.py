@@ -60,7 +60,6 @@ def test_it_serves_this_machine_alone_with_no_telemetry(served):
     with urllib.request.urlopen(f"{served}config") as answer:
         config = json.loads(answer.read())
     assert not config["analytics_enabled"]
-    assert not config["is_space"]
 
 
 def test_no_fault_of_options_opens_a_link(monkeypatch):
