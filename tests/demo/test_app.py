@@ -48,8 +48,10 @@ def ask(address, name, *data):
         event = json.loads(answer.read())["event_id"]
     with urllib.request.urlopen(f"{address}gradio_api/call/{name}/{event}") as answer:
         said = answer.read().decode()
-    assert said.startswith("event: complete"), said
-    return json.loads(said.partition("data: ")[2].splitlines()[0])
+    # Before it, a slow machine sends heartbeats.
+    event, data = said.strip().split("\n\n")[-1].split("\n")
+    assert event == "event: complete", said
+    return json.loads(data.removeprefix("data: "))
 
 
 def test_it_serves_this_machine_alone_with_no_telemetry(served):
@@ -60,10 +62,9 @@ def test_it_serves_this_machine_alone_with_no_telemetry(served):
     with urllib.request.urlopen(f"{served}config") as answer:
         config = json.loads(answer.read())
     assert not config["analytics_enabled"]
-    assert not config["is_space"]
 
 
-def test_no_fault_of_options_opens_a_link(monkeypatch):
+def test_nothing_is_shared_unless_it_is_asked_for():
     pytest.importorskip("gradio", reason="needs the extra demo")
 
     class App:
