@@ -17,6 +17,7 @@ def folder(tmp_path_factory):
     return tiny_model(tmp_path_factory.mktemp("tiny"), "llama")
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta state:UserWarning")  # similarity, in torch
 def test_its_vectors_are_those_of_encode_sparse(folder):
     model = PromptEOL(folder, template="promptreps", device="cpu")
     encoder = sparse_encoder(model)
