@@ -48,7 +48,7 @@ def accelerate(model: Model, *, attention: str = "auto") -> Model:
     call = _call(model)
     if is_accelerated(model):
         restore(model)
-    transformer = _transformer(model)
+    transformer: Transformer = _transformer(model)
     pooling = _pooling(model) if call == "encode" else None
     if call == "predict":
         _check_reranker(model)
