@@ -21,6 +21,8 @@ import torch
 from huggingface_hub import constants
 from hypothesis import HealthCheck, settings
 
+from prompteol.evaluation.tasks import TASKS
+from prompteol.prompts import TEMPLATES
 from prompteol.techniques import registry
 from prompteol.testing import tiny_model
 
@@ -159,7 +161,9 @@ def architecture(request) -> str:
 @pytest.fixture
 def own_registry() -> Iterator[None]:
     """Forget what a test registers."""
-    before = dict(registry._techniques)
+    tables: tuple[dict, ...] = (registry._techniques, TASKS, TEMPLATES)
+    before = [dict(table) for table in tables]
     yield
-    registry._techniques.clear()
-    registry._techniques.update(before)
+    for table, entries in zip(tables, before, strict=True):
+        table.clear()
+        table.update(entries)

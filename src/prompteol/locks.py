@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -49,6 +50,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)
 
 
+# What a file system answers that has no locks.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+
+
 class ProcessLock:
     """Keep a second process from what this one writes, by a file that the operating system locks.
 
@@ -60,13 +65,20 @@ class ProcessLock:
         self._lock = FileLock(path)
 
     def take(self) -> bool:
-        """Take the lock; tell whether it is free, as it is on a file system that has no locks."""
+        """Take the lock; tell whether it is free, as it is on a file system that has no locks.
+
+        Raises:
+            OSError: the file cannot be made.
+        """
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             return False
-        except (OSError, NotImplementedError):
+        except NotImplementedError:
             pass
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
         return True
 
     def release(self) -> None:

@@ -162,7 +162,7 @@ def test_killed_outright_the_command_goes_on_to_the_same_table(tiny, pairs, shot
     assert done.returncode == 0, done.stderr
     killed, rows_written = map(int, done.stdout.split())
     assert killed > KILLS / 2
-    assert rows_written == 2 + len(shots)
+    assert rows_written > 2 + len(shots)  # under techniques, too
 
 
 def test_results_that_cannot_be_written_are_closed(model, pairs, shots, tmp_path, monkeypatch, tune):

@@ -160,7 +160,8 @@ def _locked_locally(folder: CorpusFolder) -> Iterator[None]:
     try:
         with write_errors(folder.path(LOCK)):
             work.mkdir(parents=True, exist_ok=True)
-        if not lock.take():
+            taken = lock.take()
+        if not taken:
             raise CorpusError(_refusal(folder))
         yield
     finally:

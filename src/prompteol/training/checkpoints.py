@@ -70,7 +70,8 @@ class Workspace:
         self.check(resume=resume)
         with self.kept_on_failure():
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-        if not self._lock.take():
+            taken = self._lock.take()
+        if not taken:
             raise TrainingError(f"another process trains in {str(self.output)!r}: wait for it, or name another folder")
         # Anew: until then another process may have written it.
         known = self._resumable(resume=resume)

@@ -99,6 +99,10 @@ class Evaluator:
         """Raise what a technique that does not fit this model raises."""
         self._technique_forwards(candidate)
 
+    def leaves_room(self, candidate: Candidate) -> bool:
+        """Tell whether the prompts of a candidate leave room for text within the model's longest input."""
+        return all(self._longest(prompt) + 1 < self._limit for prompt in candidate.prompts)
+
     def cost(self, candidate: Candidate) -> Cost:
         """Return what a candidate costs, before it runs."""
         sizes = [self._size(prompt) for prompt in candidate.prompts]
@@ -167,6 +171,10 @@ class Evaluator:
             heads, tails = (sum(len(part(task)) for task in tasks) for part in (prompter.head, prompter.tail))
             self._sizes[template] = heads, tails
         return self._sizes[template]
+
+    def _longest(self, template: Template) -> int:
+        prompter = PromptTokenizer(self._tokenizer, template)
+        return max(len(prompter.head(task)) + len(prompter.tail(task)) for task in self._tasks(template))
 
     def _tasks(self, template: Template) -> tuple[PromptTask | None, PromptTask | None]:
         """Anchors are queries and positives documents, where a template tells them apart."""

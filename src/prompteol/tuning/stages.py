@@ -66,7 +66,8 @@ class Stages:
             except PromptEOLError as error:
                 self.techniques.pass_over(technique, error)
                 continue
-            every = self._affordable(distinct_candidates(one.under(technique) for one in prompts))
+            fitting = filter(self.halving.evaluator.leaves_room, (one.under(technique) for one in prompts))
+            every = self._affordable(distinct_candidates(fitting))
             self._count(every)
             tried += distinct_candidates(one for one in every if one.alone in carried)
         if not tried:
