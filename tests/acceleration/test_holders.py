@@ -47,6 +47,9 @@ def test_haystack(folder):
     )
 
 
+# Calls of mteb's own, to itself and to sentence-transformers.
+@pytest.mark.filterwarnings("ignore:The fill_missing parameter is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The `get_sentence_embedding_dimension` method has been renamed:FutureWarning")
 def test_mteb():
     mteb = pytest.importorskip("mteb")
     model = build_embedder()

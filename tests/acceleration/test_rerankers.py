@@ -16,7 +16,8 @@ PAIRS = [(query, document) for query in QUERIES for document in DOCUMENTS]
 @pytest.mark.parametrize("task", ["text-generation", "sequence-classification"])
 @pytest.mark.parametrize("name", ["qwen3", "gemma2", "mistral"])
 def test_scores(name, task, no_warning):
-    model = build_reranker(name, task)
+    # Windows through which the last token sees the document, behind the template's end.
+    model = build_reranker(name, task, **{"sliding_window": 24} if name == "mistral" else {})
     stock = model.predict(PAIRS, activation_fn=torch.nn.Identity())
     assert np.ptp(stock) > 1e-3
     ours = prompteol.accelerate(model).predict(PAIRS, activation_fn=torch.nn.Identity())
@@ -58,7 +59,11 @@ def test_logits_are_the_architectures_own():
     """Soft-capped ones, which a product with the LM head alone would not give."""
     model = build_reranker("gemma2")
     prompteol.accelerate(model).predict(PAIRS)
-    features = model[0](model.preprocess(PAIRS[:2]), packed=32)
+    (engine,) = engines(model)
+    before = engine.counters.text_tokens
+    with torch.inference_mode():
+        features = model[0](model.preprocess(PAIRS[:2]), packed=32)
+    assert engine.counters.text_tokens > before, "these are packed"
     assert features["causal_logits"].shape[1] == 1
     assert float(features["causal_logits"].abs().max()) <= 3.0
 

@@ -105,13 +105,14 @@ def test_other_dtypes(embedder, dtype, no_warning):
 
 def test_positions_that_depend_on_the_batch_run_as_before():
     model = build_embedder("gpt2", side="left", eos=False)
-    stock = model.encode(TEXTS * 5, batch_size=8)
+    texts = [text for text in TEXTS if text] * 5  # GPT-2 refuses a batch of no token
+    stock = model.encode(texts, batch_size=8)
     prompteol.accelerate(model)
     with pytest.warns(RuntimeWarning, match="not accelerated: sentence-transformers runs GPT2Model"):
-        ours = model.encode(TEXTS * 5, batch_size=8)
+        ours = model.encode(texts, batch_size=8)
     np.testing.assert_array_equal(ours, stock)
     spent = packed_tokens(model)
-    np.testing.assert_array_equal(model.encode(TEXTS * 5, batch_size=8), stock)
+    np.testing.assert_array_equal(model.encode(texts, batch_size=8), stock)
     assert packed_tokens(model) == spent
 
 
