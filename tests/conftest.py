@@ -22,7 +22,7 @@ from huggingface_hub import constants
 from hypothesis import HealthCheck, settings
 
 from prompteol.evaluation.tasks import TASKS
-from prompteol.prompts import TEMPLATES
+from prompteol.prompts import presets
 from prompteol.techniques import registry
 from prompteol.testing import tiny_model
 
@@ -161,7 +161,7 @@ def architecture(request) -> str:
 @pytest.fixture
 def own_registry() -> Iterator[None]:
     """Forget what a test registers."""
-    tables: tuple[dict, ...] = (registry._techniques, TASKS, TEMPLATES)
+    tables: tuple[dict, ...] = (registry._techniques, TASKS, presets._templates)
     before = [dict(table) for table in tables]
     yield
     for table, entries in zip(tables, before, strict=True):
