@@ -2,6 +2,7 @@
 
 import accelerate
 import pytest
+from accelerate.test_utils.testing import AccelerateTestCase
 from torch import nn
 from transformers import AutoModel
 
@@ -11,7 +12,16 @@ from prompteol.training.unwrapping import without_autocast
 VERSION = f"accelerate {accelerate.__version__}"
 
 
-def test_a_model_is_prepared_a_second_time():
+@pytest.fixture
+def own_state():
+    """Accelerators of one process share their precision: forget that of tests before, and leave none to those after."""
+    forget = AccelerateTestCase().tearDown
+    forget()
+    yield
+    forget()
+
+
+def test_a_model_is_prepared_a_second_time(own_state):
     model = nn.Linear(2, 2)
     accelerator = accelerate.Accelerator(mixed_precision="bf16", cpu=True)
     for _ in range(2):

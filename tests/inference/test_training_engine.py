@@ -8,6 +8,7 @@ from transformers import AutoModel
 
 from prompteol.inference import SharedPrefixEngine, TrainingEngine
 from prompteol.inference.attention import GroupedAttention
+from prompteol.inference.context import ForwardContext
 from prompteol.inference.reference_forward import reference_states
 
 OPTIONS = {"r": 4, "target_modules": "all-linear", "lora_dropout": 0.0, "init_lora_weights": False}
@@ -41,10 +42,10 @@ def without_dropout(backbone):
     for module in backbone.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-        if isinstance(getattr(module, "dropout", None), float):
-            module.dropout = 0.0
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0
+        # Functional dropout reads an attribute: attention_dropout, residual_dropout, activation_dropout...
+        for name, value in vars(module).items():
+            if "dropout" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
     return backbone
 
 
@@ -104,15 +105,57 @@ def test_a_training_takes_the_same_steps(backbone, rows, prefix):
     assert (ends[0] - ends[1]).abs().max() < 1e-4
 
 
-def test_a_forward_with_wrong_gradients_is_refused(backbone, rows, prefix, monkeypatch):
-    """Right states alone are not enough."""
+class Unseen(torch.autograd.Function):
+    """Leave values as they are, and take from each gradient what a wrong mask takes: the part of the first token."""
+
+    @staticmethod
+    def forward(context, states):
+        return states.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        gradient = gradient.clone()
+        gradient[:, :, 0] = 0
+        return gradient
+
+
+def wrong_values(monkeypatch):
     attend = GroupedAttention.__call__
 
     def detached(self, context, module, query, key, value, mask, **kwargs):
         return attend(self, context, module, query, key, value.detach(), mask, **kwargs)
 
-    model = without_dropout(backbone("llama"))
     monkeypatch.setattr(GroupedAttention, "__call__", detached)
+
+
+def wrong_mask(monkeypatch):
+    attend = GroupedAttention.__call__
+
+    def unseen(self, context, module, query, key, value, mask, **kwargs):
+        return attend(self, context, module, query, Unseen.apply(key), value, mask, **kwargs)
+
+    monkeypatch.setattr(GroupedAttention, "__call__", unseen)
+
+
+def wrong_prefix(monkeypatch):
+    join = ForwardContext.with_prefix
+
+    def detached(self, module, key, value):
+        if not self.prefix:
+            return key, value
+        keys, values = join(self, module, key, value)
+        length = self.prefix_length
+        return (torch.cat([part[:, :, :length].detach(), part[:, :, length:]], dim=2) for part in (keys, values))
+
+    monkeypatch.setattr(ForwardContext, "with_prefix", detached)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2"])
+@pytest.mark.parametrize("breaking", [wrong_values, wrong_mask, wrong_prefix])
+def test_a_forward_with_wrong_gradients_is_refused(backbone, name, breaking, rows, prefix, monkeypatch):
+    """Right states alone are not enough."""
+    model = without_dropout(backbone(name))
+    breaking(monkeypatch)
     with torch.inference_mode():
         engine = SharedPrefixEngine(model.eval())
         engine.last_token_states(rows, prefix=prefix)
@@ -121,7 +164,9 @@ def test_a_forward_with_wrong_gradients_is_refused(backbone, rows, prefix, monke
     with pytest.warns(RuntimeWarning, match=r"the gradient of .* differs"):
         difference, engine = both(model, rows, [prefix])
     assert difference < 1e-6
-    assert engine.counters.text_tokens == 0
+    # Rows without the prefix are right before it is found wrong.
+    without = sum(len(row) for row in rows if row[: len(prefix)] != prefix or len(row) == len(prefix))
+    assert engine.counters.text_tokens <= (without if breaking is wrong_prefix else 0)
 
 
 def test_dropout_tells_equal_rows_apart_and_stays_on_after_the_check(backbone, rows, prefix):

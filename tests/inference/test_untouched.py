@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModel
 
 from prompteol.inference import SharedPrefixEngine
+from prompteol.inference.pooling import TokenPooling
 
 
 def describe(model):
@@ -41,6 +42,17 @@ def test_nothing_is_left_on_the_model(backbone, rows, prefix, tmp_path):
     model.save_pretrained(tmp_path)
     assert "prompteol" not in (tmp_path / "config.json").read_text()
     AutoModel.from_pretrained(tmp_path)
+
+
+def test_a_model_is_not_checked_again_after_it_was_saved(warm, rows, prefix, tmp_path):
+    checks = warm.counters.checks
+    warm.backbone.save_pretrained(tmp_path)
+    with torch.inference_mode():
+        warm.last_token_states(rows, prefix=prefix, layer=-2)
+        assert warm.counters.checks == checks
+        warm.backbone.config.rms_norm_eps *= 2
+        warm.last_token_states(rows, prefix=prefix, layer=-2)
+    assert warm.counters.checks > checks
 
 
 def test_training_takes_the_ordinary_forward_with_gradients(warm, rows, prefix):
@@ -84,7 +96,7 @@ def test_a_copy_and_a_pickle_carry_no_cache(warm, rows, prefix):
 
 
 def test_a_copy_keeps_its_settings(backbone):
-    settings = {"token_budget": 77, "attention": "varlen"}
+    settings = {"token_budget": 77, "attention": "varlen", "pooling": TokenPooling("mean", 2), "strict": True}
     other = pickle.loads(pickle.dumps(SharedPrefixEngine(backbone("llama"), **settings)))
     assert other.__getstate__() == {"backbone": other.backbone, **settings}
 

@@ -18,8 +18,10 @@ from prompteol.inference.reference_forward import TIMES_NOISE, Comparison, refer
 
 # A gradient sums over all tokens, and so does its rounding.
 _MOST_ROUNDING = 10
-# What the gradient that is zero in exact arithmetic, such as that of a bias of keys, may be of the largest one.
-_NOTHING = 1e-6
+# Any gradient may be off by this part of the largest of the model: small ones are differences of large terms, such as
+# that of a bias of keys, zero in exact arithmetic, and how padded rows differ from rows alone can understate that.
+# Measured in fp32: below 1e-6 in ordinary models, 1.1e-5 in those that a learning rate of 1 destroyed.
+_OF_LARGEST = 5e-5
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class GradientCheck(EquivalenceCheck):
         least, most = tolerance(states.expected[0])
         largest = max(sizes)
         missed = [
-            min(_MOST_ROUNDING * most * largest, max(least * size, TIMES_NOISE * rounding, _NOTHING * largest))
+            min(_MOST_ROUNDING * most * largest, max(least * size, TIMES_NOISE * rounding, _OF_LARGEST * largest))
             for size, rounding in zip(sizes, noise, strict=True)
         ]
         expected = [one.detach() for one in states.expected]

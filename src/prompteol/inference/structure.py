@@ -89,9 +89,17 @@ class Structure:
             return [self._frozen(part) for part in value]
         if isinstance(value, PretrainedConfig):
             if id(value) not in self._configs:
-                self._configs[id(value)] = self._identity(value), self._frozen(vars(value))
+                self._configs[id(value)] = self._identity(value), self._frozen(_settings(value))
             return id(value), self._configs[id(value)]
         return self._identity(value)
+
+
+def _settings(config: PretrainedConfig) -> dict[str, Any]:
+    """Return what a forward may read of a configuration; saving a model rewrites the rest, and is no change to it."""
+    settings = {name: value for name, value in vars(config).items() if name != "architectures"}
+    if "dtype" in settings:
+        settings["dtype"] = str(settings["dtype"]).removeprefix("torch.")
+    return settings
 
 
 def is_training(backbone: nn.Module) -> bool:

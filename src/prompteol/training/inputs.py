@@ -48,7 +48,8 @@ def read_inputs(
         raise TrainingError(f"{examples.name}: {takes}")
     if "query" in examples.columns and recipe.objective != "distillation":
         raise TrainingError(
-            f"{examples.name}: {recipe.objective} training takes text alone, not {list(examples.columns)}"
+            f"{examples.name}: queries are for distillation; {recipe.objective} training takes text alone, "
+            f"not {list(examples.columns)}"
         )
     if len(examples) < recipe.batch_size:
         rows = f"the {len(examples)} rows of {examples.name}"
