@@ -16,6 +16,7 @@ from prompteol.cli.encode_folder import FolderOptions, encode_folder
 from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.progress import progress
 from prompteol.errors import CorpusError
+from prompteol.files import TextFiles, check_vector_file
 
 
 def encode(
@@ -69,12 +70,12 @@ def encode(
         )  # fmt: skip
         return
     folder.refuse(output)
-    from prompteol.embedder.encode_files import TextFiles, check_vector_file, encode_files
-
     texts = TextFiles.open(files, column=chosen, format=format, delimiter=delimiter)
     options.check(model)
     if output != "-":
         check_vector_file(Path(output), texts, force=force)
+    from prompteol.embedder.encode_files import encode_files
+
     embedder = options.load(model)
     with console.stdout() if output == "-" else nullcontext():
         encoded = encode_files(

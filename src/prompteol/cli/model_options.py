@@ -15,6 +15,7 @@ from prompteol.errors import LayerError, SettingError
 from prompteol.extras import check_extra
 from prompteol.files import TextSource
 from prompteol.files.atomic import atomic_folder
+from prompteol.files.model_folders import locate_model
 from prompteol.prompts import resolve_demonstrations, resolve_template
 from prompteol.techniques import Readout
 from prompteol.techniques.registry import split_techniques
@@ -62,6 +63,8 @@ class LoadingOptions:
 
     def check(self, model: str | None) -> None:
         """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""
+        if model is not None:
+            locate_model(model, self.gguf_file)
         if self.device is not None:
             from prompteol.model import check_device
 

@@ -12,6 +12,7 @@ from prompteol.cli.options import ForceOption, ModelOption, OptionalFolderOption
 from prompteol.cli.push import PushOptions
 from prompteol.errors import SettingError
 from prompteol.extras import check_extra
+from prompteol.files.model_folders import locate_model
 
 
 def create(
@@ -80,6 +81,8 @@ def info(
     prompt = options.prompt()
     if options.technique or options.fit_texts:
         raise SettingError("info describes a model as it is: create one with --technique, then describe that")
+    if model is not None:
+        locate_model(model, options.gguf_file)
     with console.waiting("reading the configuration"):
         quiet()
         from prompteol.loading import model_info

@@ -129,7 +129,6 @@ def tune(
     techniques = _techniques(technique)
     from prompteol.data import read_pairs
     from prompteol.demonstrations import read_demonstrations
-    from prompteol.tuning import tune_prompt
 
     shots: list[Demonstration] = []
     for one in demonstration or ():
@@ -146,6 +145,8 @@ def tune(
         raise CorpusError(f"--results {str(log)!r}: the folder does not exist; make it first")
     for image in (plot_scores, plot_layers, plot_front):
         check_picture(image, force=force)
+    from prompteol.tuning import tune_prompt
+
     loaded = options.load(model)
     with console.when_stopped(f"what is done is in {log}: the same command goes on from it"), _live() as watch:
         found = tune_prompt(

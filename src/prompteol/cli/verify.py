@@ -13,6 +13,7 @@ from prompteol.cli import console
 from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.options import ModelOption, TaskOption, option
 from prompteol.errors import SettingError
+from prompteol.files.model_folders import locate_model
 
 _KEY = "PROMPTEOL_API_KEY"
 
@@ -91,6 +92,8 @@ def check(
     if folder is not None and model is not None:
         raise SettingError(f"two models, {folder!r} and --model {model!r}: give one of them")
     name = folder or model
+    if name is not None:
+        locate_model(name, options.gguf_file)
     options.prompt()
     from prompteol.serving.check import check
 

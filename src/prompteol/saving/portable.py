@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from prompteol.errors import SettingError
-from prompteol.model import ADAPTER, MANIFEST
+from prompteol.files.model_folders import ADAPTER, MANIFEST
 from prompteol.saving.card import PLACEHOLDER, CardFacts, write_card
 from prompteol.saving.manifest import UNFINISHED, Manifest
 from prompteol.saving.stock_files import old_pooling_keys, open_weights
