@@ -55,34 +55,36 @@ class GradientCheck(EquivalenceCheck):
 
     def forward(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> PackedForward | None:
         """Return the packed forward for one call, or None where only the reference forward is right."""
-        with self._lock.locked():
-            if not self._refused and not self._proven(prefix, rows, layers):
+        with self.lock.locked():
+            if not self.refused and not self.proven(prefix, rows, layers):
                 self._check_without_dropout(prefix, rows, layers)
-            if self._refused or not self._attentions or not self._proven(prefix, rows, layers):
+            if self.refused or not self.attentions or not self.proven(prefix, rows, layers):
                 return None
-            return self._make_forward(self._attentions[0])
+            return self.make_forward(self.attentions[0])
 
     def _check_without_dropout(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> None:
         try:
-            with torch.enable_grad(), _evaluating(self._backbone):
-                self._check(self._make_forward, prefix, rows, layers)
+            with torch.enable_grad(), _evaluating(self.backbone):
+                self.verify(self.make_forward, prefix, rows, layers)
         except torch.OutOfMemoryError:
-            self._refuse("memory did not hold the two gradients to compare")
+            self.refuse("memory did not hold the two gradients to compare")
         # It may hold weights in half precision that know nothing of the graph to come.
         torch.clear_autocast_cache()
 
-    def _make_forward(self, attention: Attention) -> PackedForward:
-        forward = super()._make_forward(attention)
-        forward.packed_backbone.follow_mode(self._backbone)
+    def make_forward(self, attention: Attention) -> PackedForward:
+        """Return the packed forward for one call, with dropout where the backbone is in training mode."""
+        forward = super().make_forward(attention)
+        forward.packed_backbone.follow_mode(self.backbone)
         return forward
 
-    def _reference_states(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Layers) -> Comparison | None:
-        states = super()._reference_states(prefix, suffixes, layers)
-        trained = [(name, part) for name, part in self._backbone.named_parameters() if part.requires_grad]
+    def comparison(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Layers) -> Comparison | None:
+        """Run the reference forward forth and back, all rows together and each alone."""
+        states = super().comparison(prefix, suffixes, layers)
+        trained = [(name, part) for name, part in self.backbone.named_parameters() if part.requires_grad]
         if states is None or not states.expected[0].requires_grad:
             return states
         rows = [(*prefix, *suffix) for suffix in suffixes]
-        alone = zip(*(reference_states(self._backbone, [row], layers, self._pooling) for row in rows), strict=True)
+        alone = zip(*(reference_states(self.backbone, [row], layers, self.pooling) for row in rows), strict=True)
         together = _gradients(states.expected, trained)
         noise = [
             float((one - other).abs().max())
