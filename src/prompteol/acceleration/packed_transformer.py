@@ -16,9 +16,10 @@ from prompteol.acceleration.attention_kind import is_causal
 from prompteol.acceleration.heads import head_output
 from prompteol.compat import forward_hooks
 from prompteol.inference import SharedPrefixEngine
+from prompteol.inference.comparison import largest_difference
 from prompteol.inference.context import UnsupportedError
 from prompteol.inference.pooling import LAST_TOKEN, PoolingMode, TokenPooling
-from prompteol.inference.reference_forward import input_device, largest_difference
+from prompteol.inference.reference_forward import input_device
 from prompteol.inference.shared_prefixes import group_by_prefix
 from prompteol.inference.structure import Structure, is_training
 

@@ -13,11 +13,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from prompteol.inference.attention import TIMED_TOKENS, KernelSelector, Placement, VariableLengthAttention, seconds
+from prompteol.inference.comparison import Comparison, compare_with
 from prompteol.inference.context import Attention, UnsupportedError
 from prompteol.inference.packed_forward import PackedBackbone, PackedForward, Prefix
 from prompteol.inference.packing import Counters, TokenBudget, TokenRow, packs
 from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
-from prompteol.inference.reference_forward import Comparison, compare_with, input_device, reference_states
+from prompteol.inference.reference_forward import input_device, reference_states
 from prompteol.inference.structure import Structure, foreign_code
 from prompteol.inference.within_layers import Edit, Read, current_edit
 from prompteol.locks import Lock

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from prompteol.inference.comparison import TIMES_NOISE, Comparison, tolerance
 from prompteol.inference.context import Attention
 from prompteol.inference.equivalence import EquivalenceCheck, Layers
 from prompteol.inference.packed_forward import PackedForward, Prefix
 from prompteol.inference.packing import TokenRow
-from prompteol.inference.reference_forward import TIMES_NOISE, Comparison, reference_states, tolerance
+from prompteol.inference.reference_forward import reference_states
 
 # A gradient sums over all tokens, and so does its rounding.
 _MOST_ROUNDING = 10
