@@ -21,7 +21,7 @@ from prompteol.prompts import PromptTask
 from prompteol.saving.export.commands import card, llama_cpp_commands
 from prompteol.saving.export.folder import write_model, write_own_tokenizer
 from prompteol.saving.export.libraries import library_files
-from prompteol.saving.export.onnx import ONNX_FILE, check_onnx, onnx_vectors, write_onnx
+from prompteol.saving.export.onnx import ONNX_FILE, OnnxModel, check_onnx, write_onnx
 from prompteol.saving.export.plan import ExportPlan, exported_prompt
 from prompteol.saving.export.report import (
     ExportComparison,
@@ -166,7 +166,7 @@ def _compare(
             auto = partial(rows_of_auto_tokenizer, auto_tokenizer(folder / other))
             ways[f"AutoTokenizer, {other}/"] = auto, reloaded.vectors
         if onnx:
-            ways["ONNX Runtime"] = raw, partial(onnx_vectors, folder / ONNX_FILE)
+            ways["ONNX Runtime"] = raw, OnnxModel(folder / ONNX_FILE).vectors
     found = []
     for kind, (some, most) in texts.items():
         rows, vectors = plan.prompt.rows(some, most), plan.own(some, most)
