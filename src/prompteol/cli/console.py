@@ -85,6 +85,11 @@ def note_saved(folder: Path) -> None:
     note(f'{folder}: load it with SentenceTransformer("{folder}") or PromptEOL("{folder}")')
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, in the plural but for 1."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def warning(message: str) -> None:
     """Warn on stderr, in one line."""
     Console(stderr=True).print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)

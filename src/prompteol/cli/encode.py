@@ -90,4 +90,4 @@ def encode(
             progress=progress,
         )
     if output != "-":
-        console.note(f"{output}: {encoded.rows} vectors of {encoded.dimension} dimensions, float32")
+        console.note(f"{output}: {console.counted(encoded.rows, 'vector')} of {encoded.dimension} dimensions, float32")

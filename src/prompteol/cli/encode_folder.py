@@ -115,11 +115,13 @@ def encode_folder(
     record, shards = whole.record, len(whole.record["shards"])
     done = "" if meter.progress().shards else "; it was whole, and nothing was left to do"
     console.note(
-        f"{output}: {record['rows']} vectors of {record['dimension']} dimensions, {record['precision']}, in "
-        f"{shards} shard{'s' * (shards != 1)}{done}"
+        f"{output}: {console.counted(record['rows'], 'vector')} of {record['dimension']} dimensions, "
+        f"{record['precision']}, in {console.counted(shards, 'shard')}{done}"
     )
     if record["errors"]:
-        console.warning(f"{record['errors']} rows were left out; {Path(output) / 'errors.jsonl'} lists them")
+        console.warning(
+            f"left out: {console.counted(record['errors'], 'row')}, which {Path(output) / 'errors.jsonl'} lists"
+        )
 
 
 def _load(model: str | None, *, device: str | None, options: ModelOptions) -> Any:
