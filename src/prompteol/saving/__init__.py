@@ -4,7 +4,7 @@ from prompteol.saving.card import SCORES_HEADING, TRAINING_HEADING, stated, trai
 from prompteol.saving.fingerprint import fingerprint, remembering_frozen_weights
 from prompteol.saving.lost_edits import warn_of_lost_edits
 from prompteol.saving.manifest import EXPORTED, UNFINISHED, Manifest, check_stock_settings, check_truncation
-from prompteol.saving.portable import save_portable
+from prompteol.saving.saved_folder import save_portable
 
 __all__ = [
     "EXPORTED",
