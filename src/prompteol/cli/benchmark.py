@@ -33,7 +33,7 @@ def benchmark(
     model: Annotated[
         str | None,
         option(
-            "--model -m MODEL [random ones of the shapes of OPT-125m and Qwen3-0.6B]",
+            "--model -m MODEL [random ones of the shapes of OPT-125m, Qwen3-0.6B and Gemma 3 270M]",
             "The folder or Hub name of a causal LM.",
         ),
     ] = None,
@@ -67,7 +67,7 @@ def benchmark(
     options.check(model)
     if output:
         refuse_overwrite(output, force=force)
-    from prompteol.benchmark import OURS, STOCK, compare, describe_machine, methods, short_sentences
+    from prompteol.benchmark import OURS, STOCK, compare, computes_bf16, describe_machine, methods, short_sentences
     from prompteol.benchmark import sentences as made_up
 
     options.use_threads()
@@ -89,7 +89,11 @@ def benchmark(
                 timed = compare(pair, batch, repeats=repeats, clock=clock, label=label, progress=progress)
                 results += [replace(result, name=f"{result.name}, {label}") for result in timed]
             console.show(_table(title, results))
+            for result in results[: len(contestants)]:
+                console.show(_where_time_goes(result))
             runs.append({"model": name, "demonstration": demonstration, "results": list(map(_figures, results))})
+    if used == "float32" and not computes_bf16(loaded.device):
+        console.show("bf16 was left out: this processor has no instruction for it (AMX, AVX512-BF16)")
     if output:
         machine = describe_machine(loaded.device)
         report = {"machine": machine, "dtype": used, "clock": clock.__name__, "runs": runs}
@@ -111,8 +115,8 @@ def _sources(model: str | None) -> Iterator[tuple[str, str]]:
 def _table(title: str, results: list[Measurement]) -> Table:
     table = Table(title=title)
     table.add_column("way")
-    figures = ("sentences/s", "tokens", "tokens/s", "times stock (range)", "of GEMM rate", "peak MiB", "difference")
-    for figure in figures:
+    counts = ("sentences/s", "tokens", "tokens/s", "times stock (range)", "of GEMM rate", "peak MiB")
+    for figure in (*counts, "difference", "cosine"):
         table.add_column(figure, justify="right")
     for result in results:
         ratio = result.ratio
@@ -120,8 +124,14 @@ def _table(title: str, results: list[Measurement]) -> Table:
         shares = f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})", f"{result.gemm_share.median:.0%}"
         peak = "-" if result.peak_mebibytes is None else f"{result.peak_mebibytes:,.0f}"
         difference = "-" if result.difference is None else f"{result.difference:.0e}"
-        table.add_row(result.name, *counted, *shares, peak, difference)
+        cosine = "-" if result.cosine is None else f"{result.cosine:.5f}"
+        table.add_row(result.name, *counted, *shares, peak, difference, cosine)
     return table
+
+
+def _where_time_goes(result: Measurement) -> str:
+    shares = ", ".join(f"{kind} {share:.0%}" for kind, share in result.time_shares.items())
+    return f"{result.name}: {shares}"
 
 
 def _figures(result: Measurement) -> dict[str, Any]:
