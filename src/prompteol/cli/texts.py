@@ -27,16 +27,19 @@ def words(
         typer.Argument(metavar="TEXT...", help="The texts to find words for; a lone - reads lines from a pipe."),
     ],
     k: Annotated[int, option("-k N", "The number of words for each text.", min=1)] = 5,
+    no_contrast: Annotated[
+        bool, option("--no-contrast", "Rank by probability alone: the likeliest next tokens, as they are.")
+    ] = False,
     model: shared.ModelOption = None,
     options: ModelOptions,
 ) -> None:
-    """Show the words the model would say next, with their probabilities; each is one token.
+    """Show the words that a text makes likelier in the model's mouth, with their probabilities.
 
     Into a pipe goes one line a word: text, word, probability, with tabs between them.
     """
     texts = _typed(texts)
     options.check(model)
-    found = options.load(model).words(texts, k=k)
+    found = options.load(model).words(texts, k=k, contrast=not no_contrast)
     if not console.is_terminal():
         pairs = [(text, word) for text, row in zip(texts, found, strict=True) for word in row]
         console.rows((text, word.text, f"{word.probability:.6f}") for text, word in pairs)
