@@ -1,4 +1,4 @@
-"""Thirty and more features of a SentenceTransformer, by name: each gives on an accelerated model what it gives on stock."""
+"""Fifty features of a SentenceTransformer, by name: each gives on an accelerated model what it gives on stock."""
 
 import copy
 import pickle
