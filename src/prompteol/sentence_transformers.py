@@ -134,7 +134,8 @@ class PromptEOL(PushableModel):
         card.model_name = card.model_name or parts.model_name
         card.base_model_revision = card.base_model_revision or parts.revision_with(given)
         card.license, card.base_model = card.license or parts.license, card.base_model or parts.base_model
-        self._source, self._card, self._saved_fingerprint = parts.source, parts.card, parts.fingerprint
+        card.language = card.language or parts.language
+        self._source, self._card, self._saved_fingerprint = parts.source, parts.kept_card, parts.fingerprint
         self.provenance = parts.provenance
         #: Markdown for the model card: how the weights came to be.
         self.training_notes = training_notes(parts.card or "")

@@ -94,7 +94,7 @@ def export(
     hub.check(output, force=force)
     from prompteol.saving.export import export as export_model
     from prompteol.saving.export import push as push_folder
-    from prompteol.saving.export.commands import table
+    from prompteol.saving.export.report import table
 
     loaded = options.load(model)
     with TemporaryDirectory() as scratch:

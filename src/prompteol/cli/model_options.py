@@ -183,7 +183,7 @@ def parse_layer(text: str) -> int | float:
 def save(model: PromptEOL, folder: Path, *, force: bool) -> None:
     """Save a model whole or not at all."""
     with console.waiting("saving"), atomic_folder(folder, force=force) as partial:
-        model.save_pretrained(str(partial))
+        model.save_pretrained(str(partial), folder.resolve().name)
 
 
 def quiet() -> None:

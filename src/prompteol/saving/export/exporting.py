@@ -18,7 +18,9 @@ from prompteol.errors import ExportError, SettingError
 from prompteol.files.atomic import atomic_folder, check_folder
 from prompteol.model.settable import SettableModel
 from prompteol.prompts import PromptTask
-from prompteol.saving.export.commands import card, llama_cpp_commands
+from prompteol.saving.card import folder_name
+from prompteol.saving.export.card import card
+from prompteol.saving.export.commands import llama_cpp_commands
 from prompteol.saving.export.folder import write_model, write_own_tokenizer
 from prompteol.saving.export.libraries import library_files
 from prompteol.saving.export.onnx import ONNX_FILE, OnnxModel, check_onnx, write_onnx
@@ -122,8 +124,8 @@ def export(
         record = plan.record(out, tokenizer, comparisons, other) | {"onnx": about}
         if server is not None:
             record |= {"commands": llama_cpp_commands(str(out), plan.max_length), "server": server}
-        license = model.model_card_data.license
-        text = card(prompt, record, comparisons, license if isinstance(license, str) else None)
+        notes = getattr(model, "training_notes", "")
+        text = card(model, prompt, record, comparisons, folder_name(out), notes=notes)
         (folder / "README.md").write_text(text, encoding="utf-8")
         (folder / EXPORTED).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return Export(out, tuple(comparisons), record["commands"], record)
