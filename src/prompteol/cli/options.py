@@ -127,7 +127,7 @@ DelimiterOption = Annotated[
 ]
 OnErrorOption = Annotated[
     Literal["stop", "skip"],
-    option("--on-error", "What a row at fault does to a corpus: stop the run, or be left out and listed."),
+    option("--on-error", "At a row that cannot be embedded, stop, or skip it and list it in OUT/errors.jsonl."),
 ]
 SentEvalOption = Annotated[
     Path | None,

@@ -180,7 +180,7 @@ def tune(
 
 
 def _techniques(given: Sequence[str] | None) -> Sequence[Technique] | None:
-    """Resolve the techniques named; ``none`` alone is none of them."""
+    """Resolve the named techniques; ``none`` alone gives an empty list."""
     if given is None:
         return None
     return () if list(given) == ["none"] else resolve_techniques(given)
