@@ -51,12 +51,12 @@ def encode(
     force: shared.ForceOption = False,
     folder: FolderOptions,
 ) -> None:
-    """Turn texts into vectors, one row a text, in order.
+    """Turn texts into vectors, one row per text, in order.
 
-    A .txt file holds one text a line; .csv, .tsv, .jsonl and .parquet files are tables. Each may be .gz, .xz or .zst.
+    A .txt file holds one text per line; .csv, .tsv, .jsonl and .parquet files are tables. Each may be .gz, .xz or .zst.
 
-    A file appears under its name when it is whole, or not at all. A folder of shards takes any amount of text, and the
-    same command goes on with one that was begun.
+    A file appears under its name only when it is whole. A folder of shards takes any amount of text, and the
+    same command goes on with a folder that was begun.
     """
     if column and len(column) > 1:
         raise CorpusError(f"--column: encode reads one column, not {len(column)}")

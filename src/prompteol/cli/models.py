@@ -25,7 +25,7 @@ def create(
 ) -> None:
     """Save a model with its prompt in one folder, on the Hub, or both.
 
-    SentenceTransformer("FOLDER") loads it, also where this package is not installed.
+    SentenceTransformer("FOLDER") loads it, even without this package.
     """
     options.check(model)
     hub.check(output, force=force)
@@ -46,7 +46,7 @@ def merge(
 ) -> None:
     """Merge an adapter with its base in full precision, and verify the result.
 
-    The result must give the vectors of base plus adapter, and others than the base alone; else nothing is saved.
+    The result is saved only if it gives the vectors of base plus adapter, and not those of the base alone.
     """
     check_extra("adapters", "peft")
     loading.check(model)
@@ -69,14 +69,17 @@ def info(
     options: ModelOptions,
     fingerprint: Annotated[
         bool,
-        option("--fingerprint", "Read all weights, on the CPU unless --device says otherwise, and hash them anew."),
+        option(
+            "--fingerprint",
+            "Read all weights, on the CPU unless --device names another, and compute their fingerprint.",
+        ),
     ] = False,
     json: Annotated[bool, option("--json", "Print one JSON object.")] = False,
 ) -> None:
-    """Show a model's backbone, its template as rendered, and the shape of its embeddings.
+    """Show a model's backbone, its rendered template, and the shape of its embeddings.
 
-    Configuration, tokenizer and the headers of the weights are read, not the weights. The fingerprint is the one that
-    a saved model was saved with.
+    Only configuration, tokenizer and the headers of the weights are read. The fingerprint is the one that
+    a saved model recorded.
     """
     prompt = options.prompt()
     if options.technique or options.fit_texts:

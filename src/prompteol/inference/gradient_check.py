@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from prompteol.inference.comparison import TIMES_NOISE, Comparison, tolerance
 from prompteol.inference.context import Attention
 from prompteol.inference.equivalence import EquivalenceCheck, Layers
+from prompteol.inference.evaluation_mode import evaluation_mode
 from prompteol.inference.packed_forward import PackedForward, Prefix
 from prompteol.inference.packing import TokenRow
 from prompteol.inference.reference_forward import reference_states
@@ -65,7 +65,7 @@ class GradientCheck(EquivalenceCheck):
 
     def _check_without_dropout(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> None:
         try:
-            with torch.enable_grad(), _evaluating(self.backbone):
+            with torch.enable_grad(), evaluation_mode(self.backbone):
                 self.verify(self.make_forward, prefix, rows, layers)
         except torch.OutOfMemoryError:
             self.refuse("memory did not hold the two gradients to compare")
@@ -112,15 +112,3 @@ def _gradients(states: Sequence[Tensor], parameters: Sequence[tuple[str, nn.Para
     weights = [torch.arange(1, one.numel() + 1, device=one.device).sin().to(one.dtype).view_as(one) for one in states]
     found = torch.autograd.grad(list(states), trained, weights, allow_unused=True)
     return [torch.zeros_like(part) if one is None else one for part, one in zip(trained, found, strict=True)]
-
-
-@contextmanager
-def _evaluating(backbone: nn.Module) -> Iterator[None]:
-    """Take a backbone out of training in the block, and put each module back into the mode that it had."""
-    modes = [(module, module.training) for module in backbone.modules()]
-    backbone.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

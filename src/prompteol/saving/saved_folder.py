@@ -40,7 +40,7 @@ def save_portable(
         raise SettingError(f"{str(path)!r} cannot be a folder, as a file lies there: give another name") from error
     # Until the manifest takes its place, it tells a save that was broken off from one by a stock loader.
     (folder / UNFINISHED).touch()
-    # Of what lay here, an adapter would be put on a whole model, and a whole model come before an adapter's base.
+    # An old adapter here would be put on the new model, and an old whole model would hide a new adapter's base.
     for stale in (MANIFEST, ADAPTER, "adapter_model.safetensors", "adapter_model.bin"):
         (folder / stale).unlink(missing_ok=True)
     stock.save(str(path), create_model_card=card is True, **options)
