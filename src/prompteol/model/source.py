@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub import HfApi
 from safetensors import SafetensorError
-from sentence_transformers.util import load_file_path
 from transformers import AutoConfig, PretrainedConfig
 
 from prompteol.compat import dequantizing, initialized_weights, language_model_types
 from prompteol.errors import ModelError, ModelNotFoundError, PromptEOLError
 from prompteol.files.model_folders import ADAPTER, MANIFEST, locate_model
+from prompteol.hub import fetch, raise_unanswered, reachable
 from prompteol.model.gguf import GGUFHeader
 
 Kind = Literal["base", "adapter", "artifact", "sentence-transformer"]
@@ -69,7 +69,7 @@ class ModelSource:
     @cached_property
     def gguf_header(self) -> GGUFHeader:
         """The header of its GGUF file, fetched if need be; raises ModelNotFoundError where there is none."""
-        found = self._fetched(str(self.gguf_file))
+        found = fetch(self.name, str(self.gguf_file), **self.files)
         if found is None:
             raise ModelNotFoundError(f"no file {self.gguf_file!r} at {self.name!r}: look there for its right name")
         return GGUFHeader.read(found)
@@ -79,35 +79,13 @@ class ModelSource:
 
         A GGUF file is whole: what lies beside it belongs to other models.
         """
-        return None if self.gguf_file else self._fetched(name)
-
-    def _fetched(self, name: str) -> Path | None:
-        try:
-            found = load_file_path(self.name, name, **self.files)
-        except GatedRepoError as error:
-            raise ModelNotFoundError(
-                f"{self.name!r} is gated on the Hub: accept its license there, then pass token=... or set HF_TOKEN"
-            ) from error
-        except RepositoryNotFoundError as error:
-            raise ModelNotFoundError(
-                f"no model {self.name!r} on the Hub, and no such folder; a private one needs token=... or HF_TOKEN"
-            ) from error
-        except RevisionNotFoundError as error:
-            revision = self.files.get("revision")
-            raise ModelNotFoundError(
-                f"{self.name!r} has no revision {revision!r} on the Hub: give a branch, a tag or a commit of it"
-            ) from error
-        except HfHubHTTPError as error:
-            raise ModelNotFoundError(
-                f"the Hub does not know the token that {self.name!r} was asked for with: log in with hf auth login, or "
-                f"renew token=... or HF_TOKEN ({' '.join(str(error).split())[:200]})"
-            ) from error
-        return Path(found) if found else None
+        return None if self.gguf_file else fetch(self.name, name, **self.files)
 
 
 def find_source(name: str | Path, *, gguf_file: str | None = None, **files: Any) -> ModelSource:
     """Find out what lies at a path or Hub name, or raise ModelNotFoundError; ``gguf_file`` names a file there."""
     name, gguf_file = locate_model(name, gguf_file)
+    files = reachable(name, files)
     if gguf_file is not None:
         return ModelSource(name, "base", files, gguf_file)
     kind: Kind = next((kind for file, kind in _MARKERS.items() if ModelSource(name, kind, files).file(file)), "base")
@@ -131,12 +109,14 @@ def check_causal(source: ModelSource, *, trust_remote_code: bool = False) -> Pre
     if source.gguf_file is None and source.file("config.json") is None:
         raise ModelNotFoundError(
             f"no config.json at {source.name!r}: give the folder of a model, or a Hub name such as 'facebook/opt-1.3b' "
-            "(the Hub may be out of reach, or HF_HUB_OFFLINE set); a repository of GGUF files needs gguf_file=..."
+            f"(the Hub is {HfApi().endpoint}, unless HF_HUB_OFFLINE is set); a repository of GGUF files needs "
+            "gguf_file=..."
         )
     file = source.gguf_file or "config.json"
     try:
         config = AutoConfig.from_pretrained(source.name, trust_remote_code=trust_remote_code, **source.loading_kwargs)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise_unanswered(source.name, error)
         message = " ".join(str(error).split())[:300]
         raise ModelError(f"{file} of {source.name!r} cannot be read as a model's: {message}") from error
     reason = _why_not_causal(config)
@@ -172,6 +152,7 @@ def reading(name: str, given: Mapping[str, Any] | None = None) -> Iterator[None]
     except (PromptEOLError, torch.OutOfMemoryError, ImportError):
         raise
     except DAMAGE as error:
+        raise_unanswered(name, error)
         reason = f"({type(error).__name__}: {' '.join(str(error).split())[:300]})"
         for key, value in (given or {}).items():
             if key in reason:
