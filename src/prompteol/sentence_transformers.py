@@ -222,6 +222,10 @@ class PromptEOL(PushableModel):
             """Embed documents, as ``SentenceTransformer.encode_document`` does; ``batch_size`` as in :meth:`encode`."""
             return super().encode_document(*args, **kwargs if len(args) > 3 else {"batch_size": None, **kwargs})
 
+    def preprocess(self, inputs: Any, prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Render and tokenize texts; the stock method first asks each whether it is an image or a sound."""
+        return self.module.preprocess(inputs, prompt, **kwargs) if len(inputs) else {}
+
     def start_multi_process_pool(self, target_devices: list[str] | None = None) -> dict[Any, Any]:
         """Start workers for ``encode(pool=...)``; threads may share them.
 

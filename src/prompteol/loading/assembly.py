@@ -16,10 +16,9 @@ from torch import nn
 
 from prompteol.compat import reusing_tokenizer
 from prompteol.errors import ArtifactError, ModelError
+from prompteol.files.model_folders import ADAPTER, MANIFEST
 from prompteol.loading.finding import Found, PromptConfig, embedded_model, find_parts
 from prompteol.model import (
-    ADAPTER,
-    MANIFEST,
     LoadOptions,
     ModelSource,
     backbone_of,

@@ -5,7 +5,7 @@ from prompteol.saving.card_sections import SCORES_HEADING
 from prompteol.saving.fingerprint import fingerprint, remembering_frozen_weights
 from prompteol.saving.lost_edits import warn_of_lost_edits
 from prompteol.saving.manifest import EXPORTED, UNFINISHED, Manifest, check_stock_settings, check_truncation
-from prompteol.saving.portable import save_portable
+from prompteol.saving.saved_folder import save_portable
 
 __all__ = [
     "EXPORTED",

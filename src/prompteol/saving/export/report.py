@@ -57,7 +57,7 @@ class Reloaded:
     """Load an exported folder with stock libraries."""
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
-        # Of a key that older versions need it says, each time, that it has another name.
+        # transformers warns at each load that a key which older versions need has a new name.
         logger = logging.getLogger("sentence_transformers")
         level = logger.level
         logger.setLevel(logging.ERROR)

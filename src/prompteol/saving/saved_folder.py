@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from prompteol.errors import SettingError
-from prompteol.model import ADAPTER, MANIFEST
+from prompteol.files.model_folders import ADAPTER, MANIFEST
 from prompteol.saving.card import folder_name, renamed, write_card
 from prompteol.saving.card_sections import CardFacts
 from prompteol.saving.manifest import UNFINISHED, Manifest
@@ -40,7 +40,7 @@ def save_portable(
         raise SettingError(f"{str(path)!r} cannot be a folder, as a file lies there: give another name") from error
     # Until the manifest takes its place, it tells a save that was broken off from one by a stock loader.
     (folder / UNFINISHED).touch()
-    # Of what lay here, an adapter would be put on a whole model, and a whole model come before an adapter's base.
+    # An old adapter here would be put on the new model, and an old whole model would hide a new adapter's base.
     for stale in (MANIFEST, ADAPTER, "adapter_model.safetensors", "adapter_model.bin"):
         (folder / stale).unlink(missing_ok=True)
     stock.save(str(path), create_model_card=card is True, **options)
