@@ -136,7 +136,7 @@ def main(
     targets, table = np.split(fit_dimension(together, DIMENSION, seed=0), [len(texts)])
     if not (out / "start").exists():
         rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
-        model = start.model_from_bag(bag.distil(rows, targets, table), tokenizer, _prompt(tokenizer))
+        model = start.model_from_bag(bag.distill(rows, targets, table), tokenizer, _prompt(tokenizer))
         model.save_pretrained(out / "start")
         tokenizer.save_pretrained(out / "start")
     words = np.array([piece.isalpha() and len(piece) > 2 and zipf_frequency(piece, "en") > COMMON for piece in pieces])

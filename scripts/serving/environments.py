@@ -22,7 +22,7 @@ PACKAGES = {
     "llama.cpp": ["xllamacpp==2026.10.11549", "transformers==4.57.6", "sentencepiece", "protobuf<7"],
 }
 WITH_TORCH = {"infinity", "vllm", "llama.cpp"}
-# For the road "node"; for the page, its two libraries, what drives it and what judges it.
+# For the routes "node" and "browser": the page's two libraries, the browser's driver and the accessibility checker.
 NODE_PACKAGES = [
     "@huggingface/transformers@4.3.2",
     *(f"{one.name}@{one.version}" for one in LIBRARIES),

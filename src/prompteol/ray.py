@@ -81,14 +81,14 @@ def embed(
 
 
 def _check_room(actors: int, num_cpus: float) -> None:
-    """Warn where the actors would hold every CPU: the tasks that read for them would wait for ever, without a word."""
+    """Warn where the actors would hold every CPU: the tasks that read for them would wait forever, without a word."""
     import ray
 
     there = ray.cluster_resources().get("CPU", 0) if ray.is_initialized() else 0
     if there and actors * num_cpus >= there:
         warnings.warn(
             f"{actors} actors of {num_cpus:g} CPUs leave none of the cluster's {there:g} for reading, so that Ray may "
-            "wait for ever: lower concurrency, threads or num_cpus",
+            "wait forever: lower concurrency, threads or num_cpus",
             stacklevel=3,
         )
 

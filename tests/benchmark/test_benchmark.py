@@ -1,6 +1,7 @@
 """The benchmark compares like with like: same vectors, honest token counts, a table and its JSON."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from prompteol import PromptEOL
 from prompteol.benchmark import build_shape, compare, methods, sentences
+from prompteol.benchmark.profiling import OperationTimes
 from prompteol.cli.benchmark import benchmark
 from prompteol.errors import CorpusError
 
@@ -31,9 +33,44 @@ def test_everybody_computes_the_same_vectors(results):
     assert {"prompteol", "sentence-transformers", "the authors' way"} <= results.keys()
     for result in results.values():
         if "layer" in result.name:
-            assert result.difference is None
+            assert result.difference is result.cosine is None
         else:
             assert result.difference < (2e-2 if "bf16" in result.name else 1e-5)
+            assert 1 - result.cosine < (1e-3 if "bf16" in result.name else 1e-5)
+
+
+@pytest.mark.parametrize("capability", ["amx_bf16", "avx512_bf16", "bf16", "none"])
+def test_bf16_is_offered_where_the_processor_computes_it(tiny, capability, monkeypatch):
+    found = {"architecture": "any", "amx_bf16": False, capability: True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    source = tiny("llama")
+    ways = [method.name for method in methods(source, PromptEOL(source, device="cpu"))]
+    assert ("prompteol, bf16" in ways) == (capability != "none")
+
+
+def test_where_the_time_goes(results):
+    for result in results.values():
+        assert list(result.time_shares) == ["matrix products", "attention", "copies", "elementwise", "Python"]
+        assert sum(result.time_shares.values()) == pytest.approx(1)
+        assert min(result.time_shares.values()) > 0
+
+
+def test_operations_by_kind():
+    states, heads = torch.ones(64, 64), torch.ones(1, 2, 8, 4)
+    calls = {
+        "matrix products": lambda: (torch.nn.functional.linear(states, states), states @ states),
+        "attention": lambda: (torch.nn.functional.scaled_dot_product_attention(heads, heads, heads), heads @ heads.mT),
+        "copies": lambda: (torch.cat([states, states]), states[[1, 0]], states.T.contiguous()),
+        "elementwise": lambda: (states * 2, states.mul_(1), torch.nn.functional.silu(states)),
+        "Python": lambda: (states.view(-1), states[:4], states.shape, states.T.reshape(64, 64)),
+    }
+    ticks = iter(range(1000))
+    for kind, call in calls.items():
+        with OperationTimes(torch.device("cpu"), lambda: next(ticks)) as times:
+            call()
+        found = times.shares(times._seconds.total())
+        assert found[kind] > 0
+        assert not any(share for other, share in found.items() if other not in (kind, "Python"))
 
 
 def test_tokens_are_those_that_went_through(results, tiny):
@@ -70,6 +107,7 @@ def test_the_command(tiny, tmp_path):
     result = CliRunner().invoke(app, ["-m", tiny("opt"), *map(str, options)], env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
     assert "sentence-transformers" in result.stdout
+    assert re.search(r"^prompteol: matrix products \d+%, attention \d+%, copies \d+%, ", result.stdout, re.MULTILINE)
     figures = json.loads(report.read_text())
     assert figures["machine"]["torch"] == torch.__version__
     assert [run["demonstration"] for run in figures["runs"]] == ["none", "opt-2.7b"]

@@ -17,6 +17,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from prompteol.benchmark.profiling import OperationTimes
 from prompteol.benchmark.ways import STOCK, Method
 from prompteol.progress import Progress, no_progress
 
@@ -44,9 +45,11 @@ class Measurement:
     operations: int  # floating-point operations of its matrix products and attention each time
     peak_mebibytes: float | None  # the most memory in use while it ran
     difference: float | None  # largest distance of a unit vector's entry from stock's; None for another layer
+    cosine: float | None  # lowest one of a vector with stock's; None for another layer
     seconds: list[float] = field(default_factory=list)  # of each repeat
     gemm_rates: list[float] = field(default_factory=list)  # just before each repeat, in the method's dtype
     times_stock: list[float] = field(default_factory=list)  # stock's time over that of the method, by repeat
+    time_shares: dict[str, float] = field(default_factory=dict)  # of matrix products, attention and others in one call
 
     @property
     def sentences_per_second(self) -> float:
@@ -85,19 +88,24 @@ def compare(
     methods = list(methods)
     batch = list(texts)
     results, vectors = [], {}
-    with progress(label, len(methods) * (1 + repeats), "runs") as advance:
+    with progress(label, len(methods) * (2 + repeats), "runs") as advance:
         for method in methods:
             vectors[method.name] = nn.functional.normalize(method.encode(batch).float().cpu())
             results.append(_counted(method, batch))
             advance(1)
         for method, result in zip(methods, results, strict=True):
             if method.comparable:
-                result.difference = float((vectors[method.name] - vectors[STOCK]).abs().max())
+                own, stock = vectors[method.name], vectors[STOCK]
+                result.difference = float((own - stock).abs().max())
+                result.cosine = float((own * stock).sum(1).min())
         for _ in range(repeats):
             for method, result in zip(methods, results, strict=True):
                 result.gemm_rates.append(_gemm_rate(method.backbone, clock))
                 result.seconds.append(_seconds(partial(method.encode, batch), method.backbone.device, clock))
                 advance(1)
+        for method, result in zip(methods, results, strict=True):
+            result.time_shares = _time_shares(partial(method.encode, batch), method.backbone.device, clock)
+            advance(1)
     stock_seconds = next(result.seconds for result in results if result.name == STOCK)
     for result in results:
         result.times_stock = [stock / own for stock, own in zip(stock_seconds, result.seconds, strict=True)]
@@ -129,7 +137,7 @@ def _counted(method: Method, texts: list[str]) -> Measurement:
         checked = flops.get_total_flops()
         method.encode(texts)
     operations = flops.get_total_flops() - checked
-    return Measurement(method.name, len(texts), count.tokens, operations, peak, None)
+    return Measurement(method.name, len(texts), count.tokens, operations, peak, None, None)
 
 
 def _seconds(call: Callable[[], object], device: torch.device, clock: Callable[[], float]) -> float:
@@ -139,6 +147,13 @@ def _seconds(call: Callable[[], object], device: torch.device, clock: Callable[[
     call()
     _wait(device)
     return clock() - start
+
+
+def _time_shares(call: Callable[[], object], device: torch.device, clock: Callable[[], float]) -> dict[str, float]:
+    """Watch a call once; some microseconds an operation of what is Python's share are the watching's own."""
+    with OperationTimes(device, clock) as times:
+        seconds = _seconds(call, device, clock)
+    return times.shares(seconds)
 
 
 def _wait(device: torch.device) -> None:

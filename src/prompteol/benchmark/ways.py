@@ -40,7 +40,19 @@ SHAPES: dict[str, dict[str, Any]] = {
         "head_dim": 128,
         "tie_word_embeddings": True,
     },
+    "gemma3-270m": {
+        "model_type": "gemma3_text",
+        "hidden_size": 640,
+        "intermediate_size": 2048,
+        "num_hidden_layers": 18,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "head_dim": 256,
+        "sliding_window": 512,
+    },
 }
+# Of x86 and of ARM, as torch.cpu.get_capabilities names them.
+_BF16_CAPABILITIES = ("amx_bf16", "avx512_bf16", "bf16")
 _EOS, _PAD = "</s>", "<pad>"
 # Words of a sentence at every twentieth of the 3,000 sentences of STS Benchmark's dev split (Cer et al., 2017), split
 # at blanks.
@@ -72,8 +84,17 @@ def methods(source: str, model: PromptEOL) -> Iterator[Method]:
     yield _encoding(STOCK, _reloaded(SentenceTransformer, model))
     yield _authors(source, model)
     yield _encoding(f"{OURS}, layer at 75 %", _reloaded(type(model), model, layer=0.75), comparable=False)
-    if model.dtype == torch.float32:
+    if model.dtype == torch.float32 and computes_bf16(model.device):
         yield _encoding(f"{OURS}, bf16", deepcopy(model).to(torch.bfloat16))
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Return whether a device multiplies bf16 in hardware; other processors widen every number first."""
+    if device.type != "cpu":
+        return True
+    # Before torch 2.11 nobody says.
+    known = getattr(torch.cpu, "get_capabilities", dict)()
+    return not known or any(known.get(name) for name in _BF16_CAPABILITIES)
 
 
 def _encoding(name: str, model: SentenceTransformer, *, comparable: bool = True) -> Method:

@@ -23,7 +23,7 @@ from prompteol.files import TextSource, refuse_overwrite, write_text
 if TYPE_CHECKING:
     from prompteol.benchmark import Measurement
 
-# The paper's example of a demonstration, and none.
+# A prompt with the paper's example of a demonstration, and one without.
 _DEMONSTRATIONS = ("none", "opt-2.7b")
 _SHORT_TEXTS = 256
 
@@ -33,7 +33,7 @@ def benchmark(
     model: Annotated[
         str | None,
         option(
-            "--model -m MODEL [random ones of the shapes of OPT-125m and Qwen3-0.6B]",
+            "--model -m MODEL [random ones of the shapes of OPT-125m, Qwen3-0.6B and Gemma 3 270M]",
             "The folder or Hub name of a causal LM.",
         ),
     ] = None,
@@ -41,7 +41,7 @@ def benchmark(
         str | None,
         option(
             "--sentences FILE [made up, with the lengths of STS-B's]",
-            "The file of texts to embed: one a line, or a column of a table.",
+            "The file of texts to embed: one per line, or a column of a table.",
         ),
     ] = None,
     count: Annotated[int, option("--count -n N", "The number of sentences to embed.", min=1)] = 96,
@@ -53,12 +53,13 @@ def benchmark(
     device: shared.DeviceOption = None,
     threads: shared.ThreadsOption = None,
     processor_time: Annotated[
-        bool, option("--processor-time", "Measure the CPU time of all threads; for a busy machine, with --threads 1.")
+        bool,
+        option("--processor-time", "Measure the CPU time of all threads; use it with --threads 1 on a busy machine."),
     ] = False,
     output: Annotated[Path | None, option("--output -o FILE", "The JSON file to write every figure to.")] = None,
     force: shared.ForceOption = False,
 ) -> None:
-    """Compare prompteol with stock sentence-transformers and the authors' way."""
+    """Compare the speed of prompteol, stock sentence-transformers and the authors' code."""
     texts = None
     if sentences:
         source = TextSource.open(sentences, format, column or (), delimiter=delimiter)
@@ -67,12 +68,12 @@ def benchmark(
     options.check(model)
     if output:
         refuse_overwrite(output, force=force)
-    from prompteol.benchmark import OURS, STOCK, compare, describe_machine, methods, short_sentences
+    from prompteol.benchmark import OURS, STOCK, compare, computes_bf16, describe_machine, methods, short_sentences
     from prompteol.benchmark import sentences as made_up
 
     options.use_threads()
     texts = texts or made_up(count)
-    # What a call costs beside the backbone shows in one text, and what a text costs in many short ones.
+    # One text shows the cost of a call besides the backbone; many short ones show the cost of a text.
     more = {"one text": texts[:1], f"{_SHORT_TEXTS} short texts": short_sentences(_SHORT_TEXTS)}
     clock = time.process_time if processor_time else time.perf_counter
     runs: list[dict[str, Any]] = []
@@ -89,7 +90,11 @@ def benchmark(
                 timed = compare(pair, batch, repeats=repeats, clock=clock, label=label, progress=progress)
                 results += [replace(result, name=f"{result.name}, {label}") for result in timed]
             console.show(_table(title, results))
+            for result in results[: len(contestants)]:
+                console.show(_where_time_goes(result))
             runs.append({"model": name, "demonstration": demonstration, "results": list(map(_figures, results))})
+    if used == "float32" and not computes_bf16(loaded.device):
+        console.show("bf16 was left out: this processor has no instruction for it (AMX, AVX512-BF16)")
     if output:
         machine = describe_machine(loaded.device)
         report = {"machine": machine, "dtype": used, "clock": clock.__name__, "runs": runs}
@@ -97,7 +102,7 @@ def benchmark(
 
 
 def _sources(model: str | None) -> Iterator[tuple[str, str]]:
-    """Give each model's name and where it lies; random ones are there only until the next."""
+    """Yield each model's name and folder; a random model is deleted when the next one is asked for."""
     if model:
         yield model, model
         return
@@ -111,8 +116,8 @@ def _sources(model: str | None) -> Iterator[tuple[str, str]]:
 def _table(title: str, results: list[Measurement]) -> Table:
     table = Table(title=title)
     table.add_column("way")
-    figures = ("sentences/s", "tokens", "tokens/s", "times stock (range)", "of GEMM rate", "peak MiB", "difference")
-    for figure in figures:
+    counts = ("sentences/s", "tokens", "tokens/s", "times stock (range)", "of GEMM rate", "peak MiB")
+    for figure in (*counts, "difference", "cosine"):
         table.add_column(figure, justify="right")
     for result in results:
         ratio = result.ratio
@@ -120,8 +125,14 @@ def _table(title: str, results: list[Measurement]) -> Table:
         shares = f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})", f"{result.gemm_share.median:.0%}"
         peak = "-" if result.peak_mebibytes is None else f"{result.peak_mebibytes:,.0f}"
         difference = "-" if result.difference is None else f"{result.difference:.0e}"
-        table.add_row(result.name, *counted, *shares, peak, difference)
+        cosine = "-" if result.cosine is None else f"{result.cosine:.5f}"
+        table.add_row(result.name, *counted, *shares, peak, difference, cosine)
     return table
+
+
+def _where_time_goes(result: Measurement) -> str:
+    shares = ", ".join(f"{kind} {share:.0%}" for kind, share in result.time_shares.items())
+    return f"{result.name}: {shares}"
 
 
 def _figures(result: Measurement) -> dict[str, Any]:

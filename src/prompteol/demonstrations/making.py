@@ -44,7 +44,7 @@ def demonstrations_from_model(
     are those of :func:`demonstrations_from_definitions`; a model without a head is a ModelError.
     """
     questioned = _some_sentences(sentences, seed)
-    spoken = model.words(questioned, k=_CANDIDATE_WORDS)
+    spoken = model.words(questioned, k=_CANDIDATE_WORDS, contrast=False)
     pairs = ((text, _first_word([word.text for word in words])) for text, words in zip(questioned, spoken, strict=True))
     return _some(pairs, count, None)
 

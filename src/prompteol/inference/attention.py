@@ -194,16 +194,19 @@ _factories: dict[str, Callable[[], Attention]] = {
 
 
 def register_attention(name: str, factory: Callable[[], Attention]) -> None:
-    """Make an attention kernel selectable by name, in place of one registered under it before.
+    """Make an attention kernel selectable by name.
 
     It is compared with the reference forward before its results are used, and left out with a warning where it differs.
 
     Args:
-        name: what ``attention=`` takes; SettingError where it is empty or one of ours.
+        name: what ``attention=`` takes, and the ``attention`` of a model's first module.
         factory: returns the kernel; called once for each check of a backbone.
+
+    Raises:
+        SettingError: the name is empty or taken.
     """
-    if not name or name in (AUTO, "sdpa", "varlen"):
-        raise SettingError(f"attention {name!r} cannot be registered: give a name of your own, such as 'my_kernel'")
+    if not name or name in (AUTO, *_factories):
+        raise SettingError(f"attention {name!r} is empty or taken: give a name of your own, such as 'my_kernel'")
     _factories[name] = factory
 
 
@@ -211,7 +214,7 @@ def check_attention(name: str) -> None:
     """Raise SettingError for a name that no kernel has."""
     if name not in (AUTO, *_factories):
         names = ", ".join(map(repr, (AUTO, *_factories)))
-        raise SettingError(f"attention={name!r} is none of {names}: leave it out, or call prompteol.register_attention")
+        raise SettingError(f"attention {name!r} is none of {names}: choose one, or call prompteol.register_attention")
 
 
 class KernelSelector:

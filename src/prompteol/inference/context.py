@@ -1,7 +1,6 @@
 """Carry what the attention and the layers of one packed forward need, and register its attention with transformers.
 
-One attention function serves every architecture: the running forward's kernel does the arithmetic, and the mask is the
-architecture's own, of one text's positions instead of the pack's, which brings sliding and chunked windows with it.
+One attention function serves every architecture: the running forward's kernel does the arithmetic.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface
 
-from prompteol.compat import visible_tokens
 from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
 
 if TYPE_CHECKING:
@@ -209,14 +207,4 @@ def _attend_in_pack(
     return torch.cat([before, attend(context, module, query, key, value)], dim=1)
 
 
-def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtype, **_: Any) -> Tensor:
-    """Return the architecture's mask of the longest text, (1, 1, span, span); a shorter text's is a corner of it."""
-    context = current_context()
-    positions = torch.arange(context.span, device=context.device)
-    zero = torch.zeros(1, 1, 1, 1, dtype=torch.long, device=context.device)
-    seen = visible_tokens(mask_function, zero, positions)
-    return context.attention.mask(seen.expand(1, 1, context.span, context.span), dtype)
-
-
 AttentionInterface.register(NAME, _attend)
-AttentionMaskInterface.register(NAME, _mask_of_one_text)

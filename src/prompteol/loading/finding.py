@@ -11,9 +11,8 @@ from transformers import AutoProcessor, AutoTokenizer, PretrainedConfig, PreTrai
 
 from prompteol.errors import ModelError
 from prompteol.extras import check_extra
+from prompteol.files.model_folders import ADAPTER, MANIFEST
 from prompteol.model import (
-    ADAPTER,
-    MANIFEST,
     LoadOptions,
     ModelSource,
     backbone_of,

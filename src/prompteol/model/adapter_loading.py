@@ -15,8 +15,9 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from prompteol.compat import PEFT_PREFIX, renames_weights
 from prompteol.errors import ModelError, PromptEOLError
+from prompteol.files.model_folders import ADAPTER
 from prompteol.model.adapter_state import named_adapter_modules
-from prompteol.model.source import ADAPTER, DAMAGE, ModelSource, backbone_of
+from prompteol.model.source import DAMAGE, ModelSource, backbone_of
 
 if TYPE_CHECKING:
     from peft import PeftConfig

@@ -11,8 +11,6 @@ from typing import Any, BinaryIO
 
 from prompteol.errors import ModelError
 
-SUFFIX = ".gguf"
-
 _STRING, _ARRAY = 8, 9
 _FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 # No key and no value but a chat template is longer; a damaged length would ask for the whole memory.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,15 +19,12 @@ from transformers import AutoConfig, PretrainedConfig
 
 from prompteol.compat import dequantizing, initialized_weights, language_model_types
 from prompteol.errors import ModelError, ModelNotFoundError, PromptEOLError
-from prompteol.model.gguf import SUFFIX, GGUFHeader
-
-MANIFEST = "prompteol.json"
-ADAPTER = "adapter_config.json"
+from prompteol.files.model_folders import ADAPTER, MANIFEST, locate_model
+from prompteol.model.gguf import GGUFHeader
 
 Kind = Literal["base", "adapter", "artifact", "sentence-transformer"]
 # Of the files that tell a kind, the first that is there does.
 _MARKERS: dict[str, Kind] = {MANIFEST: "artifact", "modules.json": "sentence-transformer", ADAPTER: "adapter"}
-_READ = {".bin", ".jinja", ".json", ".md", ".model", ".safetensors", ".txt"}
 
 # What no vector depends on: names, versions, and what only training, generation or the form of an output reads.
 _NO_MATTER = re.compile(
@@ -111,13 +107,7 @@ class ModelSource:
 
 def find_source(name: str | Path, *, gguf_file: str | None = None, **files: Any) -> ModelSource:
     """Find out what lies at a path or Hub name, or raise ModelNotFoundError; ``gguf_file`` names a file there."""
-    if not isinstance(name, (str, os.PathLike)):
-        raise ModelError(f"model {name!r:.60} is {type(name).__name__}: give a folder, or a name on the Hub")
-    path = Path(name).expanduser()
-    if path.suffix == SUFFIX and os.path.isfile(path):
-        return ModelSource(str(path.parent), "base", files, path.name)
-    name = _existing(name)
-    gguf_file = gguf_file or _only_gguf(Path(name))
+    name, gguf_file = locate_model(name, gguf_file)
     if gguf_file is not None:
         return ModelSource(name, "base", files, gguf_file)
     kind: Kind = next((kind for file, kind in _MARKERS.items() if ModelSource(name, kind, files).file(file)), "base")
@@ -189,41 +179,6 @@ def reading(name: str, given: Mapping[str, Any] | None = None) -> Iterator[None]
         raise ModelError(
             f"{name!r} cannot be read, so a file of it is damaged or missing {reason}; copy or save the model anew"
         ) from error
-
-
-def _existing(name: str | Path) -> str:
-    path = Path(name).expanduser()
-    # Not the methods of Path, which raise where a name is too long to be one.
-    if os.path.isdir(path):
-        _check_permission(path)
-        return str(path)
-    if os.path.isfile(path):
-        raise ModelNotFoundError(f"{str(name)!r} is a file: give the folder that holds config.json, or a .gguf file")
-    if path.is_absolute() or str(name).startswith((".", "~")) or str(name).count("/") > 1:
-        raise ModelNotFoundError(f"no such folder: {str(name)!r}")
-    return str(name)
-
-
-def _only_gguf(folder: Path) -> str | None:
-    """Return the name of the GGUF file of a folder that holds no other model; ModelError where there are several."""
-    if not os.path.isdir(folder) or any((folder / name).exists() for name in ("config.json", *_MARKERS)):
-        return None
-    found = sorted(path.name for path in folder.glob(f"*{SUFFIX}"))
-    if len(found) > 1:
-        raise ModelError(f"{str(folder)!r} holds {', '.join(found)}: choose one with gguf_file=..., or give its path")
-    return found[0] if found else None
-
-
-def _check_permission(folder: Path) -> None:
-    """Refuse a folder, or what is read of a model in it, that may not be read: transformers says there is none."""
-    looked = [folder]
-    if os.access(folder, os.R_OK | os.X_OK):
-        looked += [file for file in folder.iterdir() if file.suffix in _READ or file.is_dir()]
-    for file in looked:
-        if not os.access(file, os.R_OK | os.X_OK if file == folder else os.R_OK):
-            raise ModelError(
-                f"{str(file)!r}: Permission denied; its owner can open it to you with: chmod -R a+rX {str(folder)!r}"
-            )
 
 
 def _why_not_causal(config: PretrainedConfig) -> str | None:

@@ -6,6 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prompteol.model.lexical import LexicalModel
+from prompteol.saving.card import renamed
+from prompteol.saving.card_sections import CardFacts
 from prompteol.saving.hub import folder_files, full_name, upload
 
 _CARD = "README.md"
@@ -47,8 +49,13 @@ class PushableModel(LexicalModel):
                     self.save(str(folder), name, train_datasets=train_datasets, safe_serialization=safe_serialization)
                 finally:
                     self.model_card_data.model_id = before
+            files: dict[str, Path | bytes] = {**folder_files(folder)}
+            if local_model_path is not None and _CARD in files:
+                # It was saved under the folder's name.
+                card = (folder / _CARD).read_text(encoding="utf-8", errors="surrogateescape")
+                files[_CARD] = renamed(card, CardFacts(name)).encode("utf-8", "surrogateescape")
             done = upload(
-                folder_files(folder),
+                files,
                 name,
                 message=commit_message or f"Add new {type(self).__name__} model",
                 description=f"A pull request with a model of prompteol:\n\n```\n{self}\n```" if create_pr else "",

@@ -44,8 +44,8 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """Hold the nearest explanation of a server's vectors; no fault is the empty string."""
+class Diagnosis:
+    """Hold the nearest explanation of a server's vectors; ``fault`` is empty where there is none."""
 
     fault: str
     cosine: float
@@ -171,14 +171,14 @@ class LocalModel:
             yield Variant("beginning cut", [whole[-limit:]])
             yield Variant("text cut elsewhere", [whole[: limit - len(tail)] + tail])
             yield Variant("text cut elsewhere", [whole[: limit - len(tail) - 1] + tail])
-            # As an exported tokenizer cuts: of the tail, what is tokenized with the text goes with it.
+            # An exported tokenizer cuts like this: tail tokens that are tokenized with the text are cut with it.
             for lost in range(1, min(_TOKENS_NEXT_TO_TEXT, len(tail) - 1) + 1):
                 yield Variant("tail shortened", [whole[: limit - len(tail) + lost] + tail[lost:]])
         yield Variant("text not cut", [whole])
         plain = self._ids([text], special=True)[0][: self.limit]
         yield Variant("prompt lost", [plain])
 
-    def judge(self, found: Vectors, variants: Iterator[Variant], tolerance: float) -> Judgement:
+    def diagnose(self, found: Vectors, variants: Iterator[Variant], tolerance: float) -> Diagnosis:
         """Name the fault whose vectors are nearest to those that a server gave, or none."""
         right = next(variants)
         expected = self.vectors(right)
@@ -186,24 +186,24 @@ class LocalModel:
             if list(self.model)[1:]:
                 bare = self.vectors(Variant("modules lost", right.rows, after=False))
                 if bare.shape == found.shape and _distance(found, bare) < _NEAR:
-                    return Judgement("modules lost", 0.0, 1.0, 1 - _distance(found, bare))
+                    return Diagnosis("modules lost", 0.0, 1.0, 1 - _distance(found, bare))
             sizes = f"{found.shape[1]} dimensions, where the model has {expected.shape[1]}"
-            return Judgement("another model", 0.0, 1.0, 0.0, sizes)
+            return Diagnosis("another model", 0.0, 1.0, 0.0, sizes)
         if not np.isfinite(found).all():
-            return Judgement("another dtype", 0.0, 1.0, 0.0, "numbers that are not finite, as float16 overflows to")
+            return Diagnosis("another dtype", 0.0, 1.0, 0.0, "numbers that are not finite, as float16 overflows to")
         difference, distance = float(np.abs(found - expected).max()), _distance(found, expected)
         if difference <= tolerance:
-            return Judgement("", 1 - distance, difference, 1 - distance)
+            return Diagnosis("", 1 - distance, difference, 1 - distance)
         fault, least = "", distance
         for variant in variants:
             vectors = self.vectors(variant)
             if vectors.shape == found.shape and (other := _distance(found, vectors)) < least:
                 fault, least = variant.fault, other
         if fault and least <= _NEAR and least * _TIMES_NEARER <= distance:
-            return Judgement(fault, 1 - distance, difference, 1 - least)
+            return Diagnosis(fault, 1 - distance, difference, 1 - least)
         if distance <= _PRECISION:
-            return Judgement("another dtype", 1 - distance, difference, *self._precision(found, right, distance))
-        return Judgement("another model", 1 - distance, difference, 1 - least, "no known fault explains it")
+            return Diagnosis("another dtype", 1 - distance, difference, *self._precision(found, right, distance))
+        return Diagnosis("another model", 1 - distance, difference, 1 - least, "no known fault explains it")
 
     def _precision(self, found: Vectors, right: Variant, distance: float) -> tuple[float, str]:
         """Return how near the vectors of the nearest other precision are, and what it is."""

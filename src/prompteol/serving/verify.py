@@ -14,7 +14,7 @@ from prompteol.embedder.server import Answer, EmbeddingServer
 from prompteol.errors import ServerError, SettingError
 from prompteol.prompts import PromptTask
 from prompteol.serving.faults import FAULTS
-from prompteol.serving.variants import Judgement, LocalModel
+from prompteol.serving.variants import Diagnosis, LocalModel
 from prompteol.vectors import tolerance as tolerance_of
 from prompteol.vectors import unit
 
@@ -177,15 +177,15 @@ class _Comparison:
             answer = self._ask(form, _TEXTS)
         except ServerError as error:
             return _declined(request, error), None
-        judgement = self.local.judge(unit(answer.vectors), self.local.variants(_TEXTS), self.tolerance)
-        if judgement.fault and form != "messages":
-            alone = self.local.judge(unit(self._alone(form)), self.local.variants(_TEXTS), self.tolerance)
+        diagnosis = self.local.diagnose(unit(answer.vectors), self.local.variants(_TEXTS), self.tolerance)
+        if diagnosis.fault and form != "messages":
+            alone = self.local.diagnose(unit(self._alone(form)), self.local.variants(_TEXTS), self.tolerance)
             if not alone.fault:
-                judgement = replace(judgement, fault="batch differs", detail="one text at a time is exact")
+                diagnosis = replace(diagnosis, fault="batch differs", detail="one text at a time is exact")
         lengths = np.linalg.norm(answer.vectors, axis=1)
         scaled = bool(np.abs(lengths - 1).max() < 1e-3)
         told = "length 1" if scaled else f"lengths {lengths.min():.3g} to {lengths.max():.3g}"
-        return _finding(request, judgement, told), answer.vectors
+        return _finding(request, diagnosis, told), answer.vectors
 
     def _long(self, form: Form) -> ServerFinding:
         request, text = f"a long text, as {_NAMES[form]}", self._long_text()
@@ -201,12 +201,14 @@ class _Comparison:
                     return ServerFinding(request, "not taken", detail=str(again))
                 return ServerFinding(request, "refused", detail=str(error), mend=FAULTS["refused"])
             note = f"with {option}, else refused"
-        judgement = self.local.judge(unit(answer.vectors), self.local.cut_variants(text, answer.tokens), self.tolerance)
-        if judgement.fault in _CUTS and judgement.cosine >= _SAME_MEANING:
-            judgement, note = replace(judgement, fault=""), f"{note} {judgement.fault}, which hardly shows".strip()
-        found = _finding(request, judgement, note)
+        diagnosis = self.local.diagnose(
+            unit(answer.vectors), self.local.cut_variants(text, answer.tokens), self.tolerance
+        )
+        if diagnosis.fault in _CUTS and diagnosis.cosine >= _SAME_MEANING:
+            diagnosis, note = replace(diagnosis, fault=""), f"{note} {diagnosis.fault}, which hardly shows".strip()
+        found = _finding(request, diagnosis, note)
         # No fault of the server: every export cuts so, and export.json says how much it shows.
-        accepted = found.fault == "tail shortened" and judgement.cosine >= _STILL_NEAR
+        accepted = found.fault == "tail shortened" and diagnosis.cosine >= _STILL_NEAR
         return replace(found, verdict="inexact") if accepted else found
 
     def _long_text(self) -> str:
@@ -254,13 +256,13 @@ class _Comparison:
         return ServerFinding(request, "fault", fault, "", FAULTS[fault], cosine, difference)
 
 
-def _finding(request: str, judgement: Judgement, note: str) -> ServerFinding:
-    if not judgement.fault:
-        return ServerFinding(request, "exact", "", note, "", judgement.cosine, judgement.difference)
-    detail = judgement.detail or f"cosine {judgement.nearest:.5f} to the vectors with this fault"
+def _finding(request: str, diagnosis: Diagnosis, note: str) -> ServerFinding:
+    if not diagnosis.fault:
+        return ServerFinding(request, "exact", "", note, "", diagnosis.cosine, diagnosis.difference)
+    detail = diagnosis.detail or f"cosine {diagnosis.nearest:.5f} to the vectors with this fault"
     return ServerFinding(
-        request, "fault", judgement.fault, "; ".join(filter(None, (detail, note))), FAULTS[judgement.fault],
-        judgement.cosine, judgement.difference,
+        request, "fault", diagnosis.fault, "; ".join(filter(None, (detail, note))), FAULTS[diagnosis.fault],
+        diagnosis.cosine, diagnosis.difference,
     )  # fmt: skip
 
 

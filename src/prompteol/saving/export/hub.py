@@ -10,6 +10,8 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import EntryNotFoundError
 
 from prompteol.errors import ExportError
+from prompteol.saving.card import folder_name
+from prompteol.saving.export.card import card_on_hub
 from prompteol.saving.export.commands import serving_commands
 from prompteol.saving.export.exporting import Export
 from prompteol.saving.hub import folder_files, saying_why, upload
@@ -47,8 +49,7 @@ def push(done: Export, name: str, revision: str = "served", *, private: bool = F
         )
     commands = serving_commands(name, tokenizer=None, dtype=done.record["dtype"], revision=revision)
     readme = (done.folder / "README.md").read_text(encoding="utf-8")
-    for server, command in done.commands.items():
-        readme = readme.replace(command, commands[server])
+    readme = card_on_hub(readme, folder_name(done.folder), name, revision, done.record["dtype"])
     record = json.dumps({**done.record, "commands": commands}, indent=2, ensure_ascii=False) + "\n"
     written_anew = {"README.md": readme.encode(), EXPORTED: record.encode()}
     upload(

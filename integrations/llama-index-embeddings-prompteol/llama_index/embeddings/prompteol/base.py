@@ -169,7 +169,7 @@ class PromptEOLEmbedding(BaseEmbedding):
         """Return this embedding for one index, which is stamped when it is new and else must be its own.
 
         Give the result as ``embed_model``, when the index is built and when it is loaded. A model or a field that is
-        changed afterwards is noticed before the next text is embedded; an edit of a few single weights, when the index
+        changed afterward is noticed before the next text is embedded; an edit of a few single weights, when the index
         is opened.
 
         Args:
