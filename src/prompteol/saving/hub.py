@@ -1,4 +1,4 @@
-"""Upload a model to the Hub in one commit, and say in one line why it was refused."""
+"""Upload a model to the Hub in one commit; if the Hub refuses, say why in one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
 from prompteol.compat import hub_errors
 from prompteol.errors import HubError, PromptEOLError
 
-# What loaders read: of an earlier model on the branch it would be mixed with the new one.
+# Files that loaders read: those of an earlier model on the branch would mix with the new one.
 _READ_BY_LOADERS = re.compile(
     r"(\d+_\w+/.*|[^/]*\.(safetensors|bin|jinja|model)|[^/]*\.index\.json|prompteol\.json|export\.json"
     r"|(adapter_)?config\.json|modules\.json|sentence_bert_config\.json|config_sentence_transformers\.json"
@@ -47,10 +47,10 @@ def check_upload(
     replaced: str | None = None,
     token: str | None = None,
 ) -> None:
-    """Raise HubError where a model could not be uploaded, before any work is done.
+    """Raise HubError if a model could not be uploaded, before any work is done.
 
-    ``force`` allows a branch that holds a model, which the upload then replaces; ``replaced`` is a file that tells a
-    folder which may be replaced without.
+    ``force`` allows a branch that holds a model, which the upload then replaces; ``replaced`` is a file that marks a
+    folder which may be replaced without ``force``.
     """
     api = HfApi(token=token)
     full = full_name(name, token=token)
@@ -68,10 +68,10 @@ def check_upload(
 
 
 def full_name(name: str, *, token: str | None = None) -> str:
-    """Return a repository's name with its owner, who is the user of the token where none is given.
+    """Return a repository's name with its owner; without an owner, the user of the token is the owner.
 
     Raises:
-        HubError: the Hub knows no such token, or is not reached.
+        HubError: the Hub does not know the token, or cannot be reached.
     """
     with saying_why(name):
         user = HfApi(token=token).whoami()["name"]
@@ -92,14 +92,14 @@ def upload(
     kept: Collection[str] = (),
     token: str | None = None,
 ) -> CommitInfo:
-    """Upload files to a branch in one commit: what fails leaves the branch as it was.
+    """Upload files to a branch in one commit; a failure leaves the branch unchanged.
 
-    ``stale`` tells of a file that lies there whether the commit removes it; files named in ``kept`` stay as they are.
-    The repository and the branch are made where there are none; a branch that was made for an upload which failed is
-    taken away again.
+    ``stale`` tells whether the commit removes an existing file; the files in ``kept`` stay as they are.
+    The repository and the branch are created if they do not exist. A branch that was created for a failed upload is
+    deleted again.
 
     Raises:
-        HubError: the Hub refuses, is not reached, or the repository is public and was to be private.
+        HubError: the Hub refuses or cannot be reached, or the repository is public but should be private.
     """
     api = HfApi(token=token)
     with saying_why(name):
@@ -111,7 +111,7 @@ def upload(
             gone = [CommitOperationDelete(file) for file in there if file not in files and stale(file)]
             sent = {file: data for file, data in files.items() if not (file in kept and file in there)}
             added = [CommitOperationAdd(file, data) for file, data in sent.items()]
-            # Not upload_folder, which makes several commits of what takes longer than five minutes.
+            # upload_folder is not used, as it makes several commits if an upload takes longer than five minutes.
             return api.create_commit(
                 name,
                 [*gone, *added],
@@ -128,7 +128,7 @@ def upload(
 
 
 def _check_privacy(api: HfApi, name: str, private: bool | None) -> None:
-    """Refuse to upload what is to be private to a repository that everybody may read."""
+    """Refuse to upload a private model to an existing public repository."""
     if private and api.model_info(name).private is False:
         raise HubError(
             f"{name!r} exists and is public: make it private on its settings page, or give another name; nothing was "
@@ -137,7 +137,7 @@ def _check_privacy(api: HfApi, name: str, private: bool | None) -> None:
 
 
 def _make_branch(api: HfApi, name: str, revision: str | None) -> bool:
-    """Make a branch where there is none; return whether it was made."""
+    """Create a branch if it does not exist; return whether it was created."""
     if revision is None or revision in {branch.name for branch in api.list_repo_refs(name).branches}:
         return False
     api.create_branch(name, branch=revision, exist_ok=True)
@@ -146,20 +146,20 @@ def _make_branch(api: HfApi, name: str, revision: str | None) -> bool:
 
 @contextmanager
 def saying_why(name: str, what: str = "was not pushed") -> Iterator[None]:
-    """Turn what requests to the Hub raise into a HubError of one line, which says what to do."""
+    """Turn the errors of requests to the Hub into a HubError of one line, which says what to do."""
     try:
         yield
     except PromptEOLError:
         raise
     except hub_errors() as error:
-        # Of a file that a thread uploads, the client raises its own error from the Hub's.
+        # If a thread uploads the file, the client raises its own error from the Hub's.
         found = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
         reason = " ".join(str(found).split())[:300] or type(found).__name__
         raise HubError(f"{name!r} {what}; {_cure(found)}: {reason}") from error
 
 
 def _cure(error: BaseException) -> str:
-    """Say what to do about an error of a request to the Hub."""
+    """Return advice for an error of a request to the Hub."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, OfflineModeIsEnabled):
         return "unset HF_HUB_OFFLINE"
