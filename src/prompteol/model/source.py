@@ -23,23 +23,23 @@ from prompteol.hub import fetch, raise_unanswered, reachable
 from prompteol.model.gguf import GGUFHeader
 
 Kind = Literal["base", "adapter", "artifact", "sentence-transformer"]
-# Of the files that tell a kind, the first that is there does.
+# The files that tell the kind of a model; the first one that exists decides.
 _MARKERS: dict[str, Kind] = {MANIFEST: "artifact", "modules.json": "sentence-transformer", ADAPTER: "adapter"}
 
-# What no vector depends on: names, versions, and what only training, generation or the form of an output reads.
+# Settings that no vector depends on: names, versions, and settings of training, generation or output formats.
 _NO_MATTER = re.compile(
     r"_.*|(pad|bos|eos|sep)_token_id|architectures|auto_map|chunk_size_feed_forward|(torch_)?dtype|id2label|label2id"
     r"|problem_type|init(ializer)?_\w+|\w*(dropout|pdrop|layerdrop)\w*|output_(attentions|hidden_states|router_logits)"
     r"|return_dict|tie_\w+|transformers_version|use_cache"
 )
 
-#: What json, safetensors, transformers and others raise at a file that is cut, empty or of another type.
+#: Errors that json, safetensors, transformers and others raise for a file that is cut, empty or of another type.
 DAMAGE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model that was found by name: a plain causal LM, a PEFT folder, what this package saves, or another.
+    """Describe a model that was found by name: a plain causal LM, a PEFT folder, a saved PromptEOL, or another.
 
     ``files`` say how to reach its files: ``revision``, ``token``, ``cache_folder``, ``local_files_only``; ``name`` is a
     GGUF file's folder or repository.
@@ -52,18 +52,18 @@ class ModelSource:
 
     @property
     def hub_kwargs(self) -> dict[str, Any]:
-        """How to reach its files, in transformers' words."""
+        """The arguments, in transformers' names, to reach its files."""
         kwargs = dict(self.files)
         return {"cache_dir": kwargs.pop("cache_folder", None), **kwargs}
 
     @property
     def loading_kwargs(self) -> dict[str, Any]:
-        """What every ``from_pretrained`` gets that reads a file of it."""
+        """The arguments for every ``from_pretrained`` that reads one of its files."""
         return {**self.hub_kwargs, "gguf_file": self.gguf_file} if self.gguf_file else self.hub_kwargs
 
     @property
     def weights_kwargs(self) -> dict[str, Any]:
-        """What ``from_pretrained`` gets that reads its weights; those of a GGUF file are dequantized."""
+        """The arguments for ``from_pretrained`` to read its weights; those of a GGUF file are dequantized."""
         return {**self.loading_kwargs, **dequantizing()} if self.gguf_file else self.loading_kwargs
 
     @cached_property
@@ -75,15 +75,15 @@ class ModelSource:
         return GGUFHeader.read(found)
 
     def file(self, name: str) -> Path | None:
-        """Return the local path of one of its files, fetched if need be; ``None`` where there is none.
+        """Return the local path of one of its files, downloaded if need be; ``None`` if the file does not exist.
 
-        A GGUF file is whole: what lies beside it belongs to other models.
+        A GGUF file holds a whole model: the files next to it belong to other models.
         """
         return None if self.gguf_file else fetch(self.name, name, **self.files)
 
 
 def find_source(name: str | Path, *, gguf_file: str | None = None, **files: Any) -> ModelSource:
-    """Find out what lies at a path or Hub name, or raise ModelNotFoundError; ``gguf_file`` names a file there."""
+    """Find the model at a path or Hub name, or raise ModelNotFoundError; ``gguf_file`` names a file there."""
     name, gguf_file = locate_model(name, gguf_file)
     files = reachable(name, files)
     if gguf_file is not None:
@@ -129,7 +129,7 @@ def check_causal(source: ModelSource, *, trust_remote_code: bool = False) -> Pre
 
 
 def vector_settings(config: Any) -> Any:
-    """Return of a configuration, or of a part of one, what vectors may depend on, ready for JSON."""
+    """Return the settings of a configuration, or a part of one, that vectors may depend on, ready for JSON."""
     if isinstance(config, PretrainedConfig):
         config = config.to_dict()
     if isinstance(config, Mapping):
@@ -173,7 +173,7 @@ def _why_not_causal(config: PretrainedConfig) -> str | None:
         return f"this {kind} attends in both directions"
     decodes = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
     causal_name = architecture.endswith(("ForCausalLM", "LMHeadModel"))
-    # Names of these end in LMHeadModel too, whichever way they attend.
+    # The class names of these end in LMHeadModel too, in whichever direction they attend.
     if kind in masked and not (decodes and causal_name):
         return f"{architecture or kind} is an encoder"
     if causal_name:

@@ -15,7 +15,7 @@ from prompteol.compat import hub_errors
 from prompteol.errors import HubError
 from prompteol.hub import check_token, saying_why, unanswered
 
-# What loaders read: of an earlier model on the branch it would be mixed with the new one.
+# Files that loaders read: those of an earlier model on the branch would mix with the new one.
 _READ_BY_LOADERS = re.compile(
     r"(\d+_\w+/.*|[^/]*\.(safetensors|bin|jinja|model)|[^/]*\.index\.json|prompteol\.json|export\.json"
     r"|(adapter_)?config\.json|modules\.json|sentence_bert_config\.json|config_sentence_transformers\.json"
@@ -43,10 +43,10 @@ def check_upload(
     replaced: str | None = None,
     token: str | None = None,
 ) -> None:
-    """Raise HubError where a model could not be uploaded, before any work is done.
+    """Raise HubError if a model could not be uploaded, before any work is done.
 
-    ``force`` allows a branch that holds a model, which the upload then replaces; ``replaced`` is a file that tells a
-    folder which may be replaced without.
+    ``force`` allows a branch that holds a model, which the upload then replaces; ``replaced`` is a file that marks a
+    folder which may be replaced without ``force``.
     """
     full = full_name(name, token=token)
     api = HfApi(token=token)
@@ -61,7 +61,7 @@ def check_upload(
 
 
 def full_name(name: str, *, token: str | None = None) -> str:
-    """Return a repository's name with its owner, who is the user of the token where none is given.
+    """Return a repository's name with its owner; without an owner, the user of the token is the owner.
 
     Raises:
         HubError: the Hub knows no such token, or is not reached; or no request can carry the token.
@@ -86,7 +86,7 @@ def upload(
     kept: Collection[str] = (),
     token: str | None = None,
 ) -> CommitInfo:
-    """Upload files to a branch in one commit: what fails leaves the branch as it was.
+    """Upload files to a branch in one commit; a failure leaves the branch unchanged.
 
     ``stale`` tells of a file that lies there whether the commit removes it; files named in ``kept`` stay as they are.
     The repository and the branch are made where there are none; a branch that was made for an upload which failed is
@@ -176,7 +176,7 @@ def _check_free(name: str, revision: str | None, there: Collection[str]) -> None
 
 
 def _check_privacy(api: HfApi, name: str, private: bool | None) -> None:
-    """Refuse to upload what is to be private to a repository that everybody may read."""
+    """Refuse to upload a private model to an existing public repository."""
     if private and api.model_info(name).private is False:
         raise HubError(
             f"{name!r} exists and is public: make it private on its settings page, or give another name; nothing was "
@@ -185,7 +185,7 @@ def _check_privacy(api: HfApi, name: str, private: bool | None) -> None:
 
 
 def _make_branch(api: HfApi, name: str, revision: str | None) -> bool:
-    """Make a branch where there is none; return whether it was made."""
+    """Create a branch if it does not exist; return whether it was created."""
     if revision is None or revision in {branch.name for branch in api.list_repo_refs(name).branches}:
         return False
     api.create_branch(name, branch=revision, exist_ok=True)
