@@ -1,5 +1,7 @@
 """Scores stand in a model's card as a table with its command, and as metadata that the Hub reads."""
 
+from dataclasses import replace
+
 import pytest
 from huggingface_hub import ModelCard
 
@@ -45,6 +47,14 @@ def test_table_command_and_metadata(saved):
     # Saved again it is the same model, and its card stays.
     PromptEOL(folder, device="cpu").save_pretrained(folder / "again")
     assert (folder / "again" / "README.md").read_text() == card.replace("scored", "again")
+
+
+def test_no_path_of_this_machine_is_written(saved):
+    folder, fingerprint = saved
+    found = replace(evaluation(STS12=61.0), model=ModelDescription(str(folder), fingerprint=fingerprint))
+    write_scores(folder / "README.md", [found], ["STS12"])
+    assert str(folder) not in (folder / "README.md").read_text()
+    assert "| scored | 61.00 |" in (folder / "README.md").read_text()
 
 
 def test_another_model_or_no_card(saved, tmp_path):

@@ -17,7 +17,7 @@ from prompteol.errors import TemplateError
 from prompteol.prompts import Demonstration, PromptTemplate
 from prompteol.saving import Manifest, training_notes
 from prompteol.saving.card import write_card
-from prompteol.saving.card_sections import CardFacts
+from prompteol.saving.card_sections import CardFacts, code_span
 
 HEADINGS = ["Use", "The prompt", "What it computes", "Scores", "Servers", "Limits", "License", "Citation"]
 FACTS = CardFacts("me/tiny", 32, 128)
@@ -155,3 +155,12 @@ def test_what_users_wrote_is_text(prefix, suffix, sentence, word, how):
         template.render("A man is playing a guitar.").replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
     )
     assert block.strip("\n").split() == rendered.split()
+
+
+@given(text=texts)
+def test_a_code_span_ends_where_it_was_meant_to(text):
+    [line] = [token for token in MarkdownIt().parse(f"a {code_span(text)} b") if token.type == "inline"]
+    flat = " ".join(text.split())
+    assume(flat)
+    assert [child.type for child in line.children] == ["text", "code_inline", "text"]
+    assert line.children[1].content == flat.replace("\0", "\ufffd")

@@ -145,6 +145,13 @@ def test_the_card_says_how_it_was_made(adapter, tiny, tmp_path, triplets, quick)
     assert card.count("## Training\n") == 1
 
 
+def test_names_of_data_are_text_in_the_card(tiny, tmp_path, triplets, quick):
+    odd = replace(triplets, name="my `data`\n\n## Heading\n[x](y)", license="mine\n# Heading")
+    card = (train(tiny("llama"), tmp_path / "out", odd, replace(quick, epochs=0.25), device="cpu").output) / "README.md"
+    assert "- Data: `` my `data` ## Heading [x](y) ``, 64 rows" in card.read_text()
+    assert "\n# Heading" not in card.read_text()
+
+
 def test_the_card_has_the_score_of_the_weights(tiny, tmp_path, triplets, dev, quick):
     recipe = replace(quick, epochs=4, eval_steps=1)
     done = train(tiny("llama"), tmp_path / "out", triplets, recipe, dev=dev, device="cpu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ def write_scores(file: str | Path, evaluations: Sequence[Evaluation], tasks: Seq
     data.model_name = data.get("model_name") or name
     data.eval_results = list(_results(own)) or None
     command = f"prompteol evaluate -m {shlex.quote(name)} --tasks {shlex.quote(','.join(tasks))}"
-    tables = markdown(evaluations).replace("## ", "### ")
+    # A path says whose machine that was.
+    shown = replace(own, model=replace(own.model, name=name)) if Path(own.model.name).is_dir() else own
+    tables = markdown([shown, *evaluations[1:]]).replace("## ", "### ")
     section = f"{SCORES_HEADING}\n\n{tables}\n```bash\n{command}\n```\n"
     body = re.sub(
         rf"^{SCORES_HEADING}\n.*?(?=^## |\Z)", lambda _: section + "\n", card.text, flags=re.DOTALL | re.MULTILINE

@@ -1,7 +1,7 @@
 """Save a model in the form that every sentence-transformers loads, with ``prompteol.json`` and a fingerprint."""
 
 from prompteol.saving.card import TRAINING_HEADING, folder_name, named, stated, training_notes
-from prompteol.saving.card_sections import SCORES_HEADING
+from prompteol.saving.card_sections import SCORES_HEADING, code_span
 from prompteol.saving.fingerprint import fingerprint, remembering_frozen_weights
 from prompteol.saving.lost_edits import warn_of_lost_edits
 from prompteol.saving.manifest import EXPORTED, UNFINISHED, Manifest, check_stock_settings, check_truncation
@@ -15,6 +15,7 @@ __all__ = [
     "Manifest",
     "check_stock_settings",
     "check_truncation",
+    "code_span",
     "fingerprint",
     "folder_name",
     "named",

@@ -102,6 +102,14 @@ def inline(text: object) -> str:
     return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", flat)
 
 
+def code_span(text: object) -> str:
+    """Return a text as code within a line, between more backticks than stand together in it."""
+    flat = " ".join(str(text).split())
+    fence = "`" * (max((len(run) for run in re.findall("`+", flat)), default=0) + 1)
+    gap = " " if "`" in flat else ""
+    return f"{fence}{gap}{flat}{gap}{fence}"
+
+
 def is_hub_name(name: object) -> bool:
     """Tell whether the Hub could have a repository of this name."""
     return isinstance(name, str) and _HUB_NAME.fullmatch(name) is not None

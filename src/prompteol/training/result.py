@@ -10,7 +10,7 @@ from typing import Any
 from prompteol.data import ScoredPairs, TrainingExamples
 from prompteol.errors import PromptEOLError
 from prompteol.model import find_source
-from prompteol.saving import TRAINING_HEADING, stated
+from prompteol.saving import TRAINING_HEADING, code_span, stated
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.callbacks import Point
 from prompteol.training.recipe import Recipe
@@ -96,14 +96,15 @@ def save_training(
     adapter = "all weights" if lora is None else "LoRA " + _listed(lora, ", ")
     columns = f"{len(examples)} rows of {', '.join(examples.columns)}"
     facts = {
-        "Base": f"`{base}`; license: {license or _UNKNOWN}",
-        "Data": f"`{examples.name}`, {columns}; license: {examples.license or _UNKNOWN}",
+        "Base": f"{code_span(base)}; license: {license or _UNKNOWN}",
+        "Data": f"{code_span(examples.name)}, {columns}; license: {examples.license or _UNKNOWN}",
         "Teacher": described["teacher"],
         "Recipe": f"{_listed({name: value for name, value in record.items() if value is not None})}; {adapter}",
         "Loss": described["loss"],
         "Trainer": _listed(described["arguments"]),
     }
-    lines = [f"- {name}: {value}" for name, value in facts.items() if value]
+    # A value that holds lines, such as a template, would begin a section of its own.
+    lines = [f"- {name}: {' '.join(str(value).split())}" for name, value in facts.items() if value]
     lines += [*_scores(result, pairs.name if pairs else None, f"the {recipe.keep}"), ""]
     section, earlier = TRAINING_HEADING + "\n".join(lines), model.training_notes.removeprefix(TRAINING_HEADING)
     model.training_notes = f"{section}\n### Before that\n\n{earlier}" if earlier else section
@@ -119,7 +120,7 @@ def _scores(result: Training, dev: str | None, which: str) -> list[str]:
         return ["- No development pairs: the weights are those of the last step"]
     kept = result.kept
     if kept is None:
-        return [f"- The weights are those of the last step, which was not evaluated on `{dev}`"]
+        return [f"- The weights are those of the last step, which was not evaluated on {code_span(dev)}"]
     verdict = f", which is **no better than the base** ({result.before:.2f})" if result.verdict else ""
     rows: list[tuple[Point, str]] = []
     loss = ""
@@ -129,8 +130,8 @@ def _scores(result: Training, dev: str | None, which: str) -> list[str]:
     every = -(-len(rows) // _ROWS)
     shown = {point.step for point, _ in (*rows[::every], rows[-1])} | {kept.step}
     return [
-        f"- Spearman's correlation x 100 of the cosine on `{dev}`; step 0 is the base. The weights are those of step "
-        f"{kept.step}, {which}, with {kept.score:.2f}{verdict}:",
+        f"- Spearman's correlation x 100 of the cosine on {code_span(dev)}; step 0 is the base. The weights are "
+        f"those of step {kept.step}, {which}, with {kept.score:.2f}{verdict}:",
         "",
         "| step | score | loss before it |",
         "|---|---|---|",
