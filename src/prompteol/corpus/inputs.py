@@ -120,8 +120,8 @@ def find_sources(
         raise CorpusError("inputs is one dictionary; give a list of them, one per row")
     if isinstance(inputs, (bytes, bytearray)) or hasattr(inputs, "iloc"):
         raise CorpusError(
-            f"inputs is a {type(inputs).__name__}, which gives no rows; give a list of dictionaries, one per row. Of a "
-            "DataFrame that is frame.to_dict('records')"
+            f"inputs is a {type(inputs).__name__}, which gives no rows: give a list of dictionaries, one per row; for "
+            "a DataFrame: frame.to_dict('records')"
         )
     if not isinstance(inputs, (list, tuple)) or not all(isinstance(name, (str, os.PathLike)) for name in inputs):
         return [Source("rows", "rows", given=inputs)]
