@@ -1,4 +1,4 @@
-"""A bag of tokens, distilled: a vector for every piece, such that a sentence's sum points where the teacher's does."""
+"""Distill a bag of tokens: a vector for every piece, so that a sentence's sum points where the teacher's does."""
 
 from __future__ import annotations
 

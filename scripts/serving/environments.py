@@ -75,7 +75,7 @@ def _finish_vllm(folder: Path) -> None:
 
 def _finish_llama_cpp(folder: Path) -> None:
     """Add the converter to GGUF, which comes in a source package only."""
-    # Of this package alone: ":all:" would also build what pip needs to read its metadata from source, for many minutes.
+    # Only this package is downloaded as source: ":all:" would also build pip's own requirements, for many minutes.
     package = CONVERTER.partition("==")[0]
     _pip(folder, "download", "--no-deps", "--no-binary", package, "--dest", folder, CONVERTER)
     [archive] = folder.glob("llama_cpp_python-*.tar.gz")

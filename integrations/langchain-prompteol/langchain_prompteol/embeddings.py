@@ -185,8 +185,8 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
 
         Args:
             index: the folder or file where the index lies or will lie, a Chroma collection, or a Qdrant client.
-            name: of one of several collections or tables in a folder; of the collection, for a Qdrant client.
-            dimension: of the vectors that the index is made for, such as ``faiss_index.d``.
+            name: the name of one of several collections or tables in a folder; for a Qdrant client, of the collection.
+            dimension: the dimension of the vectors that the index is made for, such as ``faiss_index.d``.
 
         Raises:
             prompteol.errors.IndexMismatchError: another model or other fields built it, or nothing says which.

@@ -15,7 +15,7 @@ from prompteol.cli import console
 from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.options import IMAGES, BatchSizeOption, ForceOption, PlotOption, SentEvalOption, option
 from prompteol.cli.progress import progress
-from prompteol.errors import EvaluationError, ModelNotFoundError
+from prompteol.errors import EvaluationError, HubError, ModelNotFoundError
 from prompteol.files import refuse_overwrite, write_text
 from prompteol.plots.picture import check_picture
 
@@ -177,7 +177,7 @@ def _check_baseline(name: str) -> None:
         return
     # sentence-transformers finds its own models without the first part of their names.
     for spelling in [name] if "/" in name else [name, f"sentence-transformers/{name}"]:
-        with suppress(ModelNotFoundError):
+        with suppress(ModelNotFoundError, HubError):
             # SentenceTransformer looks here by default.
             source = find_source(spelling, cache_folder=os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
             if source.kind != "base" or source.file("config.json") is not None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from prompteol.sentence_transformers import PromptEOL
 
-# Enough texts to sort by length, few enough that the bar moves and memory stays small.
+# Enough texts to sort by length, but few enough that the bar moves and memory stays small.
 _TEXTS_PER_CHUNK = 512
 
 
@@ -57,14 +57,14 @@ def encode_files(
     force: bool = False,
     progress: Progress = no_progress,
 ) -> EncodedFiles:
-    """Embed the texts of files into one file of vectors, one row a text, in order.
+    """Embed the texts of files into one file of vectors, one row per text, in order.
 
     Texts are read and embedded in chunks, so that a file may be larger than memory. The output appears under its name
     when it is whole, or not at all.
 
     Args:
-        model: embeds the texts.
-        files: ``.txt`` with a text a line, or a table: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``; ``"-"`` is
+        model: the model that embeds the texts.
+        files: ``.txt`` with one text per line, or a table: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``; ``"-"`` is
             standard input. Or files that :meth:`TextFiles.open` has read; ``column``, ``format`` and ``delimiter``
             are then of no effect.
         output: a ``.npy``, ``.parquet`` or ``.jsonl`` file; or an open binary file, which gets JSON lines.
@@ -72,16 +72,16 @@ def encode_files(
         normalize_embeddings: scale each vector to length 1, after any cut.
         truncate_dim: keep this many leading dimensions; ``None`` keeps what the model gives.
         batch_size: texts that the model gets at once; ``None`` is what runs fastest.
-        column: of a table; ``None`` is ``text``, ``sentence`` or the only one.
-        format: of the files; ``None`` is what their suffixes say.
-        delimiter: of ``.csv`` and ``.tsv``; ``None`` is the one that the header holds.
+        column: the column of a table; ``None`` takes ``text``, ``sentence`` or the only one.
+        format: the format of the files; ``None`` takes it from their suffixes.
+        delimiter: what separates the fields of ``.csv`` and ``.tsv``; ``None`` takes the one that the header holds.
         force: replace the output if it exists.
-        progress: is told how many texts are embedded.
+        progress: is called with the number of embedded texts.
 
     Raises:
-        CorpusError: a file cannot be read or written; with the line.
-        NonFiniteError: a vector is not finite; with the rows.
-        MissingExtraError: a parquet file, and no pyarrow.
+        CorpusError: a file cannot be read or written; the message names the line.
+        NonFiniteError: a vector is not finite; the message names the rows.
+        MissingExtraError: a Parquet file is given, but pyarrow is not installed.
     """
     if not isinstance(files, TextFiles):
         names = [files] if isinstance(files, (str, Path)) else files

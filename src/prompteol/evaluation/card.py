@@ -18,7 +18,7 @@ from prompteol.evaluation.tasks import TASKS
 from prompteol.files.atomic import write_text
 from prompteol.saving import SCORES_HEADING, folder_name, named
 
-# Of these MTEB has the same pairs, and scores them the same way: all at once, Spearman of the cosine.
+# MTEB has the same pairs of these tasks, and scores them in the same way: all at once, Spearman of the cosine.
 _MTEB = {f"STS{year}": f"mteb/sts{year}-sts" for year in range(12, 17)} | {"STS-B": "mteb/stsbenchmark-sts"}
 
 

@@ -22,24 +22,24 @@ _TOLERANCE = {
 }
 TIMES_NOISE = 4
 _ROWS_ALONE = 16
-# Padding on the left turns rotary angles further, and rounds them otherwise. It does so in float64 too: transformers
+# Padding on the left moves positions, so rotary angles are rounded differently. In float64 too: transformers
 # computes these angles in float32.
 _PADDED_TOGETHER = 3
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Hold reference states, (rows, width) a layer, and the relative difference that rounding explains."""
+    """Hold reference states, (rows, width) per layer, and the relative difference that rounding explains."""
 
     layers: Sequence[int | Read]
     expected: Sequence[Tensor]
     allowed: Sequence[float]
 
     def difference(self, found: Sequence[Tensor]) -> str:
-        """Describe how states differ beyond rounding; return ``""`` where they do not."""
+        """Describe how states differ beyond rounding; return ``""`` if they do not."""
         for layer, ours, reference, most in zip(self.layers, found, self.expected, self.allowed, strict=True):
             difference = _relative_difference(ours, reference)
-            # Not `difference > most`: NaN must be refused too.
+            # `difference > most` would accept NaN, which must be refused too.
             if not difference <= most:
                 return f"layer {layer} differs by {difference:.1e} of its largest entry, rounding explains {most:.1e}"
         return ""
@@ -48,9 +48,9 @@ class Comparison:
 def compare_with(
     reference: Callable[[Sequence[TokenRow]], list[Tensor]], rows: Sequence[TokenRow], layers: Sequence[int | Read]
 ) -> Comparison | None:
-    """Run the reference forward, all rows together and at most 16 alone; return None where a state is not finite.
+    """Run the reference forward, all rows together and at most 16 alone; return None if a state is not finite.
 
-    NaN equals nothing, so such rows prove no forward wrong.
+    NaN equals nothing, so such rows cannot show that a forward is wrong.
     """
     expected = reference(rows)
     if not all(bool(states.isfinite().all()) for states in expected):
@@ -62,9 +62,9 @@ def compare_with(
 
 
 def largest_difference(ours: Tensor, together: Tensor, alone: Tensor) -> str:
-    """Describe how ours differs beyond rounding from rows padded together; return ``""`` where it does not.
+    """Describe how ``ours`` differs beyond rounding from rows padded together; return ``""`` if it does not.
 
-    Relative to the largest entry of all. Rounding is how rows alone differ from themselves together, within limits.
+    It is relative to the largest entry. Rounding is, within limits, the difference of rows alone and rows together.
     """
     _, most = tolerance(together)
     scale = together.abs().max().clamp_min(1e-30)
@@ -77,7 +77,7 @@ def largest_difference(ours: Tensor, together: Tensor, alone: Tensor) -> str:
 
 
 def tolerance(states: Tensor) -> tuple[float, float]:
-    """Return how far states may be off at least and at most, in the precision in which they were computed."""
+    """Return the lower and the upper limit of the allowed difference, for the precision of the states."""
     kind = states.device.type
     mixed = torch.is_autocast_enabled(kind)
     return _TOLERANCE[torch.get_autocast_dtype(kind) if mixed else states.dtype]

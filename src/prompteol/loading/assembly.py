@@ -134,7 +134,7 @@ def load_model(
             model_kwargs=dict(options.model) or None,
             processor_kwargs=dict(options.processor) or None,
             config_kwargs=dict(options.config) or None,
-            **files,
+            **source.files,
         )
     transformer, pooling, *after = _checked(list(stock), source)
     if source.file(ADAPTER) is not None:

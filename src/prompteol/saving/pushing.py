@@ -32,12 +32,15 @@ class PushableModel(LexicalModel):
     ) -> str:
         """Upload the model to a repository on the Hub, made where there is none; return the commit's URL.
 
-        The arguments are those of ``SentenceTransformer.push_to_hub``; :mod:`prompteol` adds three things. The model is
-        saved first, so that one which cannot be saved makes no repository. There is one commit, which also removes
-        what an earlier model left on the branch. And ``private=True`` refuses a repository that is public.
+        The arguments are those of ``SentenceTransformer.push_to_hub``; :mod:`prompteol` does four things otherwise.
+        The model is saved first, so that one which cannot be saved makes no repository. There is one commit, which also
+        removes what an earlier model left on the branch, and is refused where somebody else pushed meanwhile.
+        ``exist_ok=True`` is needed where a model lies on the branch, not for a repository without. And ``private=True``
+        refuses a repository that is public.
 
         Raises:
-            HubError: the Hub refuses, or is not reached; the branch is as it was before.
+            HubError: the Hub refuses, or is not reached; the branch is as it was before, or the message says that this
+                is not known.
         """
         name = full_name(repo_id, token=token)
         before = self.model_card_data.model_id

@@ -1,4 +1,4 @@
-"""Compute the vectors that a server gives by each known fault, and name the nearest."""
+"""Compute the vectors that each known fault of a server gives, and name the nearest fault."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 Vectors = NDArray[np.float32]
 Rows = list[list[int]]
 
-# A fault is believed where its vectors are this near (mean of 1 - cosine) and so many times nearer than the right ones.
+# A fault is named if its vectors are this near (mean of 1 - cosine) and this many times nearer than the right ones.
 _NEAR, _TIMES_NEARER = 0.02, 3
-# What another precision or quantization explains at most.
+# The largest difference that another precision or quantization explains.
 _PRECISION = 0.1
 _TOKENS_NEXT_TO_TEXT = 3
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
@@ -34,7 +34,7 @@ _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 @dataclass(frozen=True)
 class Variant:
-    """Say how a server may come to other vectors: which rows of token ids it reads, and how it pools them."""
+    """Describe how a server may get other vectors: the rows of token ids that it reads, and how it pools them."""
 
     fault: str
     rows: Rows
@@ -55,7 +55,7 @@ class Diagnosis:
 
 
 class LocalModel:
-    """Compute what a server should answer, and what it answers with a fault."""
+    """Compute the vectors that a server should answer, and those that it answers with each fault."""
 
     def __init__(self, model: PromptEOL, task: PromptTask | None = None) -> None:
         if model.technique is not None:
@@ -80,7 +80,7 @@ class LocalModel:
         return self.prompter(texts, task=self.task, prompt=self.prompt, max_length=limit or self.limit)
 
     def vectors(self, variant: Variant) -> Vectors:
-        """Return the vectors of a variant, of length 1; computed once, as each form of a request is judged by it."""
+        """Return the unit vectors of a variant; they are computed once, as each form of a request needs them."""
         if repr(variant) not in self._computed:
             self._computed[repr(variant)] = self._vectors(self.model.module, variant)
         return self._computed[repr(variant)]
@@ -92,7 +92,7 @@ class LocalModel:
     def vectors_in(self, dtype: torch.dtype, variant: Variant) -> Vectors:
         """Return the vectors of a variant as weights of another dtype give them."""
         cast = deepcopy(self.model.module)
-        # Not the buffers: a rotary embedding's frequencies stay in float32, as a server loads them.
+        # Buffers stay: servers too keep a rotary embedding's frequencies in float32.
         for parameter in cast.parameters():
             parameter.data = parameter.data.to(dtype)
         return self._vectors(cast, variant)
@@ -102,7 +102,7 @@ class LocalModel:
         pool = Pooling(pooling.get_embedding_dimension(), variant.pooling)
         found = []
         with torch.inference_mode():
-            # A row alone: nothing is padded, whatever the pooling.
+            # Each row runs alone, so that nothing is padded, whatever the pooling.
             for row in variant.rows:
                 features: Any = TokenRows([row], (), 0).padded()
                 features = {name: tensor.to(self.model.device) for name, tensor in features.items()}

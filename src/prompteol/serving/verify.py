@@ -40,18 +40,18 @@ _TEXTS = (
 _SENTENCE = "The cat sat on the mat, and the dogs ran in the snow. "
 _LONG_TOKENS = 1200
 _NAMES: dict[Form, str] = {"plain": "plain text", "messages": "chat messages", "tokens": "token ids"}
-# A cut in another place than ours is a fault only where it shows.
+# A cut in another place than the model's own is a fault only if it changes the meaning.
 _SAME_MEANING = 0.998
-# What an exported tokenizer's cut costs at most; one that costs more is no use.
+# The lowest cosine that is accepted after the cut of an exported tokenizer.
 _STILL_NEAR = 0.9
 _CUTS = ("text cut elsewhere", "text not cut", "tail shortened")
 
 
 @dataclass(frozen=True)
 class ServerFinding:
-    """Hold what one kind of request showed: the fault, its remedy, and the cosine to the right vectors.
+    """Hold the result of one kind of request: the fault, its remedy, and the cosine to the right vectors.
 
-    An ``inexact`` answer differs as the export's own figures say: a long text, cut by an exported tokenizer.
+    An ``inexact`` answer differs as much as the export's own figures say, for a long text that its tokenizer cuts.
     """
 
     request: str
@@ -102,11 +102,11 @@ def verify(
     The vectors of every known fault are computed locally, and the nearest to the server's is named.
 
     Args:
-        url: of the server, its ``/v1/embeddings``, or its ``/embed``; see :class:`EmbeddingServer`.
+        url: the URL of the server, its ``/v1/embeddings``, or its ``/embed``; see :class:`EmbeddingServer`.
         model: the local model, or its name as :class:`prompteol.PromptEOL` takes it; ``None`` is the one that ships.
         inputs: the forms of a request to try: ``"plain"``, ``"messages"`` and ``"tokens"``.
         task: ``"query"`` or ``"document"`` expects the prompt of that task.
-        name: what the server calls the model; ``None`` is what it says itself, else the local name.
+        name: the model's name on the server; ``None`` takes the name that the server lists, else the local name.
         api_key: sent as a bearer token; ``None`` takes the environment variable PROMPTEOL_API_KEY.
         tolerance: how far entries of vectors of length 1 may differ.
         timeout: seconds to wait for each answer.
@@ -114,7 +114,7 @@ def verify(
 
     Raises:
         ServerError: the server cannot be reached, or takes none of the forms.
-        SettingError: an argument, or a model that no server computes.
+        SettingError: an argument is not valid, or no server can compute the model.
         ModelError: there is no such local model.
         MissingExtraError: httpx2 is not installed.
     """
@@ -131,7 +131,7 @@ def verify(
 
 
 class _Comparison:
-    """Send requests of each kind, and judge the answers."""
+    """Send requests of each kind, and compare the answers."""
 
     def __init__(self, server: EmbeddingServer, local: LocalModel, tolerance: float) -> None:
         self.server, self.local, self.tolerance = server, local, tolerance
@@ -147,14 +147,14 @@ class _Comparison:
         for found, _ in judged.values():
             yield found
         taken = [form for form in judged if judged[form][1] is not None]
-        # Messages are one conversation a request, and so show nothing of batches.
+        # A request holds one conversation, so messages do not test batches.
         taken.sort(key=lambda form: (judged[form][0].verdict != "exact", form == "messages"))
         best = taken[0]
         together = judged[best][1]
         assert together is not None
         if not np.isfinite(together).all():
             return
-        # With a fault in the short texts, the others show the same one again.
+        # If the short texts show a fault, the other requests would only repeat it.
         if judged[best][0].verdict == "exact":
             yield self._long(best)
         if best != "messages":
@@ -207,7 +207,7 @@ class _Comparison:
         if diagnosis.fault in _CUTS and diagnosis.cosine >= _SAME_MEANING:
             diagnosis, note = replace(diagnosis, fault=""), f"{note} {diagnosis.fault}, which hardly shows".strip()
         found = _finding(request, diagnosis, note)
-        # No fault of the server: every export cuts so, and export.json says how much it shows.
+        # The server is right: every export cuts like this, and export.json holds the size of the effect.
         accepted = found.fault == "tail shortened" and diagnosis.cosine >= _STILL_NEAR
         return replace(found, verdict="inexact") if accepted else found
 

@@ -1,4 +1,4 @@
-"""Decide what a prompt begins with: the BOS token, or what a tokenizer has in its place."""
+"""Decide what a prompt begins with: the BOS token, or the tokens that a tokenizer puts in its place."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from prompteol.prompts import Template
 
 
 def resolve_bos(tokenizer: PreTrainedTokenizerBase, template: Template) -> tuple[bool, str]:
-    """Return whether BOS stands in front of a template's prompts, and what stands between it and the prompt.
+    """Return whether a template's prompts begin with BOS, and the string between BOS and the prompt.
 
     A chat template is tokenized without special tokens, so it must write the BOS itself wherever the tokenizer would
     have added one; some SentencePiece tokenizers then need a blank behind it. Where a tokenizer begins texts with other
-    special tokens, as XGLM's does with ``</s>``, these are ``False`` and the text of those tokens.
+    special tokens, as XGLM's does with ``</s>``, the result is ``False`` and the text of those tokens.
     """
     if template.bos is True and tokenizer.bos_token is None:
         name = tokenizer.name_or_path
@@ -41,7 +41,7 @@ def _added(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     plain, whole = (_ids(tokenizer, "text", special=special) for special in (False, True))
     places = range(len(whole) - len(plain) + 1)
     front = next((whole[:place] for place in places if whole[place : place + len(plain)] == plain), None)
-    # Some write the first word otherwise behind a special token.
+    # Some tokenizers tokenize the first word differently behind a special token.
     return whole[: int(whole[:1] == [tokenizer.bos_token_id])] if front is None else front
 
 

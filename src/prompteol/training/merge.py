@@ -24,7 +24,7 @@ from prompteol.model import find_source, has_adapter, merged_backbone
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.result import base_license
 
-# Of the largest entry, in fp32.
+# The tolerance in fp32, relative to the largest entry.
 _EQUAL = 1e-4
 
 

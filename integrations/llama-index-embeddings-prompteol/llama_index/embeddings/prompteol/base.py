@@ -175,8 +175,8 @@ class PromptEOLEmbedding(BaseEmbedding):
         Args:
             index: the folder where the index lies or will lie (``persist_dir``, LanceDB's ``uri``), a Chroma
                 collection, or a Qdrant client.
-            name: of one of several indexes or tables in a folder; of the collection, for a Qdrant client.
-            dimension: of the vectors that the index is made for, such as ``faiss_index.d``.
+            name: the name of one of several indexes or tables in a folder; for a Qdrant client, of the collection.
+            dimension: the dimension of the vectors that the index is made for, such as ``faiss_index.d``.
 
         Raises:
             IndexMismatchError: another model or other fields built it, or nothing says which.
