@@ -19,9 +19,10 @@ _KEY = (
 CSS = """\
 .eol table { border-collapse: separate; border-spacing: 2px; }
 .eol table, .eol tr, .eol th, .eol td { border: 0 !important; }
-.eol caption { text-align: left; padding-bottom: .4rem; }
+.eol caption { text-align: left; padding-bottom: .4rem; max-width: calc(100vw - 6rem); }
 .eol th, .eol td { padding: .35rem .55rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-.eol tbody th { font-weight: 400; min-width: 8rem; max-width: 22rem; }
+.eol thead th { overflow-wrap: normal; vertical-align: bottom; }
+.eol tbody th { font-weight: 400; min-width: min(8rem, 24vw); max-width: 22rem; }
 .eol td.number { text-align: center; border-radius: 4px; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 .eol td.self, .eol .template { background: #e3e5e8; color: #3c434a; }
 .eol td.words { min-width: 9rem; }
