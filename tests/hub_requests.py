@@ -57,7 +57,9 @@ class Handler(BaseHTTPRequestHandler):
         for pattern, route in routes:
             if found := re.fullmatch(pattern, asked):
                 return route(self, **found.groupdict())
-        return self._answer(404, {"error": f"no route for {asked}"}, {"X-Error-Code": "EntryNotFound"})
+        # What clients look for in folders that are not there; anything else is another address than the Hub's.
+        code = {"X-Error-Code": "EntryNotFound"} if "/tree/" in asked else {}
+        return self._answer(404, {"error": f"no route for {asked}"}, code)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815
 
@@ -211,6 +213,8 @@ class Handler(BaseHTTPRequestHandler):
         if repository is None:
             return None
         header, *operations = [json.loads(line) for line in self.body.splitlines()]
+        if header["value"].get("parentCommit") not in (None, repository.resolve(revision)):
+            return self._answer(412, {"error": "A commit has happened since. Please refresh and try again."})
         files = dict(repository.files(revision))
         for one in operations:
             value = one["value"]

@@ -7,12 +7,21 @@ import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PAGES = sorted({ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("integrations/*/README.md")})
+# What people read of the repository: the pages of the site, and what stands beside the code.
+PAGES = sorted(
+    {
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")),
+        ROOT / "src/prompteol/nano/README.md",
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("integrations/*/README.md"),
+    }
+)
 
 # The word behind the language of a fence, as in ```bash gpu, says why a block does not run; the site hides it.
 NOT_RUN = {
@@ -24,8 +33,13 @@ NOT_RUN = {
     "server": "needs a server that runs",
 }
 
+# Languages of blocks that run. Another name for one of them would slip through; of other languages these are known.
+RUN, SHOWN = ("python", "bash", "sh", "console"), ("json", "mermaid", "text", "toml")
+# Also within a list, a tab or an admonition.
 _FENCE = re.compile(
-    r"^```(?P<language>python|bash|sh|console)(?: (?P<reason>[^\n]*))?\n(?P<source>.*?)^```$", re.M | re.S
+    r"^(?P<indent> *)(?P<marks>```+|~~~+) *(?P<language>[^\s`]*)(?: (?P<reason>[^\n]*))?\n"
+    r"(?P<source>.*?)^(?P=indent)(?P=marks)$",
+    re.M | re.S,
 )
 
 
@@ -43,10 +57,14 @@ def page_blocks(text: str) -> list[Block]:
     """Return the blocks of Python and of the shell, in order; of a session, what stands behind its prompts."""
     found = []
     for fence in _FENCE.finditer(text):
-        language, source = fence["language"], fence["source"]
+        language, source = fence["language"], dedent(fence["source"])
+        line = text[: fence.start()].count("\n") + 1
+        assert language in RUN + SHOWN, f"line {line}: {language!r} is none of {', '.join(RUN + SHOWN)}"
+        if language in SHOWN:
+            continue
         if language != "python":
             language, source = "bash", re.sub(r"^\$ ", "", source, flags=re.M)
-        found.append(Block(language, source, fence["reason"], text[: fence.start()].count("\n") + 1))
+        found.append(Block(language, source, fence["reason"], line))
     return found
 
 

@@ -20,6 +20,7 @@ ROOMS = (
     "validation",
     "vectors",
     "compat",
+    "hub",
     "locks",
     "progress",
     "files",

@@ -16,7 +16,7 @@ import mwparserfromhell
 _DUMP = "test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 # Tables, footnotes, comments and formulas.
 _NO_PROSE = re.compile(r"\{\|.*?\n\|\}|<ref[^>]*/>|<ref.*?</ref>|<!--.*?-->|<math.*?</math>", re.DOTALL | re.IGNORECASE)
-# Of words in a line of prose at least, and of digits in an almanac's entry at most.
+# The fewest words in a line of prose, and the largest share of digits in an almanac's entry.
 _WORDS = 12
 _DIGITS = 0.06
 

@@ -1,4 +1,4 @@
-"""A bag of tokens, distilled: a vector for every piece, such that a sentence's sum points where the teacher's does."""
+"""Distill a bag of tokens: a vector for every piece, so that a sentence's sum points where the teacher's does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _EPOCHS, _BATCH, _RATE = 6, 1024, 3e-3
 _SIF = 1e-3
 
 
-def distil(rows: list[list[int]], targets: np.ndarray, table: np.ndarray, seed: int = 0) -> Tensor:
+def distill(rows: list[list[int]], targets: np.ndarray, table: np.ndarray, seed: int = 0) -> Tensor:
     """Return ``table``, of shape (pieces, dimension), trained so that the sum of a row's pieces points at its target.
 
     Loss and its weight are those of the training that follows: 1 - cosine, and 20 times the squared error between the

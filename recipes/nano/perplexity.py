@@ -30,12 +30,12 @@ def main(
         whole = min(tokens, len(encoded["input_ids"])) // context * context
         rows = torch.tensor(encoded["input_ids"][:whole]).view(-1, context)
         rows = torch.cat([torch.full((len(rows), 1), tokenizer.bos_token_id), rows], dim=1)
-        surprise = sum(language_model(row, labels=row).loss.item() * len(row) for row in rows.split(16)) / len(rows)
+        loss = sum(language_model(row, labels=row).loss.item() * len(row) for row in rows.split(16)) / len(rows)
         read = content[: encoded["offset_mapping"][whole - 1][1]]
-        total = surprise * whole
+        total = loss * whole
         # Tokens of two models are not the same; words and characters are.
         print(
-            f"{path.name}: perplexity {math.exp(surprise):.1f} per token, {math.exp(total / len(read.split())):.0f} "
+            f"{path.name}: perplexity {math.exp(loss):.1f} per token, {math.exp(total / len(read.split())):.0f} "
             f"per word, {total / len(read) / math.log(2):.2f} bits a character; {whole} tokens"
         )
 

@@ -23,10 +23,10 @@ def model_from_bag(
     direction, which the last layer's keys read; values leave that direction out. All other blocks start at zero.
 
     Args:
-        bag: of shape (pieces, dimension).
-        tokenizer: whose special tokens the model gets.
+        bag: one vector per piece, (pieces, dimension).
+        tokenizer: the tokenizer; the model gets its special tokens.
         prompt: ids of the prompt's own pieces, the last one last; they count for next to nothing.
-        seed: of what starts at random.
+        seed: the seed of the random weights.
     """
     torch.manual_seed(seed)
     pieces, width = bag.shape

@@ -43,7 +43,7 @@ COMMON = 3.0
 PASSAGES = {40: 6_000, 80: 6_000, 160: 6_000}
 OF_PASSAGES = {"novels": 0.5, "movie_reviews": 0.13, "masc": 0.1, "wikipedia": 0.09, "dictionary": 0.09,
                "speeches": 0.05, "factbook": 0.04}  # fmt: skip
-# Of what the next token is learned from: a source that is read too often is learned by heart.
+# The shares of the sources of running text; the model would memorize a source that is read too often.
 OF_RUNNING_TEXT = {"novels": 0.68, "movie_reviews": 0.1, "masc": 0.05, "wikipedia": 0.05, "dictionary": 0.05,
                    "speeches": 0.04, "factbook": 0.03}  # fmt: skip
 # Texts in a batch; the stages say how much running text stands beside them.
@@ -55,7 +55,7 @@ class Stage:
     """A training that goes on from the one before.
 
     Args:
-        stretches: of running text in a batch, by words at least.
+        stretches: the number of stretches of running text in a batch, by the fewest words in each.
         row: tokens of a row of running text at most.
         learning_rate: the highest; it falls to zero.
         table_rate: that of the table of pieces.
@@ -136,7 +136,7 @@ def main(
     targets, table = np.split(fit_dimension(together, DIMENSION, seed=0), [len(texts)])
     if not (out / "start").exists():
         rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
-        model = start.model_from_bag(bag.distil(rows, targets, table), tokenizer, _prompt(tokenizer))
+        model = start.model_from_bag(bag.distill(rows, targets, table), tokenizer, _prompt(tokenizer))
         model.save_pretrained(out / "start")
         tokenizer.save_pretrained(out / "start")
     words = np.array([piece.isalpha() and len(piece) > 2 and zipf_frequency(piece, "en") > COMMON for piece in pieces])

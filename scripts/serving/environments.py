@@ -22,7 +22,7 @@ PACKAGES = {
     "llama.cpp": ["xllamacpp==2026.10.11549", "transformers==4.57.6", "sentencepiece", "protobuf<7"],
 }
 WITH_TORCH = {"infinity", "vllm", "llama.cpp"}
-# For the road "node"; for the page, its two libraries, what drives it and what judges it.
+# For the routes "node" and "browser": the page's two libraries, the browser's driver and the accessibility checker.
 NODE_PACKAGES = [
     "@huggingface/transformers@4.3.2",
     *(f"{one.name}@{one.version}" for one in LIBRARIES),
@@ -75,7 +75,7 @@ def _finish_vllm(folder: Path) -> None:
 
 def _finish_llama_cpp(folder: Path) -> None:
     """Add the converter to GGUF, which comes in a source package only."""
-    # Of this package alone: ":all:" would also build what pip needs to read its metadata from source, for many minutes.
+    # Only this package is downloaded as source: ":all:" would also build pip's own requirements, for many minutes.
     package = CONVERTER.partition("==")[0]
     _pip(folder, "download", "--no-deps", "--no-binary", package, "--dest", folder, CONVERTER)
     [archive] = folder.glob("llama_cpp_python-*.tar.gz")

@@ -1,4 +1,4 @@
-"""Run a server until it answers, and stop it afterwards; and a client that writes the prompt in front of one."""
+"""Run a server until it answers, and stop it afterward; and a client that writes the prompt in front of one."""
 
 from __future__ import annotations
 

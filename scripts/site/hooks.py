@@ -13,6 +13,7 @@ from pathlib import Path
 import command_reference
 import error_reference
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Link, Navigation
 from mkdocs.structure.pages import Page
@@ -26,7 +27,7 @@ INCLUDED = {
     "examples/README.md": "how-to/examples.md",
     "src/prompteol/nano/README.md": "reference/embedded-model.md",
 }
-_FENCE = re.compile(r"^```(\w+)(?: [\w-]+)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^( *)```(\w+)(?: [\w-]+)?\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!\!)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]\((?P<target>[^()\s]+)\)")
 
 
@@ -63,11 +64,11 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     return re.sub(r":(?:class|data|func|meth|mod):(?=<)", "", html)
 
 
-def _shown(language: str, source: str) -> str:
+def _shown(indent: str, language: str, source: str) -> str:
     """Return a block without the attribute that says why it is not tested, and without the prompts of a session."""
     if language in ("console", "sh"):
-        language, source = "bash", re.sub(r"^\$ ", "", source, flags=re.MULTILINE)
-    return f"```{language}\n{source}```"
+        language, source = "bash", re.sub(r"^( *)\$ ", r"\1", source, flags=re.MULTILINE)
+    return f"{indent}```{language}\n{source}{indent}```"
 
 
 def _with_links(text: str, there: str, shown_at: str) -> str:
@@ -86,8 +87,10 @@ def _with_links(text: str, there: str, shown_at: str) -> str:
             page = target.removeprefix("docs/")
         elif target.startswith("examples/") and target.endswith(".py"):
             page, mark, anchor = INCLUDED["examples/README.md"], "#", posixpath.basename(target).replace(".", "")
-        else:  # a file of the repository that the site does not show
+        elif (ROOT / target).exists():  # a file of the repository that the site does not show
             return link["text"]
+        else:
+            raise PluginError(f"{there}: no file {link['target']!r} in the repository")
         return f"[{link['text']}]({os.path.relpath(page, posixpath.dirname(shown_at) or '.')}{mark}{anchor})"
 
     return _LINK.sub(rewritten, text)

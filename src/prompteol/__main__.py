@@ -1,4 +1,4 @@
-"""``python -m prompteol``."""
+"""Run the command line as ``python -m prompteol``."""
 
 from prompteol.cli import main
 

@@ -27,6 +27,7 @@ __all__ = [
     "eager_attention",
     "forget_preparation",
     "forward_hooks",
+    "http_errors",
     "hub_errors",
     "initialized_weights",
     "language_model_types",
@@ -68,12 +69,19 @@ def dequantizing() -> dict[str, Any]:
     return {"quantization_config": config(dequantize=True)} if config is not None else {}
 
 
-def hub_errors() -> tuple[type[Exception], ...]:
-    """Return the classes of what a request to the Hub raises: refusals, and an HTTP library's own of no connection."""
-    # RuntimeError is what a thread raises that uploads one of several files.
+def http_errors() -> tuple[type[Exception], ...]:
+    """Return the classes of what the HTTP library below huggingface_hub raises: refusals, and no connection."""
     # Which library that is, huggingface_hub has changed twice.
-    of_library: tuple[Any, ...] = HfHubHTTPError.__bases__
-    return (*of_library, OSError, RuntimeError, ValueError)
+    kinds: list[Any] = [kind for kind in HfHubHTTPError.__bases__ if kind is not OSError]
+    library = sys.modules[kinds[0].__module__.partition(".")[0]]
+    # A proxy or an endpoint that is no address is an error beside the others.
+    return (*kinds, getattr(library, "InvalidURL", kinds[0]))
+
+
+def hub_errors() -> tuple[type[Exception], ...]:
+    """Return the classes of what a request to the Hub raises, an upload's among them."""
+    # RuntimeError is what a thread raises that uploads one of several files.
+    return (*http_errors(), OSError, RuntimeError, ValueError)
 
 
 def renames_weights(model_type: str) -> bool:

@@ -9,7 +9,7 @@
     │   └── LayerError        a layer outside the backbone
     ├── ArtifactError         a saved model whose files contradict each other
     ├── ExportError           a model that no server would serve with its own vectors
-    ├── HubError              an upload that the Hub refuses, or that does not reach it
+    ├── HubError              a request that the Hub refuses, or that does not reach it
     ├── SettingError          an argument outside what it may be
     ├── IndexMismatchError    a search index that another model built
     ├── CorpusError           a file of texts or vectors that cannot be read or written
@@ -109,7 +109,10 @@ class ExportError(PromptEOLError, ValueError):
 
 
 class HubError(PromptEOLError, OSError):
-    """The Hub refuses an upload, or is not reached."""
+    """The Hub refuses a request, or is not reached.
+
+    The message says which address was asked and what to do.
+    """
 
 
 class SettingError(PromptEOLError, ValueError):

@@ -34,7 +34,7 @@ def check_extra(extra: str, *packages: str) -> None:
         ]
         for demander, demand in demands:
             if not _satisfied(demand):
-                # What this package allows comes before what it does not know.
+                # The versions that this package allows are checked before other packages' requirements.
                 unmet = [one for one in own if not _satisfied(one)] or [demand]
                 fitting = sorted({f"{one.name}{one.specifier}" for one in unmet})
                 raise IncompatibleVersionError(
@@ -44,7 +44,7 @@ def check_extra(extra: str, *packages: str) -> None:
                 )
 
 
-# Of what a package asks for itself, only these are judged: elsewhere pip's word is stricter than what works.
+# Only these requirements of other packages are checked, as most are stricter than necessary.
 _DECISIVE = {
     "accelerate", "huggingface-hub", "onnx", "pyarrow", "sentence-transformers", "tokenizers", "torch", "transformers",
 }  # fmt: skip

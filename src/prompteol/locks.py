@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 class Lock:
     """Keep threads apart, as ``threading.RLock`` does, but never across a fork; copies and pickles start open.
 
-    The thread that held a plain lock while the process forked does not exist in the child, which would wait for ever.
+    The thread that held a plain lock while the process forked does not exist in the child, which would wait forever.
     """
 
     def __init__(self) -> None:

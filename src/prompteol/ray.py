@@ -1,4 +1,4 @@
-"""Embed a Ray data set with an actor pool, one model an actor."""
+"""Embed a Ray data set with an actor pool, one model per actor."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def embed(
 ) -> Dataset:
     """Add a column of embeddings to a Ray data set, lazily.
 
-    What is not told here is as for :func:`prompteol.embed_corpus`.
+    The other arguments are those of :func:`prompteol.embed_corpus`.
 
     Args:
-        dataset: with a column of texts.
+        dataset: a data set with a column of texts.
         model: a name or folder that every machine can load, ``None`` for the one that ships with the package, or a
             model to send to the actors.
-        output_column: of the embeddings, a fixed-size list of float32.
-        concurrency: how many actors, or the least and the most; by default one.
-        num_gpus: of one actor; a fraction puts several on one GPU.
-        num_cpus: of one actor; by default ``threads``, else 1.
+        output_column: the name of the column of embeddings, fixed-size lists of float32.
+        concurrency: the number of actors, or the least and the most; by default one.
+        num_gpus: the GPUs per actor; a fraction puts several actors on one GPU.
+        num_cpus: the CPUs per actor; by default ``threads``, else 1.
         rows_per_batch: rows handed to an actor at once; there they are sorted by length and packed by tokens.
-        map_options: for ``Dataset.map_batches``, such as ``max_restarts``.
+        map_options: arguments for ``Dataset.map_batches``, such as ``max_restarts``.
 
     Returns:
         The data set with ``output_column``, in the order that ``map_batches`` keeps: that of its blocks where
@@ -81,20 +81,20 @@ def embed(
 
 
 def _check_room(actors: int, num_cpus: float) -> None:
-    """Warn where the actors would hold every CPU: the tasks that read for them would wait for ever, without a word."""
+    """Warn if the actors would hold every CPU, as the tasks that read for them would silently wait forever."""
     import ray
 
     there = ray.cluster_resources().get("CPU", 0) if ray.is_initialized() else 0
     if there and actors * num_cpus >= there:
         warnings.warn(
             f"{actors} actors of {num_cpus:g} CPUs leave none of the cluster's {there:g} for reading, so that Ray may "
-            "wait for ever: lower concurrency, threads or num_cpus",
+            "wait forever: lower concurrency, threads or num_cpus",
             stacklevel=3,
         )
 
 
 class _Embedder:
-    """One actor, with one model."""
+    """Embed batches in one actor with one model."""
 
     def __init__(
         self, model: Any, options: dict[str, Any], settings: Settings, output_column: str, device: str | None

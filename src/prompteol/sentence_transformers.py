@@ -134,7 +134,8 @@ class PromptEOL(PushableModel):
         card.model_name = card.model_name or parts.model_name
         card.base_model_revision = card.base_model_revision or parts.revision_with(given)
         card.license, card.base_model = card.license or parts.license, card.base_model or parts.base_model
-        self._source, self._card, self._saved_fingerprint = parts.source, parts.card, parts.fingerprint
+        card.language = card.language or parts.language
+        self._source, self._card, self._saved_fingerprint = parts.source, parts.kept_card, parts.fingerprint
         self.provenance = parts.provenance
         #: Markdown for the model card: how the weights came to be.
         self.training_notes = training_notes(parts.card or "")
@@ -220,6 +221,10 @@ class PromptEOL(PushableModel):
         def encode_document(self, *args, **kwargs):
             """Embed documents, as ``SentenceTransformer.encode_document`` does; ``batch_size`` as in :meth:`encode`."""
             return super().encode_document(*args, **kwargs if len(args) > 3 else {"batch_size": None, **kwargs})
+
+    def preprocess(self, inputs: Any, prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Render and tokenize texts; the stock method first asks each whether it is an image or a sound."""
+        return self.module.preprocess(inputs, prompt, **kwargs) if len(inputs) else {}
 
     def start_multi_process_pool(self, target_devices: list[str] | None = None) -> dict[Any, Any]:
         """Start workers for ``encode(pool=...)``; threads may share them.

@@ -8,7 +8,6 @@ from types import NoneType
 from typing import Any
 
 import numpy as np
-import torch
 
 from prompteol.errors import InputError, NonFiniteError, SettingError
 
@@ -116,6 +115,8 @@ def check_dimension(dimension: Any, most: int | None = None) -> None:
 
 
 def _finite(values: Any) -> bool:
+    import torch
+
     if isinstance(values, torch.Tensor):
         return bool(torch.isfinite(values).all())
     return isinstance(values, np.ndarray) and bool(np.isfinite(values).all())

@@ -159,7 +159,7 @@ def test_refusals(embedder):
     ]:
         with pytest.raises((prompteol.errors.ModelError, prompteol.errors.SettingError), match=message):
             prompteol.accelerate(wrong)
-    with pytest.raises(prompteol.errors.SettingError, match="attention='nothing'"):
+    with pytest.raises(prompteol.errors.SettingError, match="attention 'nothing'"):
         prompteol.accelerate(embedder, attention="nothing")
     embedder[0].backend = "onnx"
     with pytest.raises(prompteol.errors.ModelError, match="backend is 'onnx'"):

@@ -29,7 +29,7 @@ class Fake:
     def encode(self, texts, **options):
         return np.ones((len(texts), 32), np.float32)
 
-    def words(self, texts, k):
+    def words(self, texts, k, contrast):
         return [[Word()] * k for _ in texts]
 
     def similarity(self, left, right):

@@ -33,6 +33,11 @@ def test_create_pushes_and_says_how_it_is_loaded(prompteol, base, hub, tmp_path)
     assert np.allclose(pushed, PromptEOL(tmp_path / "out", device="cpu").encode("hello"), atol=1e-5)
 
 
+def test_what_is_created_here_is_called_by_its_folder(prompteol, base, tmp_path):
+    assert prompteol("create", "-m", base, "-o", tmp_path / "mine").exit_code == 0
+    assert 'SentenceTransformer("mine")' in (tmp_path / "mine" / "README.md").read_text()
+
+
 def test_a_model_on_the_branch_wants_force(prompteol, base, hub):
     assert prompteol("create", "-m", base, "--push", "me/tiny").exit_code == 0
     again = prompteol("create", "-m", base, "-t", "prompt", "--push", "me/tiny")

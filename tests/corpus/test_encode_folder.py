@@ -93,7 +93,7 @@ def test_rows_at_fault_are_listed(run, base, tmp_path):
     assert len(stopped.stderr.splitlines()) == 1
     skipped = run(*command, "--on-error", "skip")
     assert skipped.exit_code == 0
-    assert "1 rows were left out" in skipped.stderr
+    assert "left out: 1 row, which" in skipped.stderr
     assert json.loads((tmp_path / "out" / "errors.jsonl").read_text())["at"] == "line 2"
 
 

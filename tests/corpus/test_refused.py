@@ -181,7 +181,7 @@ def test_torchrun_after_a_job_that_failed_before_its_first_shard(static, tmp_pat
             finally:
                 os._exit(1)
         children.append(child)
-    # What waits for a process that failed would wait for ever.
+    # What waits for a process that failed would wait forever.
     end = threading.Timer(60, lambda: [os.kill(child, 9) for child in children])
     end.start()
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]

@@ -87,8 +87,9 @@ def test_clicks_are_answered_and_faults_are_one_line(served):
         said, *others = ask(address, "compare", empty, "document")
         assert said.startswith("There is no sentence yet")
         assert others == ["", ""]
-    said, effect, prompt = ask(address, "demonstration", "A man sings.", "document", "A horse.", "Animal")
-    assert "<table>" in effect
+    assert "4 more were left out" in ask(address, "compare", "A man.\n" * 20, "document")[0]
+    said, effect, prompt = ask(address, "demonstration", "A man sings.\nWhy?", "document", "A horse.", "Animal")
+    assert "1 and 2" in effect
     assert "A horse." in prompt
     said, *others = ask(address, "demonstration", "A man sings.", "document", "A horse.", "two words")
     assert "exactly one word" in said

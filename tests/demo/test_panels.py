@@ -7,7 +7,7 @@ import pytest
 
 from prompteol import PromptEOL
 from prompteol.demo import markup
-from prompteol.demo.panels import MOST_CHARACTERS, MOST_TEXTS, Panels
+from prompteol.demo.panels import MOST_TEXTS, Panels
 from prompteol.errors import InputError
 from prompteol.prompts import Demonstration
 from prompteol.saving.export.web import sample_corpus
@@ -63,11 +63,35 @@ def test_tokens_are_told_apart_and_a_cut_text_says_so(panels):
 
 
 def test_what_cannot_be_shown_is_said_in_one_line(panels):
-    for written in ("", " \n\t\n", "a\n" * (MOST_TEXTS + 1), "a" * (MOST_CHARACTERS + 1)):
+    for written in (None, "", " \n\t\n"):
         with pytest.raises(InputError) as refused:
             panels.read(written)
         assert "\n" not in str(refused.value)
-    assert panels.read(" a\n\nb ") == [" a", "b "]
+    # The lines of the static page, which are those of a text field.
+    assert panels.read(" a\n\nb \r\nc\rd\u2028e") == ([" a", "b ", "c", "d\u2028e"], 0)
+    assert panels.read("a\n" * (MOST_TEXTS + 3)) == (["a"] * MOST_TEXTS, 3)
+
+
+def test_a_line_of_any_length_is_cut_and_says_so(panels):
+    texts, _ = panels.read("word " * 10_000)
+    [view] = panels.views(texts)
+    assert view.cut
+    assert len(view.tokens) == panels.model.max_seq_length
+    # Exactly full, a text has lost nothing.
+    words = "word " * (len(view.tokens) // 2)
+    while not panels.views([words])[0].cut:
+        full, words = words, words + "word "
+    assert len(panels.views([full])[0].tokens) <= panels.model.max_seq_length
+
+
+def test_a_demonstration_without_room_says_how_much_there_is(panels):
+    with pytest.raises(
+        InputError, match=r"too long for this model: it has \d+ tokens, and there is room for \d+\."
+    ) as refused:
+        panels.views(["A man."], None, Demonstration("word " * 10_000, "Long"))
+    tokens, room = map(int, re.findall(r"\d+", str(refused.value)))
+    assert tokens > panels.model.max_seq_length > room > 0
+    assert "max_seq_length" not in str(refused.value)
 
 
 def test_texts_are_escaped(panels):
@@ -75,7 +99,7 @@ def test_texts_are_escaped(panels):
     for shown in (
         markup.similarity_table(views),
         markup.cards(views),
-        markup.effect_table(views, views),
+        markup.moves_table(views, views),
         markup.prompt_text(panels.rendered(TEXTS[0])),
     ):
         assert "<b>A" not in shown
@@ -89,6 +113,20 @@ def test_a_table_has_headers_and_numbers_that_can_be_read(panels):
     for red, green, blue, ink in re.findall(r"background:rgb\((\d+) (\d+) (\d+)\);color:#(000|fff)", table):
         assert contrast([int(red), int(green), int(blue)], ink) >= 4.5
     assert "Write a second sentence" in markup.similarity_table(panels.views(TEXTS[:1]))
+
+
+def test_an_effect_is_that_of_the_static_page(panels):
+    before, after = panels.views(TEXTS), panels.views(TEXTS, None, DEMONSTRATION)
+    moves, changes = markup.moves_table(before, after), markup.changes_table(before, after)
+    assert moves.count('<td class="words">') == 2 * len(TEXTS)
+    rows = re.findall(r"(\d) and (\d)</th>" + 3 * r'<td class="number">(.*?)</td>', changes)
+    assert [row[:2] for row in rows] == [("1", "2"), ("1", "3"), ("2", "3")]
+    for one, other, *numbers in rows:
+        was, now = (views[int(one) - 1].vector @ views[int(other) - 1].vector for views in (before, after))
+        said = [float(number.replace("−", "-")) for number in numbers]
+        assert said == pytest.approx([was, now, now - was], abs=0.006)
+    assert markup.changes_table(before[:1], after[:1]) == ""
+    assert f"Its vector, {len(before[0].vector)} numbers" in markup.cards(before)
 
 
 def contrast(color, ink):

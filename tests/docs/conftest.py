@@ -47,7 +47,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tiny_model(folder / name, architecture)
     PromptEOL(folder / "BASE", device="cpu").save_pretrained(str(folder / "MODEL"))
     PromptEOL(folder / "BASE", template="promptreps", device="cpu").save_pretrained(str(folder / "PAIR"))
-    shutil.copytree(folder / "MODEL", folder / "my-model")
+    for name in ("my-model", "path/to/this/folder"):
+        shutil.copytree(folder / "MODEL", folder / name)
     shutil.copytree(folder / "MODEL", folder / "sentence-transformers" / "all-MiniLM-L6-v2")
     shutil.copytree(folder / "MODEL", folder / "Qwen" / "Qwen3-Embedding-0.6B")
     for name in ("sentences.txt", "texts.txt", "my.txt", "articles/plants.txt"):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from prompteol import PromptEOL, encode_files
-from prompteol.embedder.encode_files import TextFiles
 from prompteol.errors import CorpusError
+from prompteol.files import TextFiles
 
 
 @pytest.fixture(scope="module")

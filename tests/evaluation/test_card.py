@@ -13,8 +13,8 @@ from prompteol.evaluation.results import Evaluation, ModelDescription, TaskScore
 @pytest.fixture
 def saved(tiny, tmp_path):
     model = PromptEOL(tiny("llama"), device="cpu")
-    model.save_pretrained(tmp_path)
-    return tmp_path, model.fingerprint()
+    model.save_pretrained(tmp_path / "scored")
+    return tmp_path / "scored", model.fingerprint()
 
 
 def evaluation(fingerprint=None, **scores):
@@ -36,7 +36,7 @@ def test_table_command_and_metadata(saved):
     card = file.read_text()
     assert card_errors(card) == []
     assert card.count("## Scores") == 1
-    assert "prompteol evaluate -m me/tiny --tasks STS12,STS-B" in card
+    assert "prompteol evaluate -m scored --tasks STS12,STS-B" in card
     assert "61.23" in card
     assert card.partition("## Servers")[2] == before.partition("## Servers")[2]
     [first, second] = ModelCard(card).data.eval_results
@@ -44,7 +44,7 @@ def test_table_command_and_metadata(saved):
     assert second.dataset_name == "MTEB STS-B"
     # Saved again it is the same model, and its card stays.
     PromptEOL(folder, device="cpu").save_pretrained(folder / "again")
-    assert (folder / "again" / "README.md").read_text() == card
+    assert (folder / "again" / "README.md").read_text() == card.replace("scored", "again")
 
 
 def test_another_model_or_no_card(saved, tmp_path):

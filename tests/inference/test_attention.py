@@ -81,7 +81,7 @@ def test_many_texts_of_many_lengths(backbone, kernel, ordinary, apart):
 
 
 def test_an_attention_that_is_not_there(backbone):
-    with pytest.raises(SettingError, match="attention='fast' is none of 'auto', 'sdpa', 'varlen'"):
+    with pytest.raises(SettingError, match="attention 'fast' is none of 'auto', 'sdpa', 'varlen'"):
         SharedPrefixEngine(backbone("llama"), attention="fast")
 
 

@@ -7,8 +7,8 @@ import torch
 from transformers import AttentionInterface
 
 from prompteol.inference import SharedPrefixEngine
+from prompteol.inference.comparison import compare_with
 from prompteol.inference.packing import TokenBudget
-from prompteol.inference.reference_forward import compare_with
 
 NAME = "prompteol_packed"
 

@@ -71,13 +71,14 @@ def test_a_wrong_kernel_is_not_used(backbone, rows, prefix, ordinary, apart):
     assert apart(states, ordinary(engine.backbone, rows)) < 2e-6
 
 
-@pytest.mark.parametrize("name", ["auto", "sdpa", "varlen", ""])
+@pytest.mark.parametrize("name", ["auto", "sdpa", "varlen", "mine", ""])
 def test_names_that_are_taken(name):
-    with pytest.raises(SettingError, match="cannot be registered"):
+    prompteol.register_attention("mine", lambda: GroupedAttention("sdpa"))
+    with pytest.raises(SettingError, match="is empty or taken"):
         prompteol.register_attention(name, Doubled)
 
 
 def test_a_name_that_nobody_registered():
     model = prompteol.PromptEOL()
-    with pytest.raises(SettingError, match="attention='mine' is none of 'auto', 'sdpa', 'varlen'"):
+    with pytest.raises(SettingError, match="attention 'mine' is none of 'auto', 'sdpa', 'varlen'"):
         model.module.attention = "mine"

@@ -65,6 +65,6 @@ def test_a_revision_that_the_hub_does_not_have(monkeypatch):
     def missing(*_, **__):
         raise RevisionNotFoundError("404", response=Response(404, request=Request("GET", "https://example.org")))
 
-    monkeypatch.setattr("prompteol.model.source.load_file_path", missing)
+    monkeypatch.setattr("prompteol.hub.hf_hub_download", missing)
     with pytest.raises(ModelNotFoundError, match="'someone/model' has no revision 'v9'"):
         PromptEOL("someone/model", revision="v9")

@@ -29,7 +29,9 @@ def expected(folder):
 @pytest.mark.parametrize("tied", [True, False])
 def test_words_of_a_base_model(tiny, architecture, tied):
     folder = tiny(architecture, tied=tied)
-    words = PromptEOL(folder, device="cpu").words(["A man sings", "A much longer sentence than the other one."])
+    words = PromptEOL(folder, device="cpu").words(
+        ["A man sings", "A much longer sentence than the other one."], contrast=False
+    )
     assert [word.text for word in words[0]] == [word for word, _ in expected(folder)]
     assert [word.probability for word in words[0]] == pytest.approx([p for _, p in expected(folder)], rel=1e-4)
     assert len(words[1]) == 5
@@ -41,7 +43,7 @@ def test_control_characters_and_bytes_of_a_character_are_no_word(tiny):
     tokens = {token: model.tokenizer.decode([token]) for token in model.tokenizer.get_vocab().values()}
     assert any("\ufffd" in text for text in tokens.values())
     assert "\x07" in tokens.values()
-    words = model.words(["A man sings", "文字"], k=500)
+    words = model.words(["A man sings", "文字"], k=500, contrast=False)
     assert not [word for row in words for word in row if re.search(r"[\x00-\x1f\x7f-\x9f\ufffd]", word.text)]
     assert min(map(len, words)) > 100
 
@@ -55,14 +57,14 @@ def test_words_after_the_backbone_was_edited_or_replaced(tiny, tied):
         if asked_before:
             model.words("A man sings")
         model.transformers_model.set_input_embeddings(PromptEOL(other, device="cpu").transformers_model.embed_tokens)
-        return model.words("A man sings")
+        return model.words("A man sings", contrast=False)
 
     def replaced(*, asked_before):
         model = PromptEOL(folder, device="cpu")
         if asked_before:
             model.words("A man sings")
         model.module.transformer.model = PromptEOL(other, device="cpu").transformers_model
-        return model.words("A man sings")
+        return model.words("A man sings", contrast=False)
 
     for change in (edited, replaced):
         assert change(asked_before=True) == change(asked_before=False)
@@ -86,7 +88,7 @@ def test_words_of_an_adapter_come_from_its_bases_head(tiny, tmp_path):
     base = tiny("llama", tied=False)
     language_model = AutoModelForCausalLM.from_pretrained(base)
     get_peft_model(language_model, LoraConfig(target_modules=["q_proj"])).save_pretrained(tmp_path / "adapter")
-    words = PromptEOL(tmp_path / "adapter", device="cpu").words("A man sings")
+    words = PromptEOL(tmp_path / "adapter", device="cpu").words("A man sings", contrast=False)
     assert [word.text for word in words] == [word for word, _ in expected(base)]
 
 
@@ -134,7 +136,7 @@ def test_a_tied_head_with_weights_of_its_own(tiny, tmp_path):
     torch.nn.init.normal_(language_model.decoder.bias, std=3.0)
     language_model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    assert [word.text for word in PromptEOL(tmp_path, device="cpu").words("A man sings")] == [
+    assert [word.text for word in PromptEOL(tmp_path, device="cpu").words("A man sings", contrast=False)] == [
         word for word, _ in expected(tmp_path)
     ]
 
@@ -149,8 +151,8 @@ def test_only_the_last_tokens_logits_are_computed(tiny, monkeypatch):
         return linear(states, weight, bias)
 
     monkeypatch.setattr(torch.nn.functional, "linear", watched)
-    words = model.words(["A man sings", "A man sings.", "A much longer sentence than the other ones."])
+    words = model.words(["A man sings", "A man sings.", "A much longer sentence than the other ones."], contrast=False)
     assert [shape for shape, rows in shapes if rows == len(model.tokenizer)] == [(3, 2, 32)]
-    alone = model.words("A man sings")
+    alone = model.words("A man sings", contrast=False)
     assert [word.text for word in words[0]] == [word.text for word in words[1]] == [word.text for word in alone]
     assert [word.probability for word in words[0]] == pytest.approx([word.probability for word in alone], rel=1e-4)

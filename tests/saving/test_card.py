@@ -16,10 +16,11 @@ from prompteol import PromptEOL, merge
 from prompteol.errors import TemplateError
 from prompteol.prompts import Demonstration, PromptTemplate
 from prompteol.saving import Manifest, training_notes
-from prompteol.saving.card import CardFacts, write_card
+from prompteol.saving.card import write_card
+from prompteol.saving.card_sections import CardFacts
 
 HEADINGS = ["Use", "The prompt", "What it computes", "Scores", "Servers", "Limits", "License", "Citation"]
-FACTS = CardFacts("me/tiny", "prompteol/tiny", 32, 128)
+FACTS = CardFacts("me/tiny", 32, 128)
 STOCK = "---\nlicense: mit\ntags: [sentence-transformers]\n---\n\n# Stock\n"
 TEMPLATE = PromptTemplate('This sentence : "', '" means in one word:"')
 
@@ -33,7 +34,7 @@ def headings(card, level="h2"):
     return [after.content for token, after in itertools.pairwise(tokens) if token.tag == level and token.nesting == 1]
 
 
-def test_without_demonstrations(tiny, tmp_path, capsys):
+def test_without_demonstrations(tiny, tmp_path, capsys, monkeypatch):
     model = PromptEOL(tiny("llama"), device="cpu")
     model.model_card_data.license = "mit"
     model.save_pretrained(tmp_path)
@@ -48,13 +49,14 @@ def test_without_demonstrations(tiny, tmp_path, capsys):
     assert data["license"] == "mit"
     assert {"sentence-transformers", "prompteol"} <= set(data["tags"])
     assert "base_model_relation" not in data
-    # What a visitor copies first runs, by whatever name the model has.
+    # What a visitor copies first runs beside the folder.
     [code] = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    exec(code.replace("sentence_transformers_model_id", str(tmp_path)), {})
+    monkeypatch.chdir(tmp_path.parent)
+    exec(code, {})
     assert "tensor([[" in capsys.readouterr().out
 
 
-def test_with_demonstrations_and_two_prompts(tiny, tmp_path, capsys):
+def test_with_demonstrations_and_two_prompts(tiny, tmp_path, capsys, monkeypatch):
     model = PromptEOL(tiny("llama"), template="promptreps", demonstrations=[("A cat.", "pet")], device="cpu")
     model.save_pretrained(tmp_path)
     card = read(tmp_path)
@@ -64,7 +66,8 @@ def test_with_demonstrations_and_two_prompts(tiny, tmp_path, capsys):
     assert "- How the demonstrations came to be: given" in card
     assert "--task document" in card
     [code] = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    exec(code.replace("sentence_transformers_model_id", str(tmp_path)), {})
+    monkeypatch.chdir(tmp_path.parent)
+    exec(code, {})
     assert "tensor([[" in capsys.readouterr().out
 
 

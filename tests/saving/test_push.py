@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hf_xet import hash_files
-from huggingface_hub import constants
+from huggingface_hub import HfApi, constants
 from sentence_transformers import SentenceTransformer
 
 from hub_server import READ_TOKEN
@@ -87,7 +87,7 @@ def test_what_an_earlier_model_left_goes(model, hub):
         "README.md": b"# Mine",
     }
     hub.repositories["me/tiny"].files().update(theirs)
-    with pytest.raises(HubError, match="it exists, so give another name, or exist_ok=True"):
+    with pytest.raises(HubError, match="holds a model on its branch main: add --force \\(exist_ok=True\\)"):
         model.push_to_hub("me/tiny")
     model.push_to_hub("me/tiny", exist_ok=True)
     files = hub.repositories["me/tiny"].files()
@@ -95,6 +95,76 @@ def test_what_an_earlier_model_left_goes(model, hub):
     assert files["README.md"] == b"# Mine"
     model.push_to_hub("me/tiny", exist_ok=True, replace_model_card=True)
     assert files["README.md"] != hub.repositories["me/tiny"].files()["README.md"]
+
+
+def test_two_at_once_do_not_mix(model, hub, monkeypatch):
+    model.push_to_hub("me/tiny")
+    repository = hub.repositories["me/tiny"]
+    theirs = {"adapter_config.json": b"{}"}
+    listing = HfApi.list_repo_files
+
+    def somebody_pushes_meanwhile(*args, **kwargs):
+        there = listing(*args, **kwargs)
+        repository.commit("main", theirs)
+        return there
+
+    monkeypatch.setattr(HfApi, "list_repo_files", somebody_pushes_meanwhile)
+    with pytest.raises(HubError, match=r"was not pushed; somebody else pushed meanwhile, so look .* and try again"):
+        model.push_to_hub("me/tiny", exist_ok=True)
+    assert repository.files() == theirs
+
+
+def test_after_a_first_push_that_failed_the_same_line_works(model, hub):
+    hub.fail("POST .*/commit/", status=403)
+    with pytest.raises(HubError, match="take one with write access"):
+        model.push_to_hub("me/tiny", private=True)
+    hub.faults.clear()
+    model.push_to_hub("me/tiny", private=True)
+    assert hub.repositories["me/tiny"].files().keys() >= PARTS
+    assert len(hub.repositories) == 1
+
+
+@pytest.mark.parametrize("revision", [None, "v2"])
+def test_a_commit_whose_answer_is_lost_is_a_push(model, hub, revision):
+    model.push_to_hub("me/tiny")
+    repository = hub.repositories["me/tiny"]
+    repository.files().update({"adapter_config.json": b"{}"})
+    hub.fail("POST .*/commit/", cut_after=0, times=1)
+    url = model.push_to_hub("me/tiny", revision=revision, exist_ok=True)
+    branch = revision or "main"
+    assert url == f"{hub.url}/me/tiny/commit/{repository.branches[branch][-1]}"
+    assert repository.files(branch).keys() >= PARTS
+    assert "adapter_config.json" not in repository.files(branch)
+    assert len(repository.messages) == 2
+
+
+def test_a_commit_of_somebody_else_is_no_push(model, hub, monkeypatch):
+    model.push_to_hub("me/tiny")
+    hub.fail("POST .*/commit/", times=1)
+    head = HfApi.model_info
+
+    def after_somebody_pushed(*args, **kwargs):
+        if not hub.faults[0].times:
+            hub.repositories["me/tiny"].commit("main", {"README.md": b""})
+        return head(*args, **kwargs)
+
+    monkeypatch.setattr(HfApi, "model_info", after_somebody_pushed)
+    with pytest.raises(HubError, match=r"was not pushed; .* try again"):
+        model.push_to_hub("me/tiny", exist_ok=True)
+
+
+def test_where_nobody_knows_whether_it_was_pushed(model, hub, monkeypatch):
+    model.push_to_hub("me/tiny")
+    hub.fail("POST .*/commit/", cut_after=0)
+    commit = HfApi.create_commit
+
+    def and_the_hub_is_gone(*args, **kwargs):
+        hub.fail("GET ", status=503)
+        return commit(*args, **kwargs)
+
+    monkeypatch.setattr(HfApi, "create_commit", and_the_hub_is_gone)
+    with pytest.raises(HubError, match=r"may be pushed or not: .* Look at http.*/me/tiny, or push again with --force"):
+        model.push_to_hub("me/tiny", exist_ok=True)
 
 
 def test_a_branch(model, hub):
@@ -118,10 +188,10 @@ def test_what_is_to_be_private_is_not_shown(model, hub):
         ("PUT /objects", {"status": 403}, "take one with write access"),
         ("PUT /objects", {}, "try again, and what has arrived is not sent twice"),
         ("POST .*objects/batch", {"status": 400}, "mend what is refused: Bad request"),
-        ("POST .*/commit/", {}, "try again"),
+        ("POST .*/commit/", {}, "does not answer: try again"),
         ("POST .*/commit/", {"status": 403}, "take one with write access"),
         ("POST .*/branch/", {"status": 403}, "take one with write access"),
-        ("POST .*/preupload/", {"status": 500}, "try again"),
+        ("POST .*/preupload/", {"status": 500}, r"does not answer \(500\): try again"),
     ],
     ids=str,
 )

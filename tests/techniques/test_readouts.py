@@ -26,10 +26,11 @@ def without_top(vectors, count):
     return centered - centered @ top.T @ top
 
 
-def whitened(vectors, power, kept=None):
+def whitened(vectors, power, kept=None, shrinkage=0.0):
     centered = center(vectors)
     left, singular, _ = np.linalg.svd(centered, full_matrices=False)
-    deviations = singular / len(vectors) ** 0.5
+    variances = singular**2 / len(vectors)
+    deviations = ((1 - shrinkage) * variances + shrinkage * variances.sum() / vectors.shape[1]) ** 0.5
     return (left * singular / deviations**power)[:, :kept]
 
 
@@ -38,6 +39,7 @@ CASES = {
     "all-but-the-top:components=2": lambda vectors: without_top(vectors, 2),
     "whitening": lambda vectors: whitened(vectors, 0.5),
     "whitening:power=1,dimension=8": lambda vectors: whitened(vectors, 1, 8),
+    "whitening:power=1,shrinkage=0.1": lambda vectors: whitened(vectors, 1, shrinkage=0.1),
 }
 
 

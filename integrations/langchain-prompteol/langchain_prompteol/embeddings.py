@@ -159,11 +159,11 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
         return self._embedder().embed([text], "query")[0]
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Do what :meth:`embed_documents` does in the model's own thread; a call that still waits can be cancelled."""
+        """Do what :meth:`embed_documents` does in the model's own thread; a call that still waits can be canceled."""
         return await self._embedder().aembed(texts, "document")
 
     async def aembed_query(self, text: str) -> list[float]:
-        """Do what :meth:`embed_query` does in the model's own thread; a call that still waits can be cancelled."""
+        """Do what :meth:`embed_query` does in the model's own thread; a call that still waits can be canceled."""
         return (await self._embedder().aembed([text], "query"))[0]
 
     @property
@@ -180,13 +180,13 @@ class PromptEOLEmbeddings(BaseModel, Embeddings):
         """Return these embeddings for one index, which is stamped when it is new and else must be theirs.
 
         Give the result to the vector store, when it is created and when it is opened. A model or a field that is
-        changed afterwards is noticed before the next text is embedded; an edit of a few single weights, when the index
+        changed afterward is noticed before the next text is embedded; an edit of a few single weights, when the index
         is opened.
 
         Args:
             index: the folder or file where the index lies or will lie, a Chroma collection, or a Qdrant client.
-            name: of one of several collections or tables in a folder; of the collection, for a Qdrant client.
-            dimension: of the vectors that the index is made for, such as ``faiss_index.d``.
+            name: the name of one of several collections or tables in a folder; for a Qdrant client, of the collection.
+            dimension: the dimension of the vectors that the index is made for, such as ``faiss_index.d``.
 
         Raises:
             prompteol.errors.IndexMismatchError: another model or other fields built it, or nothing says which.

@@ -82,12 +82,34 @@ try {
       if (pictures) await page.screenshot({ path: `${pictures}/${scheme}-${width}.png`, fullPage: true })
     }
   }
-  await page.$eval('#texts', element => (element.value = '  \n'))
+  // Two texts, then one that is theirs with a comma between them, and back.
+  const write = text => page.$eval('#texts', (element, text) => (element.value = text), text)
+  const commas = []
+  await write('the cat\nthe dog')
+  await click('#compare')
+  for (const text of ['the cat,the dog', 'the cat\nthe dog']) {
+    await write(text)
+    await click('#show')
+    const [rows, shown] = await page.evaluate(() => [
+      [...document.querySelectorAll('#moves tbody th')].map(head => head.textContent.slice(3)),
+      document.querySelectorAll('.card').length,
+    ])
+    commas.push(rows)
+    if (rows.length !== shown) errors.push(`the effect on ${rows.length} texts beside ${shown} of before`)
+  }
+  await write(Array.from({ length: 16 }, (_, at) => `Line ${at} of a river that flows to the sea, which is long, ${'x'.repeat(80)}.`).join('\n'))
+  await click('#compare')
+  const wide = {}
+  for (const width of [360, 768]) {
+    await page.setViewport({ width, height: 900 })
+    wide[width] = await page.evaluate(() => document.scrollingElement.scrollWidth)
+  }
+  await write('  \n')
   await click('#compare', { faulty: true })
   const blank = await page.$eval('#fault', element => element.textContent)
   const stored = await page.evaluate(async () => [localStorage.length, sessionStorage.length, document.cookie.length, (await indexedDB.databases()).length, (await caches.keys()).length])
   console.log(JSON.stringify({
-    single, batch, shown, words, nearest, status, blank, stored, axe, refused, errors,
+    single, batch, shown, words, nearest, status, blank, commas, wide, stored, axe, refused, errors,
     ready: loaded, each, browser: await browser.version(),
   }))
 } finally {

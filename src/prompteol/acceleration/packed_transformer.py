@@ -16,9 +16,10 @@ from prompteol.acceleration.attention_kind import is_causal
 from prompteol.acceleration.heads import head_output
 from prompteol.compat import forward_hooks
 from prompteol.inference import SharedPrefixEngine
+from prompteol.inference.comparison import largest_difference
 from prompteol.inference.context import UnsupportedError
 from prompteol.inference.pooling import LAST_TOKEN, PoolingMode, TokenPooling
-from prompteol.inference.reference_forward import input_device, largest_difference
+from prompteol.inference.reference_forward import input_device
 from prompteol.inference.shared_prefixes import group_by_prefix
 from prompteol.inference.structure import Structure, is_training
 
@@ -30,9 +31,9 @@ _SETTINGS = {"modality", "prompt_length", "logits_to_keep"}
 
 
 class PackedTransformer:
-    """Give what the next module reads of each row, as the only column of the output that it reads it from.
+    """Return one state per row, the one that the next module reads, as the only column of the output.
 
-    A ``Pooling`` of one column, and the ``LogitScore`` of it, are that column. What does the rest stays as it is.
+    A ``Pooling`` or ``LogitScore`` of one column gives that column. The modules that follow stay as they are.
     """
 
     def __init__(self, transformer: Transformer, pooling: Pooling | None, *, attention: str = "auto") -> None:

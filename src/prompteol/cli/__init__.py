@@ -54,7 +54,7 @@ def _open_closed_streams() -> None:
     streams = (sys.stdin, sys.stdout, sys.stderr)
     for number, stream in enumerate(streams):
         if stream is None:
-            # The lowest number that is free. Not open for writing, so that writing fails.
+            # os.open takes the lowest free number. The file is not open for writing, so that writing fails.
             taken = os.open(os.devnull, os.O_RDONLY)
             if taken != number:
                 os.dup2(taken, number)

@@ -66,7 +66,7 @@ def _without_types(params: list[Any]) -> list[Any]:
 
 
 def _with_address(arguments: list[str]) -> list[str]:
-    """Give ``--ray`` an empty address where none follows; an address has a port or is a name of Ray's own."""
+    """Give ``--ray`` an empty address if none follows; an address has a port or is one of Ray's own names."""
     if "--ray" not in arguments:
         return arguments
     place = arguments.index("--ray") + 1
@@ -82,7 +82,7 @@ def _printing_help() -> Iterator[None]:
         try:
             yield
         except SystemExit as error:
-            # Typer's own console exits where the reader of stdout went away.
+            # Typer's own console exits if the reader of stdout went away.
             if isinstance(error.__context__, BrokenPipeError):
                 raise BrokenPipeError from error
             raise
@@ -109,7 +109,7 @@ for command in (
     encode, search, similarity, words, create, export, tune, train, merge, info, check, verify, evaluate, reproduce,
     plot, benchmark, demo,
 ):  # fmt: skip
-    # Lines are joined, paragraphs stay.
+    # Join the lines of each paragraph.
     shown = "\n\n".join(" ".join(part.split()) for part in cleandoc(command.__doc__ or "").split("\n\n"))
     alone = command in (info, check, benchmark, demo)
     app.command(cls=_Command, help=shown, no_args_is_help=not alone)(with_option_groups(command))

@@ -23,7 +23,7 @@ from prompteol.files import TextSource, refuse_overwrite, write_text
 if TYPE_CHECKING:
     from prompteol.benchmark import Measurement
 
-# The paper's example of a demonstration, and none.
+# A prompt with the paper's example of a demonstration, and one without.
 _DEMONSTRATIONS = ("none", "opt-2.7b")
 _SHORT_TEXTS = 256
 
@@ -41,7 +41,7 @@ def benchmark(
         str | None,
         option(
             "--sentences FILE [made up, with the lengths of STS-B's]",
-            "The file of texts to embed: one a line, or a column of a table.",
+            "The file of texts to embed: one per line, or a column of a table.",
         ),
     ] = None,
     count: Annotated[int, option("--count -n N", "The number of sentences to embed.", min=1)] = 96,
@@ -53,12 +53,13 @@ def benchmark(
     device: shared.DeviceOption = None,
     threads: shared.ThreadsOption = None,
     processor_time: Annotated[
-        bool, option("--processor-time", "Measure the CPU time of all threads; for a busy machine, with --threads 1.")
+        bool,
+        option("--processor-time", "Measure the CPU time of all threads; use it with --threads 1 on a busy machine."),
     ] = False,
     output: Annotated[Path | None, option("--output -o FILE", "The JSON file to write every figure to.")] = None,
     force: shared.ForceOption = False,
 ) -> None:
-    """Compare prompteol with stock sentence-transformers and the authors' way."""
+    """Compare the speed of prompteol, stock sentence-transformers and the authors' code."""
     texts = None
     if sentences:
         source = TextSource.open(sentences, format, column or (), delimiter=delimiter)
@@ -72,7 +73,7 @@ def benchmark(
 
     options.use_threads()
     texts = texts or made_up(count)
-    # What a call costs beside the backbone shows in one text, and what a text costs in many short ones.
+    # One text shows the cost of a call besides the backbone; many short ones show the cost of a text.
     more = {"one text": texts[:1], f"{_SHORT_TEXTS} short texts": short_sentences(_SHORT_TEXTS)}
     clock = time.process_time if processor_time else time.perf_counter
     runs: list[dict[str, Any]] = []
@@ -101,7 +102,7 @@ def benchmark(
 
 
 def _sources(model: str | None) -> Iterator[tuple[str, str]]:
-    """Give each model's name and where it lies; random ones are there only until the next."""
+    """Yield each model's name and folder; a random model is deleted when the next one is asked for."""
     if model:
         yield model, model
         return

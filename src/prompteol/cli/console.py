@@ -14,7 +14,7 @@ from rich.text import Text
 
 from prompteol.errors import CorpusError
 
-# The exit codes that shells report of every program; the first where the reader of stdout went away.
+# The exit codes that shells use for every program; the first one is for a reader of stdout that went away.
 READER_GONE, INTERRUPTED, TERMINATED = 141, 130, 143
 
 
@@ -24,18 +24,18 @@ class Terminated(KeyboardInterrupt):
 
 def is_terminal() -> bool:
     """Tell whether stdout is a terminal."""
-    # Not rich's own answer, which FORCE_COLOR changes: a pipe must get the same lines everywhere.
+    # rich's own answer changes with FORCE_COLOR, but a pipe must get the same lines everywhere.
     return sys.stdout.isatty()
 
 
 @contextmanager
 def stdout() -> Iterator[None]:
-    """Flush stdout at the end of the block; raise CorpusError where it cannot be written, Exit where no reader is."""
+    """Flush stdout at the end of the block; raise CorpusError if it cannot be written, Exit if its reader is gone."""
     try:
         yield
         sys.stdout.flush()
     except OSError as error:
-        # What stdout still buffers, Python would try to write once more at exit. In tests stdout is no file.
+        # Python would try to write the rest of stdout's buffer again at exit. In tests stdout is no file.
         with suppress(OSError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, sys.stdout.fileno())
@@ -83,6 +83,11 @@ def note(message: str) -> None:
 def note_saved(folder: Path) -> None:
     """Say how a saved model is loaded."""
     note(f'{folder}: load it with SentenceTransformer("{folder}") or PromptEOL("{folder}")')
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, which is in the plural unless the number is 1."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def warning(message: str) -> None:

@@ -1,4 +1,4 @@
-"""Run ``prompteol demo``: a page of this machine on which a model can be tried, or the Hub Space of it."""
+"""Run ``prompteol demo``: serve a web page on which a model can be tried, or write it as a Hub Space."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prompteol.extras import check_extra
 def demo(
     *,
     folder: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="A model to show, in place of --model.")
+        str | None, typer.Argument(metavar="[MODEL]", help="The model to show, in place of --model.")
     ] = None,
     model: ModelOption = None,
     options: ModelOptions,
@@ -25,16 +25,14 @@ def demo(
         int | None, option("--port N [the first free one from 7860 on]", "The port to serve at.", min=1, max=65535)
     ] = None,
     host: Annotated[str, option("--host ADDRESS", "The address to serve at.")] = "127.0.0.1",
-    share: Annotated[
-        bool, option("--share", "Open a public link to this machine, too, through Gradio's servers.")
-    ] = False,
+    share: Annotated[bool, option("--share", "Make the page public, too, by a link through Gradio's servers.")] = False,
     space: Annotated[
         Path | None, option("--space FOLDER", "Write the folder of a Hub Space that runs the demo, and serve nothing.")
     ] = None,
 ) -> None:
     """Try a model in the browser: similarities, neighbors, words, tokens, a demonstration's effect.
 
-    This machine computes, and serves to itself alone unless --host or --share says otherwise (extra: demo).
+    This machine computes. Only this machine can open the page, unless you give --host or --share (extra: demo).
     """
     if folder is not None and model is not None:
         raise SettingError(f"two models, {folder!r} and --model {model!r}: give one of them")

@@ -16,6 +16,7 @@ from prompteol.cli.encode_folder import FolderOptions, encode_folder
 from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.progress import progress
 from prompteol.errors import CorpusError
+from prompteol.files import TextFiles, check_vector_file
 
 
 def encode(
@@ -50,12 +51,12 @@ def encode(
     force: shared.ForceOption = False,
     folder: FolderOptions,
 ) -> None:
-    """Turn texts into vectors, one row a text, in order.
+    """Turn texts into vectors, one row per text, in order.
 
-    A .txt file holds one text a line; .csv, .tsv, .jsonl and .parquet files are tables. Each may be .gz, .xz or .zst.
+    A .txt file holds one text per line; .csv, .tsv, .jsonl and .parquet files are tables. Each may be .gz, .xz or .zst.
 
-    A file appears under its name when it is whole, or not at all. A folder of shards takes any amount of text, and the
-    same command goes on with one that was begun.
+    A file appears under its name only when it is whole. A folder of shards takes any amount of text, and the
+    same command goes on with a folder that was begun.
     """
     if column and len(column) > 1:
         raise CorpusError(f"--column: encode reads one column, not {len(column)}")
@@ -69,12 +70,12 @@ def encode(
         )  # fmt: skip
         return
     folder.refuse(output)
-    from prompteol.embedder.encode_files import TextFiles, check_vector_file, encode_files
-
     texts = TextFiles.open(files, column=chosen, format=format, delimiter=delimiter)
     options.check(model)
     if output != "-":
         check_vector_file(Path(output), texts, force=force)
+    from prompteol.embedder.encode_files import encode_files
+
     embedder = options.load(model)
     with console.stdout() if output == "-" else nullcontext():
         encoded = encode_files(
@@ -89,4 +90,4 @@ def encode(
             progress=progress,
         )
     if output != "-":
-        console.note(f"{output}: {encoded.rows} vectors of {encoded.dimension} dimensions, float32")
+        console.note(f"{output}: {console.counted(encoded.rows, 'vector')} of {encoded.dimension} dimensions, float32")

@@ -31,36 +31,39 @@ _SECONDS_BETWEEN_METRICS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class FolderOptions:
-    """Describe a folder of shards, and how its work is shared."""
+    """Describe a folder of shards, and how processes share the work."""
 
     keep: Annotated[
-        list[str] | None, option("--keep NAME", "A column to write beside the vectors of OUT/. May be repeated.")
+        list[str] | None, option("--keep NAME", "A column to keep with the vectors in OUT/. May be repeated.")
     ] = None
     shard_format: Annotated[
         Literal["parquet", "npy"], option("--shard-format", "The format of the shards of OUT/.")
     ] = "parquet"
-    shard_rows: Annotated[int, option("--shard-rows N", "The rows of the input in a shard of OUT/.", min=1)] = 100_000
+    shard_rows: Annotated[int, option("--shard-rows N", "The number of input rows per shard of OUT/.", min=1)] = 100_000
     precision: Annotated[
         Literal["float32", "float16", "int8", "ubinary"],
         option("--precision", "The precision in which OUT/ stores vectors."),
     ] = "float32"
     workers: Annotated[
-        int | None, option("--workers N [one a device]", "The number of processes that write OUT/.", min=1)
+        int | None, option("--workers N [one per device]", "The number of processes that write OUT/.", min=1)
     ] = None
     ray: Annotated[
         str | None,
         typer.Option(
-            metavar="[ADDRESS]", help="Write OUT/ on a Ray cluster: at ADDRESS, else a running or a local one."
+            metavar="[ADDRESS]",
+            help="Write OUT/ on the Ray cluster at ADDRESS; without ADDRESS on a running one, else on a local one.",
         ),
     ] = None
     on_error: OnErrorOption = "stop"
-    no_resume: Annotated[bool, option("--no-resume", "Refuse an OUT/ that was begun, in place of going on.")] = False
+    no_resume: Annotated[bool, option("--no-resume", "Refuse an OUT/ that was begun, instead of going on with it.")] = (
+        False
+    )
     metrics_json: Annotated[Path | None, option("--metrics-json FILE", "Write counts and rates of OUT/ to a file.")] = (
         None
     )
 
     def refuse(self, output: str) -> None:
-        """Raise where an option of a folder is given for a file."""
+        """Raise if an option for folders is given for a file."""
         for field in fields(self):
             if getattr(self, field.name) != field.default:
                 option = f"--{field.name.replace('_', '-')}"
@@ -104,7 +107,7 @@ def encode_folder(
         folder.on_error,
     )
     address = False if folder.ray is None else folder.ray or True
-    # torchrun starts this command several times; one of them is enough to be heard, and to write.
+    # torchrun starts this command several times; only one of them prints and writes metrics.
     first = os.environ.get("RANK", "0") == "0"
     same = f"the same command{' without --no-resume' * folder.no_resume} goes on from them"
     left = f"shards that are whole stay in {output}: {same}" if first else None
@@ -115,11 +118,13 @@ def encode_folder(
     record, shards = whole.record, len(whole.record["shards"])
     done = "" if meter.progress().shards else "; it was whole, and nothing was left to do"
     console.note(
-        f"{output}: {record['rows']} vectors of {record['dimension']} dimensions, {record['precision']}, in "
-        f"{shards} shard{'s' * (shards != 1)}{done}"
+        f"{output}: {console.counted(record['rows'], 'vector')} of {record['dimension']} dimensions, "
+        f"{record['precision']}, in {console.counted(shards, 'shard')}{done}"
     )
     if record["errors"]:
-        console.warning(f"{record['errors']} rows were left out; {Path(output) / 'errors.jsonl'} lists them")
+        console.warning(
+            f"left out: {console.counted(record['errors'], 'row')}, which {Path(output) / 'errors.jsonl'} lists"
+        )
 
 
 def _load(model: str | None, *, device: str | None, options: ModelOptions) -> Any:
@@ -128,12 +133,12 @@ def _load(model: str | None, *, device: str | None, options: ModelOptions) -> An
 
 @contextmanager
 def show_corpus_progress(metrics: Path | None = None) -> Iterator[Callable[[CorpusProgress], None]]:
-    """Show rows and tokens a second and the time left: a bar on a terminal, a line now and then elsewhere."""
+    """Show rows and tokens per second and the time left: a bar on a terminal, a line now and then elsewhere."""
     err = Console(stderr=True)
     lines, written = Lines(), time.monotonic()
     bar = Progress(TextColumn("embedding"), BarColumn(), TextColumn("{task.description}"), console=err)
     task = bar.add_task("", total=None)
-    # torchrun starts this command several times; one of them is enough to be seen.
+    # torchrun starts this command several times; only one of them shows progress.
     shown = os.environ.get("RANK", "0") == "0"
     with ExitStack() as stack:
 
@@ -141,7 +146,7 @@ def show_corpus_progress(metrics: Path | None = None) -> Iterator[Callable[[Corp
             nonlocal written
             if err.is_terminal and shown:
                 if not bar.live.is_started:
-                    # Not before: while the model loads, something else is shown.
+                    # The bar starts late, as another message is shown while the model loads.
                     stack.enter_context(bar)
                 done = progress.rows + progress.rows_resumed
                 bar.update(task, completed=done, total=progress.total, description=_said(progress))

@@ -15,7 +15,7 @@ from prompteol.cli import console
 from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.options import IMAGES, BatchSizeOption, ForceOption, PlotOption, SentEvalOption, option
 from prompteol.cli.progress import progress
-from prompteol.errors import EvaluationError, ModelNotFoundError
+from prompteol.errors import EvaluationError, HubError, ModelNotFoundError
 from prompteol.files import refuse_overwrite, write_text
 from prompteol.plots.picture import check_picture
 
@@ -39,7 +39,7 @@ def evaluate(
         list[str] | None,
         option(
             "--tasks NAMES [sts]",
-            "The tasks, with commas between them: groups (sts, transfer, all, dev) or names such as STS-B,MR.",
+            "The tasks, separated by commas: groups (sts, transfer, all, dev) or names such as STS-B,MR.",
         ),
     ] = None,
     senteval: SentEvalOption = None,
@@ -47,7 +47,7 @@ def evaluate(
         list[str] | None,
         option(
             "--baseline NAME",
-            "A model to compare with: tfidf, mean (the backbones without a prompt) or the folder or Hub name of a "
+            "A baseline to compare with: tfidf, mean (the backbones without a prompt), or the folder or Hub name of a "
             "sentence-transformers model. May be repeated.",
         ),
     ] = None,
@@ -62,16 +62,14 @@ def evaluate(
     plot: PlotOption = None,
     card: Annotated[
         Path | None,
-        option(
-            "--card FILE", "The model card of the first model, README.md, to write the scores and the command into."
-        ),
+        option("--card FILE", "The first model's card, README.md, to write the scores and the command into."),
     ] = None,
     force: ForceOption = False,
 ) -> None:
-    """Score models on the paper's tasks: seven of similarity, seven of transfer.
+    """Score models on the paper's tasks: seven similarity tasks and seven transfer tasks.
 
-    Where a model is one of the paper's, set up as there, the published figures and the difference stand below.
-    A task whose data is not there is reported as missing. Where a later model fails, what is done is reported and
+    For a model and prompt of the paper, the published figures and the difference are printed below.
+    A task without data is reported as missing. If a later model fails, the finished results are reported and
     written first.
     """
     json = None if output in (None, "-") else Path(output)
@@ -92,7 +90,7 @@ def evaluate(
     if plot is not None and not any(TASKS[name].suite == "sts" for name in benchmark.tasks):
         there = ", ".join(benchmark.tasks)
         raise EvaluationError(f"--plot draws STS, and of its tasks none is here, only {there}: add --tasks sts")
-    # A later one may fail: what is done before it is kept.
+    # A later model may fail; the results before it are kept.
     options.check(names[0])
     for file in filter(None, (json, markdown)):
         refuse_overwrite(file, force=force)
@@ -119,7 +117,7 @@ def evaluate(
             else:
                 results.append(run(_load(name, options.device), name=name))
     finally:
-        # One model that is gone, or too large, must not cost the others their hours.
+        # One model that is gone or too large must not stop the others.
         if results:
             _report(results, json, markdown, plot, force=force, echo=output == "-")
             if card is not None:
@@ -138,7 +136,8 @@ def plot(
     kind: Annotated[
         Literal["sts", "transfer", "scaling"],
         option(
-            "--kind", "Draw bars for each task of sts or transfer, or for scaling STS against the number of parameters."
+            "--kind",
+            "What to draw: bars for each task of sts or transfer; scaling draws STS against the number of parameters.",
         ),
     ] = "sts",
     force: ForceOption = False,
@@ -171,15 +170,15 @@ def read_benchmark(tasks: Sequence[str], senteval: Path | None) -> Benchmark:
 
 
 def _check_baseline(name: str) -> None:
-    """Refuse a baseline that is not there by its small files alone, before any model runs."""
+    """Refuse a baseline that does not exist, by its small files alone, before any model runs."""
     from prompteol.model import find_source
 
     if name == "tfidf":
         return
     # sentence-transformers finds its own models without the first part of their names.
     for spelling in [name] if "/" in name else [name, f"sentence-transformers/{name}"]:
-        with suppress(ModelNotFoundError):
-            # Where SentenceTransformer looks by default.
+        with suppress(ModelNotFoundError, HubError):
+            # SentenceTransformer looks here by default.
             source = find_source(spelling, cache_folder=os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
             if source.kind != "base" or source.file("config.json") is not None:
                 return
@@ -204,7 +203,7 @@ def _report(
     from prompteol.evaluation import report, results_json
     from prompteol.plots.evaluation import plot_tasks
 
-    # A reader that goes away, such as less, ends the program: the files come first.
+    # A reader that goes away, such as less, ends the program, so the files are written first.
     try:
         if json:
             write_text(json, results_json(results), force=force)

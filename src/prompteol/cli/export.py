@@ -1,4 +1,4 @@
-"""Run ``prompteol export``: write a folder that servers give a model's own vectors from."""
+"""Run ``prompteol export``: write a folder from which servers give a model's own vectors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ExportedModelOptions(ModelOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportPushOptions(PushOptions):
-    """Describe the branch for servers, which stands beside the model's own."""
+    """Describe the branch for servers, which the repository has besides the model's own."""
 
     push_revision: Annotated[
         str, option("--push-revision BRANCH", "The branch of the repository that gets the folder.")
@@ -52,7 +52,7 @@ class ExportPushOptions(PushOptions):
 
     @property
     def replaced(self) -> str | None:
-        """The record of an export, in whose place another may come."""
+        """The file of an export that marks a folder which another export may replace."""
         return "export.json"
 
 
@@ -63,28 +63,37 @@ def export(
     task: TaskOption = None,
     normalize: NormalizeOption = False,
     onnx: Annotated[bool, option("--onnx", "Write an ONNX graph, too (extra: onnx).")] = False,
-    web: Annotated[bool, option("--web", "Write a page that embeds texts in a browser, too, with the graph.")] = False,
+    web: Annotated[
+        bool, option("--web", "Write a web page that embeds texts in a browser, too; it includes --onnx.")
+    ] = False,
     web_libraries: Annotated[
         Path | None,
         option(
-            "--web-libraries FOLDER [npm]", "The node_modules with the page's libraries, where npm cannot be reached."
+            "--web-libraries FOLDER [npm]",
+            "The node_modules folder with the libraries of --web, where npm cannot be reached.",
         ),
     ] = None,
     server: Annotated[
         Server | None,
-        option("--for SERVER [any that reads the tokenizer]", "Write for a server that reads no prompt from it."),
+        option(
+            "--for SERVER [any that reads the tokenizer]",
+            "Write for a server that ignores tokenizer.json; clients send token ids.",
+        ),
     ] = None,
     allow_inexact: Annotated[
-        bool, option("--allow-inexact", "Write the folder even if ordinary texts get other tokens or vectors.")
+        bool,
+        option(
+            "--allow-inexact", "Write the folder even if ordinary texts get other tokens or vectors than the model's."
+        ),
     ] = False,
     options: ExportedModelOptions,
     hub: ExportPushOptions,
     force: ForceOption = False,
 ) -> None:
-    """Write a folder that gives a model's vectors for plain text, wherever its tokenizer is read.
+    """Write a folder from which servers give a model's vectors for plain text.
 
-    The prompt is in tokenizer.json, so vLLM, Text Embeddings Inference and infinity need no template. Everything is
-    loaded again and compared before it is there.
+    The prompt is in tokenizer.json, so vLLM, Text Embeddings Inference and infinity need no template. The new folder is
+    loaded again and compared with the model; it appears only if their vectors agree.
     """
     options.check(model)
     if hub.push is not None:
@@ -94,7 +103,7 @@ def export(
     hub.check(output, force=force)
     from prompteol.saving.export import export as export_model
     from prompteol.saving.export import push as push_folder
-    from prompteol.saving.export.commands import table
+    from prompteol.saving.export.report import table
 
     loaded = options.load(model)
     with TemporaryDirectory() as scratch:

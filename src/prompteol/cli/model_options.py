@@ -15,6 +15,7 @@ from prompteol.errors import LayerError, SettingError
 from prompteol.extras import check_extra
 from prompteol.files import TextSource
 from prompteol.files.atomic import atomic_folder
+from prompteol.files.model_folders import locate_model
 from prompteol.prompts import resolve_demonstrations, resolve_template
 from prompteol.techniques import Readout
 from prompteol.techniques.registry import split_techniques
@@ -61,7 +62,9 @@ class LoadingOptions:
         return given | ({"gguf_file": self.gguf_file} if self.gguf_file else {})
 
     def check(self, model: str | None) -> None:
-        """Raise where an option or a small file of the model is wrong: before outputs are looked at, or weights."""
+        """Raise if an option or a small file of the model is wrong, before outputs are checked and weights are read."""
+        if model is not None:
+            locate_model(model, self.gguf_file)
         if self.device is not None:
             from prompteol.model import check_device
 
@@ -71,10 +74,10 @@ class LoadingOptions:
         quiet()
         from prompteol.model import check_causal, find_source
 
-        # Where SentenceTransformer looks by default.
+        # SentenceTransformer looks here by default.
         folder = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
         source = find_source(model, gguf_file=self.gguf_file, cache_folder=folder, revision=self.revision)
-        # The configuration of a GGUF file comes with its whole vocabulary.
+        # To read the configuration of a GGUF file is slow, as it comes with the whole vocabulary.
         if source.gguf_file:
             check_extra("gguf", "gguf", "accelerate")
             _ = source.gguf_header
@@ -108,7 +111,7 @@ class ModelOptions(LoadingOptions, PromptOptions):
         return {"technique": forward}, readouts
 
     def changes_model(self) -> bool:
-        """Return whether another model results than the one that is named: another prompt, layer, or technique."""
+        """Return whether the options give the named model another prompt, layer or technique."""
         prompt = (self.template, self.demonstration, self.layer, self.normalization)
         return any(given is not None for given in (*prompt, self.technique, self.gguf_file, self.dtype))
 
@@ -128,7 +131,7 @@ class ModelOptions(LoadingOptions, PromptOptions):
         with console.waiting("loading the model"):
             quiet()
             self.use_threads()
-            # Its folder was checked when the command began.
+            # The model's folder was checked when the command began.
             super().check(None)
             from prompteol import PromptEOL
 
@@ -180,7 +183,7 @@ def parse_layer(text: str) -> int | float:
 def save(model: PromptEOL, folder: Path, *, force: bool) -> None:
     """Save a model whole or not at all."""
     with console.waiting("saving"), atomic_folder(folder, force=force) as partial:
-        model.save_pretrained(str(partial))
+        model.save_pretrained(str(partial), folder.resolve().name)
 
 
 def quiet() -> None:

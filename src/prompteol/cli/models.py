@@ -12,6 +12,7 @@ from prompteol.cli.options import ForceOption, ModelOption, OptionalFolderOption
 from prompteol.cli.push import PushOptions
 from prompteol.errors import SettingError
 from prompteol.extras import check_extra
+from prompteol.files.model_folders import locate_model
 
 
 def create(
@@ -24,7 +25,7 @@ def create(
 ) -> None:
     """Save a model with its prompt in one folder, on the Hub, or both.
 
-    SentenceTransformer("FOLDER") loads it, also where this package is not installed.
+    SentenceTransformer("FOLDER") loads it, even without this package.
     """
     options.check(model)
     hub.check(output, force=force)
@@ -45,7 +46,7 @@ def merge(
 ) -> None:
     """Merge an adapter with its base in full precision, and verify the result.
 
-    The result must give the vectors of base plus adapter, and others than the base alone; else nothing is saved.
+    The result is saved only if it gives the vectors of base plus adapter, and not those of the base alone.
     """
     check_extra("adapters", "peft")
     loading.check(model)
@@ -68,18 +69,23 @@ def info(
     options: ModelOptions,
     fingerprint: Annotated[
         bool,
-        option("--fingerprint", "Read all weights, on the CPU unless --device says otherwise, and hash them anew."),
+        option(
+            "--fingerprint",
+            "Read all weights, on the CPU unless --device names another, and compute their fingerprint.",
+        ),
     ] = False,
     json: Annotated[bool, option("--json", "Print one JSON object.")] = False,
 ) -> None:
-    """Show a model's backbone, its template as rendered, and the shape of its embeddings.
+    """Show a model's backbone, its rendered template, and the shape of its embeddings.
 
-    Configuration, tokenizer and the headers of the weights are read, not the weights. The fingerprint is the one that
-    a saved model was saved with.
+    Only configuration, tokenizer and the headers of the weights are read. The fingerprint is the one that
+    a saved model recorded.
     """
     prompt = options.prompt()
     if options.technique or options.fit_texts:
         raise SettingError("info describes a model as it is: create one with --technique, then describe that")
+    if model is not None:
+        locate_model(model, options.gguf_file)
     with console.waiting("reading the configuration"):
         quiet()
         from prompteol.loading import model_info

@@ -13,9 +13,9 @@ from prompteol.techniques import TECHNIQUES
 
 
 def option(usage: str, help: str, **settings: Any) -> Any:
-    """Make an option of a usage such as ``--seed -s N [42]``: its flags, its metavar, and a default to be shown.
+    """Make an option from a usage such as ``--seed -s N [42]``: its flags, its metavar, and the default to show.
 
-    Without one in brackets, the parameter's own default is shown.
+    Without a default in brackets, the parameter's own default is shown.
     """
     spelled, _, default = usage.removesuffix("]").partition(" [")
     words = spelled.split()
@@ -25,7 +25,7 @@ def option(usage: str, help: str, **settings: Any) -> Any:
 
 
 IMAGES = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]} file"
-"""The kinds of pictures, for the help of an option."""
+"""The file formats of pictures, for help texts."""
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 # The model, and the prompt around a text.
@@ -65,21 +65,24 @@ TechniqueOption = Annotated[
     list[str] | None,
     option(
         "--technique NAME[:OPTION=VALUE,...] [the saved model's, else none]",
-        f"Another way from a text to its vector ({', '.join(TECHNIQUES)}). May be repeated.",
+        f"A technique that changes how a text is embedded ({', '.join(TECHNIQUES)}). May be repeated.",
     ),
 ]
 FitTextsOption = Annotated[
     str | None,
     option(
         "--fit-texts FILE [none]",
-        "The file of texts to fit a technique on, such as whitening; they need no labels.",
+        "The file of texts, without labels, to fit a technique such as whitening on.",
     ),
 ]
 
 # How the model is loaded.
 EngineOption = Annotated[
     Literal["auto", "stock"],
-    option("--engine", "auto runs the packed forward once it is verified; stock always runs the reference forward."),
+    option(
+        "--engine",
+        "auto runs the fast packed forward where it is verified; stock always runs the padded reference forward.",
+    ),
 ]
 DtypeOption = Annotated[
     Dtype | None, option("--dtype [float32 on a CPU, else the checkpoint's]", "The data type of the weights.")
@@ -97,14 +100,12 @@ GGUFFileOption = Annotated[
         "The name of a GGUF file in the folder or repository, to take the weights from (extra: gguf).",
     ),
 ]
-TrustRemoteCodeOption = Annotated[
-    bool, option("--trust-remote-code", "Run Python code that the model's repository brings.")
-]
+TrustRemoteCodeOption = Annotated[bool, option("--trust-remote-code", "Run Python code from the model's repository.")]
 ThreadsOption = Annotated[
     int | None, option("--threads N [PyTorch's own]", "The number of CPU threads to compute with.", min=1)
 ]
 BatchSizeOption = Annotated[
-    int | None, option("--batch-size -b N [what runs fastest]", "The number of texts the model gets at once.", min=1)
+    int | None, option("--batch-size -b N [what runs fastest]", "The number of texts to embed at once.", min=1)
 ]
 
 # Input files.
@@ -112,7 +113,7 @@ ColumnOption = Annotated[
     list[str] | None,
     option(
         "--column -c NAME [found by common names]",
-        "The name of a column to read, in any case; where several are read, one option for each.",
+        "The name of a column to read; upper and lower case count as the same. Give one option per column.",
     ),
 ]
 FormatOption = Annotated[
@@ -127,13 +128,13 @@ DelimiterOption = Annotated[
 ]
 OnErrorOption = Annotated[
     Literal["stop", "skip"],
-    option("--on-error", "What a row at fault does to a corpus: stop the run, or be left out and listed."),
+    option("--on-error", "At a row that cannot be embedded, stop, or skip the row and report it."),
 ]
 SentEvalOption = Annotated[
     Path | None,
     option(
         "--senteval FOLDER [the Hub, through datasets]",
-        "The folder data/downstream of SentEval, or one that holds the raw STS folders.",
+        "SentEval's folder data/downstream, or a folder that holds the raw STS folders.",
     ),
 ]
 
@@ -142,9 +143,9 @@ NormalizeOption = Annotated[bool, option("--normalize", "Scale each vector to le
 
 # Outputs.
 OptionalFolderOption = Annotated[
-    Path | None, option("--output -o FOLDER", "The folder to write; with --push it may be left out.")
+    Path | None, option("--output -o FOLDER", "The folder to write; optional with --push.")
 ]
 ModelFolderOption = Annotated[Path, option("--output -o FOLDER", "The folder to save the model in.")]
 PlotOption = Annotated[Path | None, option("--plot IMAGE", f"Draw the results, too, as a picture: a {IMAGES}.")]
 ForceOption = Annotated[bool, option("--force -f", "Replace an output that exists; a folder only if it holds a model.")]
-ResumeOption = Annotated[bool, option("--resume", "Go on with the unfinished work that lies at the output.")]
+ResumeOption = Annotated[bool, option("--resume", "Go on with the unfinished work in the output folder.")]

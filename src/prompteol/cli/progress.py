@@ -13,14 +13,14 @@ from rich.text import Text
 from prompteol.cli import console
 from prompteol.progress import Advance
 
-# In seconds: short work prints nothing, and long work ends up with a line a minute.
+# In seconds: short work prints nothing, and long work ends up with one line per minute.
 _FIRST_LINE, _LONGEST_PAUSE = 10.0, 60.0
 
 
 Report = Callable[..., None]
-"""Shows how far a stage of the work is: label, how many are done, of how many (or None), what is counted, and a note.
+"""A function that shows one stage's progress: label, number done, total or None, unit, and a note.
 
-Where there is no terminal, a new note is printed at once.
+Without a terminal, a new note is printed at once.
 """
 
 

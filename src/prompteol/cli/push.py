@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PushOptions:
-    """Describe where on the Hub a model goes, if anywhere."""
+    """Describe where on the Hub a model is uploaded, if at all."""
 
     push: Annotated[
-        str | None, option("--push NAME", "Upload the folder to this repository on the Hub; -o may be left out.")
+        str | None, option("--push NAME", "Upload the folder to this repository on the Hub; -o is then optional.")
     ] = None
     push_revision: Annotated[
         str, option("--push-revision BRANCH", "The branch of the repository that gets the folder.")
     ] = "main"
-    private: Annotated[bool, option("--private", "Make the repository a private one; refuse one that is public.")] = (
-        False
-    )
+    private: Annotated[
+        bool, option("--private", "Create the repository as private; refuse an existing public one.")
+    ] = False
 
     @property
     def replaced(self) -> str | None:
-        """The file that tells a folder on the Hub which may be replaced without ``--force``."""
+        """The file that marks a folder on the Hub which may be replaced without ``--force``."""
         return None
 
     def check(self, output: Path | None, *, force: bool) -> None:
-        """Raise where nothing could be written, to the folder or to the Hub, before any work is done."""
+        """Raise, before any work is done, if the folder or the repository cannot be written."""
         if output is None and self.push is None:
             raise SettingError("there is nowhere to write: give -o FOLDER, or --push NAME")
         if self.push is None and self.private:

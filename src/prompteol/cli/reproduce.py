@@ -36,7 +36,7 @@ def reproduce(
         ),
     ],
     output: Annotated[
-        Path, option("--output -o FOLDER", "The folder for results: a .json for each model, comparison.md.")
+        Path, option("--output -o FOLDER", "The folder for results: a .json file for each model, and comparison.md.")
     ],
     model: Annotated[
         list[str] | None,
@@ -47,7 +47,8 @@ def reproduce(
     ] = None,
     senteval: shared.SentEvalOption = None,
     dtype: Annotated[
-        shared.Dtype, option("--dtype", "The data type of the weights; the paper has float32, and float16 for OPT-66B.")
+        shared.Dtype,
+        option("--dtype", "The data type of the weights; the paper uses float32, and float16 for OPT-66B."),
     ] = "float32",
     device: shared.DeviceOption = None,
     threads: shared.ThreadsOption = None,
@@ -56,9 +57,9 @@ def reproduce(
     resume: shared.ResumeOption = False,
     force: shared.ForceOption = False,
 ) -> None:
-    """Run a table of the paper and write our figures beside its own.
+    """Run a table of the paper and write our figures next to the paper's.
 
-    The downloads and the memory that the weights need are shown first; nothing starts before you agree. A large table
+    The size of the downloads and the memory needed are shown first; nothing starts before you agree. A large table
     takes days; after a stop, --resume goes on.
     """
     from prompteol.evaluation import evaluate, results_json
@@ -70,7 +71,7 @@ def reproduce(
     files = {run.name: output / f"{run.name}.json" for run in runs}
     options = ModelOptions(template="prompteol", dtype=dtype, device=device, threads=threads)
     options.check(None)
-    # What lies here is read at once; what is on the Hub only when everything is agreed.
+    # Local data is read at once, data on the Hub only after the user agrees.
     local = None if senteval is None else read_benchmark([runs[0].suite], senteval)
     _check_output(output, [*files.values(), comparison], force=force or resume)
     wanted = [run for run in runs if not (resume and files[run.name].exists())]
@@ -91,10 +92,10 @@ def reproduce(
         setup = replace(options, demonstration=[run.demonstrations] if run.demonstrations else [])
         shown: dict[str, Any] = {"name": run.model.repository, "batch_size": batch_size, "progress": progress}
         try:
-            # No name is bound to the model, so that it is gone before the next one is loaded.
+            # No name is bound to the model, so that its memory is free before the next one is loaded.
             done.append(evaluate(setup.load(run.source), benchmark, **shown))
         except PromptEOLError as error:
-            # One model that is gated or gone must not cost the others their hours.
+            # One model that is gated or gone must not stop the others.
             console.error(f"{run.name}: {error}")
             continue
         write_text(files[run.name], results_json(done[-1:]))
@@ -107,7 +108,7 @@ def reproduce(
 
 
 def _kept(file: Path, run: Run, benchmark: Benchmark, dtype: shared.Dtype) -> Evaluation:
-    """Read results that are there, if they are of this model with this demonstration, precision and data."""
+    """Read existing results, if they belong to this model, demonstration, precision and data."""
     from prompteol.evaluation import read_results
 
     shown = [(one.sentence, one.word) for one in resolve_demonstrations(run.demonstrations or ())]

@@ -33,7 +33,7 @@ def search(
     ] = None,
     nearest: Annotated[int, shared.option("-k N", "The number of texts to show.", min=1)] = 5,
     interactive: Annotated[
-        bool, shared.option("--interactive -i", "Ask one question a line; all arguments are then texts.")
+        bool, shared.option("--interactive -i", "Read questions, one per line; all arguments are then texts.")
     ] = False,
     model: shared.ModelOption = None,
     options: ModelOptions,
@@ -44,7 +44,7 @@ def search(
 ) -> None:
     """Find the texts that are nearest to a question.
 
-    Files are embedded once and kept in a cache, by their content and the model. A terminal gets a table, a pipe JSON
+    Files are embedded once, and their vectors are kept in a cache. A terminal gets a table, a pipe gets JSON
     lines: question, rank, score, row, id, text.
     """
     if column and len(column) > 1:
@@ -75,7 +75,7 @@ def search(
 
 
 def _questions() -> Iterator[str]:
-    """Read questions, a line each, until there are no more."""
+    """Yield questions, one per line, until the input ends."""
     with suppress(EOFError):
         while True:
             if sys.stdin.isatty() and console.is_terminal():

@@ -27,16 +27,19 @@ def words(
         typer.Argument(metavar="TEXT...", help="The texts to find words for; a lone - reads lines from a pipe."),
     ],
     k: Annotated[int, option("-k N", "The number of words for each text.", min=1)] = 5,
+    no_contrast: Annotated[
+        bool, option("--no-contrast", "Rank by probability alone: the likeliest next tokens, as they are.")
+    ] = False,
     model: shared.ModelOption = None,
     options: ModelOptions,
 ) -> None:
-    """Show the words the model would say next, with their probabilities; each is one token.
+    """Show the words that a text makes likelier as the next ones, with their probabilities.
 
-    Into a pipe goes one line a word: text, word, probability, with tabs between them.
+    A pipe gets one line per word: text, word, probability, with tabs between them.
     """
     texts = _typed(texts)
     options.check(model)
-    found = options.load(model).words(texts, k=k)
+    found = options.load(model).words(texts, k=k, contrast=not no_contrast)
     if not console.is_terminal():
         pairs = [(text, word) for text, row in zip(texts, found, strict=True) for word in row]
         console.rows((text, word.text, f"{word.probability:.6f}") for text, word in pairs)
@@ -57,7 +60,7 @@ def similarity(
         list[str],
         typer.Argument(metavar="TEXT...", help="The texts to compare, two or more; or a file of texts, - for a pipe."),
     ],
-    matrix: Annotated[bool, option("--matrix", "Compare all texts with all, also where there are only two.")] = False,
+    matrix: Annotated[bool, option("--matrix", "Print a matrix of all texts against all, even for two texts.")] = False,
     plot: shared.PlotOption = None,
     model: shared.ModelOption = None,
     options: ModelOptions,
@@ -69,9 +72,9 @@ def similarity(
 ) -> None:
     """Compare texts: two give one number, three or more a matrix.
 
-    A table with two columns of text gives a number a row; a .txt file, or one column of a table, a matrix.
+    A table with two columns of text gives one number per row; a .txt file, or one column of a table, gives a matrix.
 
-    Into a pipe go values with tabs between them. The similarity is cosine, unless a saved model names another.
+    A pipe gets values with tabs between them. The similarity is cosine, unless a saved model names another.
     """
     whole = matrix or plot is not None
     rows = _rows(texts, column or [], format, delimiter, whole=whole)
@@ -96,7 +99,7 @@ def _typed(arguments: list[str]) -> list[str]:
     if arguments == ["-"]:
         return list(TextSource.open("-").texts())
     for argument in arguments:
-        # Not Path.is_file(), which raises where a text is too long to be a name.
+        # Path.is_file() would raise where a text is too long for a file name.
         if os.path.isfile(argument):
             console.warning(f"{argument!r} is embedded as a text; the file of that name is not read")
     return arguments
@@ -105,7 +108,7 @@ def _typed(arguments: list[str]) -> list[str]:
 def _rows(
     texts: list[str], columns: list[str], format: Format | None, delimiter: str | None, *, whole: bool
 ) -> list[TextRow]:
-    """Give rows of two texts to compare in pairs, or rows of one text to compare all with all."""
+    """Return rows of two texts to compare in pairs, or rows of one text to compare all with all."""
     if len(texts) > 1:
         if columns or format or delimiter:
             raise CorpusError("--column, --format and --delimiter belong to one file, and here are several texts")

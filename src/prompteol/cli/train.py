@@ -35,12 +35,14 @@ def train(
     ],
     column: shared.ColumnOption = None,
     delimiter: shared.DelimiterOption = None,
-    dev: Annotated[Path | None, option("--dev FILE", "The file of scored pairs to evaluate checkpoints on.")] = None,
+    dev: Annotated[
+        Path | None, option("--dev FILE", "The file of scored sentence pairs to evaluate checkpoints on.")
+    ] = None,
     dev_column: Annotated[
         list[str] | None,
         option(
             "--dev-column NAME [found by common names]",
-            "A column of the file that --dev names: given for each of the two sentences and for the score.",
+            "The column of the --dev file; give it three times: for both sentences and the score.",
         ),
     ] = None,
     objective: Annotated[
@@ -56,29 +58,30 @@ def train(
         option(
             "--teacher TEACHER",
             "A teacher for distillation: a sentence-transformers model, or its vectors of the texts as .npy. May be "
-            "given several times.",
+            "repeated.",
         ),
     ] = None,
     combine: Annotated[
         Literal["concatenate", "average"],
-        option("--combine", "How the vectors of several teachers become one; average comes after PCA."),
+        option("--combine", "How to combine the vectors of several teachers; average applies PCA first."),
     ] = "concatenate",
     extra_template: Annotated[
         list[str] | None,
         option(
             "--extra-template TEMPLATE",
-            "A preset, or a string with {text}, that a share of each batch is put into beside the model's own. May be "
-            "given several times.",
+            "A further template, a preset or a string with {text}, that is used for a share of each batch. May be "
+            "repeated.",
         ),
     ] = None,
     extra_share: Annotated[
-        float | None, option("--extra-share SHARE [0.25]", "The share of the texts that --extra-template gets.")
+        float | None,
+        option("--extra-share SHARE [0.25]", "The share of each batch that is put into an --extra-template."),
     ] = None,
     negatives: Annotated[
         Literal["sample", "all"],
         option(
             "--negatives",
-            "What is done where a row lists several negatives: draw one for each positive, or make a row of each.",
+            "For a row with several negatives: draw one for each positive, or make one row of each.",
         ),
     ] = "sample",
     data_license: Annotated[
@@ -106,7 +109,7 @@ def train(
         bool | None,
         option(
             "--bf16/--no-bf16 [on CUDA that has it]",
-            "Compute in bfloat16 by autocast; the weights that are trained stay in fp32.",
+            "Compute in bfloat16 by autocast; the trained weights stay in fp32.",
         ),
     ] = None,
     temperature: Annotated[
@@ -117,7 +120,10 @@ def train(
     ] = None,
     warmup_steps: Annotated[
         float | None,
-        option("--warmup-steps N [100]", "The steps in which the learning rate rises; below 1, a share of all steps."),
+        option(
+            "--warmup-steps N [100]",
+            "The steps over which the learning rate rises; a value below 1 is a share of all steps.",
+        ),
     ] = None,
     batch_size: Annotated[
         int | None, option("--batch-size -b N [256]", "The rows of a batch, over all devices.")
@@ -126,14 +132,14 @@ def train(
         int | None,
         option(
             "--mini-batch-size N [the whole batch]",
-            "The rows embedded at once: fewer need less memory and give the same gradients.",
+            "The number of rows to embed at once; fewer need less memory and give the same gradients.",
         ),
     ] = None,
     packing: Annotated[
         bool | None,
         option(
             "--packing/--no-packing [but for unsupervised]",
-            "Compute what prompts begin with once for all rows of a forward, and pad no row.",
+            "Train with the packed forward: run what all prompts begin with once per pass, and pad no row.",
         ),
     ] = None,
     epochs: Annotated[float | None, option("--epochs N [1]", "The number of passes over the data.")] = None,
@@ -144,14 +150,14 @@ def train(
         int | None, option("--eval-steps N [50]", "The number of steps between two checkpoints.")
     ] = None,
     patience: Annotated[
-        int | None, option("--patience N [never]", "Stop after N checkpoints in a row that are not better.")
+        int | None, option("--patience N [never]", "Stop early after N checkpoints in a row without a better score.")
     ] = None,
     keep_step: Annotated[
         Literal["best", "last"],
-        option("--keep", "The checkpoint that is saved: the best on the --dev pairs, or the last."),
+        option("--keep", "The checkpoint to save: the best on the --dev pairs, or the last."),
     ] = "best",
     no_duplicates: Annotated[
-        bool, option("--no-duplicates", "Keep rows that share a text out of the same batch of a process.")
+        bool, option("--no-duplicates", "Never put two rows that share a text into one process's batch.")
     ] = False,
     seed: Annotated[int | None, option("--seed N [42]", "The seed of everything that is drawn at random.")] = None,
     plot: shared.PlotOption = None,
@@ -161,7 +167,7 @@ def train(
 ) -> None:
     """Train a model to embed; by default the paper's recipe, which saves a LoRA adapter.
 
-    Data is checked to the last row first. Stopped, even by kill -9, training goes on with --resume.
+    All data is checked before training starts. After a stop, even by kill -9, --resume goes on.
 
     On several devices: torchrun --nproc-per-node N -m prompteol train ...
     """

@@ -29,7 +29,7 @@ from prompteol.techniques.registry import resolve_techniques
 if TYPE_CHECKING:
     from prompteol.tuning import TuningProgress, TuningResult
 
-# The rows that a terminal shows without scrolling; a pipe gets all rows.
+# The number of rows that a terminal shows without scrolling; a pipe gets all rows.
 _SHOWN = 15
 
 
@@ -40,7 +40,7 @@ def tune(
         Path,
         option(
             "--pairs -p FILE",
-            "The file of pairs to score on: two columns of sentences, and a third of human scores if there are any.",
+            "The file of sentence pairs to score on: two columns of sentences, and a third of human scores, if any.",
         ),
     ],
     column: shared.ColumnOption = None,
@@ -75,14 +75,14 @@ def tune(
         str | None,
         option(
             "--fit-texts FILE [the sentences of the pairs]",
-            "The file of texts to fit read-outs on, such as whitening; they need no labels.",
+            "The file of texts, without labels, to fit techniques such as whitening on.",
         ),
     ] = None,
     budget: Annotated[
         float | None,
         option(
             "--budget TIMES [any]",
-            "The most tokens that a text may cost, relative to the model's own template without demonstrations.",
+            "The most tokens per text, relative to the model's own template without demonstrations.",
             min=0.0,
         ),
     ] = None,
@@ -94,21 +94,25 @@ def tune(
         Path | None,
         option(
             "--results FILE [PAIRS.tuning.jsonl in this folder]",
-            "The file that logs finished work, from which the same command goes on after a stop.",
+            "The file that logs finished work; after a stop, the same command goes on from it.",
         ),
     ] = None,
     seed: Annotated[int, option("--seed N", "The seed of everything that is drawn at random.", min=0)] = 0,
     output: Annotated[
-        Path | None, option("--output -o FOLDER", "The folder to save the model with the best setting in.")
+        Path | None, option("--output -o FOLDER", "The folder to save the model with the best settings in.")
     ] = None,
     plot_scores: Annotated[
-        Path | None, option("--plot-scores IMAGE", f"Draw how scores spread over demonstrations, to a {shared.IMAGES}.")
+        Path | None,
+        option("--plot-scores IMAGE", f"Draw the distribution of scores over demonstrations, to a {shared.IMAGES}."),
     ] = None,
     plot_layers: Annotated[
         Path | None, option("--plot-layers IMAGE", f"Draw the score at each layer, to a {shared.IMAGES}.")
     ] = None,
     plot_front: Annotated[
-        Path | None, option("--plot-front IMAGE", f"Draw scores against their cost in tokens, to a {shared.IMAGES}.")
+        Path | None,
+        option(
+            "--plot-front IMAGE", f"Draw the scores of the settings against their cost in tokens, to a {shared.IMAGES}."
+        ),
     ] = None,
     loading: LoadingOptions,
     dtype: shared.DtypeOption = None,
@@ -116,11 +120,11 @@ def tune(
 ) -> None:
     """Find the template, demonstration, layer and technique that do best on pairs of sentences.
 
-    Poor candidates leave after a few pairs. Stopped, even by kill -9, it goes on where it was when called again.
+    Poor candidates are dropped after a few pairs. After a stop, even by kill -9, the same command goes on.
 
-    Into a pipe goes the final table, a candidate a line, best first: rank, score, layer, pairs it was scored on,
-    template, demonstrations, technique, and what a text costs: passes, tokens relative to the model's own template,
-    dimension. The settings that no cheaper one beats are listed on stderr.
+    A pipe gets the final table, one candidate per line, best first: rank, score, layer, pairs it was scored on,
+    template, demonstrations, technique, and the cost per text: passes, tokens relative to the model's own template,
+    dimension. Stderr lists the settings that no cheaper one beats.
     """
     depths = [parse_layer(text) for text in layer] if layer else None
     templates = None if template is None else list(map(resolve_template, template))
@@ -129,7 +133,6 @@ def tune(
     techniques = _techniques(technique)
     from prompteol.data import read_pairs
     from prompteol.demonstrations import read_demonstrations
-    from prompteol.tuning import tune_prompt
 
     shots: list[Demonstration] = []
     for one in demonstration or ():
@@ -146,6 +149,8 @@ def tune(
         raise CorpusError(f"--results {str(log)!r}: the folder does not exist; make it first")
     for image in (plot_scores, plot_layers, plot_front):
         check_picture(image, force=force)
+    from prompteol.tuning import tune_prompt
+
     loaded = options.load(model)
     with console.when_stopped(f"what is done is in {log}: the same command goes on from it"), _live() as watch:
         found = tune_prompt(
@@ -163,7 +168,7 @@ def tune(
             results=log,
             watch=watch,
         )
-    # A reader that goes away, such as less, ends the program: what is kept comes first.
+    # A reader that goes away, such as less, ends the program, so files are written before the table.
     try:
         if output is not None:
             found.apply_to(loaded)
@@ -179,7 +184,7 @@ def tune(
 
 
 def _techniques(given: Sequence[str] | None) -> Sequence[Technique] | None:
-    """Resolve the techniques named; ``none`` alone is none of them."""
+    """Resolve the named techniques; ``none`` alone gives an empty list."""
     if given is None:
         return None
     return () if list(given) == ["none"] else resolve_techniques(given)

@@ -13,42 +13,46 @@ from prompteol.cli import console
 from prompteol.cli.model_options import ModelOptions
 from prompteol.cli.options import ModelOption, TaskOption, option
 from prompteol.errors import SettingError
+from prompteol.files.model_folders import locate_model
 
 _KEY = "PROMPTEOL_API_KEY"
 
 
 def verify(
     *,
-    url: Annotated[str, typer.Argument(metavar="URL", help="The server, its /v1/embeddings, or the /embed of TEI.")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="The server's URL, or that of its /v1/embeddings, or of TEI's /embed.")
+    ],
     model: ModelOption = None,
     options: ModelOptions,
     task: TaskOption = None,
     input: Annotated[
         list[str] | None,
         option(
-            "--input FORM [each that the server takes]", "A form to send: plain, messages or tokens. May be repeated."
+            "--input FORM [each that the server takes]",
+            "A form of input to send: plain, messages or tokens. May be repeated.",
         ),
     ] = None,
     served_model: Annotated[
-        str | None, option("--served-model NAME [the first that the server lists]", "The server's name of the model.")
+        str | None, option("--served-model NAME [the first that the server lists]", "The model's name on the server.")
     ] = None,
     api_key: Annotated[
         str, option("--api-key VARIABLE", "The environment variable that holds the key for the server.")
     ] = _KEY,
     tolerance: Annotated[
-        float, option("--tolerance X", "The largest difference between entries of vectors of length 1.", min=0.0)
+        float, option("--tolerance X", "The largest allowed difference between entries of unit vectors.", min=0.0)
     ] = 1e-5,
     timeout: Annotated[float, option("--timeout SECONDS", "The time to wait for each answer.", min=0.001)] = 60.0,
     json: Annotated[bool, option("--json", "Print one JSON object.")] = False,
 ) -> None:
-    """Verify that a server gives the local model's vectors, and name the fault where it does not.
+    """Verify that a server gives the local model's vectors; name the fault if it does not.
 
-    Plain text, chat messages and token ids are sent; a long text; texts alone and together; base64 and dimensions. The
-    exit code is 0 where every answer is exact, 1 where one is wrong, 2 where none can be had.
+    Requests hold plain text, chat messages and token ids, a long text, one text or several, base64 and dimensions. The
+    exit code is 0 if every answer is exact, 1 if one is wrong, 2 if the server gives none.
     """
     key = os.environ.get(api_key)
     if key is None and api_key != _KEY:
-        # Not shown: it may be the key itself.
+        # The value is not shown, as it may be the key itself.
         raise SettingError(f"--api-key names no environment variable that is set: export {_KEY}, or give the name")
     options.check(model)
     from prompteol.serving.verify import FORMS, verify
@@ -84,13 +88,15 @@ def check(
     options: ModelOptions,
     json: Annotated[bool, option("--json", "Print one JSON object.")] = False,
 ) -> None:
-    """Check a model before it is used or served: its prompt, its numbers, its saved form.
+    """Check a model before it is used or served: its prompt, its numerics, its saved form.
 
-    The exit code is 0 where nothing is wrong, 1 where something is.
+    The exit code is 0 if nothing is wrong, else 1.
     """
     if folder is not None and model is not None:
         raise SettingError(f"two models, {folder!r} and --model {model!r}: give one of them")
     name = folder or model
+    if name is not None:
+        locate_model(name, options.gguf_file)
     options.prompt()
     from prompteol.serving.check import check
 

@@ -56,9 +56,9 @@ def embed_corpus(
     model_options: dict[str, Any] | None = None,
     progress: Callable[[CorpusProgress], None] | None = None,
 ) -> Corpus:
-    """Embed texts of any amount into a folder of shards, with constant memory.
+    """Embed any amount of text into a folder of shards, with constant memory.
 
-    Killed at any moment, the same call goes on, and ends in the same bytes as an unbroken one on the same machine.
+    After a stop at any moment, the same call goes on. On the same machine it ends in the same bytes as an unbroken one.
     Under ``torchrun`` its processes share the shards.
 
     Args:
@@ -67,28 +67,29 @@ def embed_corpus(
         inputs: files, globs, folders, ``"-"`` for standard input, URLs that fsspec knows, names of data sets on the Hub
             (``"OWNER/NAME:CONFIGURATION@SPLIT"``), one or a list of them; or an iterable of dictionaries.
         output: a folder or URL; made if missing.
-        column: of the text; ``None``: ``text`` or ``sentence``, or the only one.
-        format: of the files; ``None``: by their suffixes, before ``.gz``, ``.zst`` or ``.xz``.
-        delimiter: of separated tables.
+        column: the column of the text; ``None`` takes ``text`` or ``sentence``, or the only one.
+        format: the format of the files; ``None`` takes it from their suffixes, before ``.gz``, ``.zst`` or ``.xz``.
+        delimiter: what separates the fields of ``.csv`` and ``.tsv`` files.
         keep: columns that are written beside the vectors.
         output_format: ``"parquet"``, or ``"npy"`` with a sidecar of ids.
-        shard_rows: rows of the input a shard.
-        precision: of what is stored; ``"int8"`` takes ranges from the first rows, ``"ubinary"`` a bit a dimension.
+        shard_rows: rows of the input per shard.
+        precision: the type of the stored numbers. ``"int8"`` takes its ranges from the first rows; ``"ubinary"`` stores
+            one bit per dimension.
         normalize: scale each vector to length 1, after any cut.
         truncate_dim: keep this many leading dimensions.
         task: take the prompt for ``"query"`` or ``"document"``.
         batch_size: texts handed to the model at once.
-        device: one, or several for a process each.
-        workers: processes; by default one a device.
-        threads: of torch in each process.
-        ray: embed on a Ray cluster: its address, or ``True`` for the one that is there, else a local one.
-        on_error: ``"stop"`` at a row at fault, or ``"skip"`` it and list it in ``errors.jsonl``.
-        resume: go on with a corpus that is there; ``False`` refuses it.
-        model_options: for ``PromptEOL(...)``, such as ``template`` and ``model_kwargs``.
-        progress: is told a few times a second.
+        device: the device to compute on; several devices get one process each.
+        workers: the number of processes; by default one per device.
+        threads: the number of torch's threads in each process.
+        ray: embed on a Ray cluster: its address, or ``True`` for a running cluster, else a local one.
+        on_error: ``"stop"`` at a row that cannot be embedded, or ``"skip"`` it and list it in ``errors.jsonl``.
+        resume: go on with a corpus that the folder already holds; ``False`` refuses such a folder.
+        model_options: arguments for ``PromptEOL(...)``, such as ``template`` and ``model_kwargs``.
+        progress: is called with the progress a few times per second.
 
     Raises:
-        CorpusError: the input cannot be read, a row is at fault, the folder holds another corpus or another process is
+        CorpusError: the input or a row cannot be read, the folder holds another corpus, or another process is
             writing it, the disk is full.
         NonFiniteError: a vector is not finite.
     """
@@ -114,7 +115,7 @@ def run(
     resume: bool = True,
     meter: Meter,
 ) -> CorpusManifest:
-    """Do a job with the processes that it may have; return the manifest of the finished corpus."""
+    """Run a job in one process or several; return the manifest of the finished corpus."""
     if job.on_error not in get_args(OnError):
         raise SettingError(f"on_error {job.on_error!r} is none of {', '.join(get_args(OnError))}")
     if job.settings.output_format == "parquet":
@@ -125,13 +126,13 @@ def run(
     if (world > 1 or ray or "RANK" in os.environ) and not all(source.rereadable for source in job.sources):
         raise CorpusError("several processes share an input that each of them can read: save the pipe to a file first")
     folder = CorpusFolder(job.location)
-    # The output may lie in a folder that is read.
+    # The output folder may lie inside an input folder.
     sources = tuple(one for one in job.sources if not (one.is_file and folder.holds(one.name)))
-    # Before they are hashed, so that no edit from then on is missed.
+    # The stamps are taken before the files are hashed, so that no later edit is missed.
     job = replace(job, sources=sources, stamps={source.name: source.stamp() for source in sources})
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         return _run_as_torchrun(job, folder, devices[0], resume=resume, meter=meter)
-    # Before anything is written into a folder that may be somebody's.
+    # This check comes before anything is written, as the folder may belong to something else.
     check_folder(folder, resume=resume)
     with locked(folder), _restored_threads(), connected(ray) if ray else nullcontext() as cluster:
         kind = ray_device(cluster, devices[0]) if ray else _kinds_of(devices)
@@ -150,7 +151,7 @@ def run(
 
 
 def _kinds_of(devices: Sequence[str | None]) -> str | None:
-    """Name the kinds of devices where they differ, as the shards then do; ``None`` where one kind computes all."""
+    """Name the kinds of devices where they differ, as their shards then do; return ``None`` for a single kind."""
     kinds = sorted({torch.device(device).type for device in devices if device is not None})
     return " and ".join(kinds) if len(kinds) > 1 else None
 
@@ -158,7 +159,7 @@ def _kinds_of(devices: Sequence[str | None]) -> str | None:
 def _run_as_torchrun(
     job: Job, folder: CorpusFolder, device: str | None, *, resume: bool, meter: Meter
 ) -> CorpusManifest:
-    """Embed the share of one of torchrun's processes, which may be on several machines with one folder."""
+    """Embed the share of one of torchrun's processes, which may run on several machines that share the folder."""
     rank, world, local = (int(os.environ.get(name, 0)) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if device is None:
         device = f"cuda:{local}" if torch.cuda.is_available() else None
@@ -179,7 +180,7 @@ def _run_as_torchrun(
 def _joined_plan(job: Job, folder: CorpusFolder, device: str | None) -> Plan:
     """Wait for the manifest of the leading process.
 
-    One of a job that failed before its first shard may still lie there, which the leading process is about to replace.
+    A job that failed before its first shard may have left a manifest, which the leading process is about to replace.
     """
     while True:
         _wait_until(lambda: folder.exists(MANIFEST))
@@ -194,7 +195,7 @@ def _joined_plan(job: Job, folder: CorpusFolder, device: str | None) -> Plan:
 
 
 def _finished(job: Job, manifest: CorpusManifest, folder: CorpusFolder, total: int, meter: Meter) -> CorpusManifest:
-    # Until now it was as many as the files have lines, a header among them.
+    # Until now the total was the number of lines in the files, headers included.
     meter.total = total
     if not manifest.is_complete:
         return finish(manifest, folder, total)

@@ -19,7 +19,7 @@ _HALF_MAX = 65504.0
 
 
 class CorpusEncoder:
-    """One ``SentenceTransformer`` with the settings of a corpus; ``count`` is told rows and tokens of each forward."""
+    """Encode texts with the settings of a corpus; ``count`` gets the number of rows and tokens of each forward."""
 
     def __init__(self, model: Any, settings: Settings, count: Callable[[int, int], None] | None = None) -> None:
         self.model = model
@@ -28,7 +28,7 @@ class CorpusEncoder:
         self._notice = LongTextNotice()
 
     def vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
-        """Return (texts - faults, dimension) and the indices of the texts whose vectors are not finite."""
+        """Return the finite vectors, and the indices of the texts whose vectors are not finite."""
         with lock_for(self.model), self._counted():
             self._notice.check(self.model, texts, self._settings.task)
             found = list(self._finite(list(texts), 0)) if texts else []
@@ -37,7 +37,7 @@ class CorpusEncoder:
         return np.concatenate(whole) if whole else np.empty((0, 0), dtype=np.float32), faults
 
     def _finite(self, texts: list[str], first: int) -> Iterator[tuple[int, NDArray[np.float32] | None]]:
-        """Yield vectors from an index on, or ``None`` for a text that has none; halve what holds one."""
+        """Yield (index, vectors), or ``None`` for a text without a finite vector; halve a batch until it is found."""
         try:
             vectors = self._encode(texts)
             check_finite(vectors, texts)
@@ -60,13 +60,13 @@ class CorpusEncoder:
         if wanted is not None and vectors.shape[1] < wanted:
             raise SettingError(f"truncate_dim={wanted}, but the model has {vectors.shape[1]} dimensions; lower it")
         if self._settings.precision == "float16":
-            # What does not fit into half precision is not finite there.
+            # A number that half precision cannot hold becomes infinite there.
             vectors = np.where(np.abs(vectors) > _HALF_MAX, np.float32(np.inf), vectors)
         return vectors
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        """Count what passes through the first module, which every sentence-transformers model has."""
+        """Count the rows and tokens that pass through the first module, which every sentence-transformers model has."""
         if self._count is None or not hasattr(self.model, "__getitem__"):
             yield
             return
@@ -76,7 +76,7 @@ class CorpusEncoder:
             features = arguments[0] if arguments and isinstance(arguments[0], dict) else {}
             if "token_rows" in features:
                 found = features["token_rows"]
-                # A technique has rows of several prompts for each text.
+                # A technique may run several prompts per text, one row each.
                 prompts = found if isinstance(found, list) else [found]
                 count(len(prompts[0].rows), sum(len(row) for one in prompts for row in one.rows))
             elif "attention_mask" in features:

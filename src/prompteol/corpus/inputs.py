@@ -1,4 +1,4 @@
-"""Find what is to be read: files, globs, folders, a pipe, URLs, data sets of the Hub, rows of a program."""
+"""Find the inputs of a corpus: files, globs, folders, a pipe, URLs, data sets on the Hub, rows of a program."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Stamp = tuple[int | None, str] | None
 
 @dataclass(frozen=True)
 class Source:
-    """One file, pipe, data set or iterable, whose rows are read from the start each time if that can be."""
+    """Read the rows of one file, pipe, data set or iterable, from the start each time where that is possible."""
 
     name: str
     # A format, "hub" or "rows".
@@ -43,13 +43,13 @@ class Source:
 
     @property
     def rereadable(self) -> bool:
-        """Whether the rows can be read twice; a pipe's cannot, nor an iterator's."""
+        """Whether the rows can be read twice; those of a pipe or an iterator cannot."""
         if self.kind == "rows":
             return not isinstance(self.given, Iterator)
         return self.kind == "hub" or self.is_file
 
     def reader(self, columns: Sequence[str] | None, keep: Sequence[str] = ()) -> Reader:
-        """Begin to read; of formats that allow it, the ``columns`` alone, else the usual one and those of ``keep``."""
+        """Begin to read ``columns``, else the usual column and those of ``keep``, or all where the format needs all."""
         if self.kind == "rows":
             return Mappings(() if self.given is None else self.given)
         if self.kind == "hub":
@@ -61,7 +61,7 @@ class Source:
         return READERS[self.kind](self.name, columns)
 
     def description(self) -> tuple[dict[str, Any], int | None]:
-        """Read a file once; return what the manifest says of it, and about how many rows it has, if that shows."""
+        """Read a file once; return its record for the manifest, and about how many rows it has, if that is known."""
         said: dict[str, Any] = {"name": self.name, "format": self.kind}
         if self.delimiter is not None:
             said["delimiter"] = self.delimiter
@@ -72,7 +72,7 @@ class Source:
         return {**said, "bytes": size, "sha256": digest}, None if compressed else lines
 
     def stamp(self) -> Stamp:
-        """Return size and time of a file, which change when it is written to; ``None`` where there is none."""
+        """Return size and time of a file, which change when it is written to; ``None`` for what is no file."""
         if not self.is_file:
             return None
         if is_url(self.name):
@@ -87,7 +87,7 @@ def check_unchanged(sources: Iterable[Source], stamps: Mapping[str, Stamp]) -> N
     """Raise :class:`CorpusError` where a file is not as it was when it was hashed."""
     for source in sources:
         before, now = stamps.get(source.name), source.stamp()
-        # A file system that is far away may fail to tell.
+        # A remote file system may fail to answer.
         if before not in (None, now) and not (now is None and is_url(source.name)):
             raise CorpusError(
                 f"{source.name!r} was written to or removed while it was read, and is another input now: give "
@@ -110,18 +110,18 @@ def _remote_stamp(url: str) -> Stamp:
 def find_sources(
     inputs: str | os.PathLike[str] | Iterable[Any], format: str | None = None, delimiter: str | None = None
 ) -> list[Source]:
-    """Find the sources that are meant, in order; the files of a glob or folder in the order of their names.
+    """Find the sources that ``inputs`` names, in order; the files of a glob or folder are sorted by name.
 
     A list or tuple of strings names sources; any other iterable holds dictionaries, or strings that are texts.
     """
     if isinstance(inputs, (str, os.PathLike)):
         inputs = [inputs]
     if isinstance(inputs, Mapping):
-        raise CorpusError("inputs is one dictionary; give a list of them, one a row")
+        raise CorpusError("inputs is one dictionary; give a list of them, one per row")
     if isinstance(inputs, (bytes, bytearray)) or hasattr(inputs, "iloc"):
         raise CorpusError(
-            f"inputs is a {type(inputs).__name__}, which gives no rows; give a list of dictionaries, one a row: of a "
-            "DataFrame, frame.to_dict('records')"
+            f"inputs is a {type(inputs).__name__}, which gives no rows; give a list of dictionaries, one per row. Of a "
+            "DataFrame that is frame.to_dict('records')"
         )
     if not isinstance(inputs, (list, tuple)) or not all(isinstance(name, (str, os.PathLike)) for name in inputs):
         return [Source("rows", "rows", given=inputs)]
@@ -152,7 +152,7 @@ def _find(name: str, format: str | None, delimiter: str | None) -> Iterator[Sour
 def _files(name: str, *, any_format: bool) -> list[str]:
     """Return the file of this name, or those of a known format in a folder, or those that a glob matches."""
     system, path = file_system(name)
-    # A name may be too long to be one, or a pipe, `<(command)`, which is no file.
+    # The name may be too long for a file, or name a pipe, `<(command)`, which is no regular file.
     if (not is_url(name) and os.path.exists(name) and not os.path.isdir(name)) or system.isfile(path):
         return [name]
     if system.isdir(path):
@@ -170,7 +170,7 @@ def _of_known_format(names: list[str], *, any_format: bool) -> list[str]:
 
 def _file(name: str, format: str | None, delimiter: str | None) -> Source:
     suffix, compression = suffix_of(name)
-    # A pipe, `<(command)`, has no suffix that says anything.
+    # A pipe, `<(command)`, has no suffix that tells the format.
     kind = format or suffix or "txt"
     if kind not in READERS:
         raise CorpusError(f"{name!r}: {kind!r} is none of the formats {_FORMATS}; name one with --format")
@@ -192,12 +192,12 @@ def _hub_rows(name: str) -> Iterator[Mapping[str, Any]]:
     repository, _, config = path.partition(":")
     try:
         yield from load_dataset(repository, config or None, split=split or "train", streaming=True)
-    # An old data set that is a script is a RuntimeError.
+    # For an old data set that is a script, datasets raises RuntimeError.
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         said = " ".join(str(error).split())
         raise CorpusError(
             f"no file {name!r}, and a data set of that name on the Hub cannot be read ({said}); "
-            "give a file, or OWNER/NAME:CONFIGURATION@SPLIT, of which the last two may be left out"
+            "give a file, or OWNER/NAME:CONFIGURATION@SPLIT, where CONFIGURATION and SPLIT may be left out"
         ) from error
 
 

@@ -30,7 +30,7 @@ _CHUNK_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class Job:
-    """All that a process needs to embed its share of a corpus."""
+    """Hold all that a process needs to embed its share of a corpus."""
 
     # A name, None for the model that ships with the package, or a SentenceTransformer.
     model: Any
@@ -45,7 +45,7 @@ class Job:
 
     @property
     def model_name(self) -> str | None:
-        """What the manifest calls the model; ``None`` is the one that ships with the package."""
+        """The model's name in the manifest; ``None`` is the model that ships with the package."""
         if self.model is None or isinstance(self.model, str):
             return self.model
         card = getattr(self.model, "model_card_data", None)
@@ -69,9 +69,9 @@ def embed_shards(
     world: int = 1,
     rows: Iterable[Located] | None = None,
 ) -> int:
-    """Write each shard whose number is ``rank`` modulo ``world`` and that is not there; return the rows of the input.
+    """Write the missing shards whose number is ``rank`` modulo ``world``; return how many rows the input has.
 
-    ``rows`` are those of the input from the start on, where they cannot be read again.
+    ``rows`` holds the rows of the input from the start, where they cannot be read again.
     """
     shards = _Shards(job, manifest, folder, encoder, meter)
     iterator = iter(located_rows(job.sources, shards.wanted.columns, shards.wanted.keep) if rows is None else rows)
@@ -86,7 +86,7 @@ def embed_shards(
 
 
 def finish(manifest: CorpusManifest, folder: CorpusFolder, total: int) -> CorpusManifest:
-    """Put together what is known of the shards, once all are there; return the manifest of the finished corpus."""
+    """Combine the records of the shards, once all are written; return the manifest of the finished corpus."""
     if not total:
         raise CorpusError("the input holds no text")
     count = -(-total // manifest.record["shard_rows"])
@@ -112,7 +112,7 @@ def finish(manifest: CorpusManifest, folder: CorpusFolder, total: int) -> Corpus
 
 
 class _Shards:
-    """The shards of one job, as one process sees them."""
+    """Write the shards of one job that belong to one process."""
 
     def __init__(
         self, job: Job, manifest: CorpusManifest, folder: CorpusFolder, encoder: CorpusEncoder, meter: Meter
@@ -126,11 +126,11 @@ class _Shards:
         self._format = job.settings.output_format
         self._manifest = manifest
         self._whole = {shard["file"]: shard for shard in manifest.record.get("shards", ())}
-        # What has no hash of its own, a pipe or a program's rows, is known again by the rows of each shard.
+        # A pipe and a program's rows have no hash of their own, so the rows of each shard are hashed instead.
         self._hashed = not all(source.is_file for source in job.sources)
 
     def settle(self, index: int, group: Iterable[Located]) -> int:
-        """Make sure that a shard is there; return how many rows of the input it stands for."""
+        """Write a shard unless it exists; return how many rows of the input it covers."""
         name = shard_name(index, self._format)
         there = self._folder.exists(name)
         if self._whole and name not in self._whole:
@@ -149,7 +149,7 @@ class _Shards:
         if counted.digest != part.get("input_sha256") or rows != part["rows_read"]:
             raise CorpusError(
                 f"{self._folder.location!r} holds a corpus of another input: rows {part['first_row']} to "
-                f"{part['first_row'] + part['rows_read'] - 1} are others than those it was made of "
+                f"{part['first_row'] + part['rows_read'] - 1} are not those that it was made of "
                 f"({str(part.get('input_sha256'))[:12]} there, {str(counted.digest)[:12]} here); give another folder"
             )
         self._meter.count(rows_resumed=rows)
@@ -164,10 +164,10 @@ class _Shards:
             known = {"file": name, "first_row": first, "rows": rows, "rows_read": counted.rows}
             hashed = {"input_sha256": counted.digest} if self._hashed else {}
             part.write(encoded(json.dumps({**known, **hashed}, ensure_ascii=False)))
-            # What is shown under its name has been read of the files that were hashed.
+            # A shard is only published if the files still are those that were hashed.
             check_unchanged(counted.sources, self._job.stamps)
 
-        # The vectors come last: a shard whose vectors are there is whole.
+        # The vectors are published last: a shard whose vectors exist is whole.
         ids = [ids_name(index)] if self._format == "npy" else []
         self._folder.publish([_part_name(index), *ids, name], write)
         self._meter.count(shards=1)
@@ -193,13 +193,13 @@ class _Shards:
         return rows
 
     def _chunks(self, group: Iterable[Located]) -> Iterator[list[tuple[Located, Row | Fault]]]:
-        """Cut rows into chunks, always at the same rows: what runs together decides the last bits."""
+        """Cut rows into chunks, always at the same rows, as the rows that run together decide the last bits."""
         chunk: list[tuple[Located, Row | Fault]] = []
         size = 0
         for located in group:
             row = self.wanted.take(located)
             if isinstance(row, Fault) and self._job.on_error == "stop":
-                raise CorpusError(f"{row}; or leave such rows out, and list them: --on-error skip")
+                raise CorpusError(f"{row}; or leave such rows out and list them: --on-error skip")
             chunk.append((located.unread(), row))
             size += bytes_held(row)
             if len(chunk) >= _CHUNK_ROWS or size >= _CHUNK_BYTES:
@@ -219,7 +219,7 @@ class _Shards:
 
 
 class _Counted:
-    """Rows that are counted as they pass by, and hashed where their source has no hash."""
+    """Count the rows that are read, and hash them where their source has no hash."""
 
     def __init__(self, rows: Iterable[Located], *, hashed: bool) -> None:
         self._rows = rows
@@ -241,23 +241,23 @@ class _Counted:
 
 
 def _bytes_of(raw: Any) -> bytes:
-    """Return the same bytes of the same row, whatever a program put into it."""
+    """Return bytes to hash: the same ones for the same row, whatever a program put into it."""
     if isinstance(raw, bytes):
         return raw
     try:
         return json.dumps(raw, default=repr).encode("utf-8", "surrogatepass")
     except (TypeError, ValueError, RecursionError):
-        # Keys that JSON has not, or a row that holds itself.
+        # The row has keys that JSON does not know, or holds itself.
         return repr(raw).encode("utf-8", "surrogatepass")
 
 
 def _part_name(index: int) -> str:
-    """Return where what is known of a shard waits until the corpus is whole: in the last line, behind its faults."""
+    """Return the file that holds a shard's faults and, in its last line, its record, until the corpus is whole."""
     return f".parts/{index:06d}.jsonl"
 
 
 def _read_part(folder: CorpusFolder, index: int) -> tuple[dict[str, Any] | None, bytes]:
-    """Return what is known of a shard, and a line for each of its faults; ``None`` where it is not whole."""
+    """Return the record of a shard, ``None`` if it is not whole, and one line for each of its faults."""
     with suppress(FileNotFoundError, ValueError):
         faults, _, last = folder.read(_part_name(index)).rpartition(b"\n")
         part = json.loads(last)

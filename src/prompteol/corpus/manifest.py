@@ -1,4 +1,4 @@
-"""Describe in ``manifest.json`` what a corpus is made of, and what it takes to go on with it."""
+"""Describe in ``manifest.json`` what a corpus is made of, and check that a later run continues the same corpus."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SHOWN = 200
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the bytes of a corpus, beside model and input; as :func:`prompteol.embed_corpus` takes it.
+    """Hold what decides the bytes of a corpus, besides model and input, as :func:`prompteol.embed_corpus` takes it.
 
-    The threads of torch are part of it: how many share a sum decides its last bits.
+    The number of torch's threads is part of it, as it decides the last bits of a sum.
     """
 
     column: str | None = None
@@ -48,7 +48,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class CorpusManifest:
-    """All that decides the bytes of a corpus; once it is whole, also its shards and counts."""
+    """Record all that decides the bytes of a corpus; once it is whole, also its shards and counts."""
 
     record: Mapping[str, Any]
 
@@ -70,7 +70,7 @@ class CorpusManifest:
         record = {
             "format": _FORMAT,
             "made_by": f"prompteol {version('prompteol')}",
-            # Before the model, whose fingerprint it changes: of two corpora the template is named that differs.
+            # The template comes before the model, whose fingerprint it changes, so that the error names the template.
             "template": template,
             "model": model,
             **computed,
@@ -83,7 +83,7 @@ class CorpusManifest:
             "sources": sources,
             "complete": False,
         }
-        # JSON knows no tuples: what is about to be made has to compare equal to what was read.
+        # JSON turns tuples into lists, so the new record is converted too: it has to equal the one that is read back.
         return cls(json.loads(json.dumps(record)))
 
     @classmethod
@@ -107,7 +107,7 @@ class CorpusManifest:
 
     @property
     def keep(self) -> dict[str, str]:
-        """The columns beside the vectors, with their types."""
+        """The kept columns and their types."""
         return dict(self.record["keep"])
 
     @property
@@ -122,13 +122,13 @@ class CorpusManifest:
         return replace(self, record={**self.record, **counts, "shards": list(shards)})
 
     def write(self, folder: CorpusFolder) -> None:
-        """Write it whole or not at all."""
+        """Write the manifest whole or not at all."""
         folder.publish_json(MANIFEST, self.record, indent=2)
 
     def check_same(self, other: CorpusManifest, location: str) -> None:
-        """Raise :class:`CorpusError` where a folder holds another corpus than the one asked for, with both named."""
+        """Raise :class:`CorpusError` that names both, where a folder holds another corpus than the one asked for."""
         for key, value in self.record.items():
-            # Nothing more is computed for a corpus that is whole.
+            # For a corpus that is whole, nothing more is computed, so the device does not matter.
             asked = key in _ASKED and not (key == "device" and self.is_complete)
             if asked and _compared(key, value) != _compared(key, other.record[key]):
                 there, here = _shown(key, value, other.record[key])
@@ -138,21 +138,21 @@ class CorpusManifest:
                 )
 
 
-# What tells two corpora apart; the threads are checked before, and the ranges follow from the rest.
+# These tell two corpora apart. The threads are checked earlier, and the ranges follow from the rest.
 _ASKED = (
     {"model", "engine", "attention", "device", "template", "sources", "dimension"} | set(Settings.__dataclass_fields__)
 ) - {"threads"}
 
 
 def _compared(key: str, value: Any) -> Any:
-    """Return what is the same where a model or a file lies at another place; the first run settled types."""
+    """Return the part of a value that stays the same when a model or file is moved; the first run settled the types."""
     if key == "sources":
         return [[source["format"], source.get("delimiter"), source.get("sha256", source["name"])] for source in value]
     return value["fingerprint"] if key == "model" else list(value) if key == "keep" else value
 
 
 def _shown(key: str, there: Any, here: Any) -> tuple[str, str]:
-    """Return two values that differ, cut to what a person reads, and so that the difference is seen."""
+    """Return two values that differ, cut to a readable length around the place where they differ."""
     if key == "sources":
         one, other = _compared(key, there), _compared(key, here)
         first = next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
@@ -168,7 +168,7 @@ def _shown(key: str, there: Any, here: Any) -> tuple[str, str]:
 
 
 def _source_shown(sources: Sequence[Mapping[str, Any]], place: int) -> str:
-    """Return one of the sources, and which of how many it is."""
+    """Return the name of a source, and its number among all sources."""
     if place >= len(sources):
         return f"{len(sources)} in all"
     source = sources[place]
@@ -179,6 +179,6 @@ def _source_shown(sources: Sequence[Mapping[str, Any]], place: int) -> str:
 
 
 def _cut(said: str, begin: int) -> str:
-    """Return a part of a text; points stand for what is left out."""
+    """Return a part of a text, with dots for what is left out."""
     end = begin + _SHOWN
     return "..." * (begin > 0) + said[begin:end] + "..." * (len(said) > end)

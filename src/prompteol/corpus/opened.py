@@ -1,4 +1,4 @@
-"""Open a finished corpus: ids, kept columns, and a matrix that is read as it is used."""
+"""Open a finished corpus: ids, kept columns, and a matrix whose rows are read from disk when they are used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HELD = 16
 
 
 class Vectors:
-    """A matrix of shape (texts, width) that is read as it is indexed; ``numpy.asarray`` reads all."""
+    """Give a matrix of shape (texts, width) that is read from disk as it is indexed; ``numpy.asarray`` reads all."""
 
     def __init__(self, folder: CorpusFolder, shards: Sequence[tuple[str, int]], storage: Storage) -> None:
         self._folder = folder
@@ -32,25 +32,25 @@ class Vectors:
         self._starts = [0]
         for rows in (rows for _, rows in shards if rows):
             self._starts.append(self._starts[-1] + rows)
-        # One object a matrix: a cache on the method would keep every corpus alive.
+        # One cache per matrix: a cache on the method would keep every corpus alive.
         self._opened = lru_cache(_HELD)(self._open)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Texts and numbers a text."""
+        """The number of texts, and of stored numbers per text."""
         return self._starts[-1], self._storage.width
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the stored numbers."""
+        """The data type of the stored numbers."""
         return np.dtype(self._storage.dtype)
 
     def __len__(self) -> int:
         return self._starts[-1]
 
     def __getitem__(self, key: Any) -> Any:
-        """Index as a numpy array of this shape, and read the rows alone that the answer is made of."""
-        # No index at all is all the rows.
+        """Index like a numpy array of this shape, and read only the rows that the answer needs."""
+        # An empty tuple as index selects all rows.
         first, *rest = (key or (...,)) if isinstance(key, tuple) else (key,)
         if isinstance(first, slice):
             rows = self._gather(np.arange(*first.indices(len(self))))
@@ -60,12 +60,12 @@ class Vectors:
         index, *others = self._indices(first)
         if not (others or rest):
             return self._gather(index.ravel()).reshape(*index.shape, self._storage.width)
-        # A row is read once, however many of its numbers are asked for.
+        # Each row is read once, however many of its numbers are asked for.
         read, places = np.unique(index, return_inverse=True)
         return self._gather(read)[(places.reshape(index.shape), *others, *rest)]
 
     def _indices(self, given: Any) -> tuple[NDArray[np.intp], ...]:
-        """Return an index of integers within bounds, or those that numpy takes a mask for."""
+        """Return integer indices within bounds; a mask becomes the integers that numpy takes it for."""
         index = np.asarray(given)
         if index.dtype == bool:
             if index.shape != self.shape[: index.ndim]:
@@ -86,7 +86,7 @@ class Vectors:
         return whole
 
     def blocks(self, rows: int) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yield the first row and the vectors of each block of ``rows`` in order; the blocks end with their shards."""
+        """Yield the first row and the vectors of each block of up to ``rows`` rows; no block crosses a shard."""
         for start, end in zip(self._starts, self._starts[1:], strict=False):
             for first in range(start, end, rows):
                 yield first, self[first : min(first + rows, end)]
@@ -117,14 +117,14 @@ def _damage(path: str) -> Iterator[None]:
         yield
     except PromptEOLError:
         raise
-    # Arrow's errors are among them, and those of JSON.
+    # Arrow's errors and those of JSON are among them.
     except (OSError, ValueError, EOFError, LookupError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise CorpusError(f"{path!r} is damaged or gone ({said:.200}): remove its folder and embed it again") from error
 
 
 class _ParquetVectors:
-    """One shard of Parquet, of which the row groups that are asked for are read."""
+    """Read the vectors of one Parquet shard, and only the row groups that are asked for."""
 
     def __init__(self, path: str) -> None:
         import pyarrow.parquet as pq
@@ -156,7 +156,7 @@ class _ParquetVectors:
 
 
 class Corpus:
-    """A finished corpus, as :func:`open_corpus` opens it."""
+    """Read a finished corpus, as :func:`open_corpus` opens it."""
 
     def __init__(self, folder: CorpusFolder, manifest: CorpusManifest) -> None:
         self._folder = folder
@@ -174,12 +174,12 @@ class Corpus:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What ``manifest.json`` holds."""
+        """The content of ``manifest.json``."""
         return dict(self._manifest.record)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns beside the vectors: ``row``, the place in the input, and those kept."""
+        """The columns besides the vectors: ``row``, the place in the input, and the kept ones."""
         return ("row", *self._manifest.keep)
 
     @property
@@ -199,7 +199,7 @@ class Corpus:
         return [value for values in self._column(name) for value in values]
 
     def rows(self, places: Sequence[int]) -> list[dict[str, Any]]:
-        """Read the columns beside the vectors for some of the texts, by their places in :attr:`vectors`."""
+        """Read the columns besides the vectors for some texts, by their places in :attr:`vectors`."""
         found: dict[int, dict[str, Any]] = {int(place): {} for place in sorted({*map(int, places)})}
         for column in self.columns:
             values, first = self._column(column), 0
@@ -211,7 +211,7 @@ class Corpus:
         return [found[int(place)] for place in places]
 
     def restored(self, rows: int = 65_536) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield the first place and the vectors in float32, (texts, dimension), of block after block."""
+        """Yield for each block its first place and its vectors in float32, of shape (texts, dimension)."""
         for first, block in self.vectors.blocks(rows):
             yield first, self._manifest.storage.restore(block)
 

@@ -13,7 +13,7 @@ from prompteol.errors import CorpusError
 
 
 def files_of_folder(name: str) -> list[str]:
-    """Return all files below a folder but the hidden ones, sorted by name."""
+    """Return all files below a folder except hidden ones, sorted by name."""
     if not is_url(name):
         return sorted(map(os.path.normpath, _walk(name)))
     system, path = file_system(name)
@@ -29,7 +29,7 @@ def files_of_glob(name: str) -> list[str]:
     parts = os.path.normpath(name).split(os.sep)
     if "**" not in parts:
         return sorted(path for path in glob(name) if not os.path.isdir(path))
-    # The walk goes around no loop of links, as glob does.
+    # Unlike glob, the walk follows no loop of links.
     depth = parts.index("**")
     tops = glob(os.sep.join(parts[:depth]) or os.sep) if depth else [os.curdir]
     found = (os.path.normpath(path) for top in tops if os.path.isdir(top) for path in _walk(top))
@@ -46,7 +46,7 @@ def _walk(folder: str) -> Iterator[str]:
             if not one.startswith(".") and place not in seen:
                 seen.add(place)
                 chosen.append(one)
-        # In place: what is left here is entered.
+        # The list is changed in place: os.walk enters what remains in it.
         folders[:] = chosen
         yield from (os.path.join(top, one) for one in files if not one.startswith("."))
 
@@ -56,7 +56,7 @@ def _refuse(error: OSError) -> NoReturn:
 
 
 def _matches(parts: list[str], pattern: list[str]) -> bool:
-    """Tell whether the parts of a path are those of a pattern."""
+    """Tell whether the parts of a path match those of a pattern."""
     if not pattern:
         return not parts
     if pattern[0] == "**":

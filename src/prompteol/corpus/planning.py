@@ -1,4 +1,4 @@
-"""Settle what a corpus will be before its first shard: model, dimension, types, ranges."""
+"""Settle model, dimension, types and ranges of a corpus before its first shard is written."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _SAMPLE_BYTES = 4 << 20
 
 
 class Plan(NamedTuple):
-    """What a process starts with; ``total`` is about how many rows there are, if that shows."""
+    """Hold what a process starts with; ``total`` is about how many rows there are, if that is known."""
 
     manifest: CorpusManifest
     model: Any
-    # From the start on, where they cannot be read again.
+    # The rows from the start, where they cannot be read again.
     rows: Iterable[Located] | None = None
     total: int | None = None
 
@@ -36,10 +36,10 @@ class Plan(NamedTuple):
 def make_plan(
     job: Job, folder: CorpusFolder, *, device: str | None, resume: bool, leads: bool = True, kind: str | None = None
 ) -> Plan:
-    """Describe the corpus, or check that what the folder holds is the same one.
+    """Describe the corpus, or check that the folder holds the same one.
 
-    Of the processes of torchrun one ``leads``; the others take the manifest that it wrote. ``kind`` is that of the
-    devices that compute it, if it is not this process's.
+    One process of torchrun ``leads``; the others take the manifest that it wrote. ``kind`` is the kind of the
+    devices that compute the corpus, if it is not this process's.
     """
     existing = check_folder(folder, resume=resume) if leads else CorpusManifest.read(folder)
     described = [source.description() for source in job.sources]
@@ -89,7 +89,7 @@ def make_plan(
 
 
 def begun(folder: CorpusFolder) -> CorpusManifest | None:
-    """Read the manifest of a corpus that has a shard: what failed before the first one settles nothing."""
+    """Read the manifest of a corpus that has a shard; a run that failed before its first shard settles nothing."""
     existing = CorpusManifest.read(folder)
     settles = existing is not None and (existing.is_complete or _visible(folder) != [MANIFEST])
     return existing if settles else None
@@ -100,7 +100,7 @@ def _visible(folder: CorpusFolder) -> list[str]:
 
 
 def check_model(manifest: CorpusManifest, model: Any) -> None:
-    """Raise :class:`CorpusError` where a process has loaded another model than the corpus is made with."""
+    """Raise :class:`CorpusError` where a process has loaded another model than the corpus was begun with."""
     mine, corpus = _fingerprint(model), manifest.record["model"]["fingerprint"]
     if mine != corpus:
         raise CorpusError(f"this process loaded the model {mine[:12]}, and the corpus is made with {corpus[:12]}")
@@ -113,7 +113,7 @@ def _fingerprint(model: Any) -> str:
 
 
 def check_folder(folder: CorpusFolder, *, resume: bool) -> CorpusManifest | None:
-    """Refuse a folder in which no corpus may be begun or gone on with; return the manifest of one that is begun."""
+    """Refuse a folder that no corpus may be written to; return the manifest of a corpus that was begun there."""
     if folder.is_file():
         raise CorpusError(f"{folder.location!r} is no folder, which shards need: give another name")
     existing = begun(folder)
@@ -126,7 +126,7 @@ def check_folder(folder: CorpusFolder, *, resume: bool) -> CorpusManifest | None
 
 
 def _dimension(encoder: CorpusEncoder) -> int:
-    # Not what the model says of itself, which not every one does.
+    # It is measured, as not every model states its dimension.
     vectors, _ = encoder.vectors(["The dimension is the length of this sentence's embedding."])
     if not vectors.size:
         raise CorpusError("the model gives vectors that are not finite: compute in fp32 with --dtype float32")
@@ -134,7 +134,7 @@ def _dimension(encoder: CorpusEncoder) -> int:
 
 
 def _sample(job: Job, rows: Iterator[Located] | None) -> tuple[list[Located], list[tuple[Located, Row]]]:
-    """Read the first rows; return those that cannot be read again, and of all of them those that are sound."""
+    """Read the first rows; return the rows that cannot be read again, and the sound ones among all."""
     read: list[Located] = []
     wanted = Wanted(job.settings.column, job.settings.keep)
     if rows is None:
@@ -149,12 +149,12 @@ def _sample(job: Job, rows: Iterator[Located] | None) -> tuple[list[Located], li
 
 
 def _holds_rows(job: Job, rows: Iterator[Located] | None) -> bool:
-    """Tell whether an input has any row that is not read yet."""
+    """Tell whether the input has a row that was not read yet."""
     return next(iter(located_rows(job.sources, None) if rows is None else rows), None) is not None
 
 
 def _sound(wanted: Wanted, rows: Iterable[Located]) -> list[tuple[Located, Row]]:
-    """Return the sound ones among the first rows, as many as fit into memory; of each source one unparsed row."""
+    """Return the sound ones among the first rows, as many as fit into memory; keep one unparsed row per source."""
     sound: list[tuple[Located, Row]] = []
     size = 0
     for count, located in enumerate(rows, start=1):
@@ -169,7 +169,7 @@ def _sound(wanted: Wanted, rows: Iterable[Located]) -> list[tuple[Located, Row]]
 
 
 def _check_texts(job: Job, sample: list[tuple[Located, Row]]) -> None:
-    """Refuse a column that nobody named and that holds no texts, as every command does that reads a table."""
+    """Refuse a column that the user did not name and that holds no texts, as every command that reads tables does."""
     if job.settings.column is not None:
         return
     wanted = Wanted(keep=job.settings.keep)
@@ -178,7 +178,7 @@ def _check_texts(job: Job, sample: list[tuple[Located, Row]]) -> None:
             continue
         found = [(located, row) for located, row in sample if located.source is source]
         if source.is_file and source is not job.sources[0]:
-            # The sample may have ended before its first row, or behind it.
+            # The sample may have ended before or after the first row of this source.
             found = _sound(wanted, located_rows([source], None, wanted.keep))
         if found:
             _check_table(found)
@@ -203,7 +203,7 @@ def _ranges(texts: list[str], encoder: CorpusEncoder) -> list[list[float]]:
 
 
 def computed_by(model: Any) -> dict[str, str | None]:
-    """Describe what changes the last bits of vectors, and not the model: engine, attention kernel, kind of device."""
+    """Describe what changes the last bits of vectors but not the model: engine, attention kernel, kind of device."""
     module = getattr(model, "module", None)
     kind = torch.device(getattr(model, "device", "cpu")).type
     return {"engine": getattr(module, "engine", None), "attention": getattr(module, "attention", None), "device": kind}

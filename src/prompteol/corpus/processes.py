@@ -1,4 +1,4 @@
-"""Share the shards of a corpus among processes: of this machine, of torchrun, or of a Ray cluster."""
+"""Share the shards of a corpus among the processes of this machine, of torchrun, or of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from prompteol.errors import CorpusError, PromptEOLError
 from prompteol.extras import check_extra
 
 _SECONDS_BETWEEN_LOOKS = 1.0
-# Short: the next run may begin as soon as the parent is gone.
+# The wait is short, as the next run may begin as soon as the parent is gone.
 _SECONDS_TO_OUTLIVE = 0.1
-# A task that dies so often dies of its work, not of its node.
+# A task that dies this often fails because of its work, not because of its node.
 _RETRIES = 5
 _GO_ON = "the shards that are whole stay: run the same command to go on"
 
 
 def embed_share(job: Job, plan: Plan, folder: CorpusFolder, meter: Meter, rank: int = 0, world: int = 1) -> int:
-    """Embed the shards of one of ``world`` processes with the model of the plan; return how many rows the input has."""
+    """Embed one process's share of the shards with the plan's model; return how many rows the input has."""
     meter.total = plan.total
     encoder = CorpusEncoder(plan.model, job.settings, meter.batch)
     return embed_shards(job, plan.manifest, folder, encoder, meter, rank=rank, world=world, rows=plan.rows)
@@ -56,10 +56,10 @@ def run_workers(job: Job, devices: Sequence[str | None], meter: Meter) -> int:
 
 
 def run_on_ray(job: Job, ray: Any, actors: int | None, device: str | None, meter: Meter) -> int:
-    """Embed a corpus with so many tasks of Ray, by default one a GPU; return how many rows the input has.
+    """Embed a corpus with ``actors`` tasks of Ray, by default one per GPU; return how many rows the input has.
 
-    A task whose machine dies is started again on another one, and goes on with the shards that are not whole. The
-    folder has to be one that every machine of the cluster sees.
+    A task whose machine dies is started again on another machine, and goes on with the shards that are missing. The
+    folder must be visible to every machine of the cluster.
     """
     gpus = _gpus(ray, device)
     world = actors or gpus or 1
@@ -71,21 +71,21 @@ def run_on_ray(job: Job, ray: Any, actors: int | None, device: str | None, meter
             return int(max(ray.get(shares)))
     finally:
         for one in shares:
-            # Whether it still runs, or can be reached, does not matter any more.
+            # The task may be finished or out of reach, which no longer matters.
             with suppress(Exception):
                 ray.cancel(one, force=True)
 
 
 @contextmanager
 def _ray_errors(ray: Any) -> Iterator[None]:
-    """Turn whatever ends a task on the cluster, or the connection to it, into an error of ours."""
+    """Turn whatever ends a task on the cluster, or the connection to it, into an error of this package."""
     try:
         yield
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, PromptEOLError):
             raise error.cause from None
         raise _failed_on_ray(error.cause) from error
-    # Ray retries what a dead worker or node did. Where a connection of its own breaks, it raises built-in errors.
+    # Ray retries the work of a dead worker or node. Where its own connection breaks, it raises built-in errors.
     except (ray.exceptions.RayError, OSError, EOFError, ValueError) as error:
         raise _failed_on_ray(error) from error
 
@@ -96,8 +96,8 @@ def _failed_on_ray(error: BaseException) -> CorpusError:
 
 
 def ray_device(ray: Any, device: str | None) -> str | None:
-    """Return the kind of the devices that tasks of Ray compute on; ``None`` where it is that of this process."""
-    # The driver's own devices compute nothing.
+    """Return the kind of device that tasks of Ray compute on; ``None`` if it is the kind of this process."""
+    # The devices of the driver process compute nothing.
     return None if device is not None else "cuda" if _gpus(ray, device) else "cpu"
 
 
@@ -109,7 +109,7 @@ def _gpus(ray: Any, device: str | None) -> int:
 
 
 def _embed_rank(job: Job, rank: int, world: int, device: str | None, parent: int | None = None) -> int:
-    """Load the model in this process and embed its share of a corpus whose manifest is there; return all rows."""
+    """Load the model, and embed this process's share of a corpus whose manifest is written; return all rows."""
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     folder = CorpusFolder(job.location)
@@ -125,7 +125,7 @@ def _embed_rank(job: Job, rank: int, world: int, device: str | None, parent: int
 
 
 def _end_with(parent: int) -> None:
-    """End with the process that started this one, however that ended: nobody else holds the lock."""
+    """End this process when its parent ends, for whatever reason, as then nobody holds the lock."""
     while os.getppid() == parent:
         time.sleep(_SECONDS_TO_OUTLIVE)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -137,7 +137,7 @@ def _progress_name(rank: int) -> str:
 
 @contextmanager
 def _watched(job: Job, world: int, meter: Meter) -> Iterator[None]:
-    """Pass on the progress that the processes leave in the folder."""
+    """Pass on the progress that the processes write into the folder."""
     folder, done = CorpusFolder(job.location), threading.Event()
     for rank in range(world):
         folder.remove(_progress_name(rank))
@@ -163,7 +163,7 @@ def _watched(job: Job, world: int, meter: Meter) -> Iterator[None]:
 
 @contextmanager
 def connected(address: str | bool) -> Iterator[Any]:
-    """Connect to a cluster: by its address, else the one that is there, else a new one of this machine."""
+    """Connect to the cluster at an address, else to a running one, else to a new one on this machine."""
     check_extra("ray", "ray")
     import ray
 
@@ -174,7 +174,7 @@ def connected(address: str | bool) -> Iterator[Any]:
         ray.init(
             address=address if isinstance(address, str) else None, log_to_driver=False, logging_level=logging.ERROR
         )
-    # A node that does not start in time is a plain Exception.
+    # Where a node does not start in time, Ray raises a plain Exception.
     except Exception as error:
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise CorpusError(f"no Ray cluster at {address!r}: {said}") from error

@@ -1,4 +1,4 @@
-"""Count rows and tokens while a corpus is embedded, and tell how fast it goes."""
+"""Count rows and tokens while a corpus is embedded, and compute their rates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COUNTED = ("rows", "rows_resumed", "tokens", "errors", "shards")
 
 @dataclass(frozen=True)
 class CorpusProgress:
-    """How far this run has come: ``rows`` without those ``resumed``, ``total`` as far as it is known, ``errors``."""
+    """Hold this run's counts: ``rows`` without the ``resumed`` ones, ``total`` as far as it is known, ``errors``."""
 
     rows: int = 0
     rows_resumed: int = 0
@@ -24,7 +24,7 @@ class CorpusProgress:
     seconds: float = 0.0
 
     def metrics(self) -> dict[str, Any]:
-        """Return all of it for a file of JSON, with rates, and the largest memory of this process in bytes."""
+        """Return all counts for a JSON file, with rates, and the peak memory of this process in bytes."""
         rate = self.rows / self.seconds if self.seconds else 0.0
         rows_left = None if self.total is None else max(0, self.total - self.rows - self.rows_resumed)
         left = 0.0 if rows_left == 0 else rows_left / rate if rows_left and rate else None
@@ -35,7 +35,7 @@ class CorpusProgress:
 
 @dataclass
 class Meter:
-    """Add up what is told to it, and tell the listener at most once in ``pause`` seconds."""
+    """Add up counts, and call the listener at most once in ``pause`` seconds."""
 
     total: int | None = None
     listener: Callable[[CorpusProgress], None] | None = None
@@ -56,24 +56,24 @@ class Meter:
         self.count(rows=rows, tokens=tokens)
 
     def chunk(self, rows: int, errors: int) -> None:
-        """Count a chunk of rows that is written; its forward passes were part of it."""
+        """Count a chunk of rows that was written; its forward passes are counted already."""
         rows, self._running = rows - self._running, 0
         self.count(rows=rows, errors=errors)
 
     def take_over(self, others: Iterable[CorpusProgress]) -> None:
-        """Take over what the meters of other processes count, all together."""
+        """Replace the counts by the sum of those of other processes."""
         self._counts.clear()
         for other in others:
             self._counts.update({name: getattr(other, name) for name in _COUNTED})
         self.tell()
 
     def progress(self) -> CorpusProgress:
-        """Return the counts of now."""
+        """Return the current counts."""
         counts = {name: self._counts[name] for name in _COUNTED}
         return CorpusProgress(**counts, total=self.total, seconds=time.monotonic() - self._began)
 
     def tell(self, *, at_once: bool = False) -> None:
-        """Pass the counts on, if it is time or ``at_once``."""
+        """Call the listener if it is time, or ``at_once``."""
         if self.listener is not None and (at_once or time.monotonic() - self._told >= self.pause):
             self._told = time.monotonic()
             self.listener(self.progress())

@@ -1,4 +1,4 @@
-"""Open a source, and read its rows one by one; parse only those that are wanted."""
+"""Open a source and read its rows one by one; parse only the wanted ones."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _BATCH_BYTES = 8 << 20
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf]")
 
 RawRow = tuple[int, Any]
-"""The number of a row's line, or of the row in a table of Parquet, and the row as it was read."""
+"""The number of a row's line, or of the row in a Parquet table, and the row as it was read."""
 
 
 class Broken(str):
-    """Say why a source cannot be read on, in the place of its next row."""
+    """Stand in for the next row where a source cannot be read further, and say why."""
 
 
 @contextmanager
@@ -44,14 +44,14 @@ def open_stream(name: str, *, decompress: bool = True) -> Iterator[BinaryIO]:
         if name != "-":
             stack.enter_context(raw)
         suffix = suffix_of(name)[1] if decompress else ""
-        # What decompresses leaves the file below it open.
+        # A decompressor leaves the file below it open.
         yield stack.enter_context(decompressed(raw, suffix)) if suffix else raw
 
 
 def raw_lines(name: str) -> Iterator[tuple[int, bytes | Broken]]:
-    """Yield numbered lines in UTF-8, ends kept; where the stream is damaged, one :class:`Broken` ends it.
+    """Yield numbered lines in UTF-8 with their line ends; at a damaged place, yield one :class:`Broken` and end.
 
-    Only a newline ends a line. UTF-16 and UTF-32 are known by their byte order mark; that of UTF-8 is left out.
+    Only a newline ends a line. UTF-16 and UTF-32 are recognized by their byte order mark; that of UTF-8 is dropped.
     """
     number = 0
     with open_stream(name) as stream:
@@ -69,10 +69,10 @@ def _open_remote(url: str) -> BinaryIO:
 
 
 class TextLines:
-    """Plain text, a row a line, in the column ``text``.
+    """Read plain text, one row per line, into the column ``text``.
 
-    As of every reader: iteration yields unparsed rows, :class:`Broken` in place of one that cannot be read; ``parse``
-    raises :class:`CorpusError` without file and line; ``unit`` is what the rows' numbers count.
+    Like every reader, it yields unparsed rows, and :class:`Broken` in place of one that cannot be read; ``parse``
+    raises :class:`CorpusError` without file and line; ``unit`` says what the rows' numbers count.
     """
 
     unit = "line"
@@ -89,7 +89,7 @@ class TextLines:
 
 
 class JsonLines(TextLines):
-    """An object a line; blank lines are none."""
+    """Read one JSON object per line; skip blank lines."""
 
     def __iter__(self) -> Iterator[RawRow]:
         return (row for row in raw_lines(self._name) if isinstance(row[1], Broken) or row[1].strip())
@@ -100,9 +100,9 @@ class JsonLines(TextLines):
 
 
 class SeparatedTable:
-    """A table whose first line names the columns; a quoted cell may hold newlines.
+    """Read a table whose first line names the columns; a quoted cell may hold newlines.
 
-    The ``columns`` that are wanted may tell what separates the fields; ``default`` does where the header does not.
+    The wanted ``columns`` may tell what separates the fields; ``default`` is used where the header does not tell.
     """
 
     unit = "line"
@@ -117,13 +117,13 @@ class SeparatedTable:
         self._header: list[str] = []
 
     def __iter__(self) -> Iterator[RawRow]:
-        # The default refuses cells of more than 128 KiB, which are sound.
+        # The default limit refuses cells of more than 128 KiB, which are valid.
         csv.field_size_limit(2**31 - 1)
         broken: list[RawRow] = []
         lines = self._lines(broken)
         first = next(lines, "")
         delimiter = header_delimiter(self._name, first, self._delimiter, self._default, self._columns)
-        # Whether quotation marks quote shows in the whole file, which a pipe or an archive gives but once.
+        # Whether quotation marks quote only shows in the whole file, which a pipe or an archive can give only once.
         quoted = not os.path.isfile(self._name) or bool(suffix_of(self._name)[1]) or quotes_cells(self._name, delimiter)
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
         reader = csv.reader(chain([first], lines), delimiter=delimiter, quoting=quoting, strict=True)
@@ -134,7 +134,7 @@ class SeparatedTable:
                 break
             except csv.Error as error:
                 if not self._header:
-                    # The next row would be taken for the names of the columns.
+                    # To go on would take the next row for the column names.
                     raise CorpusError(f"{self._name!r}, line {reader.line_num}: damaged table: {error}") from error
                 yield reader.line_num, Broken(f"damaged table: {error}")
                 continue
@@ -155,7 +155,7 @@ class SeparatedTable:
         return dict(zip(self._header, map(_cell, raw), strict=True))
 
     def _lines(self, broken: list[RawRow]) -> Iterator[str]:
-        """Yield lines in which bytes that are no UTF-8 stay what they are until their own row is parsed."""
+        """Yield lines that keep bytes outside UTF-8 as they are until their row is parsed."""
         for number, line in raw_lines(self._name):
             if isinstance(line, Broken):
                 broken.append((number, line))
@@ -164,7 +164,7 @@ class SeparatedTable:
 
 
 class ParquetTable:
-    """A table of Parquet, of which the wanted columns are read, a batch at a time: the usual one and ``keep``."""
+    """Read the wanted columns of a Parquet table batch by batch: ``columns``, else the usual one, and ``keep``."""
 
     unit = "row"
 
@@ -180,7 +180,7 @@ class ParquetTable:
         row = 0
         with open_stream(self._name) as stream:
             try:
-                # A buffer, else whole columns of a row group are read at once.
+                # Without a buffer, whole columns of a row group would be read at once.
                 file = pq.ParquetFile(stream, buffer_size=_BLOCK)
                 names = file.schema_arrow.names
                 wanted = self._wanted(names)
@@ -200,7 +200,7 @@ class ParquetTable:
             raise CorpusError(f"no readable cell: {error}") from error
 
     def _wanted(self, names: list[str]) -> list[str]:
-        """Return what is read of all columns; each of them where none is found, so that a fault can name them."""
+        """Return the columns to read; where none is found, all of them, so that the error can name them."""
         chosen = self._columns
         if chosen is None:
             try:
@@ -212,7 +212,7 @@ class ParquetTable:
 
 
 def _batch_rows(metadata: Any, columns: set[str]) -> int:
-    """Return how many rows of a table fit into a batch, by the widest row group."""
+    """Return how many rows of a table fit into a batch, judged by the widest row group."""
     widest = 0.0
     for group in (metadata.row_group(place) for place in range(metadata.num_row_groups)):
         chunks = (group.column(place) for place in range(group.num_columns))
@@ -222,7 +222,7 @@ def _batch_rows(metadata: Any, columns: set[str]) -> int:
 
 
 class Mappings:
-    """Rows that a program hands over, or a data set of the Hub: dictionaries, or strings for the column ``text``."""
+    """Read rows from a program or a data set on the Hub: dictionaries, or strings for the column ``text``."""
 
     unit = "row"
 
@@ -243,7 +243,7 @@ class Mappings:
 
 def _decoded(line: bytes) -> str:
     if b"\0" in line:
-        raise CorpusError("a NUL byte, which no text holds; UTF-16 without a byte order mark has to be converted first")
+        raise CorpusError("a NUL byte, which no text holds; convert UTF-16 without a byte order mark to UTF-8 first")
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:

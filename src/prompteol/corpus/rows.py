@@ -1,4 +1,4 @@
-"""Take text and kept columns out of rows, or say what is wrong with one, with its file and line."""
+"""Take text and kept columns out of rows, or say what is wrong with a row, with its file and line."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from prompteol.files.columns import check_names, named, text_columns
 
 _TYPES: dict[type, str] = {bool: "bool", int: "int64", float: "double", str: "string"}
 _INT64 = 1 << 63
-# An int64 that no float is.
+# The kind of an int64 that a float cannot hold exactly.
 _LONG = "long"
-# Stands for the file in messages, which a fault names itself.
+# Stands in for the file's name in messages, as a Fault names the file itself.
 _TABLE = "row"
 
 
 class Row(NamedTuple):
-    """A text to embed, the place of its row in the whole input from 0, and the values that are kept beside it."""
+    """Hold a text to embed, the place of its row in the whole input from 0, and the row's kept values."""
 
     place: int
     text: str
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """A row without a vector: its place in the whole input from 0, its file, where in it, and what is wrong."""
+    """Describe a row without a vector: its place in the whole input from 0, its file and line, and what is wrong."""
 
     row: int
     file: str
@@ -50,29 +50,29 @@ class Fault:
 
 
 class Located(NamedTuple):
-    """A row that is not parsed yet, and where it stands."""
+    """Hold a row that is not parsed yet, and where it stands."""
 
     place: int
     source: Source
     reader: Reader
     raw: RawRow
-    # What is read of this source where no column is named; None before a row has shown it.
+    # The column that is read from this source where none is named; None before a row has shown it.
     column: str | None = None
 
     def fault(self, error: str) -> Fault:
-        """Describe what is wrong with this row, in one line that is no longer than a person reads."""
+        """Describe what is wrong with this row, in one short line."""
         said = " ".join(error.removeprefix(f"{_TABLE!r}: ").split())[:500].encode("utf-8", "backslashreplace").decode()
         return Fault(self.place, self.source.name, f"{self.reader.unit} {self.raw[0]}", said)
 
     def unread(self) -> Located:
-        """Return the place alone, for which what was read need not be held."""
+        """Return the place without the row, so that the row's memory can be freed."""
         return self._replace(raw=(self.raw[0], None))
 
 
 def bytes_held(value: Any, depth: int = 4) -> int:
-    """Return about how many bytes of text a row holds, the same ones on every machine."""
+    """Return about how many bytes of text a row holds, the same number on every machine."""
     if isinstance(value, str):
-        # As many as the interpreter takes for a character, at most.
+        # The most bytes that the interpreter takes for a character.
         return len(value) * (1 if value.isascii() else 4)
     if isinstance(value, bytes):
         return len(value)
@@ -87,7 +87,7 @@ def bytes_held(value: Any, depth: int = 4) -> int:
 def located_rows(
     sources: Iterable[Source], columns: Sequence[str] | None, keep: Sequence[str] = ()
 ) -> Iterator[Located]:
-    """Yield the rows of all sources one after the other, unparsed."""
+    """Yield the unparsed rows of all sources, one source after the other."""
     place = 0
     for source in sources:
         reader = source.reader(columns, keep)
@@ -100,7 +100,7 @@ def located_rows(
 
 
 def _column_of(reader: Reader, raw: RawRow) -> str | None:
-    """Return the column that is read of a row where none is named; ``None`` where the row is at fault."""
+    """Return the column that is read where none is named; ``None`` for a row that cannot be parsed."""
     with suppress(CorpusError):
         if not isinstance(raw[1], Broken):
             return usual_column(tuple(map(str, reader.parse(raw[1]))))
@@ -109,12 +109,12 @@ def _column_of(reader: Reader, raw: RawRow) -> str | None:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The columns that are wanted of every row; ``types`` are those of ``keep``, by :func:`settle_types`."""
+    """Take the wanted columns out of each row; ``types`` are those of ``keep``, by :func:`settle_types`."""
 
     column: str | None = None
     keep: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
-    # Whether kept values are written as JSON, which has no NaN.
+    # True where kept values are written as JSON, which has no NaN.
     is_json: bool = False
 
     def __post_init__(self) -> None:
@@ -125,7 +125,7 @@ class Wanted:
 
     @property
     def columns(self) -> tuple[str, ...] | None:
-        """All that need be read, or ``None`` where the input decides."""
+        """The columns to read, or ``None`` where the input decides."""
         return None if self.column is None else (self.column, *self.keep)
 
     def take(self, located: Located) -> Row | Fault:
@@ -144,7 +144,7 @@ class Wanted:
     def _text(self, record: Mapping[str, Any], before: str | None) -> str:
         name = usual_column(tuple(map(str, record))) if self.column is None else _named(record, self.column)
         if self.column is None and before not in (None, name):
-            # Else the id of a row without its text would be embedded, where it is the only column.
+            # Else, in a row without its text, the id would be embedded as the only column.
             raise CorpusError(
                 f"{name!r} would be read here, and {before!r} of the rows before: give every row the same columns, or "
                 "name the one to read with --column"
@@ -158,7 +158,7 @@ class Wanted:
         return text
 
     def _kept(self, record: Mapping[str, Any], column: str, place: int, text: str) -> Any:
-        # Files of several formats need not call their texts the same.
+        # Files of several formats may have different names for their text column.
         is_text = self.column is None and column == "text"
         value: Any = text if is_text else record[_named(record, column)]
         if isinstance(value, (np.number, np.bool_, np.str_)):
@@ -173,7 +173,7 @@ class Wanted:
         if self.is_json and type(value) is float and not math.isfinite(value):
             raise CorpusError(f"{column!r} holds {value}, which JSON has not: keep it in shards of Parquet")
         if _TYPES.get(type(value)) != wanted or (wanted == "int64" and not -_INT64 <= value < _INT64):
-            # A column that is null in all rows that settle the types is taken for strings.
+            # A column that is null in all rows that settle the types gets the type string.
             there = "a string or null" if wanted == "string" else wanted
             raise CorpusError(
                 f"{column!r} holds {value!r:.60}, where the first rows have it as {there}: give it one type in every "
@@ -185,7 +185,7 @@ class Wanted:
 
 
 def settle_types(rows: Iterable[Row], keep: Sequence[str]) -> tuple[str, ...]:
-    """Choose the types of the kept columns by the first rows; ``json`` where they hold several, or what is nested."""
+    """Choose the types of the kept columns by the first rows; ``json`` for mixed types and nested values."""
     found: list[set[str]] = [set() for _ in keep]
     for row in rows:
         for kinds, value in zip(found, row.kept, strict=True):
@@ -208,7 +208,7 @@ def _common(kinds: set[str]) -> str:
 
 
 def _is_exact(value: int) -> bool:
-    """Tell whether a float is the same number."""
+    """Tell whether an integer is exact as a float."""
     try:
         return float(value) == value
     except OverflowError:
@@ -216,7 +216,7 @@ def _is_exact(value: int) -> bool:
 
 
 def _as_json(column: str, value: Any) -> str:
-    """Return JSON that is read back as the same value; of a date or a decimal its text."""
+    """Return JSON that is read back as the same value; dates and decimals become their text."""
     try:
         return json.dumps(value, ensure_ascii=True, allow_nan=False, default=_as_text)
     except (TypeError, ValueError, RecursionError) as error:
@@ -226,7 +226,7 @@ def _as_json(column: str, value: Any) -> str:
 def _as_text(value: Any) -> Any:
     if isinstance(value, (np.number, np.bool_, np.ndarray)):
         return value.tolist()
-    # Of what compares unequal to itself, such as a date that is none, the text would be taken for one.
+    # A missing date (NaT) differs from itself; its text, "NaT", would be read back as a value.
     if isinstance(value, (date, time, timedelta, Decimal, UUID, np.datetime64)) and value == value:
         return str(value)
     raise TypeError(type(value).__name__)

@@ -1,4 +1,4 @@
-"""Find the nearest texts to a question, exactly, in blocks that are read as they are compared."""
+"""Find the nearest texts to a question by exact search, over blocks of vectors that are read one after another."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 _BLOCK_ROWS = 65_536
-# From so many texts on, FAISS's own loop over a block is worth its import.
+# From this many texts on, FAISS is faster in spite of its import.
 _LARGE = 100_000
-# They decide how a corpus is embedded, and not what it holds.
+# These options decide how a corpus is embedded, but not what it holds.
 _OF_NO_EFFECT = {"device", "workers", "threads", "resume", "ray"}
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A text near to a question: cosine, place in the input from 0, kept ``id`` or else that place, text if kept."""
+    """Hold a text that is near a question: cosine, place in the input from 0, kept ``id`` or that place, kept text."""
 
     score: float
     row: int
@@ -46,7 +46,7 @@ class Hit:
 
 
 class CorpusSearch:
-    """A corpus and the model that embedded it, for question after question; another model is refused."""
+    """Search a corpus with the model that embedded it, question after question; refuse another model."""
 
     def __init__(self, model: SentenceTransformer, corpus: Corpus) -> None:
         from prompteol.saving import fingerprint
@@ -57,7 +57,7 @@ class CorpusSearch:
         if built_by != current:
             name = corpus.manifest["model"]["name"] or "the model that ships with the package"
             raise IndexMismatchError(
-                f"{corpus!r} was embedded with {name} ({built_by}), and the question would be with {current}: give "
+                f"{corpus!r} was embedded with {name} ({built_by}), but the question would be with {current}: give "
                 "that model with --model, or embed the texts again"
             )
 
@@ -95,15 +95,15 @@ def search_corpus(
 ) -> list[list[Hit]]:
     """Return for each question the nearest texts of a corpus or of files, nearest first.
 
-    Questions take the model's prompt for queries, texts that are embedded here the one for documents.
+    Questions take the model's prompt for queries; texts that are embedded here take the prompt for documents.
 
     Args:
-        questions: one or several.
-        corpus: what :func:`prompteol.embed_corpus` wrote, or its inputs, which are embedded on the spot and kept in a
-            cache by their content and the model's fingerprint.
-        model: a model or its name; ``None``: that of the corpus, else the one that ships with the package.
-        k: how many texts a question.
-        options: for :func:`prompteol.embed_corpus`, such as ``column`` and ``device``.
+        questions: one question or several.
+        corpus: a folder that :func:`prompteol.embed_corpus` wrote, or its inputs, which are embedded now and kept in a
+            cache under their content and the model's fingerprint.
+        model: a model or its name; ``None`` takes the corpus's model, else the one that ships with the package.
+        k: the number of texts per question.
+        options: arguments for :func:`prompteol.embed_corpus`, such as ``column`` and ``device``.
 
     Raises:
         IndexMismatchError: another model embedded the corpus.
@@ -120,7 +120,7 @@ def open_search(
     progress: Callable[[CorpusProgress], None] | None = None,
     **options: Any,
 ) -> CorpusSearch:
-    """Open a corpus for questions, or embed its inputs first where it is none."""
+    """Open a corpus for questions; embed its inputs first where it is not a corpus yet."""
     found = corpus if isinstance(corpus, Corpus) else _finished_corpus(corpus)
     if found is not None and model is None:
         model = found.manifest["model"]["name"]
@@ -158,9 +158,9 @@ def _embedded(
     described = (source.description()[0] for source in sources)
     contents = [[said["sha256"], said["format"]] for said in described]
     settings = {name: value for name, value in options.items() if name not in _OF_NO_EFFECT and value is not None}
-    # What is shown of a hit is the text, so that it is kept.
+    # The text is kept, as a hit shows it.
     settings = {"keep": [settings.get("column", "text")], "normalize": True, "task": "document", **settings}
-    # A cache is read from here alone, and small ones need no extra.
+    # Only this module reads the cache, so .npy will do where pyarrow is not installed.
     settings = {"output_format": "parquet" if find_spec("pyarrow") else "npy", **settings}
     key = json.dumps([fingerprint(model), computed_by(model), contents, settings], sort_keys=True, default=str)
     folder = _cache_folder() / hashlib.sha256(key.encode()).hexdigest()[:32]
@@ -179,7 +179,7 @@ def _nearest(questions: NDArray[np.float32], corpus: Corpus, k: int) -> tuple[ND
         near, where = compare(questions, unit(block), min(k, len(block)))
         scores = np.concatenate([scores, near], axis=1)
         places = np.concatenate([places, where + first], axis=1)
-        # Stable, so that of equal texts the first comes first.
+        # The sort is stable, so that among equal texts the first comes first.
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         scores, places = np.take_along_axis(scores, best, 1), np.take_along_axis(places, best, 1)
     return scores, places

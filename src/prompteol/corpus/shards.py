@@ -1,4 +1,4 @@
-"""Write the vectors of one shard in a chosen precision, beside the columns that are kept."""
+"""Write the vectors of one shard in a chosen precision, together with the kept columns."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def ids_name(index: int) -> str:
 
 @dataclass(frozen=True)
 class Storage:
-    """How vectors are stored, the same way in every shard, and how they are read back.
+    """Convert vectors to their stored form, the same in every shard, and back.
 
-    ``int8`` has 255 steps between the ranges, the least and the largest value of each dimension; ``ubinary`` a bit a
-    dimension, which is above 0 or not.
+    ``int8`` has 255 steps between the least and the largest value of each dimension; ``ubinary`` has one bit per
+    dimension, which says whether the value is above 0.
     """
 
     precision: Precision
@@ -46,16 +46,16 @@ class Storage:
 
     @property
     def width(self) -> int:
-        """How many numbers are stored a vector."""
+        """How many numbers are stored per vector."""
         return -(-self.dimension // 8) if self.precision == "ubinary" else self.dimension
 
     def store(self, vectors: NDArray[np.float32]) -> NDArray[Any]:
-        """Return (texts, width) of what is stored for (texts, dimension)."""
+        """Return the stored numbers, (texts, width), of vectors, (texts, dimension)."""
         from sentence_transformers.util.quantization import quantize_embeddings
 
         if self.precision == "int8":
             ranges = np.asarray(self.ranges, dtype=np.float32)
-            # Beyond the ranges, the cast to 8 bits would wrap around to the other end.
+            # A value beyond the range would wrap around to the other end in the cast to 8 bits.
             inside = np.clip(vectors, ranges[0], ranges[1])
             stored: NDArray[Any] = quantize_embeddings(inside, precision="int8", ranges=ranges)  # type: ignore[assignment]
             return stored
@@ -64,7 +64,7 @@ class Storage:
         return vectors.astype(self.dtype, copy=False)
 
     def restore(self, stored: NDArray[Any]) -> NDArray[np.float32]:
-        """Return float32 vectors to compare with others: of ``int8`` the middle of the step, of a bit -1 or 1."""
+        """Return float32 vectors: the middle of the step for ``int8``, and -1 or 1 for each bit of ``ubinary``."""
         if self.precision == "int8":
             low, high = np.asarray(self.ranges, dtype=np.float32)
             restored: NDArray[np.float32] = low + (stored.astype(np.float32) + 128.5) * ((high - low) / 255)
@@ -76,7 +76,7 @@ class Storage:
 
 
 def int8_ranges(vectors: NDArray[np.float32]) -> list[list[float]]:
-    """Return the least and the largest value of each dimension over a sample, never the same one."""
+    """Return the least and the largest value of each dimension over a sample; the two always differ."""
     low, high = vectors.min(axis=0), vectors.max(axis=0)
     low, high = low - (high == low) * 0.5, high + (high == low) * 0.5
     return [low.astype("float32").tolist(), high.astype("float32").tolist()]
@@ -99,7 +99,7 @@ class ShardWriter:
         self._writer.__exit__(*raised)
 
     def write(self, rows: Sequence[Row], vectors: NDArray[np.float32]) -> None:
-        """Append vectors (rows x dimension); a shard without rows needs none once, for its width."""
+        """Append vectors (rows x dimension); an empty shard needs one call without rows, which sets its width."""
         records = [(row.place, *row.kept) for row in rows]
         stored = self._storage.store(vectors)
         if self._parquet is None:

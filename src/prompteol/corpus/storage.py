@@ -21,10 +21,10 @@ from prompteol.files import atomic_write
 from prompteol.locks import ProcessLock
 
 WORK = ".parts"
-"""Holds what is unfinished, and goes when the corpus is whole; readers of Parquet pass over names with a dot."""
+"""The folder of unfinished work, removed when the corpus is whole; Parquet readers skip names with a dot."""
 LOCK = ".lock"
 
-# The names that are written here, and nothing else, may be removed here.
+# Only files with the names that this module writes may be removed.
 _SHARD = r"shard-\d{6,}\.(parquet|npy|ids\.jsonl)"
 _PART = r"(?:\d{6,}\.jsonl|progress-\d+\.json)"
 _TEMPORARY = re.compile(rf"\.({_SHARD}|{_PART}|manifest\.json|errors\.jsonl|\.lock)\.[0-9a-f]{{8}}\.partial")
@@ -32,7 +32,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class CorpusFolder:
-    """The files of one corpus, at a path or a URL; a name may hold one ``/``, as in ``.parts/000001.jsonl``."""
+    """Read and write the files of a corpus at a path or URL; a name may hold one ``/``: ``.parts/000001.jsonl``."""
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
         self.location = os.fspath(location).removeprefix("file://").rstrip("/") or "/"
@@ -40,7 +40,7 @@ class CorpusFolder:
         self._system, self._root = file_system(self.location)
 
     def path(self, name: str) -> str:
-        """Return what others open the file by: a path, or a URL."""
+        """Return the path or URL of a file."""
         return f"{self.location}/{name}"
 
     def holds(self, name: str) -> bool:
@@ -58,19 +58,19 @@ class CorpusFolder:
         return bytes(self._system.cat_file(f"{self._root}/{name}"))
 
     def read_json(self, name: str) -> Any:
-        """Return what a file of JSON holds; ``None`` where there is none, or it is damaged."""
+        """Return the content of a JSON file; ``None`` where it is missing or damaged."""
         with suppress(FileNotFoundError, IsADirectoryError, ValueError, RecursionError):
             return json.loads(self.read(name))
         return None
 
     def is_file(self) -> bool:
-        """Tell whether something that is no folder lies in its place."""
+        """Tell whether a file, and no folder, lies at this location."""
         if self.is_local:
             return os.path.lexists(self._root) and not os.path.isdir(self._root)
         return bool(self._system.isfile(self._root))
 
     def names(self, within: str = "") -> list[str]:
-        """List the names of the files at the top, or in one of its folders, sorted."""
+        """List the sorted names of the files at the top or in one of the folders."""
         self._system.invalidate_cache()
         try:
             found = self._system.ls(f"{self._root}/{within}".rstrip("/"), detail=True)
@@ -79,9 +79,9 @@ class CorpusFolder:
         return sorted(entry["name"].rsplit("/", 1)[-1] for entry in found if entry["type"] == "file")
 
     def publish(self, names: Sequence[str], write: Callable[..., object]) -> None:
-        """Let ``write`` fill files that can seek, sync them, and show them under their names, in order.
+        """Let ``write`` fill seekable files, sync them, and rename them to their final names, in order.
 
-        A process killed on the way leaves at most hidden files. A full disk is a :class:`CorpusError`.
+        A process that is killed leaves at most hidden files. A full disk raises :class:`CorpusError`.
         """
         with write_errors(self.path(names[-1])), ExitStack() as stack:
             paths = [stack.enter_context(self._published(name)) for name in reversed(names)]
@@ -99,14 +99,14 @@ class CorpusFolder:
             self._system.rm_file(f"{self._root}/{name}")
 
     def remove_partial(self) -> None:
-        """Remove what a killed process had begun to write; only for whoever has the folder alone."""
+        """Remove what a killed process had begun to write; call it only while no other process uses the folder."""
         if self.is_local:
             for within in ("", f"{WORK}/"):
                 for name in filter(_TEMPORARY.fullmatch, self.names(within)):
                     self.remove(within + name)
 
     def remove_work(self) -> None:
-        """Remove everything unfinished, also what killed processes of torchrun had begun."""
+        """Remove all unfinished files, including those of killed torchrun processes."""
         self.remove_partial()
         for name in filter(re.compile(_PART).fullmatch, self.names(WORK)):
             with suppress(OSError):
@@ -132,10 +132,10 @@ class CorpusFolder:
 
 @contextmanager
 def locked(folder: CorpusFolder) -> Iterator[None]:
-    """Hold a corpus while the block runs, or raise :class:`CorpusError` where another process holds it.
+    """Lock a corpus while the block runs, or raise :class:`CorpusError` where another process holds the lock.
 
-    The operating system's lock ends with its process, so what a killed process of this host left is taken over. Whether
-    a process of another host lives cannot be judged from here. An object store has no locks: there the note must do.
+    The operating system's lock ends with its process, so the lock of a killed process of this host is free. Whether
+    a process of another host lives is unknown here. An object store has no locks: there the note alone has to do.
     A block that wrote nothing leaves no trace.
     """
     with ExitStack() as stack:
@@ -167,13 +167,13 @@ def _locked_locally(folder: CorpusFolder) -> Iterator[None]:
     finally:
         lock.release()
         for path in dict.fromkeys([work, *made]):
-            # Only what is empty goes.
+            # rmdir only removes a folder that is empty.
             with suppress(OSError):
                 path.rmdir()
 
 
 def _holder(folder: CorpusFolder) -> dict[str, Any] | None:
-    """Return process id and host of the note in a folder; ``None`` where none is, or one that no process wrote."""
+    """Return process id and host from the note in a folder; ``None`` without a note or with a damaged one."""
     note = folder.read_json(LOCK)
     sound = isinstance(note, dict) and type(note.get("pid")) is int and isinstance(note.get("host"), str)
     return note if sound else None
@@ -199,7 +199,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def encoded(said: str) -> bytes:
-    """Return JSON in UTF-8; of a file name that is none, each byte stays as the escape that JSON has for it."""
+    """Return JSON in UTF-8; bytes of a file name that are not UTF-8 stay as JSON's escapes."""
     return said.encode("utf-8", "backslashreplace")
 
 
@@ -226,7 +226,7 @@ def write_errors(name: str) -> Iterator[None]:
     try:
         yield
     except PromptEOLError:
-        # Of which some are an OSError too.
+        # Some errors of this package are OSErrors too, so this comes first.
         raise
     except OSError as error:
         then = f"what is whole stays: {'make room, and ' * (error.errno in _FULL)}run the same command to go on"

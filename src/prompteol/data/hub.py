@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from prompteol.errors import CorpusError
 from prompteol.extras import check_extra
-from prompteol.saving import stated
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -37,6 +36,8 @@ def hub_table(name: str) -> Dataset:
 def license_on_hub(name: str) -> str | None:
     """Return the license that the card of a data set states, or ``None``."""
     from huggingface_hub import hf_hub_download
+
+    from prompteol.saving import stated
 
     try:
         card = hf_hub_download(name.partition("@")[0].partition(":")[0], "README.md", repo_type="dataset")

@@ -128,17 +128,17 @@ def read_examples(
     """Read rows from a file, or from a data set on the Hub.
 
     Args:
-        source: a table with a header (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``); plain text, a text a line, where
+        source: a table with a header (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``); plain text, one per line, where
             one column is wanted; or the name of a data set on the Hub, behind a colon its configuration, and behind an
             at sign its split, by default ``train``: ``"sentence-transformers/all-nli:triplet@dev"``.
         objective: decides what is wanted: two or three columns for ``"contrastive"``, else one.
         columns: their names in the order anchor, positive, negative. Default: names in common use, without case
             (``anchor, positive, negative``; ``sent0, sent1, hard_neg``; ``text``); one of texts may be the only one.
-        license: of the data; ``None`` is what the Hub states.
+        license: the license of the data; ``None`` takes what the Hub states.
         delimiter: what separates the fields of a ``.csv`` or ``.tsv``; ``None`` reads it from the header.
         negatives: where positives and negatives are lists, ``{"query": "...", "pos": ["..."], "neg": ["...", "..."]}``,
             each positive is a row, and ``"sample"`` draws one of the negatives for it; ``"all"`` makes a row with each.
-        seed: of that draw.
+        seed: the seed of that draw.
     """
     name = str(source)
     contrastive = objective == "contrastive"

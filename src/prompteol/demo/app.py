@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from prompteol import PromptEOL
-from prompteol.demo.markup import CSS, cards, effect_table, prompt_text, similarity_table
+from prompteol.demo.markup import CSS, cards, changes_table, moves_table, prompt_text, similarity_table
 from prompteol.demo.panels import Panels
 from prompteol.errors import PromptEOLError, SettingError
 from prompteol.extras import check_extra
@@ -56,17 +56,18 @@ def build_app(model: PromptEOL, name: str = "") -> Any:
         prompt = gradio.HTML(label="What the model reads")
 
         def compared(written: str, chosen: str) -> tuple[str, ...]:
-            views = panels.views(panels.read(written), _task(panels, chosen))
+            some, left = panels.read(written)
+            views = panels.views(some, _task(panels, chosen))
             cut = sum(view.cut for view in views)
-            said = f"{len(views)} embedded, see below." + (f" {cut} cut to what the model takes." if cut else "")
-            return said, similarity_table(views), cards(views)
+            said = f"{len(views)} embedded, see below." + (f" {left} more were left out." if left else "")
+            return said + (f" {cut} cut to what the model takes." if cut else ""), similarity_table(views), cards(views)
 
-        def shown(written: str, chosen: str, sentence: str, word: str) -> tuple[str, ...]:
-            some, task = panels.read(written), _task(panels, chosen)
-            demonstration = Demonstration(sentence.strip(), word.strip())
-            before, after = panels.views(some, task), panels.views(some, task, demonstration)
-            whole = panels.rendered(some[0], task, demonstration)
-            return "With the demonstration:", effect_table(before, after), prompt_text(whole)
+        def shown(written: str, chosen: str, sentence: str | None, word: str | None) -> tuple[str, ...]:
+            (some, _), task = panels.read(written), _task(panels, chosen)
+            demonstration = Demonstration((sentence or "").strip(), (word or "").strip())
+            after, before = panels.views(some, task, demonstration), panels.views(some, task)
+            whole = prompt_text(panels.rendered(some[0], task, demonstration))
+            return "With the demonstration:", moves_table(before, after) + changes_table(before, after), whole
 
         inputs, found = [texts, task], [status, similarity, each]
         changed = [effect_status, effect, prompt]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import combinations
 
 from prompteol.demo.panels import TextView
 
 # Viridis, from low to high.
 _COLORS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 _LONGEST_LABEL = 60
+_KEY = (
+    '<p class="key"><span class="template">prompt</span> <span class="text">text</span> '
+    '<span class="last">its state is the vector</span></p>'
+)
 
 CSS = """\
 .eol table { border-collapse: separate; border-spacing: 2px; }
@@ -19,6 +24,7 @@ CSS = """\
 .eol tbody th { font-weight: 400; min-width: 8rem; max-width: 22rem; }
 .eol td.number { text-align: center; border-radius: 4px; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 .eol td.self, .eol .template { background: #e3e5e8; color: #3c434a; }
+.eol td.words { min-width: 9rem; }
 .eol .scroll { overflow-x: auto; }
 .eol .cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); }
 .eol article { border: 1px solid #8a929a; border-radius: 8px; padding: .8rem 1rem; min-width: 0; }
@@ -29,6 +35,8 @@ CSS = """\
   overflow-y: auto; }
 .eol ol.tokens li { font: .82rem/1.5 ui-monospace, monospace; padding: 0 .3rem; border-radius: 3px;
   white-space: pre-wrap; overflow-wrap: anywhere; }
+.eol .key span { display: inline-block; font-size: .82rem; padding: 0 .3rem; border-radius: 3px; }
+.eol .vector { font: .75rem/1.6 ui-monospace, monospace; max-height: 10rem; overflow-y: auto; }
 .eol .text { background: #dcebf9; color: #0b3d6b; }
 .eol .last { background: #ffe8b3; color: #4a3300; }
 .eol pre { white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -45,9 +53,9 @@ def similarity_table(views: Sequence[TextView]) -> str:
         if own:
             return '<td class="number self">1</td>'
         color, ink = _colors((score - low) / (high - low) if high > low else 1.0)
-        return f'<td class="number" style="background:{color};color:{ink}">{score:.2f}</td>'
+        return f'<td class="number" style="background:{color};color:{ink}">{_two(score)}</td>'
 
-    said = f"Cosine of each two vectors: from {low:.2f}, dark, to {high:.2f}, bright."
+    said = f"Cosine of each two vectors: from {_two(low)}, dark, to {_two(high)}, bright."
     rows = (
         (f"{row}. {_short(views[row - 1].text)}", [cell(score, own=row == at) for at, score in enumerate(line, 1)])
         for row, line in enumerate(scores, 1)
@@ -57,23 +65,39 @@ def similarity_table(views: Sequence[TextView]) -> str:
 
 
 def cards(views: Sequence[TextView]) -> str:
-    """Return a card of each text: its words, its neighbors, its tokens."""
+    """Return a card of each text: its words, its neighbors, its tokens, its vector."""
     return (
         f'<div class="eol"><div class="cards">{"".join(_card(at, one) for at, one in enumerate(views, 1))}</div></div>'
     )
 
 
-def effect_table(before: Sequence[TextView], after: Sequence[TextView]) -> str:
+def moves_table(before: Sequence[TextView], after: Sequence[TextView]) -> str:
     """Return what a demonstration changes in each text: its words, and how far its vector moved."""
     rows = (
         (
             f"{at}. {_short(was.text)}",
-            [f"<td>{_said(was)}</td><td>{_said(now)}</td>", f'<td class="number">{was.vector @ now.vector:.2f}</td>'],
+            [
+                f'<td class="words">{_said(was)}</td><td class="words">{_said(now)}</td>',
+                f'<td class="number">{_two(float(was.vector @ now.vector))}</td>',
+            ],
         )
         for at, (was, now) in enumerate(zip(before, after, strict=True), 1)
     )
-    header = ["sentence", "words without", "words with", "cosine of the two vectors"]
+    header = ["Sentence", "Words without", "Words with", "Cosine of the two vectors"]
     return _table("Words and vectors without the demonstration and with it.", header, rows)
+
+
+def changes_table(before: Sequence[TextView], after: Sequence[TextView]) -> str:
+    """Return the similarity of each pair of texts without a demonstration and with it, or nothing of one text."""
+
+    def row(one: int, other: int) -> tuple[str, list[str]]:
+        was, now = (float(views[one].vector @ views[other].vector) for views in (before, after))
+        numbers = (_two(was), _two(now), _two(now - was, "+"))
+        return f"{one + 1} and {other + 1}", [f'<td class="number">{number}</td>' for number in numbers]
+
+    pairs = [row(*pair) for pair in combinations(range(len(before)), 2)]
+    header = ["Sentences", "Without", "With", "Change"]
+    return _table("Similarity of each pair of the sentences above.", header, pairs) if pairs else ""
 
 
 def prompt_text(prompt: str) -> str:
@@ -87,7 +111,7 @@ def _card(number: int, view: TextView) -> str:
         parts.append("<p>Longer than the model takes: its end was cut off.</p>")
     if view.words:
         parts.append("<h3>In one word</h3>" + _list(f"{escape(one.text)} {one.probability:.1%}" for one in view.words))
-    near = (f"<b>{score:.2f}</b> {escape(text)}" for text, score in view.neighbors)
+    near = (f"<b>{_two(score)}</b> {escape(text)}" for text, score in view.neighbors)
     parts.append("<h3>Nearest in the sample corpus</h3>" + _list(near))
     if view.tokens:
         kinds = ["template" if template else "text" for _, template in view.tokens[:-1]] + ["last"]
@@ -95,10 +119,15 @@ def _card(number: int, view: TextView) -> str:
         listed = "".join(f'<li class="{kind}">{escape(piece)}</li>' for kind, piece in items)
         count = len(view.tokens)
         parts.append(
-            f"<details><summary>{count} tokens, as the model sees them</summary>"
+            f"<details><summary>{count} tokens, as the model sees them</summary>{_KEY}"
             f'<ol class="tokens" tabindex="0" aria-label="{count} tokens; the state of the last is the vector">{listed}'
             "</ol></details>"
         )
+    numbers = " ".join(f"{entry:.4f}" for entry in view.vector)
+    parts.append(
+        f"<details><summary>Its vector, {len(view.vector)} numbers</summary>"
+        f'<p class="vector" tabindex="0" role="region" aria-label="Vector of sentence {number}">{numbers}</p></details>'
+    )
     return f'<article aria-label="Sentence {number}">{"".join(parts)}</article>'
 
 
@@ -118,6 +147,11 @@ def _list(items: Iterable[str]) -> str:
 
 def _said(view: TextView) -> str:
     return ", ".join(f"{escape(word.text)} {word.probability:.0%}" for word in view.words) or "–"
+
+
+def _two(number: float, sign: str = "") -> str:
+    """Write two decimals with a real minus, which screen readers read as one."""
+    return f"{number:{sign}.2f}".replace("-", "−")
 
 
 def _short(text: str) -> str:

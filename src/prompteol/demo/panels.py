@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -13,15 +14,15 @@ from numpy.typing import NDArray
 from prompteol import PromptEOL
 from prompteol.errors import InputError, ModelError
 from prompteol.model import Word
+from prompteol.model.contrast import contrastive_words
 from prompteol.prompts import Demonstration, PromptTask, RetrievalTemplate, prompt_of_task
 from prompteol.saving.export.web import sample_corpus
 from prompteol.vectors import unit
 
 MOST_TEXTS = 16
-# Nobody reads a demo of longer texts, and no model here sees more of one.
-MOST_CHARACTERS = 20_000
 _WORDS, _NEIGHBORS = 5, 3
-
+_LINE_END = re.compile(r"\r\n?|\n")
+_NO_LIMIT = 2**31
 
 # Each token as people read it, and whether it is the template's.
 Pieces = list[tuple[str, bool]]
@@ -48,37 +49,42 @@ class Panels:
         self.is_pair = isinstance(model.template, RetrievalTemplate)
         #: A technique fills several prompts, so that there is no one row of tokens, and no place for a demonstration.
         self.one_prompt = model.technique is None
-        self._corpus_vectors: dict[str, Any] = {}
+        self._corpus_vectors: NDArray[np.float32] | None = None
         try:
             self.speaks = bool(model.head)
         except ModelError:
             self.speaks = False
 
-    def read(self, written: str) -> list[str]:
-        """Return the texts that are written, one a line; raise InputError in one line where there is none to show."""
-        texts = [line for line in written.splitlines() if line.strip()]
+    def read(self, written: str | None) -> tuple[list[str], int]:
+        """Return the texts that are written, one a line, and how many more are left out; InputError where none is."""
+        texts = [line for line in _LINE_END.split(written or "") if line.strip()]
         if not texts:
             raise InputError("There is no sentence yet: write one, or several, one a line.")
-        if len(texts) > MOST_TEXTS:
-            raise InputError(f"These are {len(texts)} lines, and {MOST_TEXTS} are compared at most: delete some.")
-        longest = max(map(len, texts))
-        if longest > MOST_CHARACTERS:
-            raise InputError(f"A line has {longest:,} characters, and {MOST_CHARACTERS:,} are taken: shorten it.")
-        return texts
+        return texts[:MOST_TEXTS], max(0, len(texts) - MOST_TEXTS)
 
     def views(
         self, texts: Sequence[str], task: PromptTask | None = None, demonstration: Demonstration | None = None
     ) -> list[TextView]:
-        """Return what is shown of each text, with a demonstration in front of those that the model has, or without."""
+        """Return what is shown of each text, with a demonstration in front of those that the model has, or without.
+
+        Neighbors are looked for without one: the corpus would have to be embedded anew for each.
+
+        Raises:
+            InputError: the demonstration leaves no room for a text.
+        """
         prompt = self._prompt(task, demonstration)
+        if demonstration is not None:
+            self._check_room(task, prompt)
         vectors = self._vectors(texts, task, prompt)
         words = self._words(texts, task, prompt)
-        corpus = self._corpus(demonstration)
+        corpus = self._corpus() if demonstration is None else None
         rows = self._tokens(texts, task, prompt)
         found = []
         for text, vector, said, (tokens, cut) in zip(texts, vectors, words, rows, strict=True):
-            scores = corpus @ vector
-            nearest = [(self.corpus[place], float(scores[place])) for place in np.argsort(-scores)[:_NEIGHBORS]]
+            nearest: list[tuple[str, float]] = []
+            if corpus is not None:
+                scores = corpus @ vector
+                nearest = [(self.corpus[place], float(scores[place])) for place in np.argsort(-scores)[:_NEIGHBORS]]
             found.append(TextView(text, vector, said, nearest, tokens, cut))
         return found
 
@@ -101,31 +107,42 @@ class Panels:
         encode: Any = self.model.encode
         return unit(encode(list(texts), show_progress_bar=False, **options))
 
-    def _corpus(self, demonstration: Demonstration | None) -> NDArray[np.float32]:
-        """Return the vectors of the corpus; those of no demonstration are kept, and of the last one."""
-        task: PromptTask | None = "document" if self.is_pair else None
-        prompt = self._prompt(task, demonstration)
-        kept = self._corpus_vectors.get(prompt)
-        if kept is None:
-            kept = self._vectors(self.corpus, task, prompt)
-            plain = self._prompt(task, None)
-            first = {plain: self._corpus_vectors[plain]} if plain in self._corpus_vectors else {}
-            self._corpus_vectors = {**first, prompt: kept}
-        vectors: NDArray[np.float32] = kept
-        return vectors
+    def _corpus(self) -> NDArray[np.float32]:
+        """Return the vectors of the corpus, computed once."""
+        if self._corpus_vectors is None:
+            task: PromptTask | None = "document" if self.is_pair else None
+            self._corpus_vectors = self._vectors(self.corpus, task, self._prompt(task, None))
+        return self._corpus_vectors
+
+    def _check_room(self, task: PromptTask | None, prompt: str) -> None:
+        """Refuse a demonstration that leaves no room for a text, in the words of a visitor, who sets no option."""
+        longest = self.model.max_seq_length or _NO_LIMIT
+        prompter, plain = self.model.module.prompter, self._prompt(task, None)
+        needed, own = (
+            max(
+                len(prompter.head(task, some)) + len(prompter.tail(task, some)),
+                len(prompter([""], task=task, prompt=some, max_length=_NO_LIMIT)[0]),
+            )
+            for some in (prompt, plain)
+        )
+        if needed >= longest:
+            raise InputError(
+                f"The demonstration is too long for this model: it has {needed - own} tokens, and there is room for "
+                f"{max(0, longest - 1 - own)}."
+            )
 
     def _words(self, texts: Sequence[str], task: PromptTask | None, prompt: str) -> list[list[Word]]:
         if not self.speaks or not self.one_prompt:
             return [[] for _ in texts]
-        features = self.model.module.padded_rows(texts, task=task, prompt=prompt)
-        return self.model.head.next_words(features, self.model.tokenizer, _WORDS)
+        prompter, longest = self.model.module.prompter, self.model.max_seq_length or 2**31
+        return contrastive_words(self.model.head, prompter, texts, _WORDS, max_length=longest, task=task, prompt=prompt)
 
     def _tokens(self, texts: Sequence[str], task: PromptTask | None, prompt: str) -> list[tuple[Pieces, bool]]:
         """Return each row as people read it, which of its tokens are the template's, and whether its text was cut."""
         if not self.one_prompt:
             return [([], False) for _ in texts]
         prompter, tokenizer = self.model.module.prompter, self.model.tokenizer
-        longest = self.model.max_seq_length or 2**31
+        longest = self.model.max_seq_length or _NO_LIMIT
         rows = prompter(texts, task=task, prompt=prompt, max_length=longest)
         head, tail = (part(task, prompt) for part in (prompter.head, prompter.tail))
         found = []
@@ -134,7 +151,10 @@ class Panels:
             begun, last = len(list(same)), len(row) - len(tail)
             pieces = [(_piece(tokenizer, token), not begun <= place < last) for place, token in enumerate(row)]
             # Only a row that is full can have lost some of its text.
-            cut = len(row) >= longest and len(prompter([text], task=task, prompt=prompt, max_length=2**31)[0]) > longest
+            cut = (
+                len(row) >= longest
+                and len(prompter([text], task=task, prompt=prompt, max_length=longest + 1)[0]) > longest
+            )
             found.append((pieces, cut))
         return found
 

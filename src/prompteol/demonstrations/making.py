@@ -25,12 +25,12 @@ def demonstrations_from_definitions(
     """Make demonstrations of (definition, word) pairs, in the manner of the paper's 201.
 
     The definition becomes the sentence, with a full stop, and the headword the word, with a capital. Entries that
-    cannot be used, such as headwords of two words, are passed over; if none can, it is a TemplateError.
+    cannot be used, such as headwords of two words, are skipped; if none can be used, TemplateError is raised.
 
     Args:
-        entries: from WordNet (:func:`read_wordnet`) or anywhere.
-        count: at most so many; ``None``: all.
-        seed: of the choice of ``count``; ``None`` takes the first ones.
+        entries: pairs of a definition and a word, from WordNet (:func:`read_wordnet`) or elsewhere.
+        count: the most demonstrations; ``None`` makes all.
+        seed: the seed for choosing ``count`` of them; ``None`` takes the first ones.
     """
     return _some(((_sentence(definition), _headword(word)) for definition, word in entries), count, seed)
 
@@ -44,7 +44,7 @@ def demonstrations_from_model(
     are those of :func:`demonstrations_from_definitions`; a model without a head is a ModelError.
     """
     questioned = _some_sentences(sentences, seed)
-    spoken = model.words(questioned, k=_CANDIDATE_WORDS)
+    spoken = model.words(questioned, k=_CANDIDATE_WORDS, contrast=False)
     pairs = ((text, _first_word([word.text for word in words])) for text, words in zip(questioned, spoken, strict=True))
     return _some(pairs, count, None)
 
@@ -54,15 +54,15 @@ def demonstrations_from_sentences(
 ) -> list[Demonstration]:
     """Make demonstrations of sentences, with the word that a callable or a LangChain chat model answers.
 
-    The question is the paper's template, ``This sentence : "..." means in one word:"``. Of the answer the first line
-    counts, without quotes and stops around it; an answer of several words is passed over.
+    The question is the paper's template, ``This sentence : "..." means in one word:"``. The first line of the answer
+    counts, without quotes and stops around it; an answer of several words is skipped.
 
     Args:
-        sentences: of the kind that will be embedded.
-        ask: called with the question, or with a method ``invoke`` that is; returns a string, or a message whose
+        sentences: sentences like those that will be embedded.
+        ask: a function of the question, or an object whose ``invoke`` is one; it returns a string, or a message whose
             ``content`` is one.
-        count: at most so many; no further question is sent. ``None``: all.
-        seed: of the choice of ``count``; ``None`` takes the first ones.
+        count: the most demonstrations; no further question is sent after them. ``None`` makes all.
+        seed: the seed for choosing ``count`` of them; ``None`` takes the first ones.
     """
     invoke = getattr(ask, "invoke", ask)
     if not callable(invoke):

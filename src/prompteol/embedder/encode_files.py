@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from prompteol.embedder.long_texts import LongTextNotice
-from prompteol.errors import CorpusError, NonFiniteError
+from prompteol.errors import NonFiniteError
 from prompteol.files import (
     Format,
-    TextSource,
+    TextFiles,
     VectorWriter,
     atomic_write,
+    check_vector_file,
     chunks,
-    refuse_overwrite,
     vector_writer,
     writer_format,
 )
@@ -30,47 +30,8 @@ if TYPE_CHECKING:
 
     from prompteol.sentence_transformers import PromptEOL
 
-__all__ = ["EncodedFiles", "TextFiles", "check_vector_file", "encode_files", "task_vectors"]
-
-# Enough texts to sort by length, few enough that the bar moves and memory stays small.
+# Enough texts to sort by length, but few enough that the bar moves and memory stays small.
 _TEXTS_PER_CHUNK = 512
-
-
-@dataclass(frozen=True)
-class TextFiles:
-    """Hold files whose texts were read once, so that a fault is found before a model loads.
-
-    Args:
-        sources: the files, in order.
-        total: how many texts there are; ``None`` where one is a pipe, which cannot be read twice.
-    """
-
-    sources: Sequence[TextSource]
-    total: int | None
-
-    @classmethod
-    def open(
-        cls,
-        files: Sequence[str | Path],
-        *,
-        column: str | None = None,
-        format: Format | None = None,
-        delimiter: str | None = None,
-    ) -> TextFiles:
-        """Read and count the texts of files.
-
-        Raises:
-            CorpusError: a file is not there or cannot be read; with the line.
-            MissingExtraError: a parquet file, and no pyarrow.
-        """
-        columns = () if column is None else (column,)
-        sources = [TextSource.open(str(file), format, columns, delimiter=delimiter) for file in files]
-        counts = [source.count() for source in sources if source.rereadable]
-        return cls(sources, sum(counts) if len(counts) == len(sources) else None)
-
-    def texts(self) -> Iterator[str]:
-        """Yield the texts of all files, in order."""
-        return (text for source in self.sources for text in source.texts())
 
 
 @dataclass(frozen=True)
@@ -79,19 +40,6 @@ class EncodedFiles:
 
     rows: int
     dimension: int
-
-
-def check_vector_file(output: Path, files: TextFiles, *, force: bool = False) -> None:
-    """Raise where vectors could not be written to a file, before any work is done.
-
-    Raises:
-        CorpusError: it exists, is read as well, its folder is not there, or its suffix names no format.
-        MissingExtraError: a parquet file, and no pyarrow.
-    """
-    refuse_overwrite(output, force=force)
-    writer_format(output)
-    if any(output.resolve() == Path(source.name).resolve() for source in files.sources):
-        raise CorpusError(f"{str(output)!r} is read and written at once; choose another output")
 
 
 def encode_files(
@@ -109,14 +57,14 @@ def encode_files(
     force: bool = False,
     progress: Progress = no_progress,
 ) -> EncodedFiles:
-    """Embed the texts of files into one file of vectors, one row a text, in order.
+    """Embed the texts of files into one file of vectors, one row per text, in order.
 
     Texts are read and embedded in chunks, so that a file may be larger than memory. The output appears under its name
     when it is whole, or not at all.
 
     Args:
-        model: embeds the texts.
-        files: ``.txt`` with a text a line, or a table: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``; ``"-"`` is
+        model: the model that embeds the texts.
+        files: ``.txt`` with one text per line, or a table: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``; ``"-"`` is
             standard input. Or files that :meth:`TextFiles.open` has read; ``column``, ``format`` and ``delimiter``
             are then of no effect.
         output: a ``.npy``, ``.parquet`` or ``.jsonl`` file; or an open binary file, which gets JSON lines.
@@ -124,16 +72,16 @@ def encode_files(
         normalize_embeddings: scale each vector to length 1, after any cut.
         truncate_dim: keep this many leading dimensions; ``None`` keeps what the model gives.
         batch_size: texts that the model gets at once; ``None`` is what runs fastest.
-        column: of a table; ``None`` is ``text``, ``sentence`` or the only one.
-        format: of the files; ``None`` is what their suffixes say.
-        delimiter: of ``.csv`` and ``.tsv``; ``None`` is the one that the header holds.
+        column: the column of a table; ``None`` takes ``text``, ``sentence`` or the only one.
+        format: the format of the files; ``None`` takes it from their suffixes.
+        delimiter: what separates the fields of ``.csv`` and ``.tsv``; ``None`` takes the one that the header holds.
         force: replace the output if it exists.
-        progress: is told how many texts are embedded.
+        progress: is called with the number of embedded texts.
 
     Raises:
-        CorpusError: a file cannot be read or written; with the line.
-        NonFiniteError: a vector is not finite; with the rows.
-        MissingExtraError: a parquet file, and no pyarrow.
+        CorpusError: a file cannot be read or written; the message names the line.
+        NonFiniteError: a vector is not finite; the message names the rows.
+        MissingExtraError: a Parquet file is given, but pyarrow is not installed.
     """
     if not isinstance(files, TextFiles):
         names = [files] if isinstance(files, (str, Path)) else files

@@ -50,9 +50,9 @@ def guard_index(
     Args:
         index: the folder or file where the index lies or will lie, a Chroma collection, or a Qdrant client.
         embedder: an adapter, a :class:`prompteol.TextEmbedder`, or a model.
-        name: tells apart what lies in one folder, such as collections, tables or index ids; for Qdrant, the
+        name: a name that tells indexes in one folder apart, such as a collection, table or index id; for Qdrant, the
             collection's name.
-        dimension: of the vectors that the index was made for, such as ``faiss_index.d``.
+        dimension: the dimension of the vectors that the index was made for, such as ``faiss_index.d``.
 
     Raises:
         IndexMismatchError: another embedder built it, nothing says which did, or it is made for another dimension.

@@ -129,7 +129,7 @@ class ServerEmbedder(TextEmbedder):
         return self._finish([self.model.server.embed(batch) for batch in self._batches(rows, task)], given, task)
 
     async def aembed(self, texts: Sequence[str], task: PromptTask) -> list[list[float]]:
-        """Do what :meth:`embed` does while the event loop goes on; requests can be cancelled."""
+        """Do what :meth:`embed` does while the event loop goes on; requests can be canceled."""
         given, rows = await asyncio.to_thread(self._prepare, texts, task)
         answers = [await self.model.server.aembed(batch) for batch in self._batches(rows, task)]
         return self._finish(answers, given, task)

@@ -36,9 +36,9 @@ class EmbeddingServer:
     """Send texts, token ids or messages to a server, and return what it answers as float32.
 
     Args:
-        url: of the server (``http://localhost:8000``), or of the interface itself: a path that ends in ``/embed`` is
+        url: the server's URL (``http://localhost:8000``), or that of the interface: a path that ends in ``/embed`` is
             that of Text Embeddings Inference, any other is OpenAI's, below ``/v1`` where the URL has no path.
-        name: what the server calls the model; some look at it.
+        name: the model's name on the server; some servers check it.
         api_key: sent as a bearer token, and never shown; ``None`` takes the environment variable PROMPTEOL_API_KEY.
         timeout: seconds to wait for an answer.
 

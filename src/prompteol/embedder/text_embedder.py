@@ -41,7 +41,7 @@ _DEFAULTS = {"normalize_embeddings": True, "precision": "float32"}
 # Outside the models, so that pickling or copying one never meets a lock.
 _locks: WeakKeyDictionary[SentenceTransformer, threading.RLock] = WeakKeyDictionary()
 _guard = Lock()
-# One thread a model for asynchronous calls, which wait in its queue, where they can be cancelled: waiting for the lock
+# One thread a model for asynchronous calls, which wait in its queue, where they can be canceled: waiting for the lock
 # in threads of the event loop's own pool, they would keep everything else there from running.
 _workers: WeakKeyDictionary[SentenceTransformer, ThreadPoolExecutor] = WeakKeyDictionary()
 

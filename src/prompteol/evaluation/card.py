@@ -16,9 +16,9 @@ from prompteol.evaluation.report import markdown
 from prompteol.evaluation.results import Evaluation, TaskScore
 from prompteol.evaluation.tasks import TASKS
 from prompteol.files.atomic import write_text
-from prompteol.saving import SCORES_HEADING
+from prompteol.saving import SCORES_HEADING, folder_name, named
 
-# Of these MTEB has the same pairs, and scores them the same way: all at once, Spearman of the cosine.
+# MTEB has the same pairs of these tasks, and scores them in the same way: all at once, Spearman of the cosine.
 _MTEB = {f"STS{year}": f"mteb/sts{year}-sts" for year in range(12, 17)} | {"STS-B": "mteb/stsbenchmark-sts"}
 
 
@@ -51,9 +51,10 @@ def write_scores(file: str | Path, evaluations: Sequence[Evaluation], tasks: Seq
             f"{own.model.fingerprint[:12]}...: evaluate the model as it was saved"
         )
     data: Any = card.data
-    data.model_name = data.get("model_name") or own.model.name
+    name = named(str(card)) or (folder_name(own.model.name) if Path(own.model.name).is_dir() else own.model.name)
+    data.model_name = data.get("model_name") or name
     data.eval_results = list(_results(own)) or None
-    command = f"prompteol evaluate -m {shlex.quote(own.model.name)} --tasks {shlex.quote(','.join(tasks))}"
+    command = f"prompteol evaluate -m {shlex.quote(name)} --tasks {shlex.quote(','.join(tasks))}"
     tables = markdown(evaluations).replace("## ", "### ")
     section = f"{SCORES_HEADING}\n\n{tables}\n```bash\n{command}\n```\n"
     body = re.sub(

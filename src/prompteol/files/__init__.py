@@ -2,9 +2,10 @@
 
 from prompteol.files.atomic import atomic_write, refuse_overwrite, write_text
 from prompteol.files.readers import Format, TextRow, TextSource, chunks
+from prompteol.files.text_files import TextFiles, check_vector_file
 from prompteol.files.vector_writers import VectorWriter, vector_writer, writer_format
 
 __all__ = [
-    "Format", "TextRow", "TextSource", "VectorWriter", "atomic_write", "chunks", "refuse_overwrite", "vector_writer",
-    "write_text", "writer_format",
+    "Format", "TextFiles", "TextRow", "TextSource", "VectorWriter", "atomic_write", "check_vector_file", "chunks",
+    "refuse_overwrite", "vector_writer", "write_text", "writer_format",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""Compute attention of texts laid end to end by a kernel that is selected by name, or the fastest that was found right.
+"""Compute attention of texts laid end to end by a kernel that is chosen by name, or the fastest verified one.
 
-Grouping by length is right everywhere and used first. On CUDA variable-length attention is tried once for each device
-and dtype, on a pack that was to be computed anyway.
+Grouping by length works everywhere and is used first. On CUDA, variable-length attention is tried once for each device
+and dtype, on a pack that has to be computed anyway.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ StockAttention = Callable[..., tuple[Tensor, Tensor | None]]
 Placement = tuple[torch.device, torch.dtype]
 
 AUTO = "auto"
-# On a CPU grouping by length runs at 90 % of the machine's rate (docs/performance.md): nothing is left to win.
+# On a CPU, grouping by length reaches 90 % of the machine's rate (docs/performance.md): there is little left to gain.
 TIMED_ON = frozenset({"cuda"})
 # A guess: smaller packs than this say little about larger ones.
 TIMED_TOKENS = 2048
@@ -35,16 +35,16 @@ TIMED_TOKENS = 2048
 
 @dataclass(frozen=True)
 class GroupedAttention:
-    """Attend by a stock function, once for each group of texts of like length, the prefix in front of their keys.
+    """Attend by a stock function, once for each group of texts of similar length, with the prefix before their keys.
 
-    Scaling, grouped queries, soft-capping and sinks are as ever. ``"sdpa"`` is the faster; transformers' ``"eager"``
-    function of the architecture's modeling file knows soft-capping and attention sinks.
+    ``"sdpa"`` knows scaling and grouped queries and is faster; transformers' ``"eager"``
+    function of the architecture's modeling file also knows soft-capping and attention sinks.
     """
 
     name: Literal["sdpa", "eager"]
 
     def mask(self, seen: Tensor, dtype: torch.dtype) -> Tensor:
-        """Give sdpa what is seen, eager what to add to the scores."""
+        """Return a boolean mask for sdpa, and numbers to add to the scores for eager."""
         if self.name == "sdpa":
             return seen
         return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
@@ -61,11 +61,11 @@ class GroupedAttention:
     ) -> Tensor:
         """Return (1, queries, heads, width)."""
         if self.name == "sdpa" and kwargs.get("s_aux") is not None:
-            raise ValueError("transformers' sdpa passes over attention sinks")
+            raise ValueError("transformers' sdpa ignores attention sinks")
         attention = partial(self._stock(module), module, **kwargs)
         buckets = _buckets(context, mask)
         sizes = [bucket.tokens for bucket in buckets]
-        # Split at once: the gradient of a slice is as large as what it was cut from.
+        # One split instead of slices: the gradient of a slice is as large as the tensor it was cut from.
         queries = query.split([bucket.count for bucket in buckets] if context.last_only else sizes, dim=2)
         outputs = []
         for bucket, asking, keys, values in zip(
@@ -103,8 +103,8 @@ class GroupedAttention:
 
 
 def _buckets(context: ForwardContext, mask: Tensor) -> list[LengthBucket]:
-    """Cut the pack into batches; padded ones where no token sees what follows it, hence none a text's padding."""
-    # Gradients would sum over padding, and rerouted keys lie at a text's end.
+    """Cut the pack into batches; they may be padded if no token sees a later one, and so none sees padding."""
+    # Gradients would sum over padding, and a rerouted key lies at the end of its text, behind the padding's place.
     plain = context.rerouting is None and not torch.is_grad_enabled()
     padded = plain and context.once(("causal", mask), partial(_is_causal, mask))
     make = partial(length_buckets, context.lengths, context.prefix_length, padded=padded)
@@ -112,7 +112,7 @@ def _buckets(context: ForwardContext, mask: Tensor) -> list[LengthBucket]:
 
 
 def _is_causal(mask: Tensor) -> bool:
-    """Return whether no token sees a later one; a mask of numbers has 0 where something is seen."""
+    """Return whether no token sees a later one; a mask of numbers holds 0 where a token is seen."""
     seen = mask if mask.dtype == torch.bool else mask == 0
     return not bool(seen.triu(1).any())
 
@@ -126,14 +126,14 @@ def _batch(row: Tensor, count: int) -> Tensor:
 class VariableLengthAttention:
     """Attend by FlashAttention's variable-length kernel: all texts in one call, each with its own copy of the prefix.
 
-    On CUDA in fp16 and bf16. Texts that see less than everything before them attend by groups.
+    It runs on CUDA in fp16 and bf16. With masks other than the plain causal one, texts attend by groups.
     """
 
     name = "varlen"
     _groups = GroupedAttention("sdpa")
 
     def mask(self, seen: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the rule as it is."""
+        """Return the mask unchanged."""
         return seen
 
     def __call__(
@@ -146,13 +146,13 @@ class VariableLengthAttention:
         mask: Tensor,
         **kwargs: Any,
     ) -> Tensor:
-        """Return (1, queries, heads, width), or raise ValueError for soft-capping and sinks, which it does not know."""
+        """Return (1, queries, heads, width), or raise ValueError for soft-capping and attention sinks."""
         if kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None:
             raise ValueError("varlen_attn knows neither soft-capping nor sinks")
         if context.rerouting is not None or not context.once(
             mask, lambda: torch.equal(mask, torch.ones_like(mask).tril())
         ):
-            # A window that some text outgrows, or a key more than texts have tokens.
+            # A sliding window that is shorter than some text, or one key more than the texts have tokens.
             return self._groups(context, module, query, key, value, mask, **kwargs)
         gather, query_ends, key_ends = context.once(("varlen", query.device), partial(_layout, context, query.device))
         keys, values = (
@@ -169,7 +169,7 @@ class VariableLengthAttention:
             1 if context.last_only else max(context.lengths),
             context.span,
             scale=kwargs.get("scaling"),
-            # Causal, counted from the end: a text's last query sees all of its keys.
+            # The causal mask is aligned at the end: a text's last query sees all of its keys.
             window_size=(-1, 0),
             enable_gqa=True,
         )
@@ -177,7 +177,7 @@ class VariableLengthAttention:
 
 
 def _layout(context: ForwardContext, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where each text's keys lie, prefix first, and where its queries and its keys end, after a zero."""
+    """Return the places of each text's keys, prefix first, and the cumulative lengths of queries and of keys."""
     lengths = torch.tensor(context.lengths)
     ends = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
     shared = torch.arange(context.prefix_length)
@@ -194,16 +194,19 @@ _factories: dict[str, Callable[[], Attention]] = {
 
 
 def register_attention(name: str, factory: Callable[[], Attention]) -> None:
-    """Make an attention kernel selectable by name, in place of one registered under it before.
+    """Make an attention kernel selectable by name.
 
-    It is compared with the reference forward before its results are used, and left out with a warning where it differs.
+    It is compared with the reference forward before its results are used, and dropped with a warning if it differs.
 
     Args:
-        name: what ``attention=`` takes; SettingError where it is empty or one of ours.
-        factory: returns the kernel; called once for each check of a backbone.
+        name: the value for ``attention=``, and for the ``attention`` of a model's first module.
+        factory: a function that returns the kernel; it is called once for each check of a backbone.
+
+    Raises:
+        SettingError: the name is empty or taken.
     """
-    if not name or name in (AUTO, "sdpa", "varlen"):
-        raise SettingError(f"attention {name!r} cannot be registered: give a name of your own, such as 'my_kernel'")
+    if not name or name in (AUTO, *_factories):
+        raise SettingError(f"attention {name!r} is empty or taken: give a name of your own, such as 'my_kernel'")
     _factories[name] = factory
 
 
@@ -211,7 +214,7 @@ def check_attention(name: str) -> None:
     """Raise SettingError for a name that no kernel has."""
     if name not in (AUTO, *_factories):
         names = ", ".join(map(repr, (AUTO, *_factories)))
-        raise SettingError(f"attention={name!r} is none of {names}: leave it out, or call prompteol.register_attention")
+        raise SettingError(f"attention {name!r} is none of {names}: choose one, or call prompteol.register_attention")
 
 
 class KernelSelector:
@@ -220,15 +223,15 @@ class KernelSelector:
     def __init__(self, attention: str) -> None:
         check_attention(attention)
         self.attention = attention
-        #: Of where kernels were timed; None where the one used first remains.
+        #: The fastest kernel where kernels were timed; None where the first one stays in use.
         self.fastest: dict[Placement, Attention | None] = {}
 
     def candidates(self, placement: Placement) -> list[Attention]:
-        """Return the kernels that may be used once they equal the reference forward, best first."""
+        """Return the kernels to use once they are verified against the reference forward, best first."""
         if self.attention not in (AUTO, "sdpa"):
             return [_factories[self.attention]()]
         fastest = self.fastest.get(placement)
-        # Soft-capping and attention sinks are known to the architecture's eager function alone.
+        # Only the architecture's eager function knows soft-capping and attention sinks.
         return [*([fastest] if fastest else []), GroupedAttention("sdpa"), GroupedAttention("eager")]
 
     def worth_timing(self, placement: Placement) -> bool:
@@ -237,7 +240,7 @@ class KernelSelector:
 
 
 def seconds(compute: Callable[[], list[Tensor]]) -> float:
-    """Return the shortest of three times, after one that does not count; the result's way to the CPU is in it."""
+    """Return the shortest of three times after a warm-up; each includes the copy of the result to the CPU."""
     times = []
     for _ in range(4):
         start = time.perf_counter()

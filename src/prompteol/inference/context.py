@@ -1,7 +1,6 @@
 """Carry what the attention and the layers of one packed forward need, and register its attention with transformers.
 
-One attention function serves every architecture: the running forward's kernel does the arithmetic, and the mask is the
-architecture's own, of one text's positions instead of the pack's, which brings sliding and chunked windows with it.
+One attention function serves every architecture: the running forward's kernel does the arithmetic.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface
 
-from prompteol.compat import visible_tokens
 from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
 
 if TYPE_CHECKING:
@@ -29,11 +27,11 @@ Made = TypeVar("Made")
 
 
 class UnsupportedError(Exception):
-    """The architecture computes attention in a way that a pack cannot follow."""
+    """Signal that an architecture computes attention in a way that a packed forward cannot reproduce."""
 
 
 class StopForward(Exception):  # noqa: N818 - it ends a forward, nothing is wrong
-    """Nothing further of this forward is needed."""
+    """Stop a forward early, as nothing more of it is needed."""
 
 
 class Attention(Protocol):
@@ -44,7 +42,7 @@ class Attention(Protocol):
         """Return the name that messages use."""
 
     def mask(self, seen: Tensor, dtype: torch.dtype) -> Tensor:
-        """Turn the architecture's rule, true where a token is seen, (1, 1, span, span), into what the kernel takes."""
+        """Turn the architecture's mask, (1, 1, span, span), true where a token is seen, into the kernel's own form."""
 
     def __call__(
         self,
@@ -58,8 +56,8 @@ class Attention(Protocol):
     ) -> Tensor:
         """Return (1, queries, heads, width).
 
-        ``query`` is (1, heads, queries, width), of every token, or of last tokens where ``context.last_only``; ``key``
-        and ``value`` are (1, key heads, tokens, width), without the prefix; ``mask`` is what :meth:`mask` gave.
+        ``query`` is (1, heads, queries, width) for all tokens, or for last tokens if ``context.last_only``; ``key``
+        and ``value`` are (1, key heads, tokens, width), without the prefix; ``mask`` is the result of :meth:`mask`.
         """
 
 
@@ -69,16 +67,16 @@ class ForwardContext:
 
     Args:
         attention: the attention kernel.
-        lengths: tokens of each text without the prefix, in the order in which they lie; sorted.
-        device: where the input goes.
+        lengths: the number of tokens of each text without the prefix, sorted, in the order of the texts in the pack.
+        device: the device of the input.
         depth: the last index into ``hidden_states`` that is needed.
-        prefix: keys and values of the shared prefix by attention module, each (1, key heads, prefix, width).
-        prefix_length: tokens of the shared prefix.
+        prefix: keys and values of the shared prefix for each attention module, each (1, key heads, prefix, width).
+        prefix_length: the number of tokens of the shared prefix.
         wanted: the indices into ``hidden_states`` to keep of each text, in ``kept``, each (texts, width).
-        pooling: what is kept of a text's states.
-        prefix_sums: of the prefix's states, by index into ``hidden_states``, where a mean is kept.
-        opening: the context of the prefix itself where its tokens lie in front of the texts; ``prefix`` is filled then.
-        within: what is read and edited within the layers.
+        pooling: how a text's states are reduced to one.
+        prefix_sums: sums of the prefix's states, by index into ``hidden_states``, where a mean is kept.
+        opening: the context of the prefix itself if this pack begins with its tokens; it fills ``prefix``.
+        within: the reads and edits within the layers.
     """
 
     attention: Attention
@@ -105,36 +103,36 @@ class ForwardContext:
 
     @property
     def positions(self) -> list[int]:
-        """Each token's place in its text, prefix included."""
+        """The position of each token in its text, prefix included."""
         before = self.opening.positions if self.opening else []
         return [*before, *(self.prefix_length + place for length in self.lengths for place in range(length))]
 
     @property
     def span(self) -> int:
-        """Tokens of the longest text, prefix included."""
+        """The number of tokens of the longest text, prefix included."""
         return self.prefix_length + max(self.lengths)
 
     @property
     def last_only(self) -> bool:
-        """Whether queries come from each text's last token alone."""
+        """Whether only each text's last token has a query."""
         return self.cached_kv is not None
 
     def once(self, what: Hashable, make: Callable[[], Made]) -> Made:
-        """Return what ``make`` returns, computed once in this forward."""
+        """Return the result of ``make``, which is called once in this forward."""
         if what not in self._made:
             self._made[what] = make()
         made: Made = self._made[what]
         return made
 
     def with_prefix(self, module: nn.Module, key: Tensor, value: Tensor) -> KeyValue:
-        """Put the prefix's keys and values in front of those of each row, (rows, key heads, tokens, width)."""
+        """Put the prefix's keys and values in front of each row's, (rows, key heads, tokens, width)."""
         if not self.prefix:
             return key, value
         keys, values = (states.expand(len(key), -1, -1, -1) for states in self.prefix[module])
         return torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
 
     def keep(self, index: int, states: Tensor) -> None:
-        """Keep ``hidden_states[index]``, (1, tokens, width), of each text if it is wanted."""
+        """Pool and keep ``hidden_states[index]``, (1, tokens, width), if it is wanted."""
         if self.within is not None:
             self.within.take_mean(index - 1, states)
         if index not in self.wanted:
@@ -151,12 +149,12 @@ class ForwardContext:
 
     @property
     def rerouting(self) -> float | None:
-        """The bias at which all tokens of a text see its last key and value in the layer that runs, or None."""
+        """The bias at which all tokens of a text see its last key and value in the running layer, or None."""
         return None if self.within is None else self.within.edit.rerouted(self.within.layer)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Be the current context for what is called in the block, in this thread alone."""
+        """Make this the current context within the block, in this thread only."""
         token = _CURRENT.set(self)
         try:
             yield
@@ -200,7 +198,7 @@ def _attend_in_pack(
         return attend(context, module, query, key, value)
     parts = [context.prefix_length, key.shape[2] - context.prefix_length]
     (shared_key, key), (shared_value, value) = key.split(parts, dim=2), value.split(parts, dim=2)
-    # Cloned, so that what is kept of the pack is the prefix alone.
+    # The clone lets the rest of the pack be freed.
     context.prefix[module] = shared_key.clone(), shared_value.clone()
     if context.last_only:
         return attend(context, module, query, key, value)
@@ -209,14 +207,4 @@ def _attend_in_pack(
     return torch.cat([before, attend(context, module, query, key, value)], dim=1)
 
 
-def _mask_of_one_text(*, mask_function: Callable[..., Tensor], dtype: torch.dtype, **_: Any) -> Tensor:
-    """Return the architecture's mask of the longest text, (1, 1, span, span); a shorter text's is a corner of it."""
-    context = current_context()
-    positions = torch.arange(context.span, device=context.device)
-    zero = torch.zeros(1, 1, 1, 1, dtype=torch.long, device=context.device)
-    seen = visible_tokens(mask_function, zero, positions)
-    return context.attention.mask(seen.expand(1, 1, context.span, context.span), dtype)
-
-
 AttentionInterface.register(NAME, _attend)
-AttentionMaskInterface.register(NAME, _mask_of_one_text)

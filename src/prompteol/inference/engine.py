@@ -1,4 +1,4 @@
-"""Compute one vector a row, of its last token's state or a mean, with prefix caching and sequence packing."""
+"""Compute one vector per row, the last token's state or a mean, with prefix caching and sequence packing."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from prompteol.inference.reference_forward import input_device, reference_states
 from prompteol.inference.structure import Structure, is_training
 from prompteol.inference.within_layers import Read, current_edit
 
-# More than this falls out of a CPU's cache (docs/performance.md); for accelerators it is a guess.
+# More than this does not fit into a CPU's cache (docs/performance.md); the number for accelerators is a guess.
 _CPU_BUDGET = 1024
 _ACCELERATOR_BUDGET = 16384
-# Beside a longer row a prefix is little, and what may be seen of it, written out, takes a gigabyte and more.
+# In a longer row the prefix saves little, and the attention mask takes a gigabyte and more.
 _LONGEST_ROW = 16384
 
 
@@ -41,15 +41,15 @@ class SharedPrefixEngine:
     Equal to the reference forward: before the packed forward is used, a few rows run both ways, and again whenever the
     backbone's modules or settings changed or a row is more than twice as long as any compared before. If they differ,
     or the backbone carries hooks or modules from outside, every row takes the reference forward, with one warning.
-    In training mode, and wherever gradients are recorded, it is taken too; see :class:`TrainingEngine`. No state
+    In training mode, and while gradients are recorded, every row takes it, too; see :class:`TrainingEngine`. No state
     outlives a call, so every edit of the weights is seen. Safe to call from several threads.
 
     Args:
-        backbone: what ``AutoModel`` gives, on any device, in any dtype, quantization or with an adapter; never changed.
-        token_budget: tokens computed at once, at most; 1024 on a CPU and 16384 elsewhere. Halved for good when memory
+        backbone: a model from ``AutoModel``, on any device, in any dtype, quantized or with an adapter; never changed.
+        token_budget: the most tokens to compute at once; 1024 on a CPU and 16384 elsewhere. Halved for good when memory
             runs out.
         attention: ``"sdpa"`` runs texts of equal length as a batch, ``"varlen"`` a whole pack at once by FlashAttention
-            (CUDA, fp16 and bf16). ``"auto"`` is ``"sdpa"``, and on CUDA what is found right and fastest while large
+            (CUDA, fp16 and bf16). ``"auto"`` is ``"sdpa"``, and on CUDA the fastest verified kernel, timed while large
             packs run. Or a name given to :func:`prompteol.register_attention`.
 
     Raises:
@@ -79,24 +79,24 @@ class SharedPrefixEngine:
 
     @property
     def structure(self) -> Structure | None:
-        """What the packed forward was last checked on; the same object as long as nothing changed."""
+        """The structure that the packed forward was last checked on; the same object as long as nothing changed."""
         return None if self._check is None else self._check.structure
 
     def current_structure(self) -> Structure:
-        """Look at the backbone now, and return what the next call will find unless it changes again."""
+        """Return the backbone's structure as it is now, which the next call finds unless it changes again."""
         return self._current_check().structure
 
     @property
     def token_budget(self) -> int:
-        """Tokens computed at once, at most; lower than given once memory has run out."""
+        """The most tokens to compute at once; lower than the argument if memory has run out."""
         return self._budget.tokens
 
     def last_token_states(self, rows: Sequence[TokenRow], *, prefix: TokenRow = (), layer: int = -1) -> Tensor:
         """Return what the reference forward has in ``hidden_states[layer]`` at each row's last token: (rows, width).
 
         Args:
-            rows: token ids, without padding; equal rows are computed once.
-            prefix: token ids that the rows start with; one that does not is computed without it.
+            rows: rows of token ids, without padding; equal rows are computed once.
+            prefix: token ids that the rows start with; a row that does not is computed without it.
             layer: index from the end; -1 is the last one, after the final norm.
         """
         return self.layer_states(rows, [layer], prefix=prefix)[0]
@@ -104,19 +104,19 @@ class SharedPrefixEngine:
     def layer_states(
         self, rows: Sequence[TokenRow], layers: Sequence[int | Read], *, prefix: TokenRow = ()
     ) -> list[Tensor]:
-        """Return the states of several layers, or what else is read, from one pass: (rows, width) for each.
+        """Return the states of several layers, or other reads, from one pass: (rows, width) for each.
 
         Arguments and errors are those of :meth:`last_token_states`; widths may differ between layers.
         """
         self._validate(rows, layers)
-        # A row alone takes the reference forward in any mode.
+        # A single row takes the reference forward in any mode.
         if torch.is_grad_enabled() or (len(rows) > 1 and is_training(self.backbone)):
             return self._reference(layers, rows)
         places: dict[tuple[int, ...], int] = {}
         inverse = [places.setdefault(tuple(row), len(places)) for row in rows]
         alone = len(places) == 1 and set(layers) == {-1} and len(rows[0]) <= self._longest_row()
         if alone and current_edit() is None and not self.strict:
-            # It has no padding and shares nothing: right without a check.
+            # A single row has no padding and shares nothing, so it needs no check.
             self.counters.add(text_tokens=len(rows[0]))
             (states,) = reference_states(self.backbone, rows[:1], [-1], self.pooling)
             return [states.repeat(len(rows), 1) if len(rows) > 1 else states] * len(layers)
@@ -155,7 +155,7 @@ class SharedPrefixEngine:
                 raise LayerError(f"layer {layer} is outside this backbone; choose one from {lowest} to -1")
 
     def _longest_row(self) -> float:
-        """Return how long a row of the packed forward may be, read anew: settings may change."""
+        """Return how long a row of the packed forward may be; it is read anew, as settings may change."""
         return min(_LONGEST_ROW, longest_independent_row(self.backbone.config.get_text_config()))
 
     def _by_prefix(self, rows: list[tuple[int, ...]], prefix: Prefix) -> dict[Prefix | None, list[tuple[int, ...]]]:
@@ -163,7 +163,7 @@ class SharedPrefixEngine:
         longest = self._longest_row()
         starting = {row for row in rows if len(prefix) < len(row) <= longest and row[: len(prefix)] == prefix}
         if len(starting) == 1:
-            # A row alone has nobody to share with.
+            # A single row has no other row to share a prefix with.
             starting.clear()
         shared: dict[Prefix | None, list[tuple[int, ...]]] = {}
         for row in rows:
@@ -194,7 +194,7 @@ class SharedPrefixEngine:
         except Exception as error:
             if self.strict:
                 check.leave(forward, describe(error))
-            # If the rows themselves are at fault the reference forward raises, and the packed forward stays in use.
+            # If the rows themselves are invalid, the reference forward raises, and the packed forward stays in use.
             states = reference()
             check.leave(forward, describe(error))
             return states

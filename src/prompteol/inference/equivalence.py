@@ -13,11 +13,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from prompteol.inference.attention import TIMED_TOKENS, KernelSelector, Placement, VariableLengthAttention, seconds
+from prompteol.inference.comparison import Comparison, compare_with
 from prompteol.inference.context import Attention, UnsupportedError
 from prompteol.inference.packed_forward import PackedBackbone, PackedForward, Prefix
 from prompteol.inference.packing import Counters, TokenBudget, TokenRow, packs
 from prompteol.inference.pooling import LAST_TOKEN, TokenPooling
-from prompteol.inference.reference_forward import Comparison, compare_with, input_device, reference_states
+from prompteol.inference.reference_forward import input_device, reference_states
 from prompteol.inference.structure import Structure, foreign_code
 from prompteol.inference.within_layers import Edit, Read, current_edit
 from prompteol.locks import Lock
@@ -41,18 +42,18 @@ class EquivalenceCheck:
         pooling: TokenPooling = LAST_TOKEN,
     ) -> None:
         self.structure = structure
-        self._backbone = backbone
+        self.backbone = backbone
         self._budget = budget
         self._counters = counters
         self._kernels = kernels
-        self._pooling = pooling
+        self.pooling = pooling
         self._packed_backbone: PackedBackbone | None = None
-        self._attentions: list[Attention] | None = None
-        self._refused = False
+        self.attentions: list[Attention] | None = None
+        self.refused = False
         self._checked_lengths: dict[tuple[int, Layers, Edit | None], int] = {}
-        self._lock = Lock()
+        self.lock = Lock()
         if foreign := foreign_code(backbone.modules()):
-            self._refuse(f"{foreign} expects ordinary batches")
+            self.refuse(f"{foreign} expects ordinary batches")
 
     def forward(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> PackedForward | None:
         """Return the packed forward for one call, or None where only the reference forward is right.
@@ -60,59 +61,60 @@ class EquivalenceCheck:
         A set of layers is checked once without a prefix, once with one, which all rows start with, and again when the
         prefix or a row is more than twice as long as any before. The rows are sorted by length.
         """
-        with self._lock.locked():
+        with self.lock.locked():
             # The check has run the prefix, and the call goes on with it.
-            forwards = cast("MakeForward", cache(self._make_forward))
-            if not self._refused and not self._proven(prefix, rows, layers):
-                self._check(forwards, prefix, rows, layers)
-            if self._refused or not self._attentions or not self._proven(prefix, rows, layers):
+            forwards = cast("MakeForward", cache(self.make_forward))
+            if not self.refused and not self.proven(prefix, rows, layers):
+                self.verify(forwards, prefix, rows, layers)
+            if self.refused or not self.attentions or not self.proven(prefix, rows, layers):
                 return None
-            self._time_varlen(forwards, self._attentions, prefix, rows, layers)
-            return forwards(self._attentions[0]) if self._attentions and self._proven(prefix, rows, layers) else None
+            self._time_varlen(forwards, self.attentions, prefix, rows, layers)
+            return forwards(self.attentions[0]) if self.attentions and self.proven(prefix, rows, layers) else None
 
-    def _proven(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> bool:
+    def proven(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> bool:
+        """Return whether rows like these, no more than twice as long, were found equal."""
         return len(rows[-1]) <= 2 * self._checked_lengths.get((_magnitude(prefix), layers, current_edit()), 0)
 
     def leave(self, forward: PackedForward, reason: str) -> None:
         """Go on without an attention kernel that broke: with the next one, else by the reference forward."""
-        with self._lock.locked():
+        with self.lock.locked():
             kernel, fastest = forward.attention, self._kernels.fastest
-            if not self._attentions or kernel not in self._attentions:
+            if not self.attentions or kernel not in self.attentions:
                 return
-            if self._attentions[0] is kernel and fastest.get(self._placement) is kernel:
+            if self.attentions[0] is kernel and fastest.get(self._placement) is kernel:
                 fastest[self._placement] = None
                 logger.warning("attention %s is left out from now on: %s", kernel.name, reason)
-                self._attentions, self._checked_lengths = self._attentions[1:], {}
+                self.attentions, self._checked_lengths = self.attentions[1:], {}
             else:
-                self._refuse(reason)
+                self.refuse(reason)
 
-    def _refuse(self, reason: str) -> None:
+    def refuse(self, reason: str) -> None:
         """Take the reference forward from now on, and warn once."""
-        self._refused, self._attentions = True, None
+        self.refused, self.attentions = True, None
         warnings.warn(
-            f"{type(self._backbone).__name__} cannot be run with a shared prefix and without padding "
+            f"{type(self.backbone).__name__} cannot be run with a shared prefix and without padding "
             f"({reason}); the reference forward is used instead: right, but slower",
             RuntimeWarning,
             stacklevel=2,
         )
 
-    def _check(self, forwards: MakeForward, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> None:
+    def verify(self, forwards: MakeForward, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> None:
         """Run the shortest row, the longest and half of the longest both ways."""
         shortest, longest = (tuple(row[len(prefix) :]) for row in (rows[0], rows[-1]))
         suffixes = sorted({shortest, longest, longest[: -(-len(longest) // 2)]}, key=len)
-        comparison = self._reference_states(prefix, suffixes, layers)
+        comparison = self.comparison(prefix, suffixes, layers)
         if comparison is None:
             return
         reasons = []
         try:
-            if self._attentions is None:
-                self._attentions = self._kernels.candidates(self._placement)
-            for index, attention in enumerate(self._attentions):
+            if self.attentions is None:
+                self.attentions = self._kernels.candidates(self._placement)
+            for index, attention in enumerate(self.attentions):
                 states = partial(forwards(attention).states, prefix, layers=layers)
                 reason = self._difference(comparison, partial(self._budget.run, suffixes, states), suffixes)
                 if not reason:
                     if index:
-                        self._attentions, self._checked_lengths = self._attentions[index:], {}
+                        self.attentions, self._checked_lengths = self.attentions[index:], {}
                     self._checked_lengths[_magnitude(prefix), layers, current_edit()] = len(rows[-1])
                     return
                 reasons.append(f"{attention.name}: {reason}")
@@ -121,7 +123,7 @@ class EquivalenceCheck:
             raise
         except Exception as error:
             reasons.append(describe(error))
-        self._refuse("; ".join(reasons))
+        self.refuse("; ".join(reasons))
 
     def _time_varlen(
         self,
@@ -138,7 +140,7 @@ class EquivalenceCheck:
         if sum(map(len, pack)) < TIMED_TOKENS:
             return
         self._kernels.fastest[self._placement] = None
-        comparison = self._reference_states(prefix, pack, layers)
+        comparison = self.comparison(prefix, pack, layers)
         if comparison is None:
             return
         durations: dict[Attention, float] = {}
@@ -158,20 +160,20 @@ class EquivalenceCheck:
         fastest = min(durations, key=durations.__getitem__, default=attentions[0])
         attentions = attentions[1:] if wrong else attentions
         if fastest in durations and fastest not in attentions[:1]:
-            self._attentions = [fastest, *attentions]
+            self.attentions = [fastest, *attentions]
             self._checked_lengths = {(_magnitude(prefix), layers, current_edit()): len(rows[-1])}
             self._kernels.fastest[self._placement] = fastest
         elif wrong and attentions:
-            self._attentions, self._checked_lengths = attentions, {}
+            self.attentions, self._checked_lengths = attentions, {}
         elif wrong:
-            self._refuse(wrong)
+            self.refuse(wrong)
 
-    def _reference_states(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Layers) -> Comparison | None:
+    def comparison(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Layers) -> Comparison | None:
+        """Run the reference forward; return what the packed one must equal, or None where a state is not finite."""
+
         def reference(rows: Sequence[TokenRow]) -> list[Tensor]:
             self._counters.add(check_tokens=len(rows) * max(map(len, rows)))
-            return self._budget.run(
-                rows, partial(reference_states, self._backbone, layers=layers, pooling=self._pooling)
-            )
+            return self._budget.run(rows, partial(reference_states, self.backbone, layers=layers, pooling=self.pooling))
 
         self._counters.add(checks=1)
         return compare_with(reference, [(*prefix, *suffix) for suffix in suffixes], layers)
@@ -189,14 +191,15 @@ class EquivalenceCheck:
             # For instance transformers' way to say that an attention function lacks something, soft-capping say.
             return describe(error)
 
-    def _make_forward(self, attention: Attention) -> PackedForward:
+    def make_forward(self, attention: Attention) -> PackedForward:
+        """Return the packed forward for one call."""
         if self._packed_backbone is None:
-            self._packed_backbone = PackedBackbone(self._backbone)
-        return PackedForward(self._packed_backbone, attention, self._counters, self._pooling)
+            self._packed_backbone = PackedBackbone(self.backbone)
+        return PackedForward(self._packed_backbone, attention, self._counters, self.pooling)
 
     @property
     def _placement(self) -> Placement:
-        return input_device(self._backbone), self._backbone.dtype
+        return input_device(self.backbone), self.backbone.dtype
 
 
 def _magnitude(prefix: Prefix) -> int:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from prompteol.inference.comparison import TIMES_NOISE, Comparison, tolerance
 from prompteol.inference.context import Attention
 from prompteol.inference.equivalence import EquivalenceCheck, Layers
+from prompteol.inference.evaluation_mode import evaluation_mode
 from prompteol.inference.packed_forward import PackedForward, Prefix
 from prompteol.inference.packing import TokenRow
-from prompteol.inference.reference_forward import TIMES_NOISE, Comparison, reference_states, tolerance
+from prompteol.inference.reference_forward import reference_states
 
 # A gradient sums over all tokens, and so does its rounding.
 _MOST_ROUNDING = 10
@@ -55,34 +56,36 @@ class GradientCheck(EquivalenceCheck):
 
     def forward(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> PackedForward | None:
         """Return the packed forward for one call, or None where only the reference forward is right."""
-        with self._lock.locked():
-            if not self._refused and not self._proven(prefix, rows, layers):
+        with self.lock.locked():
+            if not self.refused and not self.proven(prefix, rows, layers):
                 self._check_without_dropout(prefix, rows, layers)
-            if self._refused or not self._attentions or not self._proven(prefix, rows, layers):
+            if self.refused or not self.attentions or not self.proven(prefix, rows, layers):
                 return None
-            return self._make_forward(self._attentions[0])
+            return self.make_forward(self.attentions[0])
 
     def _check_without_dropout(self, prefix: Prefix, rows: Sequence[TokenRow], layers: Layers) -> None:
         try:
-            with torch.enable_grad(), _evaluating(self._backbone):
-                self._check(self._make_forward, prefix, rows, layers)
+            with torch.enable_grad(), evaluation_mode(self.backbone):
+                self.verify(self.make_forward, prefix, rows, layers)
         except torch.OutOfMemoryError:
-            self._refuse("memory did not hold the two gradients to compare")
+            self.refuse("memory did not hold the two gradients to compare")
         # It may hold weights in half precision that know nothing of the graph to come.
         torch.clear_autocast_cache()
 
-    def _make_forward(self, attention: Attention) -> PackedForward:
-        forward = super()._make_forward(attention)
-        forward.packed_backbone.follow_mode(self._backbone)
+    def make_forward(self, attention: Attention) -> PackedForward:
+        """Return the packed forward for one call, with dropout where the backbone is in training mode."""
+        forward = super().make_forward(attention)
+        forward.packed_backbone.follow_mode(self.backbone)
         return forward
 
-    def _reference_states(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Layers) -> Comparison | None:
-        states = super()._reference_states(prefix, suffixes, layers)
-        trained = [(name, part) for name, part in self._backbone.named_parameters() if part.requires_grad]
+    def comparison(self, prefix: Prefix, suffixes: Sequence[TokenRow], layers: Layers) -> Comparison | None:
+        """Run the reference forward forth and back, all rows together and each alone."""
+        states = super().comparison(prefix, suffixes, layers)
+        trained = [(name, part) for name, part in self.backbone.named_parameters() if part.requires_grad]
         if states is None or not states.expected[0].requires_grad:
             return states
         rows = [(*prefix, *suffix) for suffix in suffixes]
-        alone = zip(*(reference_states(self._backbone, [row], layers, self._pooling) for row in rows), strict=True)
+        alone = zip(*(reference_states(self.backbone, [row], layers, self.pooling) for row in rows), strict=True)
         together = _gradients(states.expected, trained)
         noise = [
             float((one - other).abs().max())
@@ -109,15 +112,3 @@ def _gradients(states: Sequence[Tensor], parameters: Sequence[tuple[str, nn.Para
     weights = [torch.arange(1, one.numel() + 1, device=one.device).sin().to(one.dtype).view_as(one) for one in states]
     found = torch.autograd.grad(list(states), trained, weights, allow_unused=True)
     return [torch.zeros_like(part) if one is None else one for part, one in zip(trained, found, strict=True)]
-
-
-@contextmanager
-def _evaluating(backbone: nn.Module) -> Iterator[None]:
-    """Take a backbone out of training in the block, and put each module back into the mode that it had."""
-    modes = [(module, module.training) for module in backbone.modules()]
-    backbone.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import AttentionMaskInterface, PretrainedConfig, PreTrainedModel
 
+from prompteol.inference.attention_mask import mask_of_one_text
 from prompteol.inference.context import (
     NAME,
     Attention,
@@ -34,6 +35,8 @@ from prompteol.inference.reference_forward import input_device
 from prompteol.inference.within_layers import Read, WithinLayers
 
 Prefix = tuple[int, ...]
+
+AttentionMaskInterface.register(NAME, mask_of_one_text)
 
 
 class PackedForward:

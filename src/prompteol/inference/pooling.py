@@ -14,11 +14,11 @@ POOLING_MODES: tuple[str, ...] = get_args(PoolingMode)
 
 @dataclass(frozen=True)
 class TokenPooling:
-    """Say which tokens of a row its vector is made of, and with which weights.
+    """Define which tokens of a row make up its vector, and their weights.
 
     Args:
-        mode: as sentence-transformers' ``Pooling`` names it. ``"cls"`` has no use for a shared prefix.
-        skipped: how many tokens at the beginning of a row have no part in it, a prompt's say.
+        mode: the mode in sentence-transformers' ``Pooling``. With ``"cls"`` there is nothing to share.
+        skipped: the number of tokens at the beginning of a row to leave out, such as a prompt's.
     """
 
     mode: PoolingMode = "lasttoken"
@@ -26,7 +26,7 @@ class TokenPooling:
 
     @property
     def last_only(self) -> bool:
-        """Whether nothing but the last token's state is read."""
+        """Whether only the last token's state is read."""
         return self.mode == "lasttoken"
 
     def weights(self, positions: Tensor) -> Tensor:
@@ -54,9 +54,9 @@ class TokenPooling:
         """Pool (tokens, width) of texts laid end to end.
 
         Args:
-            states: of all tokens behind the shared prefix.
-            lengths: tokens of each text behind the prefix.
-            start: tokens of the prefix.
+            states: the states of all tokens behind the shared prefix.
+            lengths: the number of tokens of each text behind the prefix.
+            start: the number of tokens of the prefix.
             before: the :meth:`weighted_sum` of the prefix, if there is one.
         """
         ends = lengths.cumsum(0)
@@ -77,5 +77,5 @@ LAST_TOKEN = TokenPooling()
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
-    """Return what sentence-transformers sums in."""
+    """Return the dtype that sentence-transformers sums in."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype

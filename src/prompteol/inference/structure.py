@@ -27,12 +27,12 @@ _KNOWN_PACKAGES = frozenset(
     {"accelerate", "bitsandbytes", "peft", "torch", "transformers"}
     | {"aqlm", "awq", "compressed_tensors", "eetq", "gptqmodel", "hqq", "optimum", "torchao"}
 )
-# Of each weight, about so many values are sampled.
+# About this many values are sampled from each weight.
 _SAMPLES = 4
 
 
 class Structure:
-    """Differ from another one as soon as the backbone may compute in another way than before."""
+    """Describe a backbone so that two descriptions differ as soon as it may compute differently."""
 
     def __init__(self, backbone: nn.Module) -> None:
         self._objects: list[Callable[[], Any]] = []
@@ -45,7 +45,7 @@ class Structure:
         ]
 
     def __eq__(self, other: object) -> bool:
-        # Where an object is gone, another may have its address.
+        # Another object may have the address of a deleted one.
         return (
             isinstance(other, Structure)
             and self._description == other._description
@@ -66,7 +66,7 @@ class Structure:
         return id(value)
 
     def _of_module(self, module: nn.Module) -> tuple[Any, ...]:
-        # Modes are no structure.
+        # Training and evaluation mode are not part of the structure.
         attributes = [
             (name, self._frozen(value))
             for name, value in vars(module).items()
@@ -76,7 +76,7 @@ class Structure:
         return self._identity(module), type(module).forward, attributes
 
     def _frozen(self, value: Any) -> Any:
-        """Return something that equals its like as long as the value stays the same."""
+        """Return a hashable copy of a value, which compares equal as long as the value stays the same."""
         if type(value) in _PLAIN:
             return value
         if isinstance(value, Tensor):
@@ -95,7 +95,7 @@ class Structure:
 
 
 def _settings(config: PretrainedConfig) -> dict[str, Any]:
-    """Return what a forward may read of a configuration; saving a model rewrites the rest, and is no change to it."""
+    """Return the settings that a forward may read; the others change when a model is saved, which does not matter."""
     settings = {name: value for name, value in vars(config).items() if name != "architectures"}
     if "dtype" in settings:
         settings["dtype"] = str(settings["dtype"]).removeprefix("torch.")
@@ -108,7 +108,7 @@ def is_training(backbone: nn.Module) -> bool:
 
 
 def foreign_code(modules: Iterable[nn.Module]) -> str:
-    """Name a hook, forward or module that was put among the modules from outside, or return nothing.
+    """Return the name of a hook, forward or module that was added from outside, or an empty string.
 
     It may look at the shape of a batch, remember what it saw, or mix tokens for some values of its weights and some
     states only, which no check of a few rows can rule out; so it gets the batches that it was written for.
@@ -159,15 +159,15 @@ def weights_sample(module: nn.Module) -> Hashable:
     kinds = tuple((name, tensor.dtype) for name, tensor in tensors.items())
     picked: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)
     for tensor in tensors.values():
-        # Some quantized or sharded tensors let nobody look inside.
+        # The values of some quantized or sharded tensors cannot be read.
         with suppress(NotImplementedError, RuntimeError, TypeError):
             flat = tensor.detach().reshape(-1)
             sample = flat[:: max(1, -(-flat.numel() // _SAMPLES))]
-            # Not all to float64, which not every device has.
+            # The values are not converted to float64, which not every device supports.
             sample = sample if sample.dtype == torch.float64 else sample.float()
             if type(sample) is Tensor and not sample.is_meta:
                 picked[sample.device, sample.dtype].append(sample)
-    # One transfer a device and type.
+    # One transfer per device and type.
     values = b"".join(torch.cat(samples).cpu().numpy().tobytes() for samples in picked.values())
     return kinds, tuple(_adapters(module.modules())), values
 

@@ -16,10 +16,9 @@ from torch import nn
 
 from prompteol.compat import reusing_tokenizer
 from prompteol.errors import ArtifactError, ModelError
-from prompteol.loading.finding import Found, PromptConfig, find_parts
+from prompteol.files.model_folders import ADAPTER, MANIFEST
+from prompteol.loading.finding import Found, PromptConfig, embedded_model, find_parts
 from prompteol.model import (
-    ADAPTER,
-    MANIFEST,
     LoadOptions,
     ModelSource,
     backbone_of,
@@ -60,6 +59,17 @@ class LoadedModel:
         if self.source.kind == "artifact" and not folder.is_dir():
             return self.source.name
         return f"prompteol/{folder.resolve().name}"
+
+    @property
+    def kept_card(self) -> str | None:
+        """The card that is saved again where nothing has changed: that of the default is about this package's file."""
+        return None if Path(self.source.name) == embedded_model() else self.card
+
+    @property
+    def language(self) -> list[str]:
+        """The languages that a saved model's card states."""
+        found = stated(self.card or "", "language")
+        return found.split(", ") if found else []
 
     @property
     def license(self) -> str | None:
@@ -124,7 +134,7 @@ def load_model(
             model_kwargs=dict(options.model) or None,
             processor_kwargs=dict(options.processor) or None,
             config_kwargs=dict(options.config) or None,
-            **files,
+            **source.files,
         )
     transformer, pooling, *after = _checked(list(stock), source)
     if source.file(ADAPTER) is not None:

@@ -11,9 +11,8 @@ from transformers import AutoProcessor, AutoTokenizer, PretrainedConfig, PreTrai
 
 from prompteol.errors import ModelError
 from prompteol.extras import check_extra
+from prompteol.files.model_folders import ADAPTER, MANIFEST
 from prompteol.model import (
-    ADAPTER,
-    MANIFEST,
     LoadOptions,
     ModelSource,
     backbone_of,
@@ -169,6 +168,9 @@ def _tokenizer(source: ModelSource, options: LoadOptions) -> PreTrainedTokenizer
         tokenizer = AutoProcessor.from_pretrained(source.name, **{**options.files_of(source), **options.processor})
     # What a damaged file makes of it, tokenizers' own error among it, which has no class.
     except Exception as error:
+        # transformers hides what it comes from; of a Hub that does not answer this says so.
+        for file in ("tokenizer_config.json", "tokenizer.json", "tokenizer.model"):
+            source.file(file)
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"the tokenizer of {source.name!r} cannot be read; are its files there? {reason}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerBase):

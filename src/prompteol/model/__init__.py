@@ -6,8 +6,6 @@ from prompteol.model.adapter_state import adapter_settings, has_adapter, own_mod
 from prompteol.model.backbone import LoadOptions, check_device, load_backbone
 from prompteol.model.layers import layer_named, resolve_layer
 from prompteol.model.source import (
-    ADAPTER,
-    MANIFEST,
     ModelSource,
     backbone_of,
     check_causal,
@@ -18,8 +16,6 @@ from prompteol.model.source import (
 from prompteol.model.words import LanguageModelHead, Word, tied_language_model
 
 __all__ = [
-    "ADAPTER",
-    "MANIFEST",
     "LanguageModelHead",
     "LoadOptions",
     "ModelSource",

@@ -1,4 +1,4 @@
-"""Put a saved PEFT adapter on a backbone, and make sure that each value arrived."""
+"""Put a saved PEFT adapter on a backbone, and check that each of its values was loaded."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from prompteol.compat import PEFT_PREFIX, renames_weights
 from prompteol.errors import ModelError, PromptEOLError
+from prompteol.files.model_folders import ADAPTER
 from prompteol.model.adapter_state import named_adapter_modules
-from prompteol.model.source import ADAPTER, DAMAGE, ModelSource, backbone_of
+from prompteol.model.source import DAMAGE, ModelSource, backbone_of
 
 if TYPE_CHECKING:
     from peft import PeftConfig
 
-# Kinds that are no change of weights, so that a backbone alone cannot have them.
+# Kinds of adapters that do more than change weights, so that a backbone alone cannot have them.
 _OUTSIDE = {
     "POLY": "it wants a task id with every text",
     "XLORA": "it mixes adapters by a classifier around the model",
@@ -31,12 +32,12 @@ _OUTSIDE = {
     "RANDLORA": "what its layers share depends on the modules around the backbone",
 }
 _RANDOM = re.compile(r"pissa_niter_\d+|corda|loftq")
-# What a configuration keeps by the names of modules.
+# The settings of a configuration that are keyed by names of modules.
 _PATTERNS = ("rank_pattern", "alpha_pattern", "trainable_token_indices")
 
 
 def put_adapter(source: ModelSource, backbone: PreTrainedModel) -> None:
-    """Read an adapter and put it on its base, as peft does on the causal LM; ModelError where it does not fit."""
+    """Read an adapter and put it on its base, as peft does on the causal LM; raise ModelError if it does not fit."""
     from peft import PEFT_TYPE_TO_TUNER_MAPPING, PeftConfig, get_peft_model
 
     with naming_the_adapter(source):
@@ -71,9 +72,9 @@ def put_adapter(source: ModelSource, backbone: PreTrainedModel) -> None:
 
 
 def set_adapter_weights(source: ModelSource, backbone: PreTrainedModel) -> None:
-    """Give an adapter that a stock loader put in place its saved weights again, or raise ModelError where one is lost.
+    """Set the saved weights of an adapter that a stock loader has placed; raise ModelError if one is lost.
 
-    transformers only logs those that it has no place for, and renames the weights of some architectures: not compared.
+    transformers only logs weights that it has no place for. Where it renames weights, they are not compared.
     """
     if not renames_weights(backbone.config.model_type):
         _set_weights(source, backbone, _weights(source, backbone))

@@ -24,18 +24,18 @@ from prompteol.errors import ModelError
 from prompteol.model.adapter_state import has_adapter, named_adapter_modules, own_module, tensors_as_saved
 from prompteol.model.source import DAMAGE, reading, vector_settings
 
-# Of the largest entry: merging rounds the weights, reading back does not.
+# Tolerances relative to the largest entry: merging rounds the weights, reading back does not.
 _READ_BACK, _MERGED = 1e-5, 1e-4
-# Initializations of LoRA that change the base, once more each time such an adapter is read.
+# Initializations of LoRA that change the base each time such an adapter is read.
 _CHANGES_BASE = re.compile(r"pissa.*|olora|corda|loftq")
 
 
 def portable_transformer(transformer: Transformer, files: Mapping[str, Any] | None = None) -> Transformer:
-    """Return what is to be saved of a Transformer module: itself, or a copy with its adapter merged.
+    """Return the Transformer module to save: itself, or a copy with its adapter merged.
 
     The base is compared with its files, which ``files`` say how to reach, in transformers' words. The adapter is saved
     to a temporary folder, read back as stock sentence-transformers reads it, onto a copy of the base that shares its
-    memory, and compared. ModelError where it comes back as another and cannot be merged.
+    memory, and compared. ModelError is raised if it comes back changed and cannot be merged.
     """
     backbone: PreTrainedModel = transformer.model
     if "peft" in sys.modules and isinstance(backbone, sys.modules["peft"].PeftModel):
@@ -137,7 +137,7 @@ def _why_not_read_back(backbone: PreTrainedModel, files: Mapping[str, Any]) -> s
     if changed := _changed_base(base, str(config.base_model_name_or_path or ""), files):
         return changed
     verbosity = logging.get_verbosity()
-    # What it reports of this trial, such as missing keys, is no fault of what will be saved.
+    # Reports on this trial, such as missing keys, say nothing about the files that will be saved.
     logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -165,7 +165,7 @@ def _why_not_read_back(backbone: PreTrainedModel, files: Mapping[str, Any]) -> s
 
 
 def _changed_base(base: PreTrainedModel, name: str, files: Mapping[str, Any]) -> str | None:
-    """Say in what a backbone without its adapter is not the base that the adapter would be put on.
+    """Describe how a backbone without its adapter differs from the base that the adapter would be put on.
 
     The files of the base are mapped into memory, and their tensors compared in the dtype of the backbone.
     """
@@ -189,7 +189,7 @@ def _changed_base(base: PreTrainedModel, name: str, files: Mapping[str, Any]) ->
     held = {**dict(base.named_parameters(remove_duplicate=False)), **dict(base.named_buffers(remove_duplicate=False))}
     for key, value in there.state_dict().items():
         own = held.get(key)
-        # What is quantized in memory is not so in the file.
+        # Weights that are quantized in memory are not quantized in the file.
         if own is not None and (type(own) not in (Tensor, nn.Parameter) or not own.is_floating_point()):
             continue
         if own is None or own.shape != value.shape or not torch.allclose(own, value.to(own), rounding, 0.0):

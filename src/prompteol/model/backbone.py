@@ -16,13 +16,13 @@ from prompteol.model.adapter_loading import put_adapter
 from prompteol.model.source import ModelSource, backbone_of, reading
 
 _LAST = {"method": "forward", "method_output_name": "last_hidden_state"}
-# How accelerate spreads a model by itself, and where it puts what no device has room for.
+# The device maps that accelerate computes by itself, and its places for weights that fit on no device.
 _AUTOMATIC_MAPS = frozenset({"auto", "balanced", "balanced_low_0", "sequential", "disk"})
 
 
 @dataclass
 class LoadOptions:
-    """How to load: what transformers' ``from_pretrained`` gets for the model, the tokenizer and the configuration."""
+    """Hold the arguments of transformers' ``from_pretrained`` for the model, the tokenizer and the configuration."""
 
     model: Mapping[str, Any] = field(default_factory=dict)
     processor: Mapping[str, Any] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class LoadOptions:
         return replace(self, model={**self.model, "dtype": torch.float32})
 
     def files_of(self, source: ModelSource) -> dict[str, Any]:
-        """Return what every ``from_pretrained`` gets that reads a file of a source."""
+        """Return the arguments for every ``from_pretrained`` that reads a file of a source."""
         return {**source.loading_kwargs, "trust_remote_code": self.trust_remote_code}
 
 
@@ -57,7 +57,7 @@ def check_device(device: Any, name: str = "device=") -> None:
     for one in device if isinstance(device, list) else [device]:
         try:
             torch.empty(0, device=one)
-        # torch says the same thing in four ways, by the device.
+        # torch raises four kinds of errors for this, depending on the device.
         except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
             found = torch.accelerator.current_accelerator(check_available=True)
             there = [f"{found.type}:{index}" for index in range(torch.accelerator.device_count())] if found else []
@@ -68,7 +68,7 @@ def check_device(device: Any, name: str = "device=") -> None:
 
 
 def _check_dtype(key: str, dtype: Any) -> None:
-    """Refuse what is no floating dtype; a mapping names one for each part of a composite model."""
+    """Refuse a dtype that is not floating-point; a mapping names one for each part of a composite model."""
     for value in dtype.values() if isinstance(dtype, Mapping) else [dtype]:
         found = getattr(torch, value, None) if isinstance(value, str) else value
         known = isinstance(found, torch.dtype) and found.is_floating_point
@@ -77,7 +77,7 @@ def _check_dtype(key: str, dtype: Any) -> None:
 
 
 def load_backbone(source: ModelSource, options: LoadOptions) -> Transformer:
-    """Load a base model, or the base of an adapter with the adapter on it; ModelError where that cannot be."""
+    """Load a base model, or an adapter on its base; raise ModelError if that is not possible."""
     if source.kind == "base":
         return _load_base(source, options)
     check_extra("adapters", "peft")
@@ -98,7 +98,7 @@ def _load_base(source: ModelSource, options: LoadOptions) -> Transformer:
             modality_config={"text": _LAST},
             module_output_name="token_embeddings",
         )
-    # RWKV would divide its weights in place at the first forward, and once more in each copy and saved model.
+    # RWKV would divide its weights in place at the first forward, and again in each copy and saved model.
     if getattr(transformer.model.config, "rescale_every", 0):
         transformer.model.config.rescale_every = 0
     return transformer

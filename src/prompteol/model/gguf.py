@@ -1,4 +1,4 @@
-"""Read the header of a GGUF file: what it says of its weights, their base and its license."""
+"""Read the header of a GGUF file: the kind of its weights, their base model and the license."""
 
 from __future__ import annotations
 
@@ -11,24 +11,22 @@ from typing import Any, BinaryIO
 
 from prompteol.errors import ModelError
 
-SUFFIX = ".gguf"
-
 _STRING, _ARRAY = 8, 9
 _FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-# No key and no value but a chat template is longer; a damaged length would ask for the whole memory.
+# Only a chat template is longer than this. A damaged length could ask for all memory.
 _LONGEST = 1 << 24
 
 
 @dataclass(frozen=True)
 class GGUFHeader:
-    """Hold the metadata of a GGUF file by their keys, without its vocabulary."""
+    """Hold the metadata of a GGUF file, without its vocabulary."""
 
     file: str
     metadata: Mapping[str, Any]
 
     @classmethod
     def read(cls, path: str | Path) -> GGUFHeader:
-        """Read the metadata; ModelError where the file is no GGUF, is damaged, or is one part of several."""
+        """Read the metadata; raise ModelError if the file is no GGUF, is damaged, or is one of several parts."""
         path = Path(path)
         try:
             header = cls(path.name, _cached_metadata(path, path.stat().st_mtime_ns))
@@ -44,12 +42,12 @@ class GGUFHeader:
 
     @property
     def license(self) -> str | None:
-        """The license that the file states, as a model card has it."""
+        """The license that the file states, in the form of a model card."""
         return self.metadata.get("general.license")
 
     @property
     def base_model(self) -> str | None:
-        """The Hub name of the model that the weights come from, where the file has it."""
+        """The Hub name of the model that the weights come from, if the file states it."""
         keys = ("general.base_model.0.repo_url", "general.source.repo_url", "general.repo_url", "general.source.url")
         for url in filter(None, (self.metadata.get(key) for key in keys)):
             _, found, name = str(url).partition("huggingface.co/")
@@ -58,7 +56,7 @@ class GGUFHeader:
         return None
 
     def describe(self) -> str:
-        """Say what the weights are dequantized from, for provenance and model card."""
+        """Describe what the weights are dequantized from, for provenance and model card."""
         made_by = self.metadata.get("general.organization")
         base = self.base_model or self.metadata.get("general.name")
         facts = [
@@ -85,7 +83,7 @@ def _metadata(file: BinaryIO) -> dict[str, Any]:
     for _ in range(count):
         key = _string(file)
         value = _value(file, _number(file, "I"))
-        # The vocabulary has a hundred thousand entries and more; tokenizers read it themselves.
+        # The vocabulary may have more than a hundred thousand entries; tokenizers read it themselves.
         if not key.startswith("tokenizer."):
             found[key] = value
     return found

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array, vstack
 from torch import Tensor
 
 from prompteol.errors import InputError, SettingError
+from prompteol.model.contrast import contrastive_words
 from prompteol.model.settable import SettableModel
 from prompteol.model.source import ModelSource
 from prompteol.model.sparse import HybridVectors, token_weights
@@ -37,16 +38,23 @@ class LexicalModel(SettableModel):
         return self._head
 
     @overload
-    def words(self, texts: str, k: int = 5) -> list[Word]: ...  # type: ignore[overload-overlap]
+    def words(self, texts: str, k: int = 5, *, contrast: bool = True) -> list[Word]: ...  # type: ignore[overload-overlap]
 
     @overload
-    def words(self, texts: Sequence[str], k: int = 5) -> list[list[Word]]: ...
+    def words(self, texts: Sequence[str], k: int = 5, *, contrast: bool = True) -> list[list[Word]]: ...
 
-    def words(self, texts: str | Sequence[str], k: int = 5) -> list[Word] | list[list[Word]]:
-        """Return what each text means in one word: the ``k`` likeliest next words, with their probabilities.
+    def words(self, texts: str | Sequence[str], k: int = 5, *, contrast: bool = True) -> list[Word] | list[list[Word]]:
+        """Return what each text means in one word: ``k`` next words, with their probabilities.
 
-        They come from the last layer and the LM head, whatever layer gives the embedding. Each is one token, maybe the
-        beginning of a longer word; control characters and single bytes of a character are left out.
+        They come from the last layer and the LM head, whatever layer gives the embedding. Control characters and
+        single bytes of a character are left out.
+
+        Args:
+            texts: one or several.
+            k: how many words of each text.
+            contrast: put those words first that the text makes likelier than a text that says nothing does. Spellings
+                that differ in case are one word, and a word that begins with the token of a longer one is spelled out
+                by the model. ``False`` gives the likeliest next tokens, likeliest first.
 
         Raises:
             ModelError: the model has no LM head.
@@ -55,7 +63,11 @@ class LexicalModel(SettableModel):
             raise InputError(f"k={k} asks for no word; give 1 or more")
         batch, single = as_texts(texts)
         self.eval()
-        words = self.head.words_of(batch, self.module.prompter, k, max_length=self.max_seq_length or 2**31)
+        prompter, longest = self.module.prompter, self.max_seq_length or 2**31
+        if contrast:
+            words = contrastive_words(self.head, prompter, batch, k, max_length=longest)
+        else:
+            words = self.head.words_of(batch, prompter, k, max_length=longest)
         return words[0] if single else words
 
     def encode_sparse(

@@ -26,7 +26,7 @@ Engine = Literal["auto", "stock"]
 
 # How transformers writes that a tokenizer has no limit.
 _NO_LIMIT = int(1e30)
-# Of the reference forward, which pads them to one length.
+# The batch size of the reference forward, which pads a batch to one length.
 _ROWS_AT_ONCE = 32
 
 
@@ -137,7 +137,7 @@ class PromptEOLModule(InputModule):
     def max_seq_length(self) -> int | None:
         """How many tokens a prompt may have, the template's included; longer text is cut, the template never.
 
-        Set to ``None`` it is as many as the backbone was made for.
+        ``None`` sets it to the number that the backbone was made for.
         """
         return self.transformer.max_seq_length
 
@@ -273,7 +273,7 @@ class PromptEOLModule(InputModule):
 
 
 def _read_prompts_alone(transformer: Transformer) -> None:
-    """Leave out of a stock module what would make other rows of a text than :meth:`PromptEOLModule.preprocess` does."""
+    """Turn off what would make a stock module's rows differ from those of :meth:`PromptEOLModule.preprocess`."""
     transformer.query_length = transformer.document_length = None
     # GPT-2 would add the first token's embedding to every position.
     typed = "token_type_ids" in transformer.processor.model_input_names

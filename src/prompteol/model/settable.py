@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
@@ -115,8 +116,11 @@ class SettableModel(SentenceTransformer):
 
     @truncate_dim.setter
     def truncate_dim(self, dimension: int | None) -> None:
+        longest = None
         # sentence-transformers sets it first of all, before there are modules.
-        check_dimension(dimension, self.full_dimension if "_modules" in self.__dict__ else None)
+        with suppress(AttributeError):
+            longest = self.full_dimension
+        check_dimension(dimension, longest)
         self._truncate_dim = dimension
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,37 +12,34 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub import HfApi
 from safetensors import SafetensorError
-from sentence_transformers.util import load_file_path
 from transformers import AutoConfig, PretrainedConfig
 
 from prompteol.compat import dequantizing, initialized_weights, language_model_types
 from prompteol.errors import ModelError, ModelNotFoundError, PromptEOLError
-from prompteol.model.gguf import SUFFIX, GGUFHeader
-
-MANIFEST = "prompteol.json"
-ADAPTER = "adapter_config.json"
+from prompteol.files.model_folders import ADAPTER, MANIFEST, locate_model
+from prompteol.hub import fetch, raise_unanswered, reachable
+from prompteol.model.gguf import GGUFHeader
 
 Kind = Literal["base", "adapter", "artifact", "sentence-transformer"]
-# Of the files that tell a kind, the first that is there does.
+# The files that tell the kind of a model; the first one that exists decides.
 _MARKERS: dict[str, Kind] = {MANIFEST: "artifact", "modules.json": "sentence-transformer", ADAPTER: "adapter"}
-_READ = {".bin", ".jinja", ".json", ".md", ".model", ".safetensors", ".txt"}
 
-# What no vector depends on: names, versions, and what only training, generation or the form of an output reads.
+# Settings that no vector depends on: names, versions, and settings of training, generation or output formats.
 _NO_MATTER = re.compile(
     r"_.*|(pad|bos|eos|sep)_token_id|architectures|auto_map|chunk_size_feed_forward|(torch_)?dtype|id2label|label2id"
     r"|problem_type|init(ializer)?_\w+|\w*(dropout|pdrop|layerdrop)\w*|output_(attentions|hidden_states|router_logits)"
     r"|return_dict|tie_\w+|transformers_version|use_cache"
 )
 
-#: What json, safetensors, transformers and others raise at a file that is cut, empty or of another type.
+#: Errors that json, safetensors, transformers and others raise for a file that is cut, empty or of another type.
 DAMAGE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model that was found by name: a plain causal LM, a PEFT folder, what this package saves, or another.
+    """Describe a model that was found by name: a plain causal LM, a PEFT folder, a saved PromptEOL, or another.
 
     ``files`` say how to reach its files: ``revision``, ``token``, ``cache_folder``, ``local_files_only``; ``name`` is a
     GGUF file's folder or repository.
@@ -56,68 +52,40 @@ class ModelSource:
 
     @property
     def hub_kwargs(self) -> dict[str, Any]:
-        """How to reach its files, in transformers' words."""
+        """The arguments, in transformers' names, to reach its files."""
         kwargs = dict(self.files)
         return {"cache_dir": kwargs.pop("cache_folder", None), **kwargs}
 
     @property
     def loading_kwargs(self) -> dict[str, Any]:
-        """What every ``from_pretrained`` gets that reads a file of it."""
+        """The arguments for every ``from_pretrained`` that reads one of its files."""
         return {**self.hub_kwargs, "gguf_file": self.gguf_file} if self.gguf_file else self.hub_kwargs
 
     @property
     def weights_kwargs(self) -> dict[str, Any]:
-        """What ``from_pretrained`` gets that reads its weights; those of a GGUF file are dequantized."""
+        """The arguments for ``from_pretrained`` to read its weights; those of a GGUF file are dequantized."""
         return {**self.loading_kwargs, **dequantizing()} if self.gguf_file else self.loading_kwargs
 
     @cached_property
     def gguf_header(self) -> GGUFHeader:
         """The header of its GGUF file, fetched if need be; raises ModelNotFoundError where there is none."""
-        found = self._fetched(str(self.gguf_file))
+        found = fetch(self.name, str(self.gguf_file), **self.files)
         if found is None:
             raise ModelNotFoundError(f"no file {self.gguf_file!r} at {self.name!r}: look there for its right name")
         return GGUFHeader.read(found)
 
     def file(self, name: str) -> Path | None:
-        """Return the local path of one of its files, fetched if need be; ``None`` where there is none.
+        """Return the local path of one of its files, downloaded if need be; ``None`` if the file does not exist.
 
-        A GGUF file is whole: what lies beside it belongs to other models.
+        A GGUF file holds a whole model: the files next to it belong to other models.
         """
-        return None if self.gguf_file else self._fetched(name)
-
-    def _fetched(self, name: str) -> Path | None:
-        try:
-            found = load_file_path(self.name, name, **self.files)
-        except GatedRepoError as error:
-            raise ModelNotFoundError(
-                f"{self.name!r} is gated on the Hub: accept its license there, then pass token=... or set HF_TOKEN"
-            ) from error
-        except RepositoryNotFoundError as error:
-            raise ModelNotFoundError(
-                f"no model {self.name!r} on the Hub, and no such folder; a private one needs token=... or HF_TOKEN"
-            ) from error
-        except RevisionNotFoundError as error:
-            revision = self.files.get("revision")
-            raise ModelNotFoundError(
-                f"{self.name!r} has no revision {revision!r} on the Hub: give a branch, a tag or a commit of it"
-            ) from error
-        except HfHubHTTPError as error:
-            raise ModelNotFoundError(
-                f"the Hub does not know the token that {self.name!r} was asked for with: log in with hf auth login, or "
-                f"renew token=... or HF_TOKEN ({' '.join(str(error).split())[:200]})"
-            ) from error
-        return Path(found) if found else None
+        return None if self.gguf_file else fetch(self.name, name, **self.files)
 
 
 def find_source(name: str | Path, *, gguf_file: str | None = None, **files: Any) -> ModelSource:
-    """Find out what lies at a path or Hub name, or raise ModelNotFoundError; ``gguf_file`` names a file there."""
-    if not isinstance(name, (str, os.PathLike)):
-        raise ModelError(f"model {name!r:.60} is {type(name).__name__}: give a folder, or a name on the Hub")
-    path = Path(name).expanduser()
-    if path.suffix == SUFFIX and os.path.isfile(path):
-        return ModelSource(str(path.parent), "base", files, path.name)
-    name = _existing(name)
-    gguf_file = gguf_file or _only_gguf(Path(name))
+    """Find the model at a path or Hub name, or raise ModelNotFoundError; ``gguf_file`` names a file there."""
+    name, gguf_file = locate_model(name, gguf_file)
+    files = reachable(name, files)
     if gguf_file is not None:
         return ModelSource(name, "base", files, gguf_file)
     kind: Kind = next((kind for file, kind in _MARKERS.items() if ModelSource(name, kind, files).file(file)), "base")
@@ -141,12 +109,14 @@ def check_causal(source: ModelSource, *, trust_remote_code: bool = False) -> Pre
     if source.gguf_file is None and source.file("config.json") is None:
         raise ModelNotFoundError(
             f"no config.json at {source.name!r}: give the folder of a model, or a Hub name such as 'facebook/opt-1.3b' "
-            "(the Hub may be out of reach, or HF_HUB_OFFLINE set); a repository of GGUF files needs gguf_file=..."
+            f"(the Hub is {HfApi().endpoint}, unless HF_HUB_OFFLINE is set); a repository of GGUF files needs "
+            "gguf_file=..."
         )
     file = source.gguf_file or "config.json"
     try:
         config = AutoConfig.from_pretrained(source.name, trust_remote_code=trust_remote_code, **source.loading_kwargs)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise_unanswered(source.name, error)
         message = " ".join(str(error).split())[:300]
         raise ModelError(f"{file} of {source.name!r} cannot be read as a model's: {message}") from error
     reason = _why_not_causal(config)
@@ -159,7 +129,7 @@ def check_causal(source: ModelSource, *, trust_remote_code: bool = False) -> Pre
 
 
 def vector_settings(config: Any) -> Any:
-    """Return of a configuration, or of a part of one, what vectors may depend on, ready for JSON."""
+    """Return the settings of a configuration, or a part of one, that vectors may depend on, ready for JSON."""
     if isinstance(config, PretrainedConfig):
         config = config.to_dict()
     if isinstance(config, Mapping):
@@ -182,6 +152,7 @@ def reading(name: str, given: Mapping[str, Any] | None = None) -> Iterator[None]
     except (PromptEOLError, torch.OutOfMemoryError, ImportError):
         raise
     except DAMAGE as error:
+        raise_unanswered(name, error)
         reason = f"({type(error).__name__}: {' '.join(str(error).split())[:300]})"
         for key, value in (given or {}).items():
             if key in reason:
@@ -189,41 +160,6 @@ def reading(name: str, given: Mapping[str, Any] | None = None) -> Iterator[None]
         raise ModelError(
             f"{name!r} cannot be read, so a file of it is damaged or missing {reason}; copy or save the model anew"
         ) from error
-
-
-def _existing(name: str | Path) -> str:
-    path = Path(name).expanduser()
-    # Not the methods of Path, which raise where a name is too long to be one.
-    if os.path.isdir(path):
-        _check_permission(path)
-        return str(path)
-    if os.path.isfile(path):
-        raise ModelNotFoundError(f"{str(name)!r} is a file: give the folder that holds config.json, or a .gguf file")
-    if path.is_absolute() or str(name).startswith((".", "~")) or str(name).count("/") > 1:
-        raise ModelNotFoundError(f"no such folder: {str(name)!r}")
-    return str(name)
-
-
-def _only_gguf(folder: Path) -> str | None:
-    """Return the name of the GGUF file of a folder that holds no other model; ModelError where there are several."""
-    if not os.path.isdir(folder) or any((folder / name).exists() for name in ("config.json", *_MARKERS)):
-        return None
-    found = sorted(path.name for path in folder.glob(f"*{SUFFIX}"))
-    if len(found) > 1:
-        raise ModelError(f"{str(folder)!r} holds {', '.join(found)}: choose one with gguf_file=..., or give its path")
-    return found[0] if found else None
-
-
-def _check_permission(folder: Path) -> None:
-    """Refuse a folder, or what is read of a model in it, that may not be read: transformers says there is none."""
-    looked = [folder]
-    if os.access(folder, os.R_OK | os.X_OK):
-        looked += [file for file in folder.iterdir() if file.suffix in _READ or file.is_dir()]
-    for file in looked:
-        if not os.access(file, os.R_OK | os.X_OK if file == folder else os.R_OK):
-            raise ModelError(
-                f"{str(file)!r}: Permission denied; its owner can open it to you with: chmod -R a+rX {str(folder)!r}"
-            )
 
 
 def _why_not_causal(config: PretrainedConfig) -> str | None:
@@ -237,7 +173,7 @@ def _why_not_causal(config: PretrainedConfig) -> str | None:
         return f"this {kind} attends in both directions"
     decodes = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
     causal_name = architecture.endswith(("ForCausalLM", "LMHeadModel"))
-    # Names of these end in LMHeadModel too, whichever way they attend.
+    # The class names of these end in LMHeadModel too, in whichever direction they attend.
     if kind in masked and not (decodes and causal_name):
         return f"{architecture or kind} is an encoder"
     if causal_name:

@@ -13,23 +13,23 @@ from prompteol.validation import as_texts, check_count
 
 WindowPooling = Literal["max", "mean"]
 
-# A blank behind the mark, none needed behind a full-width one, nor where it was lost between two sentences.
+# A blank after the mark; none is needed after a full-width mark, or where the blank was lost between two sentences.
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*(?=\S)|(?<=[a-z)\]][.!?])(?=[A-Z])")
 
 
 class Windows(NamedTuple):
-    """Hold the windows of several texts, one text's behind the other's."""
+    """Hold the windows of several texts, one text after the other."""
 
     texts: list[str]
-    starts: list[int]  # of each text, the number of its first window
+    starts: list[int]  # the number of each text's first window
 
 
 def split_windows(texts: str | Sequence[str], sentences: int = 3) -> Windows:
-    """Cut each text into runs of so many sentences; an empty text is one empty window.
+    """Cut each text into windows of a few sentences; an empty text is one empty window.
 
     Args:
-        texts: one or several.
-        sentences: in a window, at most. They end at a full stop, an exclamation or a question mark.
+        texts: one text or several.
+        sentences: the most sentences in a window. They end at a full stop, an exclamation or a question mark.
     """
     check_count("sentences", sentences)
     found: list[str] = []

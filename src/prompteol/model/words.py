@@ -107,6 +107,24 @@ class LanguageModelHead:
         Tokens that spell one word but for blanks are added up. Blanks, control characters and some of a character's
         bytes are no word.
         """
+        all_probabilities = self._probabilities(features)
+        probabilities, tokens = all_probabilities.topk(min(all_probabilities.shape[-1], max(_CANDIDATES, 8 * k)))
+        return [
+            _spell(tokenizer, ids, likely, k)
+            for ids, likely in zip(tokens.tolist(), probabilities.tolist(), strict=True)
+        ]
+
+    @torch.inference_mode()
+    def probabilities(self, rows: Sequence[Sequence[int]], pad: int) -> Tensor:
+        """Return the probability of each token of the vocabulary after each row of token ids, on the CPU."""
+        parts = []
+        for start in range(0, len(rows), 32):
+            features = TokenRows([list(row) for row in rows[start : start + 32]], (), pad).padded()
+            on_device = {name: tensor.to(self.backbone.device) for name, tensor in features.items()}
+            parts.append(self._probabilities(on_device).cpu())
+        return torch.cat(parts)
+
+    def _probabilities(self, features: dict[str, Tensor]) -> Tensor:
         self._place()
         last = self._last_logits(features)
         if last.isnan().any() or last.isposinf().any():
@@ -114,11 +132,7 @@ class LanguageModelHead:
                 "the next word's logits hold NaN or infinity: compute in fp32 with "
                 'model_kwargs={"dtype": "float32"}, or in bf16 on an accelerator'
             )
-        probabilities, tokens = last.float().softmax(dim=-1).topk(min(last.shape[-1], max(_CANDIDATES, 8 * k)))
-        return [
-            _spell(tokenizer, ids, likely, k)
-            for ids, likely in zip(tokens.tolist(), probabilities.tolist(), strict=True)
-        ]
+        return last.float().softmax(dim=-1)
 
     def _place(self) -> None:
         # A head of its own does not move with the backbone.
@@ -148,6 +162,11 @@ def tied_language_model(backbone: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
+def is_word(text: str) -> bool:
+    """Return whether a token's text is more than blanks, control characters or some of a character's bytes."""
+    return bool(text) and not _NO_WORD.search(text)
+
+
 def _is_incomplete(model: PreTrainedModel) -> bool:
     return any(part.is_meta for part in (*model.parameters(), *model.buffers()))
 
@@ -156,7 +175,7 @@ def _spell(tokenizer: PreTrainedTokenizerBase, ids: list[int], likely: list[floa
     total: dict[str, float] = {}
     for token, probability in zip(ids, likely, strict=True):
         word = str(tokenizer.decode([token])).strip()
-        if word and not _NO_WORD.search(word):
+        if is_word(word):
             total[word] = total.get(word, 0.0) + probability
     ranked = sorted(total.items(), key=lambda item: -item[1])
     return [Word(word, probability) for word, probability in ranked[:k]]

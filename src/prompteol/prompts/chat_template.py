@@ -1,7 +1,7 @@
 """Compile a prompt template to a chat template, the Jinja source that stock loaders run, and recover it from there.
 
-The text is the content of the messages, a sentence-transformers prompt arrives as a system message. Everything constant
-is an escaped string literal, and text is always a variable, so neither can be taken for template syntax.
+The text is the content of the messages; a sentence-transformers prompt arrives as a system message. Everything constant
+is an escaped string literal, and text is always a variable, so neither can act as template syntax.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _compiled(template: PromptTemplate, bos: bool, bos_separator: str) -> str:
 
 
 def decompile_chat_template(source: str) -> Template | None:
-    """Return the template that compiles to a chat template to the letter, or ``None`` where there is none.
+    """Return the template that compiles to exactly this chat template, or ``None`` where there is none.
 
     Demonstrations are found where they repeat the template; else they stay part of the prefix.
     """
@@ -89,7 +89,7 @@ def _decompiled(source: str) -> tuple[PromptTemplate, bool, str]:
 
 
 def _with_demonstrations(template: PromptTemplate) -> PromptTemplate:
-    """Tell demonstrations from the prefix."""
+    """Separate the demonstrations from the prefix."""
     head, suffix = template.prefix, template.suffix
     before, after = PromptTemplate("", suffix).around_word
     _, shown, last = head.rpartition(suffix + before)

@@ -1,4 +1,4 @@
-"""Define a demonstration, a sentence and its one word, and say what is wrong with one that is none."""
+"""Define a demonstration, a sentence and its one word, and refuse what is no demonstration."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Demonstration:
 
     @classmethod
     def parse(cls, text: str) -> Demonstration:
-        """Read ``"sentence=>word"``; blanks around the two parts do not count."""
+        """Read ``"sentence=>word"``; blanks around the two parts are ignored."""
         sentence, arrow, word = text.rpartition("=>")
         if not arrow:
             raise TemplateError(f'demonstration {text!r} has no "=>": write "A jockey riding a horse.=>Equestrian"')

@@ -1,6 +1,6 @@
 """Normalize a text before it fills the slot, in Python, in Jinja and as rewrites by regular expressions.
 
-A saved chat template runs the Jinja; an exported tokenizer the rewrites. All must give the same string for every text:
+A saved chat template runs the Jinja, an exported tokenizer the rewrites. All three must give the same string:
 Python and Jinja are written in the same steps with the same string methods, and the rewrites mean the same in
 Oniguruma, which ``tokenizers`` uses, and in a browser's regular expressions.
 """
@@ -14,7 +14,7 @@ from prompteol.errors import TemplateError
 
 NormalizationMode = Literal["paper", "plain", "none"]
 
-# Closing marks that may follow a sentence's last stop, and the stops of the scripts a multilingual model meets.
+# Closing marks that may follow a sentence's last stop, and the stops of the scripts that a multilingual model meets.
 _CLOSERS = "\"'”’»›」』】）)]}"
 _STOPS = ".!?…。．！？｡؟۔।॥:;：；"
 
@@ -61,12 +61,12 @@ def _in_class(characters: str) -> str:
     return "[" + "".join(rf"\u{ord(one):04x}" for one in characters) + "]"
 
 
-# Nothing but a stop, with closing marks behind it or none, spares a text that is not empty the full stop.
+# A text that is not empty gets a full stop unless it ends in a stop, with or without closing marks after it.
 _PLAIN_REWRITES = (*_COLLAPSE, (rf"(?<!{_in_class(_STOPS)}{_in_class(_CLOSERS)}*)(?<=[\s\S])" + _END, "."))
 
 
 def jinja_literal(text: str) -> str:
-    """Return a Jinja string literal of a text: Jinja reads Python's escapes, but joins no surrogate pairs of JSON's."""
+    """Return a text as a Jinja string literal: Jinja reads Python's escapes, and joins no surrogate pairs of JSON."""
     return "'" + text.encode("unicode_escape").decode("ascii").replace("'", "\\'") + "'"
 
 
@@ -93,7 +93,7 @@ _MODES: dict[str, Normalization] = {
 
 
 def normalization(mode: NormalizationMode) -> Normalization:
-    """Return a mode of normalization, or raise TemplateError.
+    """Return the normalization of a mode, or raise TemplateError.
 
     ``"paper"`` does what the authors' evaluation does, in their order: runs of whitespace become one blank; a full
     stop is added unless the text ends in one of ``. ? " '``; double quotes become single ones; a closing question

@@ -27,7 +27,7 @@ DemonstrationsLike = str | Iterable[str | Demonstration | tuple[str, str]]
 
 
 def _promptreps(kind: str) -> PromptTemplate:
-    """PromptReps writes to a chat model; here its words are one string, without chat markup."""
+    """Return the PromptReps template; the authors write for a chat model, here it is one string without chat markup."""
     suffix = f'". Use one word to represent the {kind} in a retrieval task. Make sure your word is in lowercase. '
     return PromptTemplate(f'{kind.capitalize()}: "', f'{suffix}The word is: "', normalization="plain")
 
@@ -70,14 +70,16 @@ def register_template(name: str, template: TemplateLike) -> None:
     A saved model holds the template itself, so it loads where the name is not registered.
 
     Args:
-        name: of a preset that does not exist yet; without whitespace.
+        name: a name that no preset has yet, without whitespace.
         template: a string with one ``{text}``, or a template.
 
     Raises:
-        TemplateError: the name is taken or is none, or the template cannot be used.
+        TemplateError: the name is taken or not valid, or the template cannot be used.
     """
     if not isinstance(name, str) or not name or SLOT in name or any(map(str.isspace, name)):
-        raise TemplateError(f"preset name {name!r} is none: give a short one without whitespace, such as 'my-template'")
+        raise TemplateError(
+            f"preset name {name!r} is not valid: give a short one without whitespace, such as 'my-template'"
+        )
     if name in _templates:
         raise TemplateError(f"template preset {name!r} exists: {str(_templates[name])!r}; choose another name")
     if isinstance(template, str):
@@ -119,7 +121,7 @@ def choose_prompt(
     demonstrations: DemonstrationsLike | None = None,
     normalization: NormalizationMode | None = None,
 ) -> tuple[Template, dict[str, Any]]:
-    """Return the template to use and how it came to be; another template drops the model's demonstrations."""
+    """Return the template to use and its provenance; another template drops the model's demonstrations."""
     how = dict(provenance)
     if template is not None:
         own = resolve_template(template)
@@ -143,7 +145,7 @@ def prompts_for(template: Template, old: Template, prompts: Mapping[str, Any]) -
 def prompt_of_task(task: PromptTask | None, prompts: Mapping[str, str | None], default: str | None) -> str:
     """Return the sentence-transformers prompt of a task, as ``encode_query`` and ``encode_document`` choose it.
 
-    ``default`` names the one of a task that has none, and of no task.
+    ``default`` names the prompt to use without a task, and for a task that has no prompt.
     """
     names = {"query": ("query",), "document": ("document", "passage", "corpus")}.get(task or "", ())
     name = next((name for name in names if name in prompts), default)

@@ -19,7 +19,7 @@ PROMPT_TASKS: tuple[PromptTask, ...] = get_args(PromptTask)
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """Wrap a text so that a language model's next word is what the text means.
+    """Wrap a text so that a language model's next word sums up the text.
 
     Args:
         prefix: what comes before the text, ``'This sentence : "'``.
@@ -28,7 +28,7 @@ class PromptTemplate:
             :func:`prompteol.prompts.normalization.normalization`.
         demonstrations: shown in front, each as the filled template, the word, and what closes it: ``".`` where the
             suffix opened a quote, else a full stop and a blank.
-        bos: put the tokenizer's BOS token in front. ``None``: where the tokenizer does so itself.
+        bos: put the tokenizer's BOS token in front; ``None`` does so where the tokenizer does.
 
     Raises:
         TemplateError: no suffix, a suffix that ends in whitespace, or a normalization that does not exist.
@@ -66,7 +66,7 @@ class PromptTemplate:
     ) -> PromptTemplate:
         """Read a template from a string with one slot: ``{text}``, or in the authors' form ``*sent_0*``.
 
-        There underscores stand for blanks: ``This_sentence_:_"*sent_0*"_means_in_one_word:"``.
+        In the authors' form underscores stand for blanks: ``This_sentence_:_"*sent_0*"_means_in_one_word:"``.
         """
         authors, own = text.count(AUTHORS_SLOT), text.count(SLOT)
         if authors + own != 1:
@@ -102,7 +102,7 @@ class PromptTemplate:
         return normalization(self.normalization).rewrites
 
     def render(self, text: str) -> str:
-        """Fill the slot with a text, which is data whatever it looks like; BOS is added with the tokens."""
+        """Fill the slot with a text, which is always data, never template syntax; BOS is added by the tokenizer."""
         return self.head + self.normalize(text) + self.suffix
 
     def with_demonstrations(self, demonstrations: Iterable[Demonstration]) -> PromptTemplate:
@@ -118,7 +118,7 @@ class PromptTemplate:
         return self
 
     def route(self, task: PromptTask | None, prompt: str) -> tuple[PromptTemplate, str]:
-        """Return the template that a sentence-transformers prompt leads to, and what is left of the prompt."""
+        """Return the template that a sentence-transformers prompt selects, and the rest of the prompt."""
         return self, prompt
 
     def __str__(self) -> str:
@@ -127,11 +127,11 @@ class PromptTemplate:
 
 @dataclass(frozen=True)
 class RetrievalTemplate:
-    """Wrap queries in one template and documents in another; both or none ask for BOS.
+    """Wrap queries in one template and documents in another; both ask for BOS, or neither does.
 
-    ``encode_query`` takes the query's, ``encode_document`` and plain ``encode`` take the document's. The names of the
+    ``encode_query`` takes the first; ``encode_document`` and plain ``encode`` take the second. The names of the
     tasks are also sentence-transformers prompts of such a model, so that ``encode(..., prompt_name="query")`` chooses
-    too: that is all that many tools can say.
+    too, as many tools can only pass a prompt's name.
     """
 
     query: PromptTemplate
@@ -160,7 +160,7 @@ class RetrievalTemplate:
         return self.query if task == "query" else self.document
 
     def route(self, task: PromptTask | None, prompt: str) -> tuple[PromptTemplate, str]:
-        """Return the template that a prompt leads to, and what is left of it: nothing where it names a task."""
+        """Return the template that a prompt selects, and the rest of it, which is empty where it names a task."""
         if prompt in PROMPT_TASKS:
             return self.for_task(prompt), ""  # type: ignore[arg-type]
         return self.for_task(task), prompt

@@ -1,4 +1,4 @@
-"""Compute the fingerprint of a model: equal if and only if its vectors are meant to be."""
+"""Compute the fingerprint of a model; models have the same one if and only if their vectors should be equal."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def fingerprint(model: SentenceTransformer) -> str:
     These are the weights with their dtypes, the backbone's configuration but for names, versions and what only
     training or generation reads, an adapter's scaling, the whole tokenizer and its chat template (so prompt template,
     demonstrations and normalization), the layer, the pooling, the modules after it, the saved prompts, and the
-    dimension vectors are cut to. The device, the engine and where files lie do not count. Every weight is read, at
-    about the speed of a copy to disk; keep the result.
+    dimension that vectors are cut to. Device, engine and the place of files do not count. Every weight is read, at
+    about the speed of a copy to disk, so keep the result.
 
     Raises:
         ModelError: the weights are bitsandbytes' 4-bit ones and lie on a CPU, or are offloaded.
@@ -56,7 +56,7 @@ def fingerprint(model: SentenceTransformer) -> str:
 
 @contextmanager
 def remembering_frozen_weights() -> Iterator[None]:
-    """Hash weights that need no gradient once within a block, in which nothing may change them."""
+    """Hash each weight without gradient only once within a block, in which nothing may change these weights."""
     token = _frozen_digests.set({})
     try:
         yield
@@ -69,7 +69,7 @@ def _tensor_digest(tensor: Tensor, parameter: nn.Parameter | None) -> bytes:
     if known is None or parameter is None or parameter.requires_grad:
         return hashlib.sha256(_bytes(tensor)).digest()
     hashed = known.get(id(parameter))
-    # The identity of a parameter that is gone may be given to another.
+    # Python may give the id of a deleted parameter to another one.
     if hashed is None or hashed[0]() is not parameter:
         hashed = known[id(parameter)] = ref(parameter), hashlib.sha256(_bytes(tensor)).digest()
     return hashed[1]
@@ -98,7 +98,7 @@ def _stock_modules(model: SentenceTransformer) -> Iterable[nn.Module]:
 
 
 def _described(module: nn.Module) -> list[Any]:
-    """Return what decides a module's vectors beside its weights: its kind and settings, and its backbone's."""
+    """Return what decides a module's vectors besides its weights: its class and settings, and its backbone's."""
     settings = _with_plain_keys(module.get_config_dict()) if isinstance(module, Module) else {}
     backbone = getattr(module, "model", None)
     config = vector_settings(getattr(backbone, "config", None))
@@ -110,14 +110,14 @@ def _with_plain_keys(value: Any) -> Any:
 
 
 def _inner(module: nn.Module) -> Iterator[Any]:
-    """Yield what decides the vectors of the modules within a module, as those of a router are."""
+    """Yield what decides the vectors of the modules within a module, such as a router's."""
     for name, part in module.named_modules():
         if part is not module and isinstance(part, Module):
             yield [name, *_described(part), _tokenizer(getattr(part, "tokenizer", None))]
 
 
 def _tokenizer(tokenizer: Any) -> Any:
-    """Return what decides a tokenizer's ids: of transformers' kind, of StaticEmbedding's, of the word models'."""
+    """Return what decides the ids of a tokenizer from transformers, StaticEmbedding or a word model."""
     if tokenizer is None:
         return None
     if isinstance(tokenizer, WordTokenizer):
@@ -128,7 +128,7 @@ def _tokenizer(tokenizer: Any) -> Any:
 def _plain(value: Any) -> Any:
     if isinstance(value, PreTrainedTokenizerBase):
         return _tokenizer(value)
-    # A set of words has another order in each process.
+    # The order of a set of strings differs between processes.
     return sorted(value) if isinstance(value, (set, frozenset)) else value
 
 

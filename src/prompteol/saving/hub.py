@@ -1,25 +1,21 @@
-"""Upload a model to the Hub in one commit, and say in one line why it was refused."""
+"""Upload a model to the Hub in one commit, onto the commit whose files were looked at."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import (
-    HFValidationError,
-    LocalTokenNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from prompteol.compat import hub_errors
-from prompteol.errors import HubError, PromptEOLError
+from prompteol.errors import HubError
+from prompteol.hub import check_token, saying_why, unanswered
 
-# What loaders read: of an earlier model on the branch it would be mixed with the new one.
+# Files that loaders read: those of an earlier model on the branch would mix with the new one.
 _READ_BY_LOADERS = re.compile(
     r"(\d+_\w+/.*|[^/]*\.(safetensors|bin|jinja|model)|[^/]*\.index\.json|prompteol\.json|export\.json"
     r"|(adapter_)?config\.json|modules\.json|sentence_bert_config\.json|config_sentence_transformers\.json"
@@ -47,33 +43,31 @@ def check_upload(
     replaced: str | None = None,
     token: str | None = None,
 ) -> None:
-    """Raise HubError where a model could not be uploaded, before any work is done.
+    """Raise HubError if a model could not be uploaded, before any work is done.
 
-    ``force`` allows a branch that holds a model, which the upload then replaces; ``replaced`` is a file that tells a
-    folder which may be replaced without.
+    ``force`` allows a branch that holds a model, which the upload then replaces; ``replaced`` is a file that marks a
+    folder which may be replaced without ``force``.
     """
-    api = HfApi(token=token)
     full = full_name(name, token=token)
+    api = HfApi(token=token)
     with saying_why(name):
         try:
             _check_privacy(api, full, private)
             there = api.list_repo_files(full, revision=revision or "main")
         except (RepositoryNotFoundError, RevisionNotFoundError):
             return
-    if not force and replaced not in there and any(map(read_by_loaders, there)):
-        raise HubError(
-            f"{full!r} holds a model on its branch {revision or 'main'}: add --force (exist_ok=True) to replace it, "
-            "or give another branch or name"
-        )
+    if not force and replaced not in there:
+        _check_free(full, revision, there)
 
 
 def full_name(name: str, *, token: str | None = None) -> str:
-    """Return a repository's name with its owner, who is the user of the token where none is given.
+    """Return a repository's name with its owner; without an owner, the user of the token is the owner.
 
     Raises:
-        HubError: the Hub knows no such token, or is not reached.
+        HubError: the Hub knows no such token, or is not reached; or no request can carry the token.
     """
     with saying_why(name):
+        check_token(token)
         user = HfApi(token=token).whoami()["name"]
     return name if "/" in name else f"{user}/{name}"
 
@@ -92,34 +86,48 @@ def upload(
     kept: Collection[str] = (),
     token: str | None = None,
 ) -> CommitInfo:
-    """Upload files to a branch in one commit: what fails leaves the branch as it was.
+    """Upload files to a branch in one commit; a failure leaves the branch unchanged.
 
     ``stale`` tells of a file that lies there whether the commit removes it; files named in ``kept`` stay as they are.
     The repository and the branch are made where there are none; a branch that was made for an upload which failed is
-    taken away again.
+    taken away again. Without ``exist_ok`` a branch that holds a model is refused; a repository that a failed upload
+    left empty is not.
 
     Raises:
-        HubError: the Hub refuses, is not reached, or the repository is public and was to be private.
+        HubError: the Hub refuses, is not reached, somebody else pushed meanwhile, or the repository is public and was
+            to be private.
     """
     api = HfApi(token=token)
     with saying_why(name):
-        name = api.create_repo(name, private=private, exist_ok=exist_ok or create_pr).repo_id
+        check_token(token)
+        name = api.create_repo(name, private=private, exist_ok=True).repo_id
         _check_privacy(api, name, private)
         made = _make_branch(api, name, revision)
         try:
-            there = api.list_repo_files(name, revision=revision or "main")
-            gone = [CommitOperationDelete(file) for file in there if file not in files and stale(file)]
+            head = _head(api, name, revision)
+            there = api.list_repo_files(name, revision=head)
+            if not (exist_ok or create_pr or made):
+                _check_free(name, revision, there)
+            gone = [file for file in there if file not in files and stale(file)]
             sent = {file: data for file, data in files.items() if not (file in kept and file in there)}
             added = [CommitOperationAdd(file, data) for file, data in sent.items()]
-            # Not upload_folder, which makes several commits of what takes longer than five minutes.
-            return api.create_commit(
-                name,
-                [*gone, *added],
-                commit_message=message,
-                commit_description=description,
-                revision=revision,
-                create_pr=create_pr,
-            )
+            try:
+                # Not upload_folder, which makes several commits of what takes longer than five minutes.
+                return api.create_commit(
+                    name,
+                    [*map(CommitOperationDelete, gone), *added],
+                    commit_message=message,
+                    commit_description=description,
+                    revision=revision,
+                    create_pr=create_pr,
+                    parent_commit=head,
+                )
+            except hub_errors() as error:
+                landed = None if create_pr or not unanswered(error) else _landed(api, name, revision, head, added, gone)
+                if landed is None:
+                    raise
+                url = f"{api.endpoint}/{name}/commit/{landed}"
+                return CommitInfo(commit_url=url, commit_message=message, commit_description=description, oid=landed)
         except BaseException:
             if made:
                 with suppress(*hub_errors()):
@@ -127,8 +135,48 @@ def upload(
             raise
 
 
+def _head(api: HfApi, name: str, revision: str | None) -> str:
+    """Return the newest commit of a branch."""
+    return str(api.model_info(name, revision=revision or "main").sha)
+
+
+def _landed(
+    api: HfApi, name: str, revision: str | None, head: str, added: list[CommitOperationAdd], gone: Collection[str]
+) -> str | None:
+    """Return the commit that was made although its answer was lost, or None where there is none."""
+    try:
+        found = _head(api, name, revision)
+        listed = api.list_repo_tree(name, recursive=True, revision=found) if found != head else []
+        there = {one.path: one for one in listed if isinstance(one, RepoFile)}
+    except hub_errors() as error:
+        raise HubError(
+            f"{name!r} may be pushed or not: the connection broke before the Hub had answered. Look at "
+            f"{api.endpoint}/{name}, or push again with --force (exist_ok=True)"
+        ) from error
+    held = all(one.path_in_repo in there and _is_same(there[one.path_in_repo], one) for one in added)
+    return found if there and held and not there.keys() & set(gone) else None
+
+
+def _is_same(there: RepoFile, sent: CommitOperationAdd) -> bool:
+    """Compare a file by its name in the storage of large files, or in Git."""
+    if there.lfs is not None:
+        return there.lfs.sha256 == sent.upload_info.sha256.hex()
+    with sent.as_file() as file:
+        data = file.read()
+    return there.blob_id == hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _check_free(name: str, revision: str | None, there: Collection[str]) -> None:
+    """Refuse a branch whose files are a model's."""
+    if any(map(read_by_loaders, there)):
+        raise HubError(
+            f"{name!r} holds a model on its branch {revision or 'main'}: add --force (exist_ok=True) to replace it, "
+            "or give another branch or name"
+        )
+
+
 def _check_privacy(api: HfApi, name: str, private: bool | None) -> None:
-    """Refuse to upload what is to be private to a repository that everybody may read."""
+    """Refuse to upload a private model to an existing public repository."""
     if private and api.model_info(name).private is False:
         raise HubError(
             f"{name!r} exists and is public: make it private on its settings page, or give another name; nothing was "
@@ -137,42 +185,8 @@ def _check_privacy(api: HfApi, name: str, private: bool | None) -> None:
 
 
 def _make_branch(api: HfApi, name: str, revision: str | None) -> bool:
-    """Make a branch where there is none; return whether it was made."""
+    """Create a branch if it does not exist; return whether it was created."""
     if revision is None or revision in {branch.name for branch in api.list_repo_refs(name).branches}:
         return False
     api.create_branch(name, branch=revision, exist_ok=True)
     return True
-
-
-@contextmanager
-def saying_why(name: str, what: str = "was not pushed") -> Iterator[None]:
-    """Turn what requests to the Hub raise into a HubError of one line, which says what to do."""
-    try:
-        yield
-    except PromptEOLError:
-        raise
-    except hub_errors() as error:
-        # Of a file that a thread uploads, the client raises its own error from the Hub's.
-        found = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
-        reason = " ".join(str(found).split())[:300] or type(found).__name__
-        raise HubError(f"{name!r} {what}; {_cure(found)}: {reason}") from error
-
-
-def _cure(error: BaseException) -> str:
-    """Say what to do about an error of a request to the Hub."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, OfflineModeIsEnabled):
-        return "unset HF_HUB_OFFLINE"
-    if isinstance(error, HFValidationError):
-        return "give a name such as 'me/my-model'"
-    if "xet-write-token" in str(error) and "404" in str(error):
-        return "this server takes large files by Git LFS alone, so set HF_HUB_DISABLE_XET=1"
-    if status == 403 or "403 Forbidden" in str(error):
-        return "the token may not write there, so take one with write access, or another name"
-    if status == 409:
-        return "it exists, so give another name, or exist_ok=True (--force)"
-    if isinstance(error, (LocalTokenNotFoundError, RepositoryNotFoundError)) or status in (401, 404):
-        return "log in with hf auth login, or set HF_TOKEN"
-    if isinstance(error, ValueError):
-        return "mend what is refused"
-    return "try again, and what has arrived is not sent twice"

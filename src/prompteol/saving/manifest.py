@@ -14,7 +14,8 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import PreTrainedTokenizerBase
 
 from prompteol.errors import ArtifactError, PromptEOLError
-from prompteol.model import MANIFEST, ModelSource
+from prompteol.files.model_folders import MANIFEST
+from prompteol.model import ModelSource
 from prompteol.prompts import Demonstration, PromptTemplate, RetrievalTemplate, Template, compile_chat_template
 
 #: Lies in a folder while a model is being saved there.

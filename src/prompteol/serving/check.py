@@ -1,4 +1,4 @@
-"""Check a local model: its prompt, its numbers, its saved form, and what each server would do with it."""
+"""Check a local model: its prompt, its numerics, its saved form, and what each server would do with it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MOST_TOKENS = 4096
 
 @dataclass(frozen=True)
 class ModelFinding:
-    """Hold what one check of a model showed; a note is neither right nor wrong."""
+    """Hold the result of one check of a model; a note is neither right nor wrong."""
 
     check: str
     verdict: Literal["right", "fault", "note"]
@@ -43,7 +43,7 @@ class ModelFinding:
 
 @dataclass(frozen=True)
 class ModelCheck:
-    """Hold all findings of a model; it is ``healthy`` where no check found a fault."""
+    """Hold all findings for a model; it is ``healthy`` if no check found a fault."""
 
     findings: tuple[ModelFinding, ...]
 
@@ -58,14 +58,14 @@ class ModelCheck:
         return [found.check for found in self.findings if found.verdict == "fault"]
 
     def as_record(self) -> dict[str, Any]:
-        """Return everything as JSON has it."""
+        """Return everything ready for JSON."""
         return {"healthy": self.healthy, "findings": [asdict(found) for found in self.findings]}
 
 
 def check(model: PromptEOL | str | Path | None = None, *, load: Callable[[Any], PromptEOL] | None = None) -> ModelCheck:
     """Check a model before it is used or served.
 
-    Whether its files agree, pad token and BOS, the prompt's end behind a long text, a batch against single texts, the
+    Compared are its files, pad token and BOS, the prompt's end behind a long text, a batch and single texts, the
     packed forward against the reference forward, coarser dtypes, the saved form in this package and in stock
     sentence-transformers, and what each server would do with it.
 

@@ -1,4 +1,4 @@
-"""Say what each server would do with a model, by its architecture and its prompt."""
+"""Describe what each server would do with a model, by its architecture and its prompt."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from prompteol.prompts import RetrievalTemplate
 if TYPE_CHECKING:
     from prompteol.sentence_transformers import PromptEOL
 
-# Of Text Embeddings Inference 1.9, read in its source: what it runs without an ONNX file, and on which device.
+# The architectures that Text Embeddings Inference 1.9 runs without ONNX on each device, according to its source.
 _TEI_ON_CUDA = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma3", "gemma3_text"})
 _TEI_ON_CPU = frozenset({"qwen3", "gemma3", "gemma3_text"})
-# Without a converter to GGUF, by llama.cpp's script.
+# The architectures that llama.cpp's script does not convert to GGUF.
 _NO_GGUF = frozenset({"opt"})
 
 

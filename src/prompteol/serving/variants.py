@@ -1,4 +1,4 @@
-"""Compute the vectors that a server gives by each known fault, and name the nearest."""
+"""Compute the vectors that each known fault of a server gives, and name the nearest fault."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 Vectors = NDArray[np.float32]
 Rows = list[list[int]]
 
-# A fault is believed where its vectors are this near (mean of 1 - cosine) and so many times nearer than the right ones.
+# A fault is named if its vectors are this near (mean of 1 - cosine) and this many times nearer than the right ones.
 _NEAR, _TIMES_NEARER = 0.02, 3
-# What another precision or quantization explains at most.
+# The largest difference that another precision or quantization explains.
 _PRECISION = 0.1
 _TOKENS_NEXT_TO_TEXT = 3
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
@@ -34,7 +34,7 @@ _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 @dataclass(frozen=True)
 class Variant:
-    """Say how a server may come to other vectors: which rows of token ids it reads, and how it pools them."""
+    """Describe how a server may get other vectors: the rows of token ids that it reads, and how it pools them."""
 
     fault: str
     rows: Rows
@@ -44,8 +44,8 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """Hold the nearest explanation of a server's vectors; no fault is the empty string."""
+class Diagnosis:
+    """Hold the nearest explanation of a server's vectors; ``fault`` is empty where there is none."""
 
     fault: str
     cosine: float
@@ -55,7 +55,7 @@ class Judgement:
 
 
 class LocalModel:
-    """Compute what a server should answer, and what it answers with a fault."""
+    """Compute the vectors that a server should answer, and those that it answers with each fault."""
 
     def __init__(self, model: PromptEOL, task: PromptTask | None = None) -> None:
         if model.technique is not None:
@@ -80,7 +80,7 @@ class LocalModel:
         return self.prompter(texts, task=self.task, prompt=self.prompt, max_length=limit or self.limit)
 
     def vectors(self, variant: Variant) -> Vectors:
-        """Return the vectors of a variant, of length 1; computed once, as each form of a request is judged by it."""
+        """Return the unit vectors of a variant; they are computed once, as each form of a request needs them."""
         if repr(variant) not in self._computed:
             self._computed[repr(variant)] = self._vectors(self.model.module, variant)
         return self._computed[repr(variant)]
@@ -92,7 +92,7 @@ class LocalModel:
     def vectors_in(self, dtype: torch.dtype, variant: Variant) -> Vectors:
         """Return the vectors of a variant as weights of another dtype give them."""
         cast = deepcopy(self.model.module)
-        # Not the buffers: a rotary embedding's frequencies stay in float32, as a server loads them.
+        # Buffers stay: servers too keep a rotary embedding's frequencies in float32.
         for parameter in cast.parameters():
             parameter.data = parameter.data.to(dtype)
         return self._vectors(cast, variant)
@@ -102,7 +102,7 @@ class LocalModel:
         pool = Pooling(pooling.get_embedding_dimension(), variant.pooling)
         found = []
         with torch.inference_mode():
-            # A row alone: nothing is padded, whatever the pooling.
+            # Each row runs alone, so that nothing is padded, whatever the pooling.
             for row in variant.rows:
                 features: Any = TokenRows([row], (), 0).padded()
                 features = {name: tensor.to(self.model.device) for name, tensor in features.items()}
@@ -171,14 +171,14 @@ class LocalModel:
             yield Variant("beginning cut", [whole[-limit:]])
             yield Variant("text cut elsewhere", [whole[: limit - len(tail)] + tail])
             yield Variant("text cut elsewhere", [whole[: limit - len(tail) - 1] + tail])
-            # As an exported tokenizer cuts: of the tail, what is tokenized with the text goes with it.
+            # An exported tokenizer cuts like this: tail tokens that are tokenized with the text are cut with it.
             for lost in range(1, min(_TOKENS_NEXT_TO_TEXT, len(tail) - 1) + 1):
                 yield Variant("tail shortened", [whole[: limit - len(tail) + lost] + tail[lost:]])
         yield Variant("text not cut", [whole])
         plain = self._ids([text], special=True)[0][: self.limit]
         yield Variant("prompt lost", [plain])
 
-    def judge(self, found: Vectors, variants: Iterator[Variant], tolerance: float) -> Judgement:
+    def diagnose(self, found: Vectors, variants: Iterator[Variant], tolerance: float) -> Diagnosis:
         """Name the fault whose vectors are nearest to those that a server gave, or none."""
         right = next(variants)
         expected = self.vectors(right)
@@ -186,24 +186,24 @@ class LocalModel:
             if list(self.model)[1:]:
                 bare = self.vectors(Variant("modules lost", right.rows, after=False))
                 if bare.shape == found.shape and _distance(found, bare) < _NEAR:
-                    return Judgement("modules lost", 0.0, 1.0, 1 - _distance(found, bare))
+                    return Diagnosis("modules lost", 0.0, 1.0, 1 - _distance(found, bare))
             sizes = f"{found.shape[1]} dimensions, where the model has {expected.shape[1]}"
-            return Judgement("another model", 0.0, 1.0, 0.0, sizes)
+            return Diagnosis("another model", 0.0, 1.0, 0.0, sizes)
         if not np.isfinite(found).all():
-            return Judgement("another dtype", 0.0, 1.0, 0.0, "numbers that are not finite, as float16 overflows to")
+            return Diagnosis("another dtype", 0.0, 1.0, 0.0, "numbers that are not finite, as float16 overflows to")
         difference, distance = float(np.abs(found - expected).max()), _distance(found, expected)
         if difference <= tolerance:
-            return Judgement("", 1 - distance, difference, 1 - distance)
+            return Diagnosis("", 1 - distance, difference, 1 - distance)
         fault, least = "", distance
         for variant in variants:
             vectors = self.vectors(variant)
             if vectors.shape == found.shape and (other := _distance(found, vectors)) < least:
                 fault, least = variant.fault, other
         if fault and least <= _NEAR and least * _TIMES_NEARER <= distance:
-            return Judgement(fault, 1 - distance, difference, 1 - least)
+            return Diagnosis(fault, 1 - distance, difference, 1 - least)
         if distance <= _PRECISION:
-            return Judgement("another dtype", 1 - distance, difference, *self._precision(found, right, distance))
-        return Judgement("another model", 1 - distance, difference, 1 - least, "no known fault explains it")
+            return Diagnosis("another dtype", 1 - distance, difference, *self._precision(found, right, distance))
+        return Diagnosis("another model", 1 - distance, difference, 1 - least, "no known fault explains it")
 
     def _precision(self, found: Vectors, right: Variant, distance: float) -> tuple[float, str]:
         """Return how near the vectors of the nearest other precision are, and what it is."""

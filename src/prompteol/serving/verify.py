@@ -14,7 +14,7 @@ from prompteol.embedder.server import Answer, EmbeddingServer
 from prompteol.errors import ServerError, SettingError
 from prompteol.prompts import PromptTask
 from prompteol.serving.faults import FAULTS
-from prompteol.serving.variants import Judgement, LocalModel
+from prompteol.serving.variants import Diagnosis, LocalModel
 from prompteol.vectors import tolerance as tolerance_of
 from prompteol.vectors import unit
 
@@ -40,18 +40,18 @@ _TEXTS = (
 _SENTENCE = "The cat sat on the mat, and the dogs ran in the snow. "
 _LONG_TOKENS = 1200
 _NAMES: dict[Form, str] = {"plain": "plain text", "messages": "chat messages", "tokens": "token ids"}
-# A cut in another place than ours is a fault only where it shows.
+# A cut in another place than the model's own is a fault only if it changes the meaning.
 _SAME_MEANING = 0.998
-# What an exported tokenizer's cut costs at most; one that costs more is no use.
+# The lowest cosine that is accepted after the cut of an exported tokenizer.
 _STILL_NEAR = 0.9
 _CUTS = ("text cut elsewhere", "text not cut", "tail shortened")
 
 
 @dataclass(frozen=True)
 class ServerFinding:
-    """Hold what one kind of request showed: the fault, its remedy, and the cosine to the right vectors.
+    """Hold the result of one kind of request: the fault, its remedy, and the cosine to the right vectors.
 
-    An ``inexact`` answer differs as the export's own figures say: a long text, cut by an exported tokenizer.
+    An ``inexact`` answer differs as much as the export's own figures say, for a long text that its tokenizer cuts.
     """
 
     request: str
@@ -102,11 +102,11 @@ def verify(
     The vectors of every known fault are computed locally, and the nearest to the server's is named.
 
     Args:
-        url: of the server, its ``/v1/embeddings``, or its ``/embed``; see :class:`EmbeddingServer`.
+        url: the URL of the server, its ``/v1/embeddings``, or its ``/embed``; see :class:`EmbeddingServer`.
         model: the local model, or its name as :class:`prompteol.PromptEOL` takes it; ``None`` is the one that ships.
         inputs: the forms of a request to try: ``"plain"``, ``"messages"`` and ``"tokens"``.
         task: ``"query"`` or ``"document"`` expects the prompt of that task.
-        name: what the server calls the model; ``None`` is what it says itself, else the local name.
+        name: the model's name on the server; ``None`` takes the name that the server lists, else the local name.
         api_key: sent as a bearer token; ``None`` takes the environment variable PROMPTEOL_API_KEY.
         tolerance: how far entries of vectors of length 1 may differ.
         timeout: seconds to wait for each answer.
@@ -114,7 +114,7 @@ def verify(
 
     Raises:
         ServerError: the server cannot be reached, or takes none of the forms.
-        SettingError: an argument, or a model that no server computes.
+        SettingError: an argument is not valid, or no server can compute the model.
         ModelError: there is no such local model.
         MissingExtraError: httpx2 is not installed.
     """
@@ -131,7 +131,7 @@ def verify(
 
 
 class _Comparison:
-    """Send requests of each kind, and judge the answers."""
+    """Send requests of each kind, and compare the answers."""
 
     def __init__(self, server: EmbeddingServer, local: LocalModel, tolerance: float) -> None:
         self.server, self.local, self.tolerance = server, local, tolerance
@@ -147,14 +147,14 @@ class _Comparison:
         for found, _ in judged.values():
             yield found
         taken = [form for form in judged if judged[form][1] is not None]
-        # Messages are one conversation a request, and so show nothing of batches.
+        # A request holds one conversation, so messages do not test batches.
         taken.sort(key=lambda form: (judged[form][0].verdict != "exact", form == "messages"))
         best = taken[0]
         together = judged[best][1]
         assert together is not None
         if not np.isfinite(together).all():
             return
-        # With a fault in the short texts, the others show the same one again.
+        # If the short texts show a fault, the other requests would only repeat it.
         if judged[best][0].verdict == "exact":
             yield self._long(best)
         if best != "messages":
@@ -177,15 +177,15 @@ class _Comparison:
             answer = self._ask(form, _TEXTS)
         except ServerError as error:
             return _declined(request, error), None
-        judgement = self.local.judge(unit(answer.vectors), self.local.variants(_TEXTS), self.tolerance)
-        if judgement.fault and form != "messages":
-            alone = self.local.judge(unit(self._alone(form)), self.local.variants(_TEXTS), self.tolerance)
+        diagnosis = self.local.diagnose(unit(answer.vectors), self.local.variants(_TEXTS), self.tolerance)
+        if diagnosis.fault and form != "messages":
+            alone = self.local.diagnose(unit(self._alone(form)), self.local.variants(_TEXTS), self.tolerance)
             if not alone.fault:
-                judgement = replace(judgement, fault="batch differs", detail="one text at a time is exact")
+                diagnosis = replace(diagnosis, fault="batch differs", detail="one text at a time is exact")
         lengths = np.linalg.norm(answer.vectors, axis=1)
         scaled = bool(np.abs(lengths - 1).max() < 1e-3)
         told = "length 1" if scaled else f"lengths {lengths.min():.3g} to {lengths.max():.3g}"
-        return _finding(request, judgement, told), answer.vectors
+        return _finding(request, diagnosis, told), answer.vectors
 
     def _long(self, form: Form) -> ServerFinding:
         request, text = f"a long text, as {_NAMES[form]}", self._long_text()
@@ -201,12 +201,14 @@ class _Comparison:
                     return ServerFinding(request, "not taken", detail=str(again))
                 return ServerFinding(request, "refused", detail=str(error), mend=FAULTS["refused"])
             note = f"with {option}, else refused"
-        judgement = self.local.judge(unit(answer.vectors), self.local.cut_variants(text, answer.tokens), self.tolerance)
-        if judgement.fault in _CUTS and judgement.cosine >= _SAME_MEANING:
-            judgement, note = replace(judgement, fault=""), f"{note} {judgement.fault}, which hardly shows".strip()
-        found = _finding(request, judgement, note)
-        # No fault of the server: every export cuts so, and export.json says how much it shows.
-        accepted = found.fault == "tail shortened" and judgement.cosine >= _STILL_NEAR
+        diagnosis = self.local.diagnose(
+            unit(answer.vectors), self.local.cut_variants(text, answer.tokens), self.tolerance
+        )
+        if diagnosis.fault in _CUTS and diagnosis.cosine >= _SAME_MEANING:
+            diagnosis, note = replace(diagnosis, fault=""), f"{note} {diagnosis.fault}, which hardly shows".strip()
+        found = _finding(request, diagnosis, note)
+        # The server is right: every export cuts like this, and export.json holds the size of the effect.
+        accepted = found.fault == "tail shortened" and diagnosis.cosine >= _STILL_NEAR
         return replace(found, verdict="inexact") if accepted else found
 
     def _long_text(self) -> str:
@@ -254,13 +256,13 @@ class _Comparison:
         return ServerFinding(request, "fault", fault, "", FAULTS[fault], cosine, difference)
 
 
-def _finding(request: str, judgement: Judgement, note: str) -> ServerFinding:
-    if not judgement.fault:
-        return ServerFinding(request, "exact", "", note, "", judgement.cosine, judgement.difference)
-    detail = judgement.detail or f"cosine {judgement.nearest:.5f} to the vectors with this fault"
+def _finding(request: str, diagnosis: Diagnosis, note: str) -> ServerFinding:
+    if not diagnosis.fault:
+        return ServerFinding(request, "exact", "", note, "", diagnosis.cosine, diagnosis.difference)
+    detail = diagnosis.detail or f"cosine {diagnosis.nearest:.5f} to the vectors with this fault"
     return ServerFinding(
-        request, "fault", judgement.fault, "; ".join(filter(None, (detail, note))), FAULTS[judgement.fault],
-        judgement.cosine, judgement.difference,
+        request, "fault", diagnosis.fault, "; ".join(filter(None, (detail, note))), FAULTS[diagnosis.fault],
+        diagnosis.cosine, diagnosis.difference,
     )  # fmt: skip
 
 

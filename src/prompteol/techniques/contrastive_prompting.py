@@ -24,10 +24,10 @@ AUXILIARY = 'The irrelevant information of this sentence : "{text}" means in one
 
 @dataclass(frozen=True)
 class ContrastivePrompting(ForwardTechnique):
-    """In one early layer, subtract the attention values of a second prompt's last token (Cheng et al., ACL 2025).
+    """Subtract, in one early layer, the attention values of a second prompt's last token (Cheng et al., ACL 2025).
 
-    Of an auxiliary prompt, which asks for the irrelevant information and shows no demonstrations, the layers up to that
-    one are run. One auxiliary pass serves all wordings.
+    An auxiliary prompt asks for the irrelevant information and shows no demonstrations; only the layers up to that
+    one run it. One auxiliary pass serves all wordings.
     """
 
     layer: int | float = field(default=0.13, metadata={"help": "counted from 0, or a fraction of depth"})

@@ -23,7 +23,7 @@ class Prepend(Edit):
         """Return the states with that token's overwritten."""
         if not self.start <= layer < self.stop:
             return states
-        # Of a pack it is the first token that is not shared, in front of which the prefix is thought. The equivalence
+        # In a pack, the prefix is taken to stand in front of the first token that is not shared. The equivalence
         # check runs parts of rows, too, which may end before it.
         token = torch.minimum(places.first + self.place, places.last)
         return states.index_put((places.row.to(states.device), token.to(states.device)), places.at_last(states))

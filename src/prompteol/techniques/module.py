@@ -12,8 +12,8 @@ from sentence_transformers.util import load_file_path
 from torch import Tensor
 
 from prompteol.errors import ArtifactError, ModelError
+from prompteol.files.model_folders import MANIFEST
 from prompteol.inference.context import UnsupportedError
-from prompteol.model import MANIFEST
 from prompteol.model.module import Engine, PromptEOLModule
 from prompteol.prompts import PromptTask, PromptTemplate, RetrievalTemplate, Template
 from prompteol.saving import Manifest

@@ -55,24 +55,32 @@ class AllButTheTop(Readout):
 
 @dataclass(frozen=True)
 class Whitening(Readout):
-    """Subtract the mean vector and divide each principal component by a power of its deviation (Su et al., 2021)."""
+    """Subtract the mean vector and divide each principal component by a power of its deviation (Su et al., 2021).
+
+    Deviations of small components are the least sure; ``shrinkage`` moves every variance toward their mean.
+    """
 
     power: float = field(default=0.5, metadata={"help": "0 centers, 1 whitens whole"})
     dimension: int | None = field(default=None, metadata={"help": "how many components are kept, the largest first"})
+    shrinkage: float | None = field(default=None, metadata={"help": "share of the mean variance in each variance"})
 
     def __post_init__(self) -> None:
         if not isinstance(self.power, (int, float)) or not 0 <= self.power <= 1:
             raise SettingError(f"whitening: power={self.power!r} is outside 0 to 1: give 0.5 or 1")
         if self.dimension is not None and (not isinstance(self.dimension, int) or self.dimension < 1):
             raise SettingError(f"whitening: dimension={self.dimension!r} is none: give 1 or more, or None")
+        shrinkage = self.shrinkage
+        if shrinkage is not None and (not isinstance(shrinkage, (int, float)) or not 0 <= shrinkage <= 1):
+            raise SettingError(f"whitening: shrinkage={shrinkage!r} is outside 0 to 1: give 0.1, or None")
 
     def fit(self, inputs: FitInputs) -> LinearMap:
-        """Return ``S^-power U (v - mean)`` of the components ``U`` and their deviations ``S``."""
+        """Return ``S^-power U (v - mean)`` of the components ``U`` and their shrunk deviations ``S``."""
         vectors = inputs.vectors
         kept = self.dimension or vectors.shape[1]
         mean = vectors.mean(0)
         variances, components = _descending((vectors - mean).T.cov(correction=0))
-        deviations = variances.clamp_min(0).sqrt()
+        variances = variances.clamp_min(0)
+        deviations = variances.lerp(variances.mean(), self.shrinkage or 0.0).sqrt()
         rank = int((deviations > _NO_DEVIATION * deviations[0]).sum())
         if rank < kept:
             raise InputError(

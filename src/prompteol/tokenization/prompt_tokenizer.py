@@ -21,25 +21,26 @@ from prompteol.prompts import (
     compile_chat_template,
     decompile_chat_template,
 )
+from prompteol.tokenization.bos import resolve_bos
 from prompteol.tokenization.truncation import PromptCutter
 
 # sentence-transformers finds the tail of a chat template with these two fillers, and writes it back over the end of
-# a row that was cut. The same two here, so that a truncated row has the same ids either way.
+# a row that was cut. The same two are used here, so that a truncated row has the same ids either way.
 _FILLERS = ("0", "1 2 3 4")
-# Characters of a prompt that are read for each token that is kept, and how many times more where they were too few.
+# Characters of a prompt to read per token to keep, and the factor by which to read more where they were too few.
 _CHARACTERS_PER_TOKEN, _GROWTH = 16, 4
-# Characters of a call below which tokenizing them all takes less time than reading the whole tokenizer, and texts below
-# which tokenizing all of every prompt takes less time than looking where it may be cut.
+# The number of characters in a call below which tokenizing them all is faster than reading the whole tokenizer, and of
+# texts below which tokenizing whole prompts is faster than looking for a place to cut them.
 _WORTH_CUTTING, _WORTH_SHARING = 2**16, 16
-# Beginnings of ordinary texts: a capital, a small letter, a figure, another script.
+# Beginnings of ordinary texts: a capital letter, a small letter, a digit, another script.
 _BEGINNINGS = ("A man", "the", "1", "Élan", "文字")
-# Ends of texts that fuse with a closing quote in some vocabulary or other. The last token must survive them all.
+# Ends of texts that fuse with a closing quote in some vocabulary. The last token must stay the same after each.
 _ENDINGS = ("", "a", "a.", "a?", "a!", "a)", 'a"', "a'", "a:", "a%", "a ", "1", "。", "”", "😀", '":"', "\n")
 
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Carry each prompt's token ids to the packed forward without padding; ordinary ones begin with ``prefix``."""
+    """Carry each prompt's token ids to the packed forward without padding; ordinary prompts begin with ``prefix``."""
 
     rows: Sequence[Sequence[int]]
     prefix: Sequence[int]
@@ -47,7 +48,7 @@ class TokenRows:
 
     @classmethod
     def unpadded(cls, input_ids: Tensor, attention_mask: Tensor) -> TokenRows:
-        """Take rows that are padded on the right out of a batch; their prefix is not known any more."""
+        """Take the rows out of a batch that is padded on the right; their shared prefix is unknown."""
         lengths = attention_mask.sum(dim=1).tolist()
         return cls([ids[:length] for ids, length in zip(input_ids.tolist(), lengths, strict=True)], (), 0)
 
@@ -65,9 +66,9 @@ class TokenRows:
 class PromptTokenizer:
     """Render texts and tokenize them; the text is data and cannot reach the template.
 
-    The literal text of a special token in it, such as ``</s>``, is read as that token, as it is by a stock loader. The
+    A special token's literal text, such as ``</s>``, is read as that token, as stock loaders do. The
     tokenizer gets the template as its chat template, a pad token if it has none, and right padding: with causal
-    attention that is exact. TemplateError where the text could change the token that gives the embedding.
+    attention that is exact. TemplateError is raised if the text could change the token that gives the embedding.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: Template) -> None:
@@ -78,11 +79,11 @@ class PromptTokenizer:
         self.bos, self.bos_separator = resolve_bos(tokenizer, template)
         for task in PROMPT_TASKS:
             self._check_last_token(task)
-        # Only now: another model may use this tokenizer, and goes on with it if the template is refused.
+        # This comes last: another model may use this tokenizer, and must find it unchanged if the template is refused.
         self.settle()
 
     def settle(self) -> None:
-        """Give the tokenizer what a stock loader needs to make the same rows, whatever was done to it since."""
+        """Set again what a stock loader needs to make the same rows, as the tokenizer may have been edited."""
         tokenizer = self.tokenizer
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
@@ -97,7 +98,7 @@ class PromptTokenizer:
 
     @property
     def start(self) -> str:
-        """What stands in front of everything: the text of BOS, or of what the tokenizer has in its place."""
+        """The text that every prompt begins with: BOS, or what the tokenizer has in its place."""
         return f"{self.tokenizer.bos_token}{self.bos_separator}" if self.bos else self.bos_separator
 
     def render(self, text: str, *, task: PromptTask | None = None, prompt: str = "") -> str:
@@ -116,10 +117,10 @@ class PromptTokenizer:
     def __call__(
         self, texts: Sequence[str], *, task: PromptTask | None = None, prompt: str = "", max_length: int
     ) -> list[list[int]]:
-        """Return one list of token ids a text, not padded.
+        """Return one list of token ids per text, without padding.
 
         ``task`` selects the template of a pair, ``prompt`` stands in front of everything but BOS. A row longer than
-        ``max_length`` loses the end of its text, never of the template; TemplateError where there is no room for text.
+        ``max_length`` loses the end of its text, never of the template; TemplateError if there is no room for text.
         """
         prompts = self._render(texts, task, prompt)
         edges: list[list[int]] = []
@@ -129,11 +130,14 @@ class PromptTokenizer:
             prompts = [self._cut(cutter, whole, max_length) for whole in prompts]
         elif len(prompts) >= _WORTH_SHARING:
             prompts, edges = self._without_edges(prompts, task, prompt)
-        # In one call of the tokenizer: a second one costs a text alone 3 % of its time.
-        *rows, one, other = self._ids([*prompts, *self._render(_FILLERS, task, prompt)])
-        tail = _common_end(one, other)
+        fillers = self._render(_FILLERS, task, prompt)
         if edges:
+            rows, (one, other) = self._backend_ids(prompts, fillers)
             rows = [[*edges[0], *row, *edges[1]] for row in rows]
+        else:
+            # One call of the tokenizer does it all: a second call costs a single text 3 % of its time.
+            *rows, one, other = self._ids([*prompts, *fillers])
+        tail = _common_end(one, other)
         if any(len(row) >= max_length for row in rows):
             self._check_room(task, prompt, max_length)
         return [self._fit(row, tail, max_length) for row in rows]
@@ -141,26 +145,26 @@ class PromptTokenizer:
     def token_rows(
         self, texts: Sequence[str], *, task: PromptTask | None = None, prompt: str = "", max_length: int
     ) -> TokenRows:
-        """Return the same rows, and the ids that ordinary ones begin with."""
+        """Return the rows of :meth:`__call__`, and the ids that ordinary rows begin with."""
         rows = self(texts, task=task, prompt=prompt, max_length=max_length)
         return TokenRows(rows, self.head(task, prompt), self.tokenizer.pad_token_id)
 
     def ids(self, strings: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of strings as they stand, with nothing put in front or cut."""
+        """Return the token ids of strings as they are, with nothing added or cut."""
         return self._ids(list(strings))
 
     def tail(self, task: PromptTask | None = None, prompt: str = "") -> list[int]:
-        """Return the ids that every prompt ends with, whatever the text; anew, as the tokenizer may be edited."""
+        """Return the ids that every prompt ends with; they are computed anew, as the tokenizer may have been edited."""
         return _common_end(*self._ids(self._render(_FILLERS, task, prompt)))
 
     def head(self, task: PromptTask | None = None, prompt: str = "") -> list[int]:
-        """Return the ids that prompts of ordinary texts begin with; a text that fuses with the template has fewer."""
+        """Return the ids that prompts of ordinary texts begin with; a text that fuses with them shares fewer."""
         return _common_start(self._ids(self._render(_BEGINNINGS, task, prompt)))
 
     def _without_edges(
         self, prompts: list[str], task: PromptTask | None, prompt: str
     ) -> tuple[list[str], list[list[int]]]:
-        """Return prompts without the ends that all share, and the ids of those; none where a token may reach across."""
+        """Return prompts without their shared ends, and the ids of those ends; none if a token may cross the cut."""
         before, _, after = self._parts(task, prompt)
         edges = PromptCutter(self.tokenizer).shared_ends(before, after)
         if not any(edges):
@@ -171,7 +175,7 @@ class PromptTokenizer:
         ]
 
     def _cut(self, cutter: PromptCutter, whole: str, max_length: int) -> str:
-        """Return the beginning of a very long prompt that has the same first ``max_length`` tokens, or all of it."""
+        """Return a beginning of a very long prompt with the same first ``max_length`` tokens, or the whole prompt."""
         length = _CHARACTERS_PER_TOKEN * max_length
         while length < len(whole):
             beginning = cutter.cut(whole, length)
@@ -189,7 +193,7 @@ class PromptTokenizer:
         return row
 
     def _check_room(self, task: PromptTask | None, prompt: str, max_length: int) -> None:
-        # A text of one token between the prompt's two ends: with nothing there, the ends may fuse.
+        # Measure with a text of one token, as without text the prompt's two ends may fuse.
         ends = len(self.head(task, prompt)) + len(self.tail(task, prompt))
         needed = max(ends, len(self._ids([self.render("", task=task, prompt=prompt)])[0]))
         if needed >= max_length:
@@ -203,7 +207,7 @@ class PromptTokenizer:
         if not one or one == other:
             raise ModelError(
                 f"the tokenizer {self.tokenizer.name_or_path!r} reads {_FILLERS[0]!r} and {_FILLERS[1]!r} as {one} and "
-                f"{other}, so texts would have one vector: its files seem to be missing"
+                f"{other}, so all texts would have the same vector: its files seem to be missing"
             )
 
     def _check_last_token(self, task: PromptTask) -> None:
@@ -216,11 +220,19 @@ class PromptTokenizer:
             )
 
     def _ids(self, prompts: list[str]) -> list[list[int]]:
-        # The tokenizer object carries its truncation and padding from call to call, hence the lock.
+        # The tokenizer object keeps truncation and padding between calls, so calls need a lock.
         with self._lock.locked():
             options = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
             encoded = self.tokenizer(prompts, padding=False, truncation=False, **options)
         return [list(ids) for ids in encoded["input_ids"]]
+
+    def _backend_ids(self, prompts: list[str], fillers: list[str]) -> tuple[list[list[int]], list[list[int]]]:
+        """Return the ids of prompts and of fillers; the backend alone tokenizes the prompts, in half the time."""
+        with self._lock.locked():
+            # This call also sets the backend's truncation, padding and special tokens.
+            ends = self._ids(fillers)
+            encoded = self.tokenizer.backend_tokenizer.encode_batch_fast(prompts, add_special_tokens=False)
+        return [encoding.ids for encoding in encoded], ends
 
 
 def _common_start(rows: Sequence[Sequence[int]]) -> list[int]:
@@ -231,49 +243,8 @@ def _common_end(one: list[int], other: list[int]) -> list[int]:
     return _common_start([one[::-1], other[::-1]])[::-1]
 
 
-def resolve_bos(tokenizer: PreTrainedTokenizerBase, template: Template) -> tuple[bool, str]:
-    """Return whether BOS stands in front of a template's prompts, and what stands between it and the prompt.
-
-    A chat template is tokenized without special tokens, so it must write the BOS itself wherever the tokenizer would
-    have added one; some SentencePiece tokenizers then need a blank behind it. Where a tokenizer begins texts with other
-    special tokens, as XGLM's does with ``</s>``, these are ``False`` and the text of those tokens.
-    """
-    if template.bos is True and tokenizer.bos_token is None:
-        name = tokenizer.name_or_path
-        raise TemplateError(f"the template has bos=True and the tokenizer {name!r} no BOS token: leave bos=None")
-    first = {None: _added(tokenizer), True: [tokenizer.bos_token_id], False: []}[template.bos]
-    if not first:
-        return False, ""
-    bos = first == [tokenizer.bos_token_id]
-    start = "".join(tokenizer.convert_ids_to_tokens(first))
-    rendered = template.for_task(None).render("text")
-    expected = _ids(tokenizer, rendered, special=False)
-    for bos_separator in ("", " "):
-        if _ids(tokenizer, f"{start}{bos_separator}{rendered}", special=False) == [*first, *expected]:
-            return bos, bos_separator if bos else start + bos_separator
-    if _ids(tokenizer, f"{start}{rendered}", special=False)[: len(first)] != first:
-        raise TemplateError(
-            f"the tokenizer {tokenizer.name_or_path!r} reads {start!r} as plain characters, so no prompt could begin "
-            "with it: load it without split_special_tokens, or set bos=False in the template"
-        )
-    return bos, "" if bos else start
-
-
-def _added(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the special tokens that the tokenizer puts in front of a text."""
-    plain, whole = (_ids(tokenizer, "text", special=special) for special in (False, True))
-    places = range(len(whole) - len(plain) + 1)
-    front = next((whole[:place] for place in places if whole[place : place + len(plain)] == plain), None)
-    # Some write the first word otherwise behind a special token.
-    return whole[: int(whole[:1] == [tokenizer.bos_token_id])] if front is None else front
-
-
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=special)["input_ids"])
-
-
 def recover_template(tokenizer: PreTrainedTokenizerBase) -> Template | None:
-    """Return the template that a tokenizer's chat template was compiled from, to the letter, or ``None``."""
+    """Return the template that a tokenizer's chat template was compiled from exactly, or ``None``."""
     source = tokenizer.chat_template
     found = decompile_chat_template(source) if isinstance(source, str) else None
     if found is None:

@@ -1,4 +1,4 @@
-"""Describe a tokenizer as it is now: all that decides its ids, or as much of it as is read in no time."""
+"""Describe a tokenizer's current state: all that decides its ids, or the part that is quick to read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
-# Of a backend, what each call sets anew, and what turns ids into text.
+# Parts of a backend that decide no ids: what each call sets anew, and what turns ids into text.
 _OF_A_CALL = frozenset({"version", "truncation", "padding", "decoder"})
 
 
@@ -25,7 +25,7 @@ def tokenizer_state(tokenizer: PreTrainedTokenizerBase | Tokenizer) -> Any:
 
 
 def tokenizer_sample(tokenizer: Any) -> Hashable:
-    """Return what an edit in place changes, but for one of the vocabulary that leaves its size."""
+    """Return a quick sample that changes with every edit in place, except one that keeps the vocabulary's size."""
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         return None
     backend = getattr(tokenizer, "backend_tokenizer", None)

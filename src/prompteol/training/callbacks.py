@@ -166,7 +166,7 @@ class DivergenceStop(TrainerCallback):
         """Turn the error of embeddings that are not finite, as in an evaluation, into that of a divergence."""
         try:
             with warnings.catch_warnings():
-                # Of a score that is no number; the error that follows says more.
+                # SciPy warns of a score that is not a number; the error that follows says more.
                 warnings.simplefilter("ignore", ConstantInputWarning)
                 yield
         except NonFiniteError as error:

@@ -15,8 +15,8 @@ from transformers import TrainerState
 
 from prompteol.errors import TrainingError
 from prompteol.files import atomic_write, write_text
+from prompteol.files.model_folders import MANIFEST
 from prompteol.locks import ProcessLock
-from prompteol.model import MANIFEST
 
 _STATE = "trainer_state.json"
 

@@ -13,15 +13,15 @@ Combination = Literal["concatenate", "average"]
 
 
 def combine_teachers(vectors: Sequence[Vectors], how: Combination, dimension: int, seed: int) -> Vectors:
-    """Return one vector a text from those of several teachers, a (texts, its dimension) each; of one, what it gave.
+    """Return one vector per text from the vectors of several teachers, or those of a single teacher unchanged.
 
     Args:
-        vectors: of each teacher.
+        vectors: the vectors of each teacher, (texts, its dimension).
         how: ``"concatenate"`` puts unit vectors behind each other, so that a cosine is the mean of the teachers'.
             ``"average"`` brings each to ``dimension`` by :func:`fit_dimension`, turns all to the first (orthogonal
             Procrustes), and takes the mean.
-        dimension: of the student.
-        seed: of the random rotation.
+        dimension: the dimension of the student's vectors.
+        seed: the seed of the random rotation.
     """
     if len(vectors) == 1:
         return vectors[0]

@@ -21,10 +21,10 @@ class Lora:
     """Train a low-rank adapter on all linear layers but the LM head, and leave the base as it is.
 
     Args:
-        rank: of the two factors; 64 in the authors' code.
+        rank: the rank of the two factors; 64 in the authors' code.
         alpha: the adapter is scaled by ``alpha / rank``; 16 in the authors' code.
-        dropout: in front of the adapter; 0.05 in the authors' code.
-        quantize: hold the base in 4 bits (NF4, double quantization) while training. ``None``: where there is a CUDA
+        dropout: the dropout in front of the adapter; 0.05 in the authors' code.
+        quantize: hold the base in 4 bits (NF4, double quantization) while training. ``None`` does so if there is a CUDA
             device and bitsandbytes is installed.
 
     Raises:

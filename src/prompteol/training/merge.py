@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from prompteol.demonstrations import default_demonstrations
 from prompteol.errors import ModelError
 from prompteol.extras import check_extra
-from prompteol.model import ADAPTER, find_source, has_adapter, merged_backbone
+from prompteol.files.model_folders import ADAPTER
+from prompteol.model import find_source, has_adapter, merged_backbone
 from prompteol.sentence_transformers import PromptEOL
 from prompteol.training.result import base_license
 
-# Of the largest entry, in fp32.
+# The tolerance in fp32, relative to the largest entry.
 _EQUAL = 1e-4
 
 

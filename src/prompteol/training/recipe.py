@@ -19,37 +19,37 @@ Keep = Literal["best", "last"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Say how to train. The defaults are the paper's supervised contrastive fine-tuning.
+    """Describe how to train; the defaults are the paper's supervised contrastive fine-tuning.
 
     Args:
         objective: ``"contrastive"`` is InfoNCE on (anchor, positive) pairs or (anchor, positive, hard negative)
             triplets; ``"unsupervised"`` the same on each text with itself under another dropout mask;
             ``"distillation"`` brings the embedding to a teacher's vector.
         lora: the adapter, or ``None`` to train all weights.
-        temperature: of InfoNCE. 0.05 is the authors' code; the paper's text prints 0.5.
-        learning_rate: of AdamW, linear to zero after the warm-up.
-        warmup_steps: a number of steps, or below 1 a share of all.
-        batch_size: rows of a global batch, over all processes.
-        mini_batch_size: embed so many rows at once and keep the gradients of the embeddings only: any batch in little
-            memory, for about twice the time. ``None``: the whole batch at once.
+        temperature: the temperature of InfoNCE; 0.05 as in the authors' code, while the paper's text prints 0.5.
+        learning_rate: the learning rate of AdamW; it falls linearly to zero after the warm-up.
+        warmup_steps: a number of steps; a value below 1 is a share of all steps.
+        batch_size: the number of rows in a batch, over all processes together.
+        mini_batch_size: embed this many rows at once and keep only the gradients of the embeddings: any batch in little
+            memory, for about twice the time. ``None`` embeds the whole batch at once.
         epochs: passes over the data. Rows that fill no whole batch are left out of a pass.
-        max_text_tokens: a text is cut to so many tokens before it is put into the template.
-        seed: of the order of rows, the adapter's first weights and dropout.
+        max_text_tokens: cut each text to this many tokens before it is put into the template.
+        seed: the seed for the order of rows, the adapter's initial weights and dropout.
         eval_steps: steps between two checkpoints, each evaluated on the development pairs.
-        patience: stop after so many checkpoints without a better one. ``None``: run to the end.
-        keep: of the checkpoints: ``"best"`` by the development pairs, where there are any, or ``"last"``, for a
-            training that shall learn what those pairs do not measure.
+        patience: stop early after this many checkpoints without a better one; ``None`` runs to the end.
+        keep: the checkpoint to keep: ``"best"`` by the development pairs, if there are any, or ``"last"``, for a
+            training whose goal those pairs do not measure.
         log_steps: steps between two points of the loss curve.
-        packing: compute what prompts begin with once a forward, and pad no row; the gradients are those of padded rows,
-            dropout apart, which a head draws once for all rows. ``None``: wherever the objective does not live on
+        packing: compute the prompts' shared beginning once per forward, and pad no row. Gradients are as without it,
+            except for dropout, which the shared part draws once for all rows. ``None`` packs if the objective needs no
             dropout and the loss is the recipe's own.
         extra_templates: other prompts for a share of each batch, so that the model answers to more than its own: names
             of presets, strings with ``{text}``, or templates with demonstrations and a normalization of their own.
-        extra_share: of the texts of a batch, where there are extra templates.
+        extra_share: the share of a batch's texts that get an extra template.
         combine: distillation only: how the vectors of several teachers become one; see
             :func:`prompteol.training.combine_teachers`.
-        similarity_weight: distillation only: of the squared error between the cosines of a batch's student vectors
-            and those of its teacher vectors.
+        similarity_weight: distillation only: the weight of the squared error between the cosines of the student's
+            vectors in a batch and those of the teacher's vectors.
     """
 
     objective: Objective = "contrastive"

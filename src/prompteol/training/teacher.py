@@ -27,7 +27,7 @@ Teacher: TypeAlias = "str | Path | SentenceTransformer | Vectors"
 Teachers: TypeAlias = "Teacher | Sequence[Teacher] | None"
 
 _CHUNK = 4096
-# Of what a folder keeps, texts to a file: what is lost where embedding is stopped.
+# The number of texts per file in a folder of teacher vectors: the most that a stop of the embedding loses.
 _PIECE = 16_384
 
 

@@ -26,8 +26,8 @@ CHECKED_ROWS = 14
 class Candidate:
     """Hold a prompt to try, alone or under a forward technique."""
 
-    name: str  # of the template: a preset's, or its wording, with its normalization where another has the same wording
-    bare: Template  # without demonstrations
+    name: str  # the template's: a preset's, or its wording, with its normalization where another has the same wording
+    bare: Template  # the template without demonstrations
     demonstrations: tuple[Demonstration, ...] = ()  # in front of it, in order
     technique: ForwardTechnique | None = field(default=None, hash=False)
 

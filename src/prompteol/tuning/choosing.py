@@ -21,8 +21,8 @@ class ChosenTechniques:
     """Hold the techniques to try, and why others are not."""
 
     forward: Sequence[ForwardTechnique]
-    fitter: ReadoutFitter | None  # of the read-outs, if there are any
-    named: bool  # by the user: one that does not fit is an error then
+    fitter: ReadoutFitter | None  # fits the read-outs, if there are any
+    named: bool  # whether the user named them: a technique that does not fit is then an error
     passed_over: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -44,7 +44,7 @@ class TuningResult:
 
     ranking: Sequence[CandidateScore]  # all candidates, the best first
     baseline: CandidateScore  # the best template alone: no demonstration, no technique; scored on all pairs
-    gain: Gain  # of the best over the baseline
+    gain: Gain  # the gain of the best over the baseline
     measure: str  # the metric and the pairs, in words
     tokens: Tokens
     provenance: dict[str, Any]  # how template, demonstrations and layer came to be, for the manifest and model card

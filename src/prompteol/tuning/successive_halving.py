@@ -16,15 +16,15 @@ from prompteol.tuning.evaluator import Evaluator, VectorRead
 from prompteol.tuning.results_log import ResultsLog
 from prompteol.tuning.scoring import BLOCK, Values, estimate, score
 
-# Of the tokens of the authors' procedure; what is left to a tenth are sentences that are cut or run without the prefix.
+# The share of the tokens of the authors' procedure; the rest to a tenth is for sentences cut or run without the prefix.
 BUDGET = 0.097
 _SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
-# So many are scored on all pairs even where the budget asks for fewer, so that a small set is compared well.
+# This many are scored on all pairs even if the budget asks for fewer, so that a small set is compared well.
 _FINALISTS = 5
-# So many are scored on all pairs at once, spread over the candidates, so that the others' scores can be estimated. Each
+# This many, spread over the candidates, are scored on all pairs at once, to estimate the other scores from. Each
 # costs a share of the budget, and five or seven found no more on stories260K.
 _REFERENCES = 3
-# So many that are known already serve instead.
+# If this many are known already, they serve instead.
 _KNOWN = 4
 
 

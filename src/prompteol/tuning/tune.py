@@ -58,20 +58,20 @@ def tune_prompt(
         pairs: with human scores, where the score is Spearman's correlation of the cosine x 100; or anchors with their
             positives, such as queries with a relevant document, where it is the mean reciprocal rank x 100 of the
             positive among 32. Or a file of them.
-        demonstrations: to choose from, or a file of them; by default 124 that ship with the package.
-        templates: to choose from; ``None`` is the model's own.
-        layers: to choose from; ``None`` is all, and for a model with modules of its own behind the first one, whose
+        demonstrations: the demonstrations to choose from, or a file of them; by default 124 that ship with the package.
+        templates: the templates to choose from; ``None`` is the model's own.
+        layers: the layers to choose from; ``None`` is all, but for a model with own modules behind the first one, whose
             weights belong to one layer, the model's.
-        techniques: to choose from, by name or as configurations; ``None`` is all of :data:`prompteol.TECHNIQUES` that
+        techniques: names or configurations to choose from; ``None`` is all of :data:`prompteol.TECHNIQUES` that
             fit the model, ``()`` none.
-        fit_texts: that read-outs are fitted on, without labels; ``None``: the sentences of the pairs.
-        budget: how many tokens an average text may cost, relative to the model's own template without demonstrations:
-            ``2`` is twice as many. ``None``: any number.
-        max_demonstrations: greater than 1 adds one after the other to the best prompt, while that helps.
+        fit_texts: the texts without labels to fit read-outs on; ``None`` takes the sentences of the pairs.
+        budget: the most tokens per text on average, relative to the model's own template without demonstrations:
+            ``2`` is twice as many. ``None`` sets no limit.
+        max_demonstrations: if greater than 1, demonstrations are added to the best prompt one by one, while that helps.
         exhaustive: score every candidate on all pairs, under every technique.
-        seed: of the order in which pairs are sampled.
+        seed: the seed of the order in which pairs are sampled.
         results: a ``.jsonl`` that every finished slice of pairs is appended to; after a stop, tuning goes on from it.
-            ``None``: memory only.
+            ``None`` keeps results in memory only.
         watch: called with each :class:`~prompteol.tuning.TuningProgress`.
 
     Raises:

@@ -3,7 +3,7 @@
 import fs from 'node:fs'
 import { createRequire } from 'node:module'
 import { demonstrationFault, normalize, render } from './prompt.js'
-import { Engine, nearest, rowsOf, spell } from './engine.js'
+import { Engine, nearest, rowsOf, same, spell } from './engine.js'
 
 const given = JSON.parse(fs.readFileSync(0, 'utf8'))
 const { page, texts, demonstrations } = given
@@ -12,6 +12,13 @@ const found = {
   rendered: page && texts.map(text => render(page, text, demonstrations)),
   faults: given.pairs?.map(([sentence, word]) => demonstrationFault({ sentence, word })),
   spelled: given.tokens && spell(given.tokens.map((_, id) => id), given.probabilities, id => given.tokens[id], 3),
+}
+found.same = given.lists?.map(([one, other]) => same(one, other))
+if (given.tokenizer) {
+  const { Tokenizer } = createRequire(`${given.modules}/`)('@huggingface/tokenizers')
+  const tokenizer = new Tokenizer(JSON.parse(fs.readFileSync(given.tokenizer, 'utf8')), {})
+  const ids = text => tokenizer.encode(text, { add_special_tokens: false }).ids
+  found.ids = texts.map(text => ids(text).filter(id => id !== undefined))
 }
 if (given.folder) {
   const require = createRequire(`${given.modules}/`)

@@ -15,9 +15,9 @@ TEXTS = ["A man is playing a guitar.", "Why?", 'say "hi" {{ x }}', "😀 文字�
 @pytest.fixture(scope="session")
 def vectors_of():
     pytest.importorskip("onnxscript", reason="needs the extra onnx")
-    from prompteol.saving.export.onnx import onnx_vectors
+    from prompteol.saving.export.onnx import OnnxModel
 
-    return lambda done, rows: onnx_vectors(done.folder / "onnx" / "model.onnx", rows)
+    return lambda done, rows: OnnxModel(done.folder / "onnx" / "model.onnx").vectors(rows)
 
 
 def unit(vectors):

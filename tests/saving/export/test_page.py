@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import subprocess
+import unicodedata
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,11 +17,13 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models
 
 from prompteol import PromptEOL, PromptTemplate, export
 from prompteol.errors import ExportError, SettingError, TemplateError
 from prompteol.prompts import TEMPLATES, Demonstration
 from prompteol.saving.export import libraries
+from prompteol.saving.export.browser_tokenizer import spelled_out, write_browser_tokenizer
 from prompteol.saving.export.plan import ExportPlan, exported_prompt
 from prompteol.saving.export.prompt import ExportedPrompt
 from prompteol.saving.export.samples import samples
@@ -31,8 +34,11 @@ SCRIPTS = Path(libraries.__file__).with_name("page")
 ODD = [
     *("\x00\x01 control \x1f\x85 characters\x7f", "عربي \u202eright to left\u202c نص؟", 'שלום "עולם"', "a\u200bb"),
     *('\\n \\" {text} {{ x }} {% y %} $& $1', "\t\n"),
+    *("ΑΣ ΣΑΣ. Σ ΑΣ1 ᾼΣ\u0345", "İSTANBUL ẞ Ǆ ﬃ", "a\ufeffb \ufeff c\x85d"),
     *("the cat sat on the mat. " * 150, "文字" * 900, "x" * 3000, "a b " * 500),
 ]  # fmt: skip
+# A letter that a later Unicode than the tokenizers library's takes apart.
+LATER = {"\U00011938"}
 DEMONSTRATION = Demonstration('A "jockey" riding a $& horse.', "Equestrian")
 
 
@@ -282,8 +288,55 @@ def test_the_page_in_chromium_is_python_and_asks_nobody(npm, tmp_path):
         assert np.abs(np.array(found[way]) - unit(model.encode(texts))).max() <= 4e-6
     model.set_template(demonstrations=[DEMONSTRATION])
     assert np.abs(np.array(found["shown"]) - unit(model.encode(texts))).max() <= 4e-6
+    # With a comma for a line break, the effect is that of the texts which are there now.
+    assert found["commas"] == [["the cat,the dog"], ["the cat", "the dog"]]
+    assert found["wide"] == {"360": 360, "768": 768}
     assert (found["refused"], found["errors"], found["axe"], any(found["stored"])) == ([], [], [], False)
     assert "There is no sentence yet" in found["blank"]
+
+
+def test_spelled_out_classes_are_those_of_the_tokenizers_library():
+    sequence = {"type": "Sequence", "normalizers": [{"type": "StripAccents"}, {"type": "Lowercase"}]}
+    bert = {"type": "BertNormalizer", "lowercase": True, "clean_text": True, "handle_chinese_chars": True}
+    text = "".join(chr(code) for code in range(0x30000) if not 0xD800 <= code < 0xE000) + " ΑΣ ΣΑΣ"
+    texts = [text[start : start + 500] for start in range(0, len(text), 500)]
+    for part in (sequence, bert | {"strip_accents": None}, {"type": "Lowercase"}, {"type": "NFC"}):
+        one, other = (made_of(normalizer=some) for some in (part, spelled_out(part)))
+        for some in texts:
+            assert one.normalizer.normalize_str(some) == other.normalizer.normalize_str(some)
+    part = {"type": "BertPreTokenizer"}
+    one, other = (made_of(pre_tokenizer=some) for some in (part, spelled_out(part)))
+    for some in texts:
+        assert one.pre_tokenizer.pre_tokenize_str(some) == other.pre_tokenizer.pre_tokenize_str(some)
+    assert spelled_out({"type": "BertNormalizer", "lowercase": False})["type"] == "BertNormalizer"
+
+
+def made_of(**parts):
+    state = json.loads(Tokenizer(models.BPE()).to_str())
+    return Tokenizer.from_str(json.dumps(state | parts))
+
+
+def test_lists_are_compared_entry_by_entry(in_node):
+    lists = [(["a,b"], ["a", "b"]), (["a", "b"], ["a,b"]), (["a"], ["a", "b"]), (["a,b"], ["a,b"]), ([], [])]
+    assert in_node(texts=[], lists=lists)["same"] == [one == other for one, other in lists]
+
+
+def test_tokens_in_node_are_those_of_python_for_odd_characters(in_node, npm, tmp_path):
+    tokenizer = PromptEOL(device="cpu").tokenizer
+    write_browser_tokenizer(tmp_path / "tokenizer.json", tokenizer)
+    generator = random.Random(0)
+    every = [chr(code) for code in range(0x2FA20) if not 0xD800 <= code < 0xE000]
+    odd = [one for one in every if unicodedata.category(one)[0] in "MPZC" or one.lower() != one]
+    odd = [one for one in odd if unicodedata.category(one) not in ("Cn", "Co") and one not in LATER]
+    greek = "ΣσςΑα. 1'\u0301\u0345\u00ad:İıẞ\u03f9"
+    texts = [f"x{one}y {one}" for one in odd]
+    texts += ["".join(generator.choices(greek, k=generator.randrange(1, 9))) for _ in range(500)]
+    texts += ["".join(generator.choices(odd, k=12)) for _ in range(500)]
+    found = in_node(texts=texts, tokenizer=str(tmp_path / "tokenizer.json"), modules=str(npm))["ids"]
+    ours = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    assert [text for text, one, other in zip(texts, found, ours, strict=True) if one != other] == []
+    again = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert [one.ids for one in again.encode_batch(texts, add_special_tokens=False)] == ours
 
 
 @pytest.mark.parametrize("architecture", [None, "llama", "gpt2", "qwen2"], ids=str)
@@ -305,6 +358,6 @@ def test_vectors_in_node_are_those_of_python(in_node, modules, npm, tiny, archit
         for way in ("single", "batch"):
             assert np.abs(np.array(found[way]) - ours).max() <= 4e-6
         if about["words"]:
-            likely = [[word.text for word in row] for row in model.words(texts)]
+            likely = [[word.text for word in row] for row in model.words(texts, contrast=False)]
             same = [one == other for one, other in zip(found["words"], likely, strict=True)]
             assert np.mean(same) >= 0.95  # words of equal probability change places

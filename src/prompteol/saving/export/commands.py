@@ -1,17 +1,8 @@
-"""Write the commands that serve an exported folder, and the card that holds them."""
+"""Write the commands that serve an exported folder."""
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from huggingface_hub import ModelCardData
-
-from prompteol.saving.card import code_block
-from prompteol.saving.export.prompt import ExportedPrompt
-from prompteol.saving.export.report import ExportComparison
 
 _CLIENT = """\
 ids = model.preprocess([text])["input_ids"][0].tolist()  # model = PromptEOL(...), the one that was exported
@@ -53,70 +44,3 @@ def serving_commands(folder: str, *, tokenizer: str | None, dtype: str, revision
 
 def _tei(dtype: str) -> str:
     return dtype if dtype in ("float32", "float16") else "float16"
-
-
-def table(comparisons: Sequence[ExportComparison]) -> list[tuple[str, ...]]:
-    """Return the rows of a table of comparisons, its header first."""
-    rows: list[tuple[str, ...]] = [("loaded by", "texts", "count", "identical rows", "lowest cosine", "difference")]
-    for one in comparisons:
-        figures = f"{one.identical:.0%}", f"{one.lowest_cosine:.6f}", f"{one.difference:.1e}"
-        rows.append((one.loaded, one.kind, str(one.texts), *figures))
-    return rows
-
-
-_BY_TOKENIZER = """\
-Send plain text: the tokenizer writes the prompt around it. Add no prompt, and ask for no chat template."""
-_BY_CLIENT = """\
-llama.cpp reads no prompt from a tokenizer, so the client writes it. Send token ids, which are the model's own for every
-text that fits. The converter knows the pre-tokenizers of released models only, and stops at any other."""
-
-
-def card(
-    prompt: ExportedPrompt, record: Mapping[str, Any], comparisons: Sequence[ExportComparison], license: str | None
-) -> str:
-    """Return the text of ``README.md``."""
-    metadata = ModelCardData(
-        license=license if license and "," not in license else None,
-        pipeline_tag="sentence-similarity",
-        library_name="sentence-transformers",
-        tags=["sentence-transformers", "sentence-similarity", "prompteol"],
-    )
-    commands = "\n".join(command for name, command in record["commands"].items() if name != "client")
-    client = record["commands"].get("client")
-    lines_of_client = f"```python\n{client}\n```\n" if client else ""
-    header, *rows = table(comparisons)
-    lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
-    tokenizer = record["tokenizer"]
-    lost = (
-        "\nOf this architecture `AutoTokenizer` loses the prompt that `tokenizer.json` holds, so another folder is\n"
-        "the tokenizer, as the commands say. In sentence-transformers:\n\n"
-        f"```python\nmodel[0].processor = AutoTokenizer.from_pretrained({json.dumps(tokenizer)})\n```\n"
-        if tokenizer
-        else ""
-    )
-    return f"""\
----
-{metadata.to_yaml()}
----
-
-# An embedding model for servers
-
-{_BY_CLIENT if record.get("server") else _BY_TOKENIZER}
-
-{code_block(str(prompt.template))}
-
-```bash
-{commands}
-```
-{lost}{lines_of_client}
-At most {record["max_seq_length"]:,} tokens fit, the prompt's included. vLLM refuses longer texts unless a request says
-`"truncate_prompt_tokens": -1`.
-
-## Compared with the model that it was made of
-
-{chr(10).join(lines)}
-
-A text that is cut loses the piece of the prompt next to it; one with the literal text of a special token is split
-there before it is normalized. `export.json` holds these figures, and the fingerprint of the model, which begins with
-`{record["fingerprint"][:12]}`.
-"""

@@ -1,10 +1,9 @@
-"""Export a model: write the folder, load it again, compare, and publish it where its vectors are the model's."""
+"""Export a model: write the folder, load it again, and publish it if its vectors are the model's."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,16 +11,18 @@ from typing import Any, Literal, get_args
 
 import torch
 from tokenizers import Tokenizer
-from torch import nn
 
 from prompteol.errors import ExportError, SettingError
 from prompteol.files.atomic import atomic_folder, check_folder
+from prompteol.inference.evaluation_mode import evaluation_mode
 from prompteol.model.settable import SettableModel
 from prompteol.prompts import PromptTask
-from prompteol.saving.export.commands import card, llama_cpp_commands
+from prompteol.saving.card import folder_name
+from prompteol.saving.export.card import card
+from prompteol.saving.export.commands import llama_cpp_commands
 from prompteol.saving.export.folder import write_model, write_own_tokenizer
 from prompteol.saving.export.libraries import library_files
-from prompteol.saving.export.onnx import ONNX_FILE, check_onnx, onnx_vectors, write_onnx
+from prompteol.saving.export.onnx import ONNX_FILE, OnnxModel, check_onnx, write_onnx
 from prompteol.saving.export.plan import ExportPlan, exported_prompt
 from prompteol.saving.export.report import (
     ExportComparison,
@@ -72,20 +73,20 @@ def export(
     Args:
         model: a ``PromptEOL`` model. The folder has its data type.
         out: the folder to make.
-        task: ``"query"`` or ``"document"``, needed where the model has a template for each.
+        task: ``"query"`` or ``"document"``, which is needed where the model has a template for each.
         normalize: add a module that scales vectors to length 1.
         onnx: write the graph too, as ``onnx/model.onnx``; needs the extra ``onnx``.
         web: write a static page that embeds texts in a browser, too; it needs the graph. Its two libraries come from
             npm, in fixed versions, and are kept in the user's cache.
-        web_libraries: a ``node_modules`` folder to take them from, where npm cannot be reached.
+        web_libraries: a ``node_modules`` folder to take the libraries from, where npm cannot be reached.
         server: ``"llama.cpp"``, which reads no prompt from a tokenizer: the folder has the model's own tokenizer, and
             the client sends token ids.
-        allow_inexact: export also where rows or vectors of ordinary texts are not the model's own.
+        allow_inexact: export even if token rows or vectors of ordinary texts are not the model's own.
         force: replace a model that lies at ``out``.
 
     Raises:
         ExportError: servers would give other vectors, or there is no way to export such a model.
-        SettingError: the task is missing, an argument names nothing, or the model is none of this package.
+        SettingError: the task is missing, an argument names nothing, or the model is not a ``PromptEOL``.
     """
     if not isinstance(model, SettableModel):
         raise SettingError(f"model={model!r:.80} is no PromptEOL model: give PromptEOL(...) of it")
@@ -105,7 +106,7 @@ def export(
     ordinary, limit = texts["ordinary"]
     tokenizer = None if server else prompting_tokenizer(prompt, ordinary)
     libraries = library_files(Path(web_libraries) if web_libraries else None) if web else []
-    with _evaluating(model), atomic_folder(out, force=force) as folder:
+    with evaluation_mode(model), atomic_folder(out, force=force) as folder:
         write_model(folder, plan.backbone, plan.modules, plan.max_length)
         if tokenizer is None:
             write_own_tokenizer(folder, prompt.prompter.tokenizer)
@@ -122,23 +123,11 @@ def export(
         record = plan.record(out, tokenizer, comparisons, other) | {"onnx": about}
         if server is not None:
             record |= {"commands": llama_cpp_commands(str(out), plan.max_length), "server": server}
-        license = model.model_card_data.license
-        text = card(prompt, record, comparisons, license if isinstance(license, str) else None)
+        notes = getattr(model, "training_notes", "")
+        text = card(model, prompt, record, comparisons, folder_name(out), notes=notes)
         (folder / "README.md").write_text(text, encoding="utf-8")
         (folder / EXPORTED).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return Export(out, tuple(comparisons), record["commands"], record)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Have a model in evaluation mode within a block."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        if training:
-            model.train()
 
 
 def _compare(
@@ -149,7 +138,7 @@ def _compare(
     *,
     onnx: bool,
 ) -> tuple[list[ExportComparison], str | None]:
-    """Load a folder again in each way; write the tokenizer a second time where the first one is not read as it is."""
+    """Load a folder again in each way; write a second tokenizer where AutoTokenizer reads the first one differently."""
     reloaded = Reloaded(folder, plan.model.device, plan.dtype)
     ways: dict[str, Way] = {}
     other = None
@@ -160,13 +149,13 @@ def _compare(
         auto = partial(rows_of_auto_tokenizer, reloaded.tokenizer)
         ways = {"tokenizers": (raw, reloaded.vectors), "AutoTokenizer": (auto, reloaded.vectors)}
         if auto(*texts["ordinary"]) != raw(*texts["ordinary"]):
-            # Where a config.json lies beside it, transformers may take the architecture's own class.
+            # Next to a config.json, transformers may load the architecture's own tokenizer class.
             other = _OWN_TOKENIZER
             tokenizer.save(folder / other, plan.prompt.prompter.tokenizer, plan.max_length)
             auto = partial(rows_of_auto_tokenizer, auto_tokenizer(folder / other))
             ways[f"AutoTokenizer, {other}/"] = auto, reloaded.vectors
         if onnx:
-            ways["ONNX Runtime"] = raw, partial(onnx_vectors, folder / ONNX_FILE)
+            ways["ONNX Runtime"] = raw, OnnxModel(folder / ONNX_FILE).vectors
     found = []
     for kind, (some, most) in texts.items():
         rows, vectors = plan.prompt.rows(some, most), plan.own(some, most)
@@ -177,7 +166,7 @@ def _compare(
 
 
 def _check(comparisons: list[ExportComparison], dtype: torch.dtype, out: Path) -> None:
-    """Raise ExportError where ordinary texts have other rows or vectors, loaded in a way that the commands use."""
+    """Raise ExportError if ordinary texts get other rows or vectors in a way of loading that the commands use."""
     ways = [one.loaded for one in comparisons]
     for one in comparisons:
         replaced = one.loaded == "AutoTokenizer" and any(way.startswith("AutoTokenizer,") for way in ways)

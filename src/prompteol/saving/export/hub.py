@@ -10,9 +10,12 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import EntryNotFoundError
 
 from prompteol.errors import ExportError
+from prompteol.hub import saying_why
+from prompteol.saving.card import folder_name
+from prompteol.saving.export.card import card_on_hub
 from prompteol.saving.export.commands import serving_commands
 from prompteol.saving.export.exporting import Export
-from prompteol.saving.hub import folder_files, saying_why, upload
+from prompteol.saving.hub import folder_files, upload
 from prompteol.saving.manifest import EXPORTED
 
 _HEADING = "## Servers"
@@ -47,8 +50,7 @@ def push(done: Export, name: str, revision: str = "served", *, private: bool = F
         )
     commands = serving_commands(name, tokenizer=None, dtype=done.record["dtype"], revision=revision)
     readme = (done.folder / "README.md").read_text(encoding="utf-8")
-    for server, command in done.commands.items():
-        readme = readme.replace(command, commands[server])
+    readme = card_on_hub(readme, folder_name(done.folder), name, revision, done.record["dtype"])
     record = json.dumps({**done.record, "commands": commands}, indent=2, ensure_ascii=False) + "\n"
     written_anew = {"README.md": readme.encode(), EXPORTED: record.encode()}
     upload(
@@ -69,7 +71,8 @@ def _mention(name: str, revision: str, commands: dict[str, str], token: str | No
     api = HfApi(token=token)
     with saying_why(name, f"was pushed, but its card does not name the branch {revision}"):
         try:
-            path = api.hf_hub_download(name, "README.md")
+            head = api.model_info(name).sha
+            path = api.hf_hub_download(name, "README.md", revision=head)
         except EntryNotFoundError:
             return False
         card = Path(path).read_text(encoding="utf-8")
@@ -79,7 +82,7 @@ def _mention(name: str, revision: str, commands: dict[str, str], token: str | No
         if about not in card:
             text = _with_branch(card.rstrip() + "\n", begin, about)
             operation = CommitOperationAdd("README.md", text.encode())
-            api.create_commit(name, [operation], commit_message=f"Name the branch {revision}")
+            api.create_commit(name, [operation], commit_message=f"Name the branch {revision}", parent_commit=head)
     return True
 
 

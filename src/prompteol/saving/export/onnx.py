@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from prompteol.extras import check_extra
+from prompteol.files import chunks
 from prompteol.saving.export.report import Vectors
 from prompteol.tokenization import TokenRows
 
@@ -137,18 +138,23 @@ def _store_in_half(model: Any) -> int:
     return len(casts)
 
 
-def onnx_vectors(file: Path, rows: Sequence[Sequence[int]]) -> Vectors:
-    """Return the embeddings that ONNX Runtime computes of token rows, on a CPU."""
-    import onnxruntime
+class OnnxModel:
+    """Compute the embeddings of token rows by ONNX Runtime, on a CPU."""
 
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    found = []
-    for start in range(0, len(rows), 8):
-        features = TokenRows(rows[start : start + 8], (), 0).padded()
-        inputs = {name: tensor.numpy() for name, tensor in features.items()}
-        found += session.run(["sentence_embedding"], inputs)
-    vectors: Vectors = np.concatenate(found)
-    return vectors
+    def __init__(self, file: Path) -> None:
+        import onnxruntime
+
+        self._session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+
+    def vectors(self, rows: Sequence[Sequence[int]]) -> Vectors:
+        """Return one vector a row, (rows, dimension)."""
+        found = []
+        for part in chunks(rows, 8):
+            features = TokenRows(part, (), 0).padded()
+            inputs = {name: tensor.numpy() for name, tensor in features.items()}
+            found += self._session.run(["sentence_embedding"], inputs)
+        vectors: Vectors = np.concatenate(found)
+        return vectors
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class Reloaded:
     """Load an exported folder with stock libraries."""
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
-        # Of a key that older versions need it says, each time, that it has another name.
+        # transformers warns at each load that a key which older versions need has a new name.
         logger = logging.getLogger("sentence_transformers")
         level = logger.level
         logger.setLevel(logging.ERROR)
@@ -100,3 +100,12 @@ def auto_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Read a folder's tokenizer as servers do."""
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     return tokenizer
+
+
+def table(comparisons: Sequence[ExportComparison]) -> list[tuple[str, ...]]:
+    """Return the rows of a table of comparisons, its header first."""
+    rows: list[tuple[str, ...]] = [("loaded by", "texts", "count", "identical rows", "lowest cosine", "difference")]
+    for one in comparisons:
+        figures = f"{one.identical:.0%}", f"{one.lowest_cosine:.6f}", f"{one.difference:.1e}"
+        rows.append((one.loaded, one.kind, str(one.texts), *figures))
+    return rows

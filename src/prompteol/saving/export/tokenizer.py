@@ -120,9 +120,9 @@ def _seams_after(prompt: ExportedPrompt) -> list[Seam]:
     head, suffix, found = prompt.head, prompt.template.suffix, []
     for cut in _cuts(suffix, 0, from_end=False):
         pairs = [(prompt.ids(head + filler + suffix[:cut]), prompt.ids(head + filler + suffix)) for filler in _FILLERS]
-        rests = {tuple(whole[len(begun) :]) if whole[: len(begun)] == begun else () for begun, whole in pairs}
-        if len(rests) == 1 and () not in rests:
-            found.append(Seam(suffix[:cut], rests.pop()))
+        endings = {tuple(whole[len(begun) :]) if whole[: len(begun)] == begun else () for begun, whole in pairs}
+        if len(endings) == 1 and () not in endings:
+            found.append(Seam(suffix[:cut], endings.pop()))
     return found
 
 

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 from torch import nn
-from transformers import PreTrainedTokenizerBase
 
 from prompteol.errors import ExportError, ModelError
 from prompteol.model.lexical import LexicalModel
+from prompteol.saving.export.browser_tokenizer import write_browser_tokenizer
 from prompteol.saving.export.libraries import write_libraries
 from prompteol.saving.export.onnx import ONNX_FILE
 from prompteol.saving.export.plan import ExportPlan
@@ -72,7 +71,7 @@ def write_page(folder: Path, plan: ExportPlan, outputs: Sequence[str], libraries
     shutil.copytree(_PAGE, page, ignore=shutil.ignore_patterns("index.html", _SENTENCES, "__pycache__"))
     shutil.copyfile(_PAGE / "index.html", folder / "index.html")
     write_libraries(libraries, folder / "vendor")
-    _write_tokenizer(page / "tokenizer.json", plan.prompt.prompter.tokenizer)
+    write_browser_tokenizer(page / "tokenizer.json", plan.prompt.prompter.tokenizer)
     corpus = sample_corpus()
     vectors = unit(plan.own(corpus, plan.max_length))
     (page / "corpus.f32").write_bytes(vectors.astype("<f4").tobytes())
@@ -120,12 +119,3 @@ def _described(plan: ExportPlan) -> Mapping[str, Any]:
             {"text": text, "ids": ids} for text, ids in zip(texts, prompt.rows(texts, plan.max_length), strict=True)
         ],
     }
-
-
-def _write_tokenizer(path: Path, own: PreTrainedTokenizerBase) -> None:
-    """Write a model's own tokenizer as it is, without what a call sets anew."""
-    backend: Any = getattr(own, "backend_tokenizer")  # noqa: B009
-    plain = Tokenizer.from_str(backend.to_str())
-    plain.no_truncation()
-    plain.no_padding()
-    plain.save(str(path), pretty=False)

@@ -169,14 +169,14 @@ class PromptEOLEmbedding(BaseEmbedding):
         """Return this embedding for one index, which is stamped when it is new and else must be its own.
 
         Give the result as ``embed_model``, when the index is built and when it is loaded. A model or a field that is
-        changed afterwards is noticed before the next text is embedded; an edit of a few single weights, when the index
+        changed afterward is noticed before the next text is embedded; an edit of a few single weights, when the index
         is opened.
 
         Args:
             index: the folder where the index lies or will lie (``persist_dir``, LanceDB's ``uri``), a Chroma
                 collection, or a Qdrant client.
-            name: of one of several indexes or tables in a folder; of the collection, for a Qdrant client.
-            dimension: of the vectors that the index is made for, such as ``faiss_index.d``.
+            name: the name of one of several indexes or tables in a folder; for a Qdrant client, of the collection.
+            dimension: the dimension of the vectors that the index is made for, such as ``faiss_index.d``.
 
         Raises:
             IndexMismatchError: another model or other fields built it, or nothing says which.

@@ -13,6 +13,9 @@ export const unit = vector => {
 /** Return the cosine of two unit vectors. */
 export const cosine = (one, other) => one.reduce((sum, entry, place) => sum + entry * other[place], 0)
 
+/** Return whether two lists have equal entries: as strings, ['a,b'] and ['a', 'b'] would be one. */
+export const same = (one, other) => one.length === other.length && one.every((entry, place) => entry === other[place])
+
 /** Return the texts nearest to a vector, nearest first: [{ text, score }]. */
 export const nearest = (vector, texts, vectors, k) =>
   texts
@@ -51,7 +54,7 @@ export class Engine {
   /** Return how many of the texts that Python tokenized get the same tokens here: { right, of }. */
   check() {
     const rows = this.tokens.rows(this.page.checks.map(({ text }) => text))
-    const right = rows.filter(({ ids }, place) => String(ids) === String(this.page.checks[place].ids)).length
+    const right = rows.filter(({ ids }, place) => same(ids, this.page.checks[place].ids)).length
     return { right, of: rows.length }
   }
 

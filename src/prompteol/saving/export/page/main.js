@@ -1,5 +1,5 @@
 // Wire the page: load the model when asked, embed what is written, show a demonstration's effect.
-import { nearest } from './engine.js'
+import { nearest, same } from './engine.js'
 import { Model } from './model.js'
 import { demonstrationFault, render, strip } from './prompt.js'
 import { card, drawChanges, drawMoves, drawSimilarity, make } from './views.js'
@@ -76,7 +76,7 @@ async function showEffect() {
   const demonstration = { sentence: strip(at('sentence').value), word: strip(at('word').value) }
   const fault = demonstrationFault(demonstration)
   if (fault) throw new Error(fault)
-  if (String(last?.texts) !== String(texts)) await compare()
+  if (!last || !same(last.texts, texts)) await compare()
   say('Computing with the demonstration…', EFFECT)
   const after = await embed(texts, [demonstration])
   drawMoves(at('moves'), texts, last.found, after)

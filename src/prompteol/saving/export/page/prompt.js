@@ -68,11 +68,19 @@ export class PromptTokenizer {
       const cut = row.length > longest
       if (row.length >= longest) {
         const needed = Math.max(head.length + tail.length, this.ids(render(this.page, '', demonstrations)).length)
-        if (needed >= longest) throw new Error(`The prompt has ${needed} tokens and the model takes ${longest}: shorten the demonstration.`)
+        if (needed >= longest) throw new Error(this.tooLong(needed, demonstrations))
         row = [...row.slice(0, longest - tail.length), ...tail]
       }
       return { ids: row, cut, head: commonStart([head, row]).length, tail: tail.length }
     })
+  }
+
+  /** Say that no token of a text has room beside `needed` of the prompt, and how many a demonstration may have. */
+  tooLong(needed, demonstrations) {
+    const plain = this.ids(render(this.page, '')).length
+    const room = this.page.max_length - 1 - plain
+    if (!demonstrations.length || room < 1) return `The prompt has ${needed} tokens and the model takes ${this.page.max_length}: no text has room.`
+    return `The demonstration is too long for this model: it has ${needed - plain} tokens, and there is room for ${room}.`
   }
 
   /** Return a token as people read it: its text, or the token's own name where it is only some bytes of a character. */

@@ -25,15 +25,15 @@ from prompteol.saving.export.samples import samples
 
 CLIENTS = Path(__file__).with_name("clients")
 TOLERANCE = 4e-6
-# It lists the tokenizers of released models, so what it says of another is no fault of the export.
+# The converter only knows the tokenizers of released models, so this error is no fault of the export.
 UNKNOWN_TO_CONVERTER = "BPE pre-tokenizer was not recognized"
 
 
 @dataclass(frozen=True)
 class Result:
-    """Hold what one road showed, as a row of the table."""
+    """Hold one result of a route, which is a row of the table."""
 
-    road: str
+    route: str
     version: str
     checked: str
     cosine: float | None = None
@@ -41,18 +41,18 @@ class Result:
     verdict: str = ""
     right: bool = True
 
-    HEADER = "| road | version | checked | lowest cosine | largest difference | verify says |"
+    HEADER = "| route | version | checked | lowest cosine | largest difference | verify says |"
 
     def line(self) -> str:
         """Return the row."""
         cosine = "" if self.cosine is None else f"{self.cosine:.6f}"
         difference = "" if self.difference is None else f"{self.difference:.1e}"
         verdict = self.verdict if self.right else f"**not as expected** {self.verdict}"
-        return "| " + " | ".join((self.road, self.version, self.checked, cosine, difference, verdict)) + " |"
+        return "| " + " | ".join((self.route, self.version, self.checked, cosine, difference, verdict)) + " |"
 
 
 class Workshop:
-    """Hold the model, its exports and the environments, each made when a road first needs it."""
+    """Hold the model, its exports and the environments, each made when a route first needs it."""
 
     def __init__(self, name: str | None, environments: Path, scratch: Path) -> None:
         self.name, self.environments, self.scratch = name, environments, scratch
@@ -93,25 +93,25 @@ class Workshop:
         return environment(self.environments, name)
 
     def run(self, name: str) -> Iterator[Result]:
-        """Yield the results of a road; one that fails says why."""
+        """Yield the results of a route; one that fails says why."""
         try:
-            yield from ROADS[name](self)
+            yield from ROUTES[name](self)
         except (DidNotStartError, subprocess.CalledProcessError) as error:
             said = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
             yield Result(name, "", "", verdict=said[:300], right=False)
 
-    def compared(self, road: str, version: str, checked: str, vectors: Any) -> Result:
+    def compared(self, route: str, version: str, checked: str, vectors: Any) -> Result:
         """Compare vectors of the texts with the model's own."""
         ours, theirs = (unit(np.asarray(matrix)) for matrix in (self.expected, vectors))
         cosine, difference = float((ours * theirs).sum(axis=1).min()), float(np.abs(ours - theirs).max())
-        return Result(road, version, checked, cosine, difference, right=difference <= TOLERANCE)
+        return Result(route, version, checked, cosine, difference, right=difference <= TOLERANCE)
 
     def client(self, python: Path, script: str, *arguments: object) -> Any:
         """Run a client in its environment on the texts, and return what it prints."""
         command = [str(part) for part in (python, CLIENTS / script, *arguments)]
         return _output_of(command, self.texts)
 
-    def verified(self, road: str, version: str, url: str, expected: Sequence[str] = (), *options: str) -> Result:
+    def verified(self, route: str, version: str, url: str, expected: Sequence[str] = (), *options: str) -> Result:
         """Run ``prompteol verify`` against a server, which must name the expected faults and no other."""
         model = ["--model", self.name] if self.name else []
         command = [sys.executable, "-m", "prompteol", "verify", url, *model, "--dtype", "float32", "--json", *options]
@@ -122,7 +122,7 @@ class Workshop:
         named = [one["fault"] for one in findings if one["verdict"] == "fault"]
         said = "; ".join(f"{one['request']}: {one['fault'] or one['verdict']}" for one in findings)
         right = sorted(set(named)) == sorted(set(expected)) and done.returncode == bool(expected)
-        return Result(road, version, "prompteol verify", verdict=f"exit {done.returncode}: {said}", right=right)
+        return Result(route, version, "prompteol verify", verdict=f"exit {done.returncode}: {said}", right=right)
 
 
 def unit(vectors: Any) -> Any:
@@ -141,10 +141,10 @@ def transformers4(shop: Workshop) -> Iterator[Result]:
     folder = shop.environment("transformers4")
     rows = shop.client(folder / "bin/python", "with_tokenizers.py", shop.exported)
     own = ExportedPrompt(shop.model.module.prompter).rows(shop.texts)
-    for road, package in (("tokenizers", "tokenizers"), ("AutoTokenizer", "transformers")):
-        same = sum(one == other for one, other in zip(rows[road], own, strict=True))
+    for route, package in (("tokenizers", "tokenizers"), ("AutoTokenizer", "transformers")):
+        same = sum(one == other for one, other in zip(rows[route], own, strict=True))
         checked = f"token rows: {same} of {len(own)} identical"
-        yield Result(road, f"{package} {version(folder, package)}", checked, right=same == len(own))
+        yield Result(route, f"{package} {version(folder, package)}", checked, right=same == len(own))
 
 
 def fastembed(shop: Workshop) -> Iterator[Result]:
@@ -269,7 +269,7 @@ def _npm_versions(folder: Path, *packages: str) -> str:
     )
 
 
-ROADS: dict[str, Callable[[Workshop], Iterator[Result]]] = {
+ROUTES: dict[str, Callable[[Workshop], Iterator[Result]]] = {
     "transformers4": transformers4,
     "fastembed": fastembed,
     "node": node,

@@ -10,8 +10,9 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from prompteol.errors import SettingError
-from prompteol.model import ADAPTER, MANIFEST
-from prompteol.saving.card import PLACEHOLDER, CardFacts, write_card
+from prompteol.files.model_folders import ADAPTER, MANIFEST
+from prompteol.saving.card import folder_name, renamed, write_card
+from prompteol.saving.card_sections import CardFacts
 from prompteol.saving.manifest import UNFINISHED, Manifest
 from prompteol.saving.stock_files import old_pooling_keys, open_weights
 
@@ -23,13 +24,14 @@ def save_portable(
     *,
     card: str | bool = True,
     training_notes: str = "",
+    model_name: str | None = None,
     **options: Any,
 ) -> None:
     """Save a model of stock modules, with what this package knows about it beside them.
 
     ``prompteol.json`` is written last: a folder that has it is complete. ``card`` is the text of ``README.md``;
-    ``True`` writes a new one, which ``training_notes`` end, ``False`` none. ``options`` go to
-    ``SentenceTransformer.save``.
+    ``True`` writes a new one, which ``training_notes`` end, ``False`` none. It calls the model by its name on the Hub,
+    else by ``model_name``, else by that of the folder. ``options`` go to ``SentenceTransformer.save``.
     """
     folder = Path(path)
     try:
@@ -38,7 +40,7 @@ def save_portable(
         raise SettingError(f"{str(path)!r} cannot be a folder, as a file lies there: give another name") from error
     # Until the manifest takes its place, it tells a save that was broken off from one by a stock loader.
     (folder / UNFINISHED).touch()
-    # Of what lay here, an adapter would be put on a whole model, and a whole model come before an adapter's base.
+    # An old adapter here would be put on the new model, and an old whole model would hide a new adapter's base.
     for stale in (MANIFEST, ADAPTER, "adapter_model.safetensors", "adapter_model.bin"):
         (folder / stale).unlink(missing_ok=True)
     stock.save(str(path), create_model_card=card is True, **options)
@@ -47,18 +49,16 @@ def save_portable(
         if Path(base).resolve() != folder.resolve():
             (folder / "config.json").unlink(missing_ok=True)
     readme = folder / "README.md"
+    facts = CardFacts(
+        stock.model_card_data.model_id or model_name or folder_name(folder),
+        stock.get_embedding_dimension(),
+        stock.max_seq_length,
+        getattr(getattr(stock.transformers_model, "config", None), "model_type", None),
+        adapter=(folder / ADAPTER).exists(),
+    )
     if isinstance(card, str):
-        # As the stock library fills in the name that a model is pushed under.
-        name = stock.model_card_data.model_id
-        readme.write_text(card.replace(PLACEHOLDER, name) if name else card, encoding="utf-8")
+        readme.write_text(renamed(card, facts), encoding="utf-8")
     elif card:
-        facts = CardFacts(
-            stock.model_card_data.model_id,
-            stock.model_card_data.model_name or "Sentence embeddings by PromptEOL",
-            stock.get_embedding_dimension(),
-            stock.max_seq_length,
-            (folder / ADAPTER).exists(),
-        )
         text = write_card(readme.read_text(encoding="utf-8"), manifest, facts, training_notes)
         readme.write_text(text, encoding="utf-8")
     for index, module in enumerate(stock):
