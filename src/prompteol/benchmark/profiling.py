@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +31,7 @@ class OperationTimes(TorchFunctionMode):
         super().__init__()
         self._device = device
         self._clock = clock
-        self._seconds: Counter[str] = Counter()
+        self._seconds = dict.fromkeys(KINDS, 0.0)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         start = self._clock()
@@ -44,8 +43,13 @@ class OperationTimes(TorchFunctionMode):
 
     def shares(self, seconds: float) -> dict[str, float]:
         """Return the share of each of ``KINDS`` in the seconds of the call; what is in no operation is Python."""
-        self._seconds[PYTHON] += seconds - self._seconds.total()
-        return {kind: self._seconds[kind] / seconds for kind in KINDS}
+        spent = {**self._seconds, PYTHON: self._seconds[PYTHON] + seconds - self.total}
+        return {kind: spent[kind] / seconds for kind in KINDS}
+
+    @property
+    def total(self) -> float:
+        """The seconds in all operations."""
+        return sum(self._seconds.values())
 
 
 def _kind(function: Any, args: Any, result: Any) -> str:
@@ -65,4 +69,4 @@ def _is_view(args: Any, result: Any) -> bool:
     source = args[0] if args else None
     if result is None or result is source or not isinstance(source, Tensor):
         return False
-    return source.untyped_storage().data_ptr() == result.untyped_storage().data_ptr()
+    return bool(source.untyped_storage().data_ptr() == result.untyped_storage().data_ptr())

@@ -151,7 +151,8 @@ def _seconds(call: Callable[[], object], device: torch.device, clock: Callable[[
 
 def _time_shares(call: Callable[[], object], device: torch.device, clock: Callable[[], float]) -> dict[str, float]:
     """Watch a call once; some microseconds an operation of what is Python's share are the watching's own."""
-    with OperationTimes(device, clock) as times:
+    times = OperationTimes(device, clock)
+    with times:
         seconds = _seconds(call, device, clock)
     return times.shares(seconds)
 

@@ -93,8 +93,8 @@ def computes_bf16(device: torch.device) -> bool:
     if device.type != "cpu":
         return True
     # Before torch 2.11 nobody says.
-    known = getattr(torch.cpu, "get_capabilities", dict)()
-    return not known or any(known.get(name) for name in _BF16_CAPABILITIES)
+    capabilities: Any = getattr(torch.cpu, "get_capabilities", None)
+    return capabilities is None or any(capabilities().get(name) for name in _BF16_CAPABILITIES)
 
 
 def _encoding(name: str, model: SentenceTransformer, *, comparable: bool = True) -> Method:
