@@ -66,9 +66,11 @@ def fetch(
     path = Path(name, file)
     if os.path.exists(path) or os.path.isdir(name):
         return path if os.path.exists(path) else None
-    where = {"revision": revision, "token": token, "cache_dir": cache_folder, "local_files_only": local_files_only}
     try:
-        return Path(hf_hub_download(name, file, **where))
+        found = hf_hub_download(
+            name, file, revision=revision, token=token, cache_dir=cache_folder, local_files_only=local_files_only
+        )
+        return Path(found)
     except GatedRepoError as error:
         raise ModelNotFoundError(
             f"{name!r} is gated on the Hub: accept its license there, then pass token=... or set HF_TOKEN"
