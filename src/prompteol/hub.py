@@ -24,12 +24,14 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import build_hf_headers
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented there
 
 from prompteol.compat import http_errors, hub_errors
 from prompteol.errors import HubError, ModelNotFoundError, PromptEOLError
 
 _LOADED = "was not loaded"
+_REFUSED: tuple[type[Exception], ...] = (*http_errors(), ValueError)
+_FAILED: tuple[type[Exception], ...] = (*_REFUSED, OSError)
 
 
 def check_token(token: str | bool | None) -> None:
@@ -91,7 +93,7 @@ def fetch(
         raise hub_error(name, cause, _LOADED) from error
     except (EntryNotFoundError, HFValidationError):
         return None
-    except (*http_errors(), ValueError) as error:
+    except _REFUSED as error:
         if _status(error) == 401:
             raise ModelNotFoundError(
                 f"the Hub does not know the token that {name!r} was asked for with: log in with hf auth login, or "
@@ -116,7 +118,7 @@ def reachable(name: str, files: dict[str, Any]) -> dict[str, Any]:
                 break
     except LocalTokenNotFoundError as error:
         raise hub_error(name, error, _LOADED) from error
-    except (*http_errors(), OSError, ValueError) as error:
+    except _FAILED as error:
         if isinstance(error, PromptEOLError):
             raise
         if unanswered(error):
