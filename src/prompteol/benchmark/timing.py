@@ -90,8 +90,10 @@ def compare(
     results, vectors = [], {}
     with progress(label, len(methods) * (2 + repeats), "runs") as advance:
         for method in methods:
+            operations = _operations(method, batch)
+            # Now without the counter's hooks: the engine repeats its equivalence check here, in no timed round.
             vectors[method.name] = nn.functional.normalize(method.encode(batch).float().cpu())
-            results.append(_counted(method, batch))
+            results.append(_counted(method, batch, operations))
             advance(1)
         for method, result in zip(methods, results, strict=True):
             if method.comparable:
@@ -125,18 +127,22 @@ def describe_machine(device: torch.device) -> dict[str, object]:
     }
 
 
-def _counted(method: Method, texts: list[str]) -> Measurement:
-    """Embed once to count tokens and see the memory, and twice to count operations."""
-    _reset_peak_memory(method.backbone.device)
-    with _TokenCount(method.backbone) as count:
-        method.encode(texts)
-    peak = _peak_memory(method.backbone.device)
-    # The counter hooks every module, so the engine repeats its equivalence check in the first of these.
+def _operations(method: Method, texts: list[str]) -> int:
+    """Count floating-point operations in the second of two calls: the counter hooks modules, which is checked anew."""
     with FlopCounterMode(display=False) as flops:
         method.encode(texts)
         checked = flops.get_total_flops()
         method.encode(texts)
-    operations = flops.get_total_flops() - checked
+    counted: int = flops.get_total_flops() - checked
+    return counted
+
+
+def _counted(method: Method, texts: list[str], operations: int) -> Measurement:
+    """Embed once to count tokens and see the memory."""
+    _reset_peak_memory(method.backbone.device)
+    with _TokenCount(method.backbone) as count:
+        method.encode(texts)
+    peak = _peak_memory(method.backbone.device)
     return Measurement(method.name, len(texts), count.tokens, operations, peak, None, None)
 
 
