@@ -36,7 +36,7 @@ def test_a_pair_of_templates():
 @pytest.mark.parametrize("name", [*TEMPLATES, "", "two words", "{text}", 3])
 def test_a_name_that_is_taken_or_none_is_refused(name):
     before = dict(TEMPLATES)
-    with pytest.raises(errors.TemplateError, match=r"exists|is none"):
+    with pytest.raises(errors.TemplateError, match=r"exists|is not valid"):
         register_template(name, 'A "{text}" is:"')
     assert before == TEMPLATES
 
