@@ -18,6 +18,7 @@ from threading import Thread
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, models
+from tokenizers.normalizers import StripAccents
 
 from prompteol import PromptEOL, PromptTemplate, export
 from prompteol.errors import ExportError, SettingError, TemplateError
@@ -331,7 +332,10 @@ def test_tokens_in_node_are_those_of_python_for_odd_characters(in_node, npm, tmp
     greek = "ΣσςΑα. 1'\u0301\u0345\u00ad:İıẞ\u03f9"
     texts = [f"x{one}y {one}" for one in odd]
     texts += ["".join(generator.choices(greek, k=generator.randrange(1, 9))) for _ in range(500)]
-    texts += ["".join(generator.choices(odd, k=12)) for _ in range(500)]
+    # Two accents that only a later Unicode knows may change places in JavaScript.
+    strip = StripAccents().normalize_str
+    known = [one for one in odd if unicodedata.category(one)[0] != "M" or not strip(one)]
+    texts += ["".join(generator.choices(known, k=12)) for _ in range(500)]
     found = in_node(texts=texts, tokenizer=str(tmp_path / "tokenizer.json"), modules=str(npm))["ids"]
     ours = tokenizer(texts, add_special_tokens=False)["input_ids"]
     assert [text for text, one, other in zip(texts, found, ours, strict=True) if one != other] == []
