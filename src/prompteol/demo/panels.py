@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from prompteol import PromptEOL
 from prompteol.errors import InputError, ModelError
 from prompteol.model import Word
-from prompteol.model.contrast import contrastive_words
 from prompteol.prompts import Demonstration, PromptTask, RetrievalTemplate, prompt_of_task
 from prompteol.saving.export.web import sample_corpus
 from prompteol.vectors import unit
@@ -134,8 +133,8 @@ class Panels:
     def _words(self, texts: Sequence[str], task: PromptTask | None, prompt: str) -> list[list[Word]]:
         if not self.speaks or not self.one_prompt:
             return [[] for _ in texts]
-        prompter, longest = self.model.module.prompter, self.model.max_seq_length or 2**31
-        return contrastive_words(self.model.head, prompter, texts, _WORDS, max_length=longest, task=task, prompt=prompt)
+        features = self.model.module.padded_rows(texts, task=task, prompt=prompt)
+        return self.model.head.next_words(features, self.model.tokenizer, _WORDS)
 
     def _tokens(self, texts: Sequence[str], task: PromptTask | None, prompt: str) -> list[tuple[Pieces, bool]]:
         """Return each row as people read it, which of its tokens are the template's, and whether its text was cut."""
