@@ -11,7 +11,6 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from prompteol.model.words import LanguageModelHead, Word, is_word
-from prompteol.prompts import PromptTask
 from prompteol.tokenization import PromptTokenizer
 
 NEUTRAL_TEXTS = ("", "N/A", "This is a sentence.", "Something happened.")
@@ -32,14 +31,12 @@ def contrastive_words(
     k: int,
     *,
     max_length: int,
-    task: PromptTask | None = None,
-    prompt: str = "",
 ) -> list[list[Word]]:
     """Return ``k`` words for each text, those first whose probability the text raises most.
 
     A word's probability is that of the tokens that begin it, summed over upper and lower case.
     """
-    neutral, rows = (prompter(some, task=task, prompt=prompt, max_length=max_length) for some in (NEUTRAL_TEXTS, texts))
+    neutral, rows = (prompter(some, max_length=max_length) for some in (NEUTRAL_TEXTS, texts))
     contrast = _Contrast(head, prompter.tokenizer, neutral)
     return [words for start in range(0, len(rows), 32) for words in contrast.words_of(rows[start : start + 32], k)]
 
