@@ -39,8 +39,10 @@ def test_the_default_has_a_card_as_every_other(hub, tmp_path):
     model = PromptEOL(device="cpu")
     model.save_pretrained(tmp_path / "mine")
     model.push_to_hub("me/mine")
-    for name, card in (("mine", read(tmp_path / "mine")), ("me/mine", pushed(hub, "me/mine"))):
+    here, there = ("mine", read(tmp_path / "mine"), "mine/README.md"), ("me/mine", pushed(hub, "me/mine"), "README.md")
+    for name, card, file in (here, there):
         assert title(card) == name
+        assert f"\nprompteol evaluate -m {name} --tasks sts --card {file}\n" in card
         assert re.findall(r"^## (.*)$", card, re.MULTILINE) == list(HEADINGS)
         assert f'SentenceTransformer("{name}")' in card
         assert f"prompteol export -m {name} -o served" in card
@@ -75,7 +77,7 @@ def test_a_card_that_was_edited_is_kept_under_its_new_name(hub, tiny, tmp_path):
     PromptEOL(tmp_path / "first", device="cpu").save_pretrained(tmp_path / "second")
     second = read(tmp_path / "second")
     assert title(second) == named(second) == "second"
-    assert "prompteol evaluate -m second --tasks" in second
+    assert "\nprompteol evaluate -m second --tasks sts --card second/README.md\n" in second
     assert "prompteol export -m second -o served" in second
     assert second.endswith("\nI saw first things.\n")
     # What was typed in the prompt is as it was.
@@ -85,7 +87,7 @@ def test_a_card_that_was_edited_is_kept_under_its_new_name(hub, tiny, tmp_path):
     model.push_to_hub("me/fourth", local_model_path=str(tmp_path / "second"))
     for name in ("me/third", "me/fourth"):
         assert title(pushed(hub, name)) == named(pushed(hub, name)) == name
-        assert f"-m {name} --tasks" in pushed(hub, name)
+        assert f"\nprompteol evaluate -m {name} --tasks sts --card README.md\n" in pushed(hub, name)
     assert renamed(pushed(hub, "me/third"), CardFacts("copy")) == pushed(hub, "me/third")
     assert read(tmp_path / "second") == second
 

@@ -137,11 +137,13 @@ def renamed(card: str, facts: CardFacts, revision: str | None = None) -> str:
     title = rf"# (?:{re.escape(inline(old))}|prompteol/\S+)"
     loaded = rf"(?P<load>model = (?:SentenceTransformer|PromptEOL)\()(?:{_either(old)})(?=[,)])"
     command = rf"(?P<run>prompteol \w+ -m ){re.escape(shlex.quote(old))}(?= |$)"
+    written = rf"(?P<sts>prompteol evaluate -m .* --tasks sts --card ){re.escape(CardFacts(old).card)}"
     front, rule, body = card.partition("\n---\n") if card.startswith("---\n") else ("", "", card)
     front = re.sub(rf"^- name: {re.escape(old)}$", lambda _: f"- name: {new}", front, flags=re.MULTILINE)
     body = re.sub(rf"^{title}$", lambda _: f"# {inline(new)}", body, count=1, flags=re.MULTILINE)
     body = re.sub(f"^{loaded}", lambda found: found["load"] + arguments, body, flags=re.MULTILINE)
     body = re.sub(f"^{command}", lambda found: found["run"] + facts.argument, body, flags=re.MULTILINE)
+    body = re.sub(f"^{written}$", lambda found: found["sts"] + facts.card, body, flags=re.MULTILINE)
     return front + rule + body
 
 
@@ -202,7 +204,7 @@ def _scores(facts: CardFacts, *, trained: bool) -> str:
     none = "None yet but for what is said under Training." if trained else "None yet."
     return (
         f"{none} This measures them as the paper did, and writes them here:\n\n"
-        f"```bash\nprompteol evaluate -m {facts.argument} --tasks sts --card README.md\n```"
+        f"```bash\nprompteol evaluate -m {facts.argument} --tasks sts --card {facts.card}\n```"
     )
 
 

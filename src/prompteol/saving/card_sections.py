@@ -80,6 +80,11 @@ class CardFacts:
         return shlex.quote(self.title)
 
     @property
+    def card(self) -> str:
+        """The card as an argument in a shell: within the folder, or what was downloaded of a repository."""
+        return "README.md" if "/" in self.title else shlex.quote(f"{self.title}/README.md")
+
+    @property
     def limit(self) -> str:
         """How long a prompt may be."""
         return f"at most {self.max_tokens:,} tokens" if self.max_tokens else "any number of tokens"
